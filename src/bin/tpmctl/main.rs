@@ -1,0 +1,4 @@
+//! `tpmctl`: the provider's companion command.
+#![forbid(unsafe_code)]
+
+fn main() {}

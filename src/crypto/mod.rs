@@ -1,0 +1,1 @@
+//! Software cryptography on public data.

@@ -1,0 +1,1 @@
+//! Keys as values: key files, URIs, authorization.

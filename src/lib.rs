@@ -1,0 +1,15 @@
+//! An OpenSSL 3 provider that keeps private keys in a TPM.
+//!
+//! Two layers meet here. Outside are the doors: [`provider`] speaks OpenSSL's provider ABI, and the
+//! command `tpmctl` uses the same parts from a terminal. Inside is the hall, [`key`], where a key file
+//! or URI becomes a key that signs and decrypts; behind it [`tss`], a TSS client that talks to the TPM,
+//! and [`crypto`], software cryptography on public data. Everything points inward: nothing inside
+//! knows who knocked.
+
+pub mod crypto;
+pub mod key;
+pub mod provider;
+pub mod secret;
+pub mod tss;
+
+pub use secret::Secret;
