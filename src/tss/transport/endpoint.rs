@@ -461,3 +461,131 @@ fn fnv1a(bytes: &[u8]) -> u64 {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn endpoint(text: &str) -> Arc<Endpoint> {
+        Endpoint::new(text.parse().unwrap(), Origin::CommandLine).unwrap()
+    }
+
+    fn lock_name(text: &str) -> OsString {
+        endpoint(text).lock_name().unwrap()
+    }
+
+    #[test]
+    fn detection_takes_the_first_device_that_exists() {
+        let root = tempfile::tempdir().unwrap();
+        let none = Endpoint::detect(root.path()).unwrap_err();
+        assert_eq!(none.kind(), ErrorKind::NotFound);
+        assert!(none.to_string().contains("TPM_TCTI"), "{none}");
+        assert!(none.to_string().contains("tcti ="), "{none}");
+
+        let dev = root.path().join("dev");
+        fs::create_dir(&dev).unwrap();
+        Endpoint::detect(root.path()).unwrap_err();
+        fs::write(dev.join("tpm0"), b"").unwrap();
+        let found = |name: &str| Address::device(dev.join(name));
+        assert_eq!(Endpoint::detect(root.path()).unwrap(), found("tpm0"));
+        fs::write(dev.join("tpmrm0"), b"").unwrap();
+        assert_eq!(Endpoint::detect(root.path()).unwrap(), found("tpmrm0"));
+    }
+
+    #[test]
+    fn addresses_are_shared_as_their_kind_allows() {
+        for (text, sharing) in [
+            ("device:/dev/tpmrm0", Sharing::Managed),
+            ("device:/dev/tpmrm7", Sharing::Managed),
+            ("device:/dev/tpm0", Sharing::Bare),
+            ("swtpm:host=127.0.0.1", Sharing::Bare),
+            ("swtpm:path=/nonexistent/socket", Sharing::Bare),
+            ("mssim:host=127.0.0.1", Sharing::Bare),
+            ("libtpms:/nonexistent/state", Sharing::InProcess),
+        ] {
+            assert_eq!(endpoint(text).sharing(), sharing, "{text}");
+        }
+    }
+
+    #[test]
+    fn tcsd_is_not_offered_yet() {
+        let error = Endpoint::new("tcsd".parse().unwrap(), Origin::Setting("tcti")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let shown = error.to_string();
+        assert!(
+            shown.contains("TPM 1.2 is not supported by this version"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("from tcti in the provider's openssl.cnf section"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn one_tpm_has_one_lock_whatever_it_is_called() {
+        assert_eq!(
+            lock_name("swtpm:host=localhost,port=99"),
+            "tpm-provider-tcp-99.lock"
+        );
+        assert_eq!(
+            lock_name("swtpm:host=127.0.0.1,port=99"),
+            "tpm-provider-tcp-99.lock"
+        );
+        assert_eq!(
+            lock_name("mssim:host=::1,port=99"),
+            "tpm-provider-tcp-99.lock"
+        );
+        assert_eq!(
+            lock_name("swtpm:host=192.0.2.7"),
+            "tpm-provider-tcp-192.0.2.7-2321.lock"
+        );
+
+        let root = tempfile::tempdir().unwrap();
+        let socket = root.path().join("sock et");
+        fs::write(&socket, b"").unwrap();
+        symlink(&socket, root.path().join("link")).unwrap();
+        symlink(root.path(), root.path().join("here")).unwrap();
+        let at = |name: &str| lock_name(&format!("swtpm:path={}/{name}", root.path().display()));
+        let name = at("sock et");
+        assert!(
+            name.to_str().unwrap().starts_with("tpm-provider-sock_et-"),
+            "{name:?}"
+        );
+        assert_eq!(at("link"), name);
+        assert_eq!(at("here/sock et"), name);
+        assert_ne!(at("other"), name);
+    }
+
+    #[test]
+    fn a_device_behind_a_link_is_shared_as_what_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("tpmrm0"), b"").unwrap();
+        symlink(root.path().join("tpmrm0"), root.path().join("mine")).unwrap();
+        let text = format!("device:{}/mine", root.path().display());
+        assert_eq!(endpoint(&text).sharing(), Sharing::Managed);
+    }
+
+    #[test]
+    fn a_path_that_names_no_file_is_refused() {
+        let error = Endpoint::new("device:/".parse().unwrap(), Origin::CommandLine).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Address);
+    }
+
+    #[test]
+    fn what_is_missing_shows_at_use_and_leaves_no_lock_behind() {
+        let root = tempfile::tempdir().unwrap();
+        for (scheme, hint) in [("device:", "driver"), ("swtpm:path=", "is swtpm running?")] {
+            let text = format!("{scheme}{}/none", root.path().display());
+            let locks = [root.path().to_str().unwrap()];
+            let endpoint =
+                Endpoint::with_locks_in(text.parse().unwrap(), Origin::Detected, &locks).unwrap();
+            let fault = endpoint.lock(Instant::now()).unwrap_err();
+            assert_eq!(fault.kind, ErrorKind::NotFound);
+            assert!(fault.hint.unwrap().contains(hint));
+        }
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+}

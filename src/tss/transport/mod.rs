@@ -19,8 +19,12 @@ mod frame;
 mod libtpms;
 mod lock;
 mod record;
+#[cfg(test)]
+mod scenarios;
 mod socket;
 mod sys;
+#[cfg(test)]
+mod testing;
 
 pub use address::{Address, AddressKind, Origin};
 pub use channel::{Channel, Continuity, Limits, Section};

@@ -470,9 +470,9 @@ mod tests {
         let kept = Kept::open_directory(directory.path()).unwrap();
         let fd = kept.get().unwrap();
         // A host that closes a range of descriptors and opens its own in their place.
-        close(fd);
         let other = File::create(directory.path().join("other")).unwrap();
-        // SAFETY: dup2 onto the number that was just closed.
+        // SAFETY: dup2 takes integers, and closes the old file in the same moment, so that no other
+        // test can get the number.
         assert_eq!(unsafe { libc::dup2(other.as_raw_fd(), fd) }, fd);
         assert_eq!(kept.get(), None);
         drop(kept);

@@ -23,6 +23,7 @@ use super::anchor::Anchor;
 use super::endpoint::Family;
 use super::error::{ErrorKind, Fault};
 use super::lock::{Access, Lock, Turn};
+use super::sys::{self, Status};
 
 /// The file swtpm locks in a state directory while it runs.
 const LOCK_FILE: &str = ".lock";
@@ -43,7 +44,14 @@ static LIBRARY: Mutex<Option<&'static Library>> = Mutex::new(None);
 #[derive(Debug)]
 struct Chosen {
     path: PathBuf,
+    status: Option<Status>,
     family: Family,
+}
+
+impl Chosen {
+    fn is(&self, status: Option<&Status>) -> bool {
+        matches!((&self.status, status), (Some(first), Some(now)) if first.same_file(now))
+    }
 }
 
 /// The TPM, switched on, for one section.
@@ -52,6 +60,7 @@ pub(super) struct Instance {
     library: &'static Library,
     family: Family,
     owner: u32,
+    started: bool,
     /// Dropped last: the next process comes when the state is on disk.
     _lock: Lock,
 }
@@ -92,13 +101,16 @@ impl Instance {
             log::debug!("switching off the TPM inherited by fork");
             library.discard(Store::discarding(directory, family));
         }
-        let instance = Self {
+        let owner = std::process::id();
+        let mut instance = Self {
             library,
             family,
-            owner: std::process::id(),
+            owner,
+            started: false,
             _lock: lock,
         };
         library.start(store, family)?;
+        instance.started = true;
         instance.start_up()?;
         Ok(instance)
     }
@@ -136,7 +148,8 @@ impl Drop for Instance {
         }
         // Without it the TPM counts a failed authorization against dictionary attacks. TPM 1.2 has
         // nothing of the kind.
-        if self.family == Family::Tpm2
+        if self.started
+            && self.family == Family::Tpm2
             && let Err(fault) = self.library.process(&SHUTDOWN_2)
         {
             log::debug!("shutting the TPM down: {}", fault.what);
@@ -169,13 +182,15 @@ fn choose(directory: &Anchor, family: Family) -> Result<(), Fault> {
             );
         }
     };
-    let path = std::fs::canonicalize(directory.path()).unwrap_or_else(|_| directory.path().into());
+    let path = directory.path().to_owned();
+    let status = directory.descriptor().and_then(|fd| sys::status(fd).ok());
     match &*chosen {
         Some(first) if first.family != family => Err(Fault::new(
             ErrorKind::Unsupported,
             "this process already has a TPM of the other family inside, and libtpms has one only",
         )),
-        Some(first) if first.path != path => Err(Fault::new(
+        // By path too: a directory removed and made again is the same choice.
+        Some(first) if !first.is(status.as_ref()) && first.path != path => Err(Fault::new(
             ErrorKind::Unsupported,
             format!(
                 "this process already has the TPM of {} inside, and libtpms has one only",
@@ -184,7 +199,11 @@ fn choose(directory: &Anchor, family: Family) -> Result<(), Fault> {
         )),
         Some(_) => Ok(()),
         None => {
-            *chosen = Some(Chosen { path, family });
+            *chosen = Some(Chosen {
+                path,
+                status,
+                family,
+            });
             Ok(())
         }
     }

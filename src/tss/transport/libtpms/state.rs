@@ -75,7 +75,7 @@ impl Store {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let blob = unwrap(&bytes).map_err(|problem| {
+        let blob = blob_in(&bytes).map_err(|problem| {
             let shown = self.directory.path().join(&file);
             Fault::new(
                 ErrorKind::Library,
@@ -205,7 +205,7 @@ fn header(length: usize) -> io::Result<[u8; HEADER + ENTRY_HEADER]> {
 }
 
 /// libtpms' own bytes inside a file that swtpm or we have written.
-fn unwrap(file: &[u8]) -> Result<&[u8], &'static str> {
+fn blob_in(file: &[u8]) -> Result<&[u8], &'static str> {
     const FOREIGN: &str = "this is not a state file of swtpm";
     let header = file.first_chunk::<HEADER>().ok_or(FOREIGN)?;
     let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(header(1673).unwrap(), BY_SWTPM[..16]);
         let mut file = BY_SWTPM.to_vec();
         file.resize(1689, 5);
-        let blob = unwrap(&file).unwrap();
+        let blob = blob_in(&file).unwrap();
         assert_eq!((blob.len(), &blob[..4]), (1673, &BY_SWTPM[16..]));
     }
 
@@ -299,14 +299,14 @@ mod tests {
         let mut file = BY_SWTPM.to_vec();
         file.resize(1689, 0);
         // A blob without a header, as libtpms gives it out.
-        assert!(unwrap(&file[16..]).is_err());
+        assert!(blob_in(&file[16..]).is_err());
         for length in 0..file.len() {
-            assert!(unwrap(&file[..length]).is_err(), "{length}");
+            assert!(blob_in(&file[..length]).is_err(), "{length}");
         }
         let changed = |at: usize, to: u8| {
             let mut file = file.clone();
             file[at] = to;
-            unwrap(&file).unwrap_err()
+            blob_in(&file).unwrap_err()
         };
         assert!(changed(5, 1).contains("encrypted"));
         changed(1, 3);
@@ -385,14 +385,14 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_parsed_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = unwrap(&bytes);
+            let _ = blob_in(&bytes);
         }
 
         #[test]
         fn what_is_wrapped_unwraps(blob in proptest::collection::vec(any::<u8>(), 0..64)) {
             let mut file = header(blob.len()).unwrap().to_vec();
             file.extend(&blob);
-            prop_assert_eq!(unwrap(&file).unwrap(), &blob[..]);
+            prop_assert_eq!(blob_in(&file).unwrap(), &blob[..]);
         }
     }
 }
