@@ -85,6 +85,45 @@ fn implicit_rejection_is_deterministic_and_keyed() {
     );
 }
 
+/// What OpenSSL 4.0.0 answers to a ciphertext of 0, 5a, 5a, ... under fresh keys; the secret is, as
+/// there, SHA-256 of the private exponent.
+#[test]
+fn implicit_rejection_is_openssls() {
+    let known = [
+        (
+            128,
+            "dc61bbe5f4d92462cadeb83bf41e980a965f3b4363b2c9fe58ac2d3473f259e5",
+            "3032d7e3bec27b41de51",
+        ),
+        (
+            128,
+            "9b55209da0b06e08315b6ed4005012326986393952811170faf57af9d55d0f30",
+            "cd1f41bfc13d3662932b7f43",
+        ),
+        (
+            256,
+            "ed1e24d78586ad8e0da36f8a88553747747473a905c8aae1cc33a86293e7ee3c",
+            "915f4fa3de8507d77e19886ea86e80d66d83c77b0053563429e492c563fe07725d84a046154f8994\
+                 d56a779b4c3a8da736fdd387c87283879e5485276b73b569130b8cc1df4f7d176e281cbf9ee94876\
+                 ca32866bf4373ba4f2c4a14274a1c70ab1f9af210d488a9d59960d4db36fc4cfe3f3eb831a0a7b2d\
+                 679c8e8339866afc556931e5dfcdc2f33519c193dde4afa46c3d2c5daff15ecf1d442a355d0d674d\
+                 66904b56b2235b59",
+        ),
+        (
+            256,
+            "6f83436c1bf4e213b6c2e45ca3529abb7145b7b04859944474bcb4afa612537f",
+            "280c2613a0910ee754f181a87e665d8216bc148a",
+        ),
+    ];
+    for (size, secret, expected) in known {
+        let secret = hex::decode(secret).unwrap();
+        let mut ciphertext = vec![0x5a; size];
+        ciphertext[0] = 0;
+        let message = pkcs1_decrypt_implicit(&vec![0; size], &secret, &ciphertext).unwrap();
+        assert_eq!(hex::encode(&*message), expected);
+    }
+}
+
 #[test]
 fn implicit_rejection_refuses_impossible_sizes() {
     assert!(pkcs1_decrypt_implicit(&[], b"", b"").is_err());
