@@ -111,6 +111,8 @@ mod tests {
                 if a == 7 { 9 } else { a }
             );
         }
-        assert!(((!Mask::FALSE) | Mask::FALSE).reveal() && !(Mask::TRUE & Mask::FALSE).reveal());
+        assert!(
+            ((!Mask::FALSE) | Mask::FALSE).reveal() && !((!Mask::FALSE) & Mask::FALSE).reveal()
+        );
     }
 }

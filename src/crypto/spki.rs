@@ -122,3 +122,151 @@ fn nist(last: u8) -> Vec<u8> {
 fn x962(last: &[u8]) -> Vec<u8> {
     element(tag::OID, &[&X962, last])
 }
+
+#[cfg(test)]
+mod tests {
+    use openssl::ec::{EcGroup, EcKey};
+    use openssl::nid::Nid;
+    use openssl::pkey::PKey;
+    use openssl::rsa::Rsa;
+
+    use super::*;
+
+    /// OpenSSL writes the same bytes.
+    #[test]
+    fn public_keys_as_openssl_writes_them() {
+        let key = Rsa::generate(1024).unwrap();
+        let (n, e) = (key.n().to_vec(), key.e().to_vec());
+        assert_eq!(
+            rsa_public_key(&n, &e),
+            key.public_key_to_der_pkcs1().unwrap()
+        );
+        assert_eq!(rsa(&n, &e), key.public_key_to_der().unwrap());
+
+        let nids = [Nid::X9_62_PRIME256V1, Nid::SECP384R1, Nid::SECP521R1];
+        for (curve, nid) in Curve::ALL.into_iter().zip(nids) {
+            let group = EcGroup::from_curve_name(nid).unwrap();
+            let key = EcKey::generate(&group).unwrap();
+            let mut context = openssl::bn::BigNumContext::new().unwrap();
+            let form = openssl::ec::PointConversionForm::UNCOMPRESSED;
+            let point = key
+                .public_key()
+                .to_bytes(&group, form, &mut context)
+                .unwrap();
+            let (x, y) = point[1..].split_at(curve.size());
+            assert_eq!(ec(curve, x, y).unwrap(), key.public_key_to_der().unwrap());
+            assert!(ec(curve, &[1; 67], y).is_err());
+        }
+    }
+
+    /// `openssl genpkey -algorithm RSA-PSS`, the public key's DER up to the modulus.
+    #[test]
+    fn pss_public_keys_as_openssl_writes_them() {
+        let restricted = PssParams {
+            hash: Hash::Sha256,
+            mgf_hash: Hash::Sha256,
+            salt_length: 32,
+        };
+        let (n, e) = ([0xc1; 128], [1, 0, 1]);
+        for params in [None, Some(&restricted)] {
+            let ours = rsa_pss(&n, &e, params);
+            let key = PKey::public_key_from_der(&ours).unwrap();
+            assert_eq!(key.id(), openssl::pkey::Id::RSA_PSS);
+            assert_eq!(key.public_key_to_der().unwrap(), ours);
+        }
+    }
+
+    /// The algorithm fields of certificates made by `openssl req -x509 -sigopt`.
+    #[test]
+    fn pss_algorithms_as_openssl_writes_them() {
+        let params = PssParams {
+            hash: Hash::Sha256,
+            mgf_hash: Hash::Sha256,
+            salt_length: 32,
+        };
+        assert_eq!(
+            hex::encode(pss_algorithm(&params)),
+            "304106092a864886f70d01010a3034a00f300d06096086480165030402010500a11c301a06092a8648\
+             86f70d010108300d06096086480165030402010500a203020120"
+        );
+        // All defaults: an empty sequence.
+        let params = PssParams {
+            hash: Hash::Sha1,
+            mgf_hash: Hash::Sha1,
+            salt_length: 20,
+        };
+        assert_eq!(
+            hex::encode(pss_algorithm(&params)),
+            "300d06092a864886f70d01010a3000"
+        );
+        let params = PssParams {
+            salt_length: 222,
+            ..params
+        };
+        assert_eq!(
+            hex::encode(pss_algorithm(&params)),
+            "301306092a864886f70d01010a3006a204020200de"
+        );
+    }
+
+    #[test]
+    fn algorithm_identifiers() {
+        let dotted = |identifier: &[u8]| {
+            let inner = super::super::der::Reader::new(identifier)
+                .element()
+                .unwrap();
+            super::super::der::dotted(inner.reader().element().unwrap().content).unwrap()
+        };
+        let known = [
+            (
+                Hash::Sha1,
+                "1.2.840.113549.1.1.5",
+                Some("1.2.840.10045.4.1"),
+            ),
+            (
+                Hash::Sha224,
+                "1.2.840.113549.1.1.14",
+                Some("1.2.840.10045.4.3.1"),
+            ),
+            (
+                Hash::Sha256,
+                "1.2.840.113549.1.1.11",
+                Some("1.2.840.10045.4.3.2"),
+            ),
+            (
+                Hash::Sha384,
+                "1.2.840.113549.1.1.12",
+                Some("1.2.840.10045.4.3.3"),
+            ),
+            (
+                Hash::Sha512,
+                "1.2.840.113549.1.1.13",
+                Some("1.2.840.10045.4.3.4"),
+            ),
+            (Hash::Sha512_256, "1.2.840.113549.1.1.16", None),
+            (
+                Hash::Sha3_256,
+                "2.16.840.1.101.3.4.3.14",
+                Some("2.16.840.1.101.3.4.3.10"),
+            ),
+            (
+                Hash::Sha3_384,
+                "2.16.840.1.101.3.4.3.15",
+                Some("2.16.840.1.101.3.4.3.11"),
+            ),
+            (
+                Hash::Sha3_512,
+                "2.16.840.1.101.3.4.3.16",
+                Some("2.16.840.1.101.3.4.3.12"),
+            ),
+        ];
+        for (hash, rsa, ecdsa) in known {
+            let identifier = pkcs1_algorithm(hash);
+            assert_eq!(dotted(&identifier), rsa);
+            assert!(identifier.ends_with(&NULL));
+            let identifier = ecdsa_algorithm(hash);
+            assert_eq!(identifier.as_deref().map(dotted).as_deref(), ecdsa);
+            assert!(identifier.is_none_or(|identifier| !identifier.ends_with(&NULL)));
+        }
+    }
+}

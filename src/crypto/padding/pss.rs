@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn round_trips() {
-        for em_bits in [1023, 1024, 1025, 2047, 2048] {
+        for em_bits in [1023usize, 1024, 1025, 2047, 2048] {
             for hash in [Hash::Sha1, Hash::Sha256, Hash::Sha3_256] {
                 let message = digest(hash, &[b"message"]);
                 let max = em_bits.div_ceil(8) - hash.size() - 2;
