@@ -98,6 +98,63 @@ mod tests {
         assert_eq!(*out, digest(Hash::Sha256, &[b"\0\0\0\x01zzDUPLICATE\0uv"]));
     }
 
+    /// Computed with python-cryptography: KBKDFHMAC in counter mode and ConcatKDFHash are the same
+    /// functions under their NIST names.
+    #[test]
+    fn known_answers() {
+        let key: Vec<u8> = (0..32).collect();
+        let (u, v) = ([0xaa; 32], [0xbb; 16]);
+        let known = [
+            (
+                Hash::Sha256,
+                "STORAGE",
+                128,
+                "e4da326f28c56d535401e27035cd3d0f",
+            ),
+            (
+                Hash::Sha256,
+                "ATH",
+                256,
+                "ee3e2094530c3664d14c49fbbd4834a194be38f2e3935e6bd8198a66e911dfd3",
+            ),
+            (
+                Hash::Sha1,
+                "CFB",
+                256,
+                "8b8f70d9d24c6eb00ab1d0d66123b9db3c1bb22e1270fd91ec77618ce1975ef5",
+            ),
+            (
+                Hash::Sha512,
+                "XOR",
+                1024,
+                "8fb68bd84a7a2ea8a1190cea4cf04b4bb1131020fbd738ea16b7c9d2479bf72a25a3cae988c5cf8f\
+                 9394f46a9d9e12ee191af9b816318c036544a443bafd8ed2f594d842d6168f14797171362fe9b4af\
+                 9d0e747bfd26511cb451df96e3b5d334dc5ebcba987d67a134d76be79f0cb8758a1aec68a887eb82\
+                 bbfc4f4a3cb69a86",
+            ),
+        ];
+        for (hash, label, bits, expected) in known {
+            assert_eq!(
+                hex::encode(&*kdfa(hash, &key, label, &u, &v, bits)),
+                expected
+            );
+        }
+        assert_eq!(
+            hex::encode(&*kdfa(Hash::Sha384, &key, "INTEGRITY", b"", b"", 384)),
+            "ce5c1941c2411f7c12d0ad0dea97f8d18968b11c9fa9b006da60acc8fa7015ccffedc78fb26af4019b5958\
+             3ab55d4698"
+        );
+        assert_eq!(
+            hex::encode(&*kdfe(Hash::Sha256, &key, "DUPLICATE", &u, &v, 256)),
+            "dbc36c01be3b08e3345a0a9d27856adaa60247ebffaa05704e066189df34a872"
+        );
+        assert_eq!(
+            hex::encode(&*kdfe(Hash::Sha256, &key, "SECRET", &u, &v, 384)),
+            "ad719dcf494af348ed922afb5cd58d65458c274ae86dff2393e347f1bfebcac4c20a614de34cfeb5d4aeb8\
+             142b27677c"
+        );
+    }
+
     #[test]
     fn odd_bit_counts_mask_the_first_byte() {
         assert_eq!(kdfa(Hash::Sha256, b"k", "L", b"", b"", 0).len(), 0);

@@ -9,6 +9,7 @@ use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters};
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, Odd};
+use zeroize::Zeroizing;
 
 use super::padding::{self, pss};
 use super::{CryptoError, Hash, constant_time_eq, strip_zeros};
@@ -172,10 +173,11 @@ impl RsaPublic {
         let params = self.montgomery().ok_or(CryptoError::Failed)?;
         let precision = params.bits_precision();
         let base = BoxedUint::from_be_slice(input, precision).map_err(|_| CryptoError::Failed)?;
-        if base >= *params.modulus().as_ref() {
+        let base = Zeroizing::new(base);
+        if *base >= *params.modulus().as_ref() {
             return Err(CryptoError::OutOfRange);
         }
-        let power = self.power(&BoxedMontyForm::new(base, params)).retrieve();
+        let power = self.power(BoxedMontyForm::new(BoxedUint::clone(&base), params));
         // The number is held in whole words, so there may be zeros before the modulus's width.
         let bytes = power.to_be_bytes();
         let surplus = bytes
@@ -295,19 +297,21 @@ impl RsaPublic {
 
     /// `base` to the power of the exponent by squaring and multiplying: for the short exponents in use
     /// that is half the work of the library's windows. What the time tells, the exponent, is public.
-    fn power(&self, base: &BoxedMontyForm) -> BoxedMontyForm {
+    fn power(&self, base: BoxedMontyForm) -> BoxedUint {
+        // When a message is being encrypted, base and intermediate results give it away.
+        let base = Zeroizing::new(base);
         let mut power = base.clone();
         let bits = self
             .exponent
             .iter()
             .flat_map(|octet| (0..8).rev().map(move |bit| octet >> bit & 1));
         for bit in bits.skip_while(|bit| *bit == 0).skip(1) {
-            power = power.square();
+            power = Zeroizing::new(power.square());
             if bit == 1 {
-                power = power.mul(base);
+                power = Zeroizing::new(power.mul(&base));
             }
         }
-        power
+        power.retrieve()
     }
 
     fn montgomery(&self) -> Option<&BoxedMontyParams> {

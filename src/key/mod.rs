@@ -1,1 +1,3 @@
 //! Keys as values: key files, URIs, authorization.
+
+pub mod tss2;

@@ -1,4 +1,4 @@
-//! The paddings of RSA (RFC 8017): PKCS#1 v1.5 here and in [`unpad`], OAEP, PSS.
+//! The paddings of RSA (RFC 8017): PKCS#1 v1.5, OAEP, PSS.
 #![forbid(unsafe_code)]
 
 mod oaep;

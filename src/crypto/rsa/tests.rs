@@ -1,4 +1,5 @@
 //! Tests of RSA against OpenSSL's keys and signatures.
+#![forbid(unsafe_code)]
 
 use std::time::Instant;
 

@@ -1,4 +1,5 @@
 //! Tests of unpadding.
+#![forbid(unsafe_code)]
 
 use proptest::prelude::*;
 

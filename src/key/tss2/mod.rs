@@ -1,0 +1,281 @@
+//! Key files of TPM 2.0: `TSS2 PRIVATE KEY` (draft-bottomley-tpm-keys-00), and its predecessor
+//! `TSS2 KEY BLOB`.
+//!
+//! ```text
+//! TPMKey ::= SEQUENCE {
+//!   type        OBJECT IDENTIFIER,
+//!   emptyAuth   [0] EXPLICIT BOOLEAN OPTIONAL,
+//!   policy      [1] EXPLICIT SEQUENCE OF TPMPolicy OPTIONAL,
+//!   secret      [2] EXPLICIT OCTET STRING OPTIONAL,
+//!   authPolicy  [3] EXPLICIT SEQUENCE OF TPMAuthPolicy OPTIONAL,
+//!   description [4] EXPLICIT UTF8String OPTIONAL,
+//!   rsaParent   [5] EXPLICIT BOOLEAN OPTIONAL,
+//!   parent      INTEGER,
+//!   pubkey      OCTET STRING,
+//!   privkey     OCTET STRING }
+//! ```
+//!
+//! A file is read strictly, except for what known writers did: a TRUE that is not 0xFF, a parent
+//! written as a negative or zero-padded number, and parent 0 for the owner hierarchy. It is written
+//! with nothing that an old reader might refuse.
+#![forbid(unsafe_code)]
+
+mod error;
+mod pem;
+mod read;
+mod write;
+
+use std::fmt;
+
+pub use error::FileError;
+
+/// PEM label of the format.
+pub const LABEL: &str = "TSS2 PRIVATE KEY";
+/// PEM label of its predecessor.
+pub const LEGACY_LABEL: &str = "TSS2 KEY BLOB";
+/// PEM label of the TPM 1.2 format, which is another one altogether.
+pub const TPM12_LABEL: &str = "TSS KEY BLOB";
+
+/// The owner hierarchy's handle.
+pub const OWNER: u32 = 0x4000_0001;
+/// The null hierarchy's handle: its keys end with the TPM's next restart.
+pub const NULL: u32 = 0x4000_0007;
+/// The endorsement hierarchy's handle.
+pub const ENDORSEMENT: u32 = 0x4000_000b;
+/// The platform hierarchy's handle.
+pub const PLATFORM: u32 = 0x4000_000c;
+
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A key that TPM2_Load takes.
+    Loadable,
+    /// A key wrapped for the parent elsewhere, for TPM2_Import.
+    Importable,
+    /// Data, not a key.
+    Sealed,
+}
+
+/// A step of a policy that must be satisfied before the key can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyCommand {
+    /// The command code (TPM_CC) of the policy command.
+    pub code: u32,
+    /// Its parameters, in a form that depends on the command.
+    pub body: Vec<u8>,
+}
+
+impl PolicyCommand {
+    /// The command's name in the TPM specification, `PolicyPCR` for 0x17F.
+    pub fn name(&self) -> &'static str {
+        match self.code {
+            0x149 => "PolicyNV",
+            0x151 => "PolicySecret",
+            0x160 => "PolicySigned",
+            0x16a => "PolicyAuthorize",
+            0x16b => "PolicyAuthValue",
+            0x16c => "PolicyCommandCode",
+            0x16d => "PolicyCounterTimer",
+            0x16e => "PolicyCpHash",
+            0x16f => "PolicyLocality",
+            0x170 => "PolicyNameHash",
+            0x171 => "PolicyOR",
+            0x172 => "PolicyTicket",
+            0x17f => "PolicyPCR",
+            0x187 => "PolicyPhysicalPresence",
+            0x188 => "PolicyDuplicationSelect",
+            0x18c => "PolicyPassword",
+            0x18f => "PolicyNvWritten",
+            0x190 => "PolicyTemplate",
+            0x192 => "PolicyAuthorizeNV",
+            0x196 => "PolicyAcSendSelect",
+            0x19b => "PolicyCapability",
+            0x19c => "PolicyParameters",
+            _ => "unknown policy command",
+        }
+    }
+}
+
+/// A policy that the key's owner has signed, one of several to choose from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthPolicy {
+    /// What its author calls it.
+    pub name: Option<String>,
+    /// Its steps; the last one carries the signature.
+    pub policy: Vec<PolicyCommand>,
+}
+
+/// A key file's content.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyFile {
+    /// What the file holds.
+    pub kind: Kind,
+    /// Whether it is in the predecessor's form. The primary of such a key, if the parent is a
+    /// hierarchy, lacks the attributes fixedTPM and fixedParent.
+    pub legacy: bool,
+    /// Whether the key has no authorization value; otherwise one must be asked for.
+    pub empty_auth: bool,
+    /// The policy's steps, in order; empty if the key has no policy.
+    pub policy: Vec<PolicyCommand>,
+    /// A whole TPM2B_ENCRYPTED_SECRET: the seed that an importable key was wrapped with.
+    pub secret: Option<Vec<u8>>,
+    /// Signed policies to choose from.
+    pub auth_policies: Vec<AuthPolicy>,
+    /// Free text.
+    pub description: Option<String>,
+    /// Whether the primary under a hierarchy is RSA-2048 instead of ECC P-256.
+    pub rsa_parent: bool,
+    /// The parent: a persistent handle, or the hierarchy whose standard primary it is.
+    pub parent: u32,
+    /// A whole TPM2B_PUBLIC.
+    pub public: Vec<u8>,
+    /// A whole TPM2B_PRIVATE.
+    pub private: Vec<u8>,
+}
+
+impl KeyFile {
+    /// A loadable key without authorization value, policy or other extras.
+    ///
+    /// `public` and `private` are a whole TPM2B_PUBLIC and TPM2B_PRIVATE.
+    pub fn loadable(parent: u32, public: Vec<u8>, private: Vec<u8>) -> Self {
+        Self {
+            kind: Kind::Loadable,
+            legacy: false,
+            empty_auth: true,
+            policy: Vec::new(),
+            secret: None,
+            auth_policies: Vec::new(),
+            description: None,
+            rsa_parent: false,
+            parent,
+            public,
+            private,
+        }
+    }
+
+    /// Reads a file in DER.
+    ///
+    /// # Errors
+    /// [`FileError`] for anything that is not exactly one key file or has an impossible parent. Sealed
+    /// data is read; see [`Self::require_key`].
+    pub fn from_der(der: &[u8]) -> Result<Self, FileError> {
+        read::key_file(der)
+    }
+
+    /// Reads the first block of ours in a PEM file. Other blocks, text around them, and line ends of
+    /// either kind do not matter.
+    ///
+    /// # Errors
+    /// As [`Self::from_der`], and when there is no such block or its armour is broken.
+    pub fn from_pem(text: &[u8]) -> Result<Self, FileError> {
+        let block = pem::find(text)?;
+        let file = Self::from_der(&block.der)?;
+        if file.legacy != (block.label == LEGACY_LABEL) {
+            return Err(FileError::Armour {
+                label: block.label,
+                line: block.line,
+                problem: "the label does not belong to this type of key",
+            });
+        }
+        Ok(file)
+    }
+
+    /// Reads a file in either form.
+    ///
+    /// # Errors
+    /// As [`Self::from_pem`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FileError> {
+        // The SEQUENCE's octet is also '0', with which a text might begin.
+        let der = bytes.first() == Some(&0x30) && !pem::has_block(bytes);
+        if der || Self::is_ours(bytes) {
+            Self::from_der(bytes)
+        } else {
+            Self::from_pem(bytes)
+        }
+    }
+
+    /// The file in DER: minimal numbers, and no field that has its default value, since several
+    /// readers refuse the later ones.
+    ///
+    /// The predecessor's form, for a file with [`Self::legacy`], has no place for a secret, signed
+    /// policies, a description or an RSA primary; they are not written.
+    pub fn to_der(&self) -> Vec<u8> {
+        write::key_file(self)
+    }
+
+    /// The file in PEM, with line feeds.
+    pub fn to_pem(&self) -> String {
+        pem::write(
+            if self.legacy { LEGACY_LABEL } else { LABEL },
+            &self.to_der(),
+        )
+    }
+
+    /// Whether `der` begins as a key file does: one SEQUENCE that spans it all, with a type of ours.
+    ///
+    /// Cheap, since it is asked about every foreign key. False for PKCS#8, PKCS#1, SEC 1 and the like.
+    pub fn is_ours(der: &[u8]) -> bool {
+        read::is_ours(der)
+    }
+
+    /// Refuses sealed data, which is read but is no key.
+    ///
+    /// # Errors
+    /// [`FileError::Sealed`].
+    pub fn require_key(&self) -> Result<(), FileError> {
+        match self.kind {
+            Kind::Sealed => Err(FileError::Sealed),
+            Kind::Loadable | Kind::Importable => Ok(()),
+        }
+    }
+
+    /// Whether the parent is a hierarchy, in which a primary must be created first.
+    pub fn parent_is_hierarchy(&self) -> bool {
+        is_hierarchy(self.parent)
+    }
+}
+
+impl fmt::Debug for KeyFile {
+    /// Sizes instead of blobs: the private one is wrapped, but has no business in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyFile")
+            .field("kind", &self.kind)
+            .field("legacy", &self.legacy)
+            .field("empty_auth", &self.empty_auth)
+            .field(
+                "policy",
+                &self
+                    .policy
+                    .iter()
+                    .map(PolicyCommand::name)
+                    .collect::<Vec<_>>(),
+            )
+            .field("secret", &self.secret.as_ref().map(Vec::len))
+            .field("auth_policies", &self.auth_policies.len())
+            .field("description", &self.description)
+            .field("rsa_parent", &self.rsa_parent)
+            .field("parent", &format_args!("{:#010x}", self.parent))
+            .field("public", &self.public.len())
+            .field("private", &self.private.len())
+            .finish()
+    }
+}
+
+fn is_hierarchy(handle: u32) -> bool {
+    matches!(handle, OWNER | NULL | ENDORSEMENT | PLATFORM)
+}
+
+/// The types as object identifier values: 2.23.133.10.1.3, .4, .5, and the predecessor's 2.23.133.10.2.
+const TYPES: [(&[u8], Kind, bool); 4] = [
+    (&[0x67, 0x81, 0x05, 0x0a, 0x01, 0x03], Kind::Loadable, false),
+    (
+        &[0x67, 0x81, 0x05, 0x0a, 0x01, 0x04],
+        Kind::Importable,
+        false,
+    ),
+    (&[0x67, 0x81, 0x05, 0x0a, 0x01, 0x05], Kind::Sealed, false),
+    (&[0x67, 0x81, 0x05, 0x0a, 0x02], Kind::Loadable, true),
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! The PEM armour (RFC 7468), read the way OpenSSL does: any text may surround a block.
+#![forbid(unsafe_code)]
+
+use pem_rfc7468::LineEnding;
+
+use super::{FileError, LABEL, LEGACY_LABEL, TPM12_LABEL};
+
+/// A block of ours, decoded.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) label: &'static str,
+    /// The number of its first line in the file, from 1.
+    pub(super) line: usize,
+    pub(super) der: Vec<u8>,
+}
+
+/// How many foreign labels an error names.
+const MAX_LABELS: usize = 4;
+
+/// The first block of ours.
+pub(super) fn find(text: &[u8]) -> Result<Block, FileError> {
+    let mut lines = lines(text);
+    let mut labels: Vec<String> = Vec::new();
+    let mut tpm12 = false;
+    while let Some((line, content)) = lines.next() {
+        let Some(label) = begin(content) else {
+            continue;
+        };
+        let ours = [LABEL, LEGACY_LABEL]
+            .into_iter()
+            .find(|ours| ours.as_bytes() == label);
+        if let Some(label) = ours {
+            return decode(label, line, lines);
+        }
+        tpm12 |= label == TPM12_LABEL.as_bytes();
+        let label = String::from_utf8_lossy(label).into_owned();
+        if labels.len() < MAX_LABELS && !labels.contains(&label) {
+            labels.push(label);
+        }
+    }
+    Err(if tpm12 {
+        FileError::Tpm12
+    } else {
+        FileError::NoBlock { labels }
+    })
+}
+
+/// Whether there is any block at all.
+pub(super) fn has_block(text: &[u8]) -> bool {
+    lines(text).any(|(_, line)| begin(line).is_some())
+}
+
+pub(super) fn write(label: &'static str, der: &[u8]) -> String {
+    // The library refuses an impossible label or length only; neither occurs.
+    pem_rfc7468::encode_string(label, LineEnding::LF, der).unwrap_or_default()
+}
+
+/// The content of the block whose first line has just been read.
+fn decode<'a>(
+    label: &'static str,
+    first: usize,
+    lines: impl Iterator<Item = (usize, &'a [u8])>,
+) -> Result<Block, FileError> {
+    let mut body = Vec::new();
+    for (line, content) in lines {
+        let broken = |problem| {
+            Err(FileError::Armour {
+                label,
+                line,
+                problem,
+            })
+        };
+        if let Some(end) = content.strip_prefix(b"-----END ") {
+            if end.strip_suffix(b"-----") != Some(label.as_bytes()) {
+                return broken("the END line names another label");
+            }
+            return match base64(&body) {
+                Some(der) => Ok(Block {
+                    label,
+                    line: first,
+                    der,
+                }),
+                None => broken("the base64 before it is not valid"),
+            };
+        }
+        if content.starts_with(b"-----") {
+            return broken("expected base64 or the END line");
+        }
+        if content.contains(&b':') {
+            return broken("there are header lines, as in a file encrypted with a pass phrase");
+        }
+        body.extend(content.iter().filter(|octet| !octet.is_ascii_whitespace()));
+    }
+    Err(FileError::Armour {
+        label,
+        line: first,
+        problem: "there is no END line",
+    })
+}
+
+/// Decodes base64 without white space. The library reads base64 in PEM of its own line width only, so
+/// it gets exactly that.
+fn base64(body: &[u8]) -> Option<Vec<u8>> {
+    const WIDTH: usize = 64;
+    let mut text = b"-----BEGIN X-----\n".to_vec();
+    for line in body.chunks(WIDTH) {
+        text.extend_from_slice(line);
+        text.push(b'\n');
+    }
+    text.extend_from_slice(b"-----END X-----\n");
+    pem_rfc7468::decode_vec(&text).ok().map(|(_, der)| der)
+}
+
+/// The label, if this is a block's first line.
+fn begin(line: &[u8]) -> Option<&[u8]> {
+    line.strip_prefix(b"-----BEGIN ")?.strip_suffix(b"-----")
+}
+
+/// The lines with their numbers, without line ends, white space at the end, or a byte order mark.
+fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    (1..).zip(
+        text.split(|&octet| octet == b'\n')
+            .map(<[u8]>::trim_ascii_end),
+    )
+}
