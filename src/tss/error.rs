@@ -28,7 +28,11 @@ pub struct Lockout {
 impl Lockout {
     /// Wrong tries that are left before the TPM locks.
     pub fn tries_left(&self) -> u32 {
-        if self.in_lockout { 0 } else { self.max_tries.saturating_sub(self.counter) }
+        if self.in_lockout {
+            0
+        } else {
+            self.max_tries.saturating_sub(self.counter)
+        }
     }
 }
 
@@ -70,13 +74,17 @@ pub enum ErrorKind {
     #[error("{0}")]
     Malformed(#[from] Malformed),
     /// A response was not authenticated by its session: it was changed on its way, or made up.
-    #[error("the response to {command} failed its session's integrity check: somebody between this process and the TPM may be changing messages")]
+    #[error(
+        "the response to {command} failed its session's integrity check: somebody between this process and the TPM may be changing messages"
+    )]
     SessionIntegrity {
         /// The specification's name of the command.
         command: &'static str,
     },
     /// The parent is not the one `parent-name` demands.
-    #[error("the parent 0x{handle:08x} has the name {found}, but parent-name demands {expected}; refused")]
+    #[error(
+        "the parent 0x{handle:08x} has the name {found}, but parent-name demands {expected}; refused"
+    )]
     ParentName {
         /// The handle of the parent.
         handle: u32,
@@ -108,7 +116,9 @@ pub enum ErrorKind {
         code: ResponseCode,
     },
     /// A restricted key will not sign this message.
-    #[error("the key is restricted and the TPM refuses to vouch for this message, because it begins with TPM_GENERATED_VALUE (ff544347): only the TPM itself signs such messages")]
+    #[error(
+        "the key is restricted and the TPM refuses to vouch for this message, because it begins with TPM_GENERATED_VALUE (ff544347): only the TPM itself signs such messages"
+    )]
     TicketRefused,
     /// Software cryptography failed.
     #[error("{what}")]
@@ -129,7 +139,9 @@ fn tries(tries_left: Option<u32>) -> String {
 
 fn lockout_advice(state: Option<&Lockout>) -> String {
     match state {
-        Some(Lockout { counter, interval, .. }) if *interval > 0 => format!(
+        Some(Lockout {
+            counter, interval, ..
+        }) if *interval > 0 => format!(
             " ({counter} counted); it forgets one every {interval} seconds, or reset it with `tpm2_dictionarylockout --clear-lockout`"
         ),
         Some(Lockout { counter, .. }) => {
@@ -168,7 +180,12 @@ impl Error {
 
     /// A refusal of `command`.
     pub fn tpm(command: CommandCode, code: ResponseCode) -> Self {
-        ErrorKind::Tpm { command: command.name().unwrap_or("command"), code, hint: None }.into()
+        ErrorKind::Tpm {
+            command: command.name().unwrap_or("command"),
+            code,
+            hint: None,
+        }
+        .into()
     }
 
     /// Something the TPM or this version cannot do.
@@ -195,7 +212,10 @@ impl Error {
 
 impl<K: Into<ErrorKind>> From<K> for Error {
     fn from(kind: K) -> Self {
-        Self { kind: Box::new(kind.into()), place: None }
+        Self {
+            kind: Box::new(kind.into()),
+            place: None,
+        }
     }
 }
 
@@ -223,9 +243,20 @@ mod tests {
     #[test]
     fn errors_say_what_where_and_what_to_do() {
         let place: Arc<str> = "device:/dev/tpm0 (from TPM_TCTI in the environment)".into();
-        let error = Error::from(ErrorKind::OutOfMemory { command: "TPM2_Load", code: ResponseCode(0x902) }).at(&place);
+        let error = Error::from(ErrorKind::OutOfMemory {
+            command: "TPM2_Load",
+            code: ResponseCode(0x902),
+        })
+        .at(&place);
         let text = error.to_string();
-        for part in ["/dev/tpm0", "TPM_TCTI", "TPM2_Load", "0x902", "tpmctl flush", "/dev/tpmrm0"] {
+        for part in [
+            "/dev/tpm0",
+            "TPM_TCTI",
+            "TPM2_Load",
+            "0x902",
+            "tpmctl flush",
+            "/dev/tpmrm0",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }

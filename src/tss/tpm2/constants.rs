@@ -114,7 +114,11 @@ impl Curve {
         Some(match self {
             Self::NIST_P192 => 24,
             Self::NIST_P224 => 28,
-            Self::NIST_P256 | Self::BN_P256 | Self::SM2_P256 | Self::BP_P256_R1 | Self::CURVE_25519 => 32,
+            Self::NIST_P256
+            | Self::BN_P256
+            | Self::SM2_P256
+            | Self::BP_P256_R1
+            | Self::CURVE_25519 => 32,
             Self::NIST_P384 | Self::BP_P384_R1 => 48,
             Self::CURVE_448 => 56,
             Self::BP_P512_R1 => 64,

@@ -12,6 +12,8 @@ pub(super) trait Link: Send {
     /// Begins a critical section, waiting at most `lock_wait` for other processes, or the
     /// transport's own limit.
     fn turn(&mut self, lock_wait: Option<Duration>) -> Result<Box<dyn Turn + '_>, TransportError>;
+    /// Closes a connection kept between sections.
+    fn release(&mut self);
 }
 
 /// A critical section: the TPM is ours until it is dropped.
@@ -35,6 +37,10 @@ impl Link for Channel {
             None => self.section()?,
         };
         Ok(Box::new(section))
+    }
+
+    fn release(&mut self) {
+        Channel::release(self);
     }
 }
 

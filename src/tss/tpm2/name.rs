@@ -78,7 +78,10 @@ impl Entity {
 
     /// A hierarchy, or anything else whose name is its handle.
     pub fn permanent(handle: u32) -> Self {
-        Self { handle, name: Name::of_handle(handle) }
+        Self {
+            handle,
+            name: Name::of_handle(handle),
+        }
     }
 }
 
@@ -89,7 +92,10 @@ mod tests {
     #[test]
     fn names_of_handles_and_unknown_algorithms() {
         assert_eq!(Name::of_handle(0x4000_0001).to_string(), "40000001");
-        assert_eq!(Name::of_public_area(AlgId::NULL, b"x"), Some(Name::default()));
+        assert_eq!(
+            Name::of_public_area(AlgId::NULL, b"x"),
+            Some(Name::default())
+        );
         assert_eq!(Name::of_public_area(AlgId(0x4711), b"x"), None);
     }
 
@@ -99,6 +105,9 @@ mod tests {
         let qualified = Name::qualified(&Name::of_handle(0x4000_0001), &name).unwrap();
         let mut input = vec![0x40, 0, 0, 1];
         input.extend_from_slice(name.as_bytes());
-        assert_eq!(qualified.as_bytes()[2..], crypto::hash(crypto::Hash::Sha256, &[&input])[..]);
+        assert_eq!(
+            qualified.as_bytes()[2..],
+            crypto::hash(crypto::Hash::Sha256, &[&input])[..]
+        );
     }
 }

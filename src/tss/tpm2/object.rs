@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::constants::{AlgId, handle};
 use super::name::Name;
-use super::public::{Attributes, Public, Scheme};
+use super::public::{Public, Scheme};
 use super::wire::Malformed;
 use crate::Secret;
 
@@ -23,23 +23,29 @@ pub struct Object {
 impl Object {
     /// A key of a file: its two halves and its parent.
     pub fn from_blob(public: Public, private: Vec<u8>, parent: Parent) -> Result<Self, Malformed> {
-        Ok(Self { name: public.name()?, public, source: Source::Blob { parent, private } })
+        Ok(Self {
+            name: public.name()?,
+            public,
+            source: Source::Blob { parent, private },
+        })
     }
 
     /// A key that is persistent in the TPM.
     pub fn persistent(handle: u32, public: Public) -> Result<Self, Malformed> {
-        Ok(Self { name: public.name()?, public, source: Source::Persistent(handle) })
-    }
-
-    /// Whether the key has this attribute.
-    pub(super) fn is(&self, attribute: Attributes) -> bool {
-        self.public.attributes().contains(attribute)
+        Ok(Self {
+            name: public.name()?,
+            public,
+            source: Source::Persistent(handle),
+        })
     }
 }
 
 impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Object").field("name", &self.name).field("source", &self.source).finish_non_exhaustive()
+        f.debug_struct("Object")
+            .field("name", &self.name)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
     }
 }
 
@@ -60,7 +66,10 @@ pub enum Source {
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Blob { parent, .. } => f.debug_struct("Blob").field("parent", parent).finish_non_exhaustive(),
+            Self::Blob { parent, .. } => f
+                .debug_struct("Blob")
+                .field("parent", parent)
+                .finish_non_exhaustive(),
             Self::Persistent(handle) => write!(f, "Persistent(0x{handle:08x})"),
         }
     }
@@ -113,7 +122,11 @@ pub struct Parent {
 impl Parent {
     /// The parent at `handle`, with the standard template and an empty authorization value.
     pub fn new(handle: u32) -> Self {
-        Self { handle, template: PrimaryTemplate::default(), auth: Secret::empty() }
+        Self {
+            handle,
+            template: PrimaryTemplate::default(),
+            auth: Secret::empty(),
+        }
     }
 }
 
@@ -122,8 +135,16 @@ impl fmt::Display for Parent {
         match self.handle {
             handle::OWNER => write!(f, "{} of the owner hierarchy (0x40000001)", self.template),
             handle::NULL => write!(f, "{} of the null hierarchy (0x40000007)", self.template),
-            handle::ENDORSEMENT => write!(f, "{} of the endorsement hierarchy (0x4000000b)", self.template),
-            handle::PLATFORM => write!(f, "{} of the platform hierarchy (0x4000000c)", self.template),
+            handle::ENDORSEMENT => write!(
+                f,
+                "{} of the endorsement hierarchy (0x4000000b)",
+                self.template
+            ),
+            handle::PLATFORM => write!(
+                f,
+                "{} of the platform hierarchy (0x4000000c)",
+                self.template
+            ),
             handle => write!(f, "the persistent parent 0x{handle:08x}"),
         }
     }

@@ -65,7 +65,11 @@ impl fmt::Display for Attributes {
             separator = "|";
             unknown &= !bit.0;
         }
-        if unknown != 0 || self.0 == 0 { write!(f, "{separator}0x{unknown:x}") } else { Ok(()) }
+        if unknown != 0 || self.0 == 0 {
+            write!(f, "{separator}0x{unknown:x}")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -88,9 +92,17 @@ pub struct Symmetric {
 
 impl Symmetric {
     /// No cipher.
-    pub const NULL: Self = Self { algorithm: AlgId::NULL, bits: 0, mode: AlgId::NULL };
+    pub const NULL: Self = Self {
+        algorithm: AlgId::NULL,
+        bits: 0,
+        mode: AlgId::NULL,
+    };
     /// AES-128 in CFB mode, the standard primary's.
-    pub const AES128_CFB: Self = Self { algorithm: AlgId::AES, bits: 128, mode: AlgId::CFB };
+    pub const AES128_CFB: Self = Self {
+        algorithm: AlgId::AES,
+        bits: 128,
+        mode: AlgId::CFB,
+    };
 }
 
 /// A scheme and its details: `TPMT_RSA_SCHEME`, `TPMT_ECC_SCHEME`, `TPMT_KDF_SCHEME`,
@@ -144,7 +156,9 @@ impl Scheme {
         Ok(Some(match scheme {
             AlgId::NULL => Self::Null,
             AlgId::RSAES => Self::Plain(scheme),
-            AlgId::ECDAA | AlgId::XOR => Self::HashedWith(scheme, AlgId(reader.u16()?), reader.u16()?),
+            AlgId::ECDAA | AlgId::XOR => {
+                Self::HashedWith(scheme, AlgId(reader.u16()?), reader.u16()?)
+            }
             AlgId::RSASSA
             | AlgId::RSAPSS
             | AlgId::OAEP
@@ -257,7 +271,15 @@ impl Public {
             }
             None => (Parms::Unknown(unknown.rest().to_vec()), Unique::Unknown),
         };
-        Ok(Self { area: area.to_vec(), object_type, name_alg, attributes, auth_policy, parms, unique })
+        Ok(Self {
+            area: area.to_vec(),
+            object_type,
+            name_alg,
+            attributes,
+            auth_policy,
+            parms,
+            unique,
+        })
     }
 
     /// A public area made of its fields; `None` if a field is too long for its size.
@@ -276,10 +298,22 @@ impl Public {
             Parms::Unknown(_) => return Err(Malformed { what: "template" }),
         };
         let mut writer = Writer::new();
-        writer.u16(object_type.0).u16(name_alg.0).u32(attributes.0).tpm2b(auth_policy);
+        writer
+            .u16(object_type.0)
+            .u16(name_alg.0)
+            .u32(attributes.0)
+            .tpm2b(auth_policy);
         write_details(&parms, &unique, &mut writer);
         let area = writer.finish("template")?.to_vec();
-        Ok(Self { area, object_type, name_alg, attributes, auth_policy: auth_policy.to_vec(), parms, unique })
+        Ok(Self {
+            area,
+            object_type,
+            name_alg,
+            attributes,
+            auth_policy: auth_policy.to_vec(),
+            parms,
+            unique,
+        })
     }
 
     /// The `TPM2B_PUBLIC`, byte for byte what was read.
@@ -299,7 +333,9 @@ impl Public {
     /// The object's name, `nameAlg || H(TPMT_PUBLIC)` (Part 1, 16); an error if the name algorithm is
     /// one this client cannot compute.
     pub fn name(&self) -> Result<Name, Malformed> {
-        Name::of_public_area(self.name_alg, &self.area).ok_or(Malformed { what: "public area: unknown name algorithm" })
+        Name::of_public_area(self.name_alg, &self.area).ok_or(Malformed {
+            what: "public area: unknown name algorithm",
+        })
     }
 
     /// The object's type.
@@ -335,7 +371,9 @@ impl Public {
     /// The key's own scheme; [`Scheme::Null`] where it is chosen at use.
     pub fn scheme(&self) -> Scheme {
         match &self.parms {
-            Parms::Rsa { scheme, .. } | Parms::Ecc { scheme, .. } | Parms::KeyedHash { scheme } => *scheme,
+            Parms::Rsa { scheme, .. } | Parms::Ecc { scheme, .. } | Parms::KeyedHash { scheme } => {
+                *scheme
+            }
             Parms::SymCipher { .. } | Parms::Unknown(_) => Scheme::Null,
         }
     }
@@ -362,29 +400,68 @@ impl fmt::Debug for Public {
     }
 }
 
-fn read_details(object_type: AlgId, reader: &mut Reader<'_>) -> Result<Option<(Parms, Unique)>, Malformed> {
+fn read_details(
+    object_type: AlgId,
+    reader: &mut Reader<'_>,
+) -> Result<Option<(Parms, Unique)>, Malformed> {
     Ok(match object_type {
         AlgId::RSA => {
-            let Some(symmetric) = read_symmetric(reader)? else { return Ok(None) };
-            let Some(scheme) = Scheme::read(reader)? else { return Ok(None) };
-            let parms = Parms::Rsa { symmetric, scheme, bits: reader.u16()?, exponent: reader.u32()? };
+            let Some(symmetric) = read_symmetric(reader)? else {
+                return Ok(None);
+            };
+            let Some(scheme) = Scheme::read(reader)? else {
+                return Ok(None);
+            };
+            let parms = Parms::Rsa {
+                symmetric,
+                scheme,
+                bits: reader.u16()?,
+                exponent: reader.u32()?,
+            };
             Some((parms, Unique::Rsa(reader.tpm2b()?.to_vec())))
         }
         AlgId::ECC => {
-            let Some(symmetric) = read_symmetric(reader)? else { return Ok(None) };
-            let Some(scheme) = Scheme::read(reader)? else { return Ok(None) };
+            let Some(symmetric) = read_symmetric(reader)? else {
+                return Ok(None);
+            };
+            let Some(scheme) = Scheme::read(reader)? else {
+                return Ok(None);
+            };
             let curve = Curve(reader.u16()?);
-            let Some(kdf) = Scheme::read(reader)? else { return Ok(None) };
-            let unique = Unique::Ecc { x: reader.tpm2b()?.to_vec(), y: reader.tpm2b()?.to_vec() };
-            Some((Parms::Ecc { symmetric, scheme, curve, kdf }, unique))
+            let Some(kdf) = Scheme::read(reader)? else {
+                return Ok(None);
+            };
+            let unique = Unique::Ecc {
+                x: reader.tpm2b()?.to_vec(),
+                y: reader.tpm2b()?.to_vec(),
+            };
+            Some((
+                Parms::Ecc {
+                    symmetric,
+                    scheme,
+                    curve,
+                    kdf,
+                },
+                unique,
+            ))
         }
         AlgId::KEYEDHASH => {
-            let Some(scheme) = Scheme::read(reader)? else { return Ok(None) };
-            Some((Parms::KeyedHash { scheme }, Unique::Digest(reader.tpm2b()?.to_vec())))
+            let Some(scheme) = Scheme::read(reader)? else {
+                return Ok(None);
+            };
+            Some((
+                Parms::KeyedHash { scheme },
+                Unique::Digest(reader.tpm2b()?.to_vec()),
+            ))
         }
         AlgId::SYMCIPHER => {
-            let Some(symmetric) = read_symmetric(reader)? else { return Ok(None) };
-            Some((Parms::SymCipher { symmetric }, Unique::Digest(reader.tpm2b()?.to_vec())))
+            let Some(symmetric) = read_symmetric(reader)? else {
+                return Ok(None);
+            };
+            Some((
+                Parms::SymCipher { symmetric },
+                Unique::Digest(reader.tpm2b()?.to_vec()),
+            ))
         }
         _ => None,
     })
@@ -394,21 +471,33 @@ fn read_symmetric(reader: &mut Reader<'_>) -> Result<Option<Symmetric>, Malforme
     let algorithm = AlgId(reader.u16()?);
     Ok(match algorithm {
         AlgId::NULL => Some(Symmetric::NULL),
-        AlgId::AES | AlgId::SM4 | AlgId::CAMELLIA | AlgId::TDES => {
-            Some(Symmetric { algorithm, bits: reader.u16()?, mode: AlgId(reader.u16()?) })
-        }
+        AlgId::AES | AlgId::SM4 | AlgId::CAMELLIA | AlgId::TDES => Some(Symmetric {
+            algorithm,
+            bits: reader.u16()?,
+            mode: AlgId(reader.u16()?),
+        }),
         _ => None,
     })
 }
 
 fn write_details(parms: &Parms, unique: &Unique, writer: &mut Writer) {
     match parms {
-        Parms::Rsa { symmetric, scheme, bits, exponent } => {
+        Parms::Rsa {
+            symmetric,
+            scheme,
+            bits,
+            exponent,
+        } => {
             write_symmetric(*symmetric, writer);
             scheme.write(writer);
             writer.u16(*bits).u32(*exponent);
         }
-        Parms::Ecc { symmetric, scheme, curve, kdf } => {
+        Parms::Ecc {
+            symmetric,
+            scheme,
+            curve,
+            kdf,
+        } => {
             write_symmetric(*symmetric, writer);
             scheme.write(writer);
             writer.u16(curve.0);
@@ -445,7 +534,10 @@ mod tests {
         let area = hex::decode("4711000b000300720000deadbeef").unwrap();
         let public = Public::from_tpmt(&area).unwrap();
         assert_eq!(public.object_type(), AlgId(0x4711));
-        assert_eq!(public.parms(), &Parms::Unknown(vec![0xde, 0xad, 0xbe, 0xef]));
+        assert_eq!(
+            public.parms(),
+            &Parms::Unknown(vec![0xde, 0xad, 0xbe, 0xef])
+        );
         assert_eq!(public.to_tpmt(), area);
         assert_eq!(public.name().unwrap().as_bytes().len(), 34);
     }
@@ -453,7 +545,10 @@ mod tests {
     #[test]
     fn an_unknown_scheme_is_kept_raw() {
         let area = hex::decode("0001000b00030072000000104711abcd").unwrap();
-        assert!(matches!(Public::from_tpmt(&area).unwrap().parms(), Parms::Unknown(_)));
+        assert!(matches!(
+            Public::from_tpmt(&area).unwrap().parms(),
+            Parms::Unknown(_)
+        ));
     }
 
     #[test]
@@ -462,8 +557,13 @@ mod tests {
         assert!(Public::from_tpmt(&area).is_err());
         let area = hex::decode("0008000b000000520000001000000000").unwrap();
         assert!(Public::from_tpmt(&area).is_err());
-        assert!(Public::from_tpm2b(&hex::decode("000e0008000b0000005200000010000000").unwrap()).is_err());
-        assert!(Public::from_tpm2b(&hex::decode("000e0008000b00000052000000100000").unwrap()).is_ok());
+        assert!(
+            Public::from_tpm2b(&hex::decode("000e0008000b0000005200000010000000").unwrap())
+                .is_err()
+        );
+        assert!(
+            Public::from_tpm2b(&hex::decode("000e0008000b00000052000000100000").unwrap()).is_ok()
+        );
     }
 
     #[test]

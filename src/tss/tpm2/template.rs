@@ -29,14 +29,37 @@ impl Public {
         scheme: Scheme,
         hash: AlgId,
     ) -> Result<Self, Malformed> {
-        let parms = Parms::Rsa { symmetric: Symmetric::NULL, scheme, bits, exponent };
+        let parms = Parms::Rsa {
+            symmetric: Symmetric::NULL,
+            scheme,
+            bits,
+            exponent,
+        };
         Self::assemble(hash, attributes, &[], parms, Unique::Rsa(Vec::new()))
     }
 
     /// The template of a key on `curve`, named with SHA-256.
-    pub fn ecc_template(curve: Curve, attributes: Attributes, scheme: Scheme) -> Result<Self, Malformed> {
-        let parms = Parms::Ecc { symmetric: Symmetric::NULL, scheme, curve, kdf: Scheme::Null };
-        Self::assemble(AlgId::SHA256, attributes, &[], parms, Unique::Ecc { x: Vec::new(), y: Vec::new() })
+    pub fn ecc_template(
+        curve: Curve,
+        attributes: Attributes,
+        scheme: Scheme,
+    ) -> Result<Self, Malformed> {
+        let parms = Parms::Ecc {
+            symmetric: Symmetric::NULL,
+            scheme,
+            curve,
+            kdf: Scheme::Null,
+        };
+        Self::assemble(
+            AlgId::SHA256,
+            attributes,
+            &[],
+            parms,
+            Unique::Ecc {
+                x: Vec::new(),
+                y: Vec::new(),
+            },
+        )
     }
 
     /// The standard primary: an ECC P-256 storage key with AES-128-CFB, the same in every hierarchy.
@@ -46,8 +69,12 @@ impl Public {
 
     /// The primary of key files with `rsaParent`: RSA-2048, otherwise like [`Public::ecc_primary`].
     pub fn rsa_primary() -> Result<Self, Malformed> {
-        let parms =
-            Parms::Rsa { symmetric: Symmetric::AES128_CFB, scheme: Scheme::Null, bits: 2048, exponent: 0 };
+        let parms = Parms::Rsa {
+            symmetric: Symmetric::AES128_CFB,
+            scheme: Scheme::Null,
+            bits: 2048,
+            exponent: 0,
+        };
         Self::assemble(AlgId::SHA256, STORAGE, &[], parms, Unique::Rsa(Vec::new()))
     }
 
@@ -64,7 +91,16 @@ fn ecc_storage(attributes: Attributes) -> Result<Public, Malformed> {
         curve: Curve::NIST_P256,
         kdf: Scheme::Null,
     };
-    Public::assemble(AlgId::SHA256, attributes, &[], parms, Unique::Ecc { x: Vec::new(), y: Vec::new() })
+    Public::assemble(
+        AlgId::SHA256,
+        attributes,
+        &[],
+        parms,
+        Unique::Ecc {
+            x: Vec::new(),
+            y: Vec::new(),
+        },
+    )
 }
 
 #[cfg(test)]
@@ -82,19 +118,37 @@ mod tests {
     #[test]
     fn the_other_primaries() {
         let rsa = Public::rsa_primary().unwrap();
-        assert_eq!(hex::encode(rsa.to_tpmt()), "0001000b00030472000000060080004300100800000000000000");
+        assert_eq!(
+            hex::encode(rsa.to_tpmt()),
+            "0001000b00030472000000060080004300100800000000000000"
+        );
         let legacy = Public::legacy_primary().unwrap();
-        assert_eq!(hex::encode(legacy.to_tpmt()), "0023000b00030460000000060080004300100003001000000000");
+        assert_eq!(
+            hex::encode(legacy.to_tpmt()),
+            "0023000b00030460000000060080004300100003001000000000"
+        );
         assert!(!legacy.matches_template(&Public::ecc_primary().unwrap()));
     }
 
     #[test]
     fn key_templates_read_back() {
         let usage = Attributes::SIGN.with(Attributes::DECRYPT);
-        let rsa = Public::rsa_template(3072, 3, Public::key_attributes(usage), Scheme::Null, AlgId::SHA256).unwrap();
+        let rsa = Public::rsa_template(
+            3072,
+            3,
+            Public::key_attributes(usage),
+            Scheme::Null,
+            AlgId::SHA256,
+        )
+        .unwrap();
         assert_eq!(Public::from_tpm2b(&rsa.to_tpm2b()).unwrap(), rsa);
         let scheme = Scheme::Hashed(AlgId::ECDSA, AlgId::SHA384);
-        let ecc = Public::ecc_template(Curve::NIST_P384, Public::key_attributes(Attributes::SIGN), scheme).unwrap();
+        let ecc = Public::ecc_template(
+            Curve::NIST_P384,
+            Public::key_attributes(Attributes::SIGN),
+            scheme,
+        )
+        .unwrap();
         assert_eq!(Public::from_tpm2b(&ecc.to_tpm2b()).unwrap(), ecc);
         assert_eq!(ecc.attributes(), Attributes(0x0004_0072));
         assert_eq!(ecc.scheme(), scheme);

@@ -85,7 +85,11 @@ impl<'a> Reader<'a> {
 
     /// Ends the reading; bytes that are left over are an error.
     pub fn finish(self) -> Result<(), Malformed> {
-        if self.rest.is_empty() { Ok(()) } else { Err(self.malformed()) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(self.malformed())
+        }
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
@@ -158,7 +162,11 @@ impl Writer {
 
     /// What was written; fails when a value did not fit its size field. `what` names it in the error.
     pub fn finish(self, what: &'static str) -> Result<Zeroizing<Vec<u8>>, Malformed> {
-        if self.too_long { Err(Malformed { what }) } else { Ok(self.bytes) }
+        if self.too_long {
+            Err(Malformed { what })
+        } else {
+            Ok(self.bytes)
+        }
     }
 
     /// Grows by copying and wiping: a plain reallocation would leave secrets behind.
@@ -180,11 +188,20 @@ mod tests {
     #[test]
     fn fields_are_big_endian_and_read_back() {
         let mut writer = Writer::new();
-        writer.u8(1).u16(0x0203).u32(0x0405_0607).u64(8).tpm2b(b"ab").sized(|w| {
-            w.tpm2b(b"");
-        });
+        writer
+            .u8(1)
+            .u16(0x0203)
+            .u32(0x0405_0607)
+            .u64(8)
+            .tpm2b(b"ab")
+            .sized(|w| {
+                w.tpm2b(b"");
+            });
         let bytes = writer.finish("test").unwrap();
-        assert_eq!(hex::encode(&*bytes), "01020304050607000000000000000800026162".to_owned() + "00020000");
+        assert_eq!(
+            hex::encode(&*bytes),
+            "01020304050607000000000000000800026162".to_owned() + "00020000"
+        );
         let mut reader = Reader::new(&bytes, "test");
         assert_eq!(reader.u8(), Ok(1));
         assert_eq!(reader.u16(), Ok(0x0203));

@@ -44,7 +44,10 @@ impl Request for GetCapability {
     const CODE: CommandCode = CommandCode::GET_CAPABILITY;
 
     fn parameters(&self, writer: &mut Writer) {
-        writer.u32(self.capability).u32(self.property).u32(self.count);
+        writer
+            .u32(self.capability)
+            .u32(self.property)
+            .u32(self.count);
     }
 
     fn parse(&self, _: u32, reader: &mut Reader<'_>) -> Result<CapabilityPage, Malformed> {
@@ -54,12 +57,20 @@ impl Request for GetCapability {
             return Err(reader.malformed());
         }
         let data = match kind {
-            capability::ALGS => Capabilities::Algorithms(list(reader, |r| Ok((AlgId(r.u16()?), r.u32()?)))?),
+            capability::ALGS => {
+                Capabilities::Algorithms(list(reader, |r| Ok((AlgId(r.u16()?), r.u32()?)))?)
+            }
             capability::HANDLES => Capabilities::Handles(list(reader, Reader::u32)?),
             capability::COMMANDS => Capabilities::Commands(list(reader, Reader::u32)?),
-            capability::TPM_PROPERTIES => Capabilities::Properties(list(reader, |r| Ok((r.u32()?, r.u32()?)))?),
+            capability::TPM_PROPERTIES => {
+                Capabilities::Properties(list(reader, |r| Ok((r.u32()?, r.u32()?)))?)
+            }
             capability::ECC_CURVES => Capabilities::Curves(list(reader, |r| r.u16().map(Curve))?),
-            _ => return Err(Malformed { what: "capability of an unknown kind" }),
+            _ => {
+                return Err(Malformed {
+                    what: "capability of an unknown kind",
+                });
+            }
         };
         Ok(CapabilityPage { more, data })
     }
@@ -80,11 +91,21 @@ mod tests {
 
     #[test]
     fn a_list_longer_than_its_bytes_is_an_error() {
-        let request = GetCapability { capability: capability::HANDLES, property: 0, count: 1 };
+        let request = GetCapability {
+            capability: capability::HANDLES,
+            property: 0,
+            count: 1,
+        };
         let bytes = hex::decode("0000000001ffffffff80000000").unwrap();
         assert!(request.parse(0, &mut Reader::new(&bytes, "test")).is_err());
         let bytes = hex::decode("01000000010000000180000000").unwrap();
         let page = request.parse(0, &mut Reader::new(&bytes, "test")).unwrap();
-        assert_eq!(page, CapabilityPage { more: true, data: Capabilities::Handles(vec![0x8000_0000]) });
+        assert_eq!(
+            page,
+            CapabilityPage {
+                more: true,
+                data: Capabilities::Handles(vec![0x8000_0000])
+            }
+        );
     }
 }

@@ -30,7 +30,11 @@ impl Request for Import<'_> {
     }
 
     fn parameters(&self, writer: &mut Writer) {
-        writer.tpm2b(&[]).bytes(&self.public.to_tpm2b()).bytes(self.duplicate).bytes(self.encrypted_seed);
+        writer
+            .tpm2b(&[])
+            .bytes(&self.public.to_tpm2b())
+            .bytes(self.duplicate)
+            .bytes(self.encrypted_seed);
         writer.u16(AlgId::NULL.0);
     }
 

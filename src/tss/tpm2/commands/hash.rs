@@ -17,7 +17,11 @@ pub struct Ticket {
 impl Ticket {
     /// The ticket that says nothing; for keys that are not restricted.
     pub fn null() -> Self {
-        Self { tag: tag::HASHCHECK, hierarchy: handle::NULL, digest: Vec::new() }
+        Self {
+            tag: tag::HASHCHECK,
+            hierarchy: handle::NULL,
+            digest: Vec::new(),
+        }
     }
 
     /// Whether the TPM refused its word: the message begins with `TPM_GENERATED_VALUE`.
@@ -31,7 +35,11 @@ impl Ticket {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self { tag: reader.u16()?, hierarchy: reader.u32()?, digest: reader.tpm2b()?.to_vec() })
+        Ok(Self {
+            tag: reader.u16()?,
+            hierarchy: reader.u32()?,
+            digest: reader.tpm2b()?.to_vec(),
+        })
     }
 }
 
@@ -46,7 +54,10 @@ pub struct Hashed {
 
 impl Hashed {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self { digest: reader.tpm2b()?.to_vec(), ticket: Ticket::read(reader)? })
+        Ok(Self {
+            digest: reader.tpm2b()?.to_vec(),
+            ticket: Ticket::read(reader)?,
+        })
     }
 }
 

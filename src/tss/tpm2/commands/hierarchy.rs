@@ -50,6 +50,10 @@ impl Request for CreatePrimary<'_> {
         reader.u16()?;
         reader.u32()?;
         reader.tpm2b()?;
-        Ok(Primary { handle, public, name: Name::from_bytes(reader.tpm2b()?) })
+        Ok(Primary {
+            handle,
+            public,
+            name: Name::from_bytes(reader.tpm2b()?),
+        })
     }
 }

@@ -69,18 +69,34 @@ mod tests {
             scheme: super::super::public::Scheme::Null,
             ticket: hash::Ticket::null(),
         };
-        assert_eq!(sent(&sign), "800000010004aaaaaaaa0010802440000007".to_owned() + "0000");
-        let flush = context::FlushContext { handle: 0x8000_0000 };
+        assert_eq!(
+            sent(&sign),
+            "800000010004aaaaaaaa0010802440000007".to_owned() + "0000"
+        );
+        let flush = context::FlushContext {
+            handle: 0x8000_0000,
+        };
         assert_eq!(sent(&flush), "80000000");
-        let zgen = asymmetric::EcdhZGen { key, x: &[1], y: &[2, 3] };
+        let zgen = asymmetric::EcdhZGen {
+            key,
+            x: &[1],
+            y: &[2, 3],
+        };
         assert_eq!(sent(&zgen), "8000000100070001010002".to_owned() + "0203");
     }
 
     #[test]
     fn answers_with_missing_bytes_are_errors() {
-        let read = object::ReadPublic { handle: 0x8100_0001 };
+        let read = object::ReadPublic {
+            handle: 0x8100_0001,
+        };
         assert!(read.parse(0, &mut Reader::new(&[0, 1], "test")).is_err());
         let random = random::GetRandom { count: 4 };
-        assert_eq!(*random.parse(0, &mut Reader::new(&[0, 1, 7], "test")).unwrap(), vec![7]);
+        assert_eq!(
+            *random
+                .parse(0, &mut Reader::new(&[0, 1, 7], "test"))
+                .unwrap(),
+            vec![7]
+        );
     }
 }

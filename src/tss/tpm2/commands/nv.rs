@@ -61,7 +61,14 @@ impl Request for NvReadPublic {
         let auth_policy = area.tpm2b()?.to_vec();
         let size = area.u16()?;
         area.finish()?;
-        Ok(NvPublic { index, name_alg, attributes, auth_policy, size, name: Name::from_bytes(reader.tpm2b()?) })
+        Ok(NvPublic {
+            index,
+            name_alg,
+            attributes,
+            auth_policy,
+            size,
+            name: Name::from_bytes(reader.tpm2b()?),
+        })
     }
 }
 

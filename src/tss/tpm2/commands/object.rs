@@ -90,7 +90,10 @@ impl Request for Load<'_> {
     }
 
     fn parse(&self, handle: u32, reader: &mut Reader<'_>) -> Result<Loaded, Malformed> {
-        Ok(Loaded { handle, name: Name::from_bytes(reader.tpm2b()?) })
+        Ok(Loaded {
+            handle,
+            name: Name::from_bytes(reader.tpm2b()?),
+        })
     }
 }
 
@@ -108,11 +111,17 @@ impl Request for LoadExternal<'_> {
     const ANSWERS_HANDLE: bool = true;
 
     fn parameters(&self, writer: &mut Writer) {
-        writer.tpm2b(&[]).bytes(&self.public.to_tpm2b()).u32(self.hierarchy);
+        writer
+            .tpm2b(&[])
+            .bytes(&self.public.to_tpm2b())
+            .u32(self.hierarchy);
     }
 
     fn parse(&self, handle: u32, reader: &mut Reader<'_>) -> Result<Loaded, Malformed> {
-        Ok(Loaded { handle, name: Name::from_bytes(reader.tpm2b()?) })
+        Ok(Loaded {
+            handle,
+            name: Name::from_bytes(reader.tpm2b()?),
+        })
     }
 }
 
@@ -146,7 +155,11 @@ impl Request for ReadPublic {
     fn parse(&self, _: u32, reader: &mut Reader<'_>) -> Result<PublicInfo, Malformed> {
         let public = Public::from_tpmt(reader.tpm2b()?)?;
         let name = Name::from_bytes(reader.tpm2b()?);
-        Ok(PublicInfo { public, name, qualified_name: Name::from_bytes(reader.tpm2b()?) })
+        Ok(PublicInfo {
+            public,
+            name,
+            qualified_name: Name::from_bytes(reader.tpm2b()?),
+        })
     }
 }
 

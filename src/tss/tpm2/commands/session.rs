@@ -47,12 +47,21 @@ impl Request for StartAuthSession<'_> {
     const ANSWERS_HANDLE: bool = true;
 
     fn handles(&self) -> Vec<Entity> {
-        let salt_key = self.salt_key.clone().unwrap_or_else(|| Entity::permanent(handle::NULL));
-        vec![salt_key, Entity::object(handle::NULL, Name::of_handle(handle::NULL))]
+        let salt_key = self
+            .salt_key
+            .clone()
+            .unwrap_or_else(|| Entity::permanent(handle::NULL));
+        vec![
+            salt_key,
+            Entity::object(handle::NULL, Name::of_handle(handle::NULL)),
+        ]
     }
 
     fn parameters(&self, writer: &mut Writer) {
-        writer.tpm2b(self.nonce).tpm2b(self.encrypted_salt).u8(self.kind as u8);
+        writer
+            .tpm2b(self.nonce)
+            .tpm2b(self.encrypted_salt)
+            .u8(self.kind as u8);
         match self.aes_bits {
             Some(bits) => writer.u16(AlgId::AES.0).u16(bits).u16(AlgId::CFB.0),
             None => writer.u16(AlgId::NULL.0),
@@ -61,7 +70,10 @@ impl Request for StartAuthSession<'_> {
     }
 
     fn parse(&self, handle: u32, reader: &mut Reader<'_>) -> Result<StartedSession, Malformed> {
-        Ok(StartedSession { handle, nonce: reader.tpm2b()?.to_vec() })
+        Ok(StartedSession {
+            handle,
+            nonce: reader.tpm2b()?.to_vec(),
+        })
     }
 }
 

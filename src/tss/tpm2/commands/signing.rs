@@ -63,12 +63,23 @@ impl Request for Sign<'_> {
         let scheme = AlgId(reader.u16()?);
         let hash = AlgId(reader.u16()?);
         match scheme {
-            AlgId::RSASSA | AlgId::RSAPSS => Ok(Signature::Rsa { scheme, hash, bytes: reader.tpm2b()?.to_vec() }),
+            AlgId::RSASSA | AlgId::RSAPSS => Ok(Signature::Rsa {
+                scheme,
+                hash,
+                bytes: reader.tpm2b()?.to_vec(),
+            }),
             AlgId::ECDSA | AlgId::ECDAA | AlgId::SM2 | AlgId::ECSCHNORR => {
                 let r = reader.tpm2b()?.to_vec();
-                Ok(Signature::Ecc { scheme, hash, r, s: reader.tpm2b()?.to_vec() })
+                Ok(Signature::Ecc {
+                    scheme,
+                    hash,
+                    r,
+                    s: reader.tpm2b()?.to_vec(),
+                })
             }
-            _ => Err(Malformed { what: "signature: unknown scheme" }),
+            _ => Err(Malformed {
+                what: "signature: unknown scheme",
+            }),
         }
     }
 }

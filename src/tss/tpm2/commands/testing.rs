@@ -45,6 +45,9 @@ impl Request for GetTestResult {
 
     fn parse(&self, _: u32, reader: &mut Reader<'_>) -> Result<TestResult, Malformed> {
         let data = reader.tpm2b()?.to_vec();
-        Ok(TestResult { code: ResponseCode(reader.u32()?), data })
+        Ok(TestResult {
+            code: ResponseCode(reader.u32()?),
+            data,
+        })
     }
 }
