@@ -1,4 +1,7 @@
 //! The TSS client: everything that speaks to a TPM.
 
+pub mod error;
 pub mod tpm2;
 pub mod transport;
+
+pub use error::{Error, ErrorKind, Lockout, Result};

@@ -1,0 +1,279 @@
+//! What can go wrong with a TPM, told so that a reader can act on it.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::tpm2::constants::CommandCode;
+use super::tpm2::name::Name;
+use super::tpm2::rc::ResponseCode;
+use super::tpm2::wire::Malformed;
+use super::transport::TransportError;
+
+/// The state of a TPM's dictionary attack protection (Part 1, 19.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lockout {
+    /// Wrong tries counted so far.
+    pub counter: u32,
+    /// Wrong tries at which the TPM locks.
+    pub max_tries: u32,
+    /// Seconds until one try is forgotten; 0 if tries are not counted at all.
+    pub interval: u32,
+    /// Seconds until the lockout authorization may be tried again.
+    pub recovery: u32,
+    /// Whether the TPM is locked now.
+    pub in_lockout: bool,
+}
+
+impl Lockout {
+    /// Wrong tries that are left before the TPM locks.
+    pub fn tries_left(&self) -> u32 {
+        if self.in_lockout {
+            0
+        } else {
+            self.max_tries.saturating_sub(self.counter)
+        }
+    }
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ErrorKind {
+    /// The TPM was not reached, or the connection failed.
+    #[error("{0}")]
+    Transport(#[from] TransportError),
+    /// The TPM refused a command.
+    #[error("{command} failed: {code}{}", hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default())]
+    Tpm {
+        /// The specification's name of the command.
+        command: &'static str,
+        /// Why.
+        code: ResponseCode,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The authorization value was wrong. Never tried again by itself: each try may count.
+    #[error("{} is wrong ({command}: {code}){}", if *of_parent { "the parent's authorization value" } else { "the key's authorization value" }, tries(*tries_left))]
+    WrongAuth {
+        /// The specification's name of the command.
+        command: &'static str,
+        /// The TPM's answer.
+        code: ResponseCode,
+        /// Whether it was the parent's or hierarchy's value (`parent-auth`), not the key's.
+        of_parent: bool,
+        /// Tries left before the TPM locks; `None` if this one did not count.
+        tries_left: Option<u32>,
+    },
+    /// The TPM is locked after too many wrong authorization values.
+    #[error("the TPM is locked after too many wrong authorization values{}", lockout_advice(state.as_ref()))]
+    Lockout {
+        /// Counters and times, if the TPM told.
+        state: Option<Lockout>,
+    },
+    /// A message of the TPM, or a value given to it, does not have the specified form.
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+    /// A response was not authenticated by its session: it was changed on its way, or made up.
+    #[error(
+        "the response to {command} failed its session's integrity check: somebody between this process and the TPM may be changing messages"
+    )]
+    SessionIntegrity {
+        /// The specification's name of the command.
+        command: &'static str,
+    },
+    /// The parent is not the one `parent-name` demands.
+    #[error(
+        "the parent 0x{handle:08x} has the name {found}, but parent-name demands {expected}; refused"
+    )]
+    ParentName {
+        /// The handle of the parent.
+        handle: u32,
+        /// The setting.
+        expected: Name,
+        /// What the TPM has.
+        found: Name,
+    },
+    /// The key does not belong to this TPM or this parent (`TPM_RC_INTEGRITY`).
+    #[error("this key was made on another TPM or under another parent: tried {parent} ({code})")]
+    ForeignKey {
+        /// The parent or template that was tried.
+        parent: String,
+        /// The TPM's answer.
+        code: ResponseCode,
+    },
+    /// The TPM, or this version, cannot do what was asked.
+    #[error("{what}")]
+    Unsupported {
+        /// What cannot be done and what can be done instead.
+        what: String,
+    },
+    /// No room in the TPM, and nothing of ours to evict.
+    #[error("{command} failed: {code}; other programs' {} fill the TPM: `tpmctl flush` removes them, or use device:/dev/tpmrm0, which makes room by itself", if code.is_session_memory() { "sessions" } else { "objects" })]
+    OutOfMemory {
+        /// The specification's name of the command.
+        command: &'static str,
+        /// The TPM's answer.
+        code: ResponseCode,
+    },
+    /// A restricted key will not sign this message.
+    #[error(
+        "the key is restricted and the TPM refuses to vouch for this message, because it begins with TPM_GENERATED_VALUE (ff544347): only the TPM itself signs such messages"
+    )]
+    TicketRefused,
+    /// Software cryptography failed.
+    #[error("{what}")]
+    Crypto {
+        /// What failed.
+        what: String,
+    },
+}
+
+fn tries(tries_left: Option<u32>) -> String {
+    match tries_left {
+        None => String::new(),
+        Some(0) => "; the TPM is locked now".to_owned(),
+        Some(1) => "; 1 try left before the TPM locks".to_owned(),
+        Some(left) => format!("; {left} tries left before the TPM locks"),
+    }
+}
+
+fn lockout_advice(state: Option<&Lockout>) -> String {
+    match state {
+        Some(Lockout {
+            counter, interval, ..
+        }) if *interval > 0 => format!(
+            " ({counter} counted); it forgets one every {interval} seconds, or reset it with `tpm2_dictionarylockout --clear-lockout`"
+        ),
+        Some(Lockout { counter, .. }) => {
+            format!(" ({counter} counted); reset it with `tpm2_dictionarylockout --clear-lockout`")
+        }
+        None => "; wait, or reset it with `tpm2_dictionarylockout --clear-lockout`".to_owned(),
+    }
+}
+
+/// A failure, with the TPM it happened on.
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: Box<ErrorKind>,
+    place: Option<Arc<str>>,
+}
+
+/// The result of a TPM operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// What went wrong.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    /// The TPM's answer, if it gave one.
+    pub fn code(&self) -> Option<ResponseCode> {
+        match &*self.kind {
+            ErrorKind::Tpm { code, .. }
+            | ErrorKind::WrongAuth { code, .. }
+            | ErrorKind::ForeignKey { code, .. }
+            | ErrorKind::OutOfMemory { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// A refusal of `command`.
+    pub fn tpm(command: CommandCode, code: ResponseCode) -> Self {
+        ErrorKind::Tpm {
+            command: command.name().unwrap_or("command"),
+            code,
+            hint: None,
+        }
+        .into()
+    }
+
+    /// Something the TPM or this version cannot do.
+    pub fn unsupported(what: impl Into<String>) -> Self {
+        ErrorKind::Unsupported { what: what.into() }.into()
+    }
+
+    /// The same error, naming the TPM: its address and where the address came from.
+    #[must_use]
+    pub fn at(mut self, place: &Arc<str>) -> Self {
+        self.place.get_or_insert_with(|| place.clone());
+        self
+    }
+
+    /// The same error with advice, where it is the TPM's refusal and has none yet.
+    #[must_use]
+    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+        if let ErrorKind::Tpm { hint, .. } = &mut *self.kind {
+            hint.get_or_insert_with(|| advice.into());
+        }
+        self
+    }
+}
+
+impl<K: Into<ErrorKind>> From<K> for Error {
+    fn from(kind: K) -> Self {
+        Self {
+            kind: Box::new(kind.into()),
+            place: None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&*self.kind, &self.place) {
+            // A transport error names its TPM itself.
+            (ErrorKind::Transport(error), _) => error.fmt(f),
+            (kind, Some(place)) => write!(f, "TPM {place}: {kind}"),
+            (kind, None) => kind.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_say_what_where_and_what_to_do() {
+        let place: Arc<str> = "device:/dev/tpm0 (from TPM_TCTI in the environment)".into();
+        let error = Error::from(ErrorKind::OutOfMemory {
+            command: "TPM2_Load",
+            code: ResponseCode(0x902),
+        })
+        .at(&place);
+        let text = error.to_string();
+        for part in [
+            "/dev/tpm0",
+            "TPM_TCTI",
+            "TPM2_Load",
+            "0x902",
+            "tpmctl flush",
+            "/dev/tpmrm0",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_tells_the_tries_left() {
+        let wrong = |tries_left| {
+            Error::from(ErrorKind::WrongAuth {
+                command: "TPM2_Sign",
+                code: ResponseCode(0x98e),
+                of_parent: false,
+                tries_left,
+            })
+            .to_string()
+        };
+        assert!(wrong(Some(3)).ends_with("3 tries left before the TPM locks"));
+        assert!(wrong(Some(1)).ends_with("1 try left before the TPM locks"));
+        assert!(wrong(Some(0)).ends_with("the TPM is locked now"));
+    }
+}

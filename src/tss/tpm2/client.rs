@@ -1,0 +1,398 @@
+//! The TPM 2.0 client: what the rest of the house asks of a TPM.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::commands::asymmetric::{EcdhZGen, RsaDecrypt, SecretPoint};
+use super::commands::context::EvictControl;
+use super::commands::hash::Ticket;
+use super::commands::object::ReadPublic;
+use super::commands::signing::Sign;
+use super::constants::{AlgId, handle};
+use super::link::Link;
+use super::name::{Entity, Name};
+use super::object::{DecryptScheme, Object, Parent, SignScheme};
+use super::public::Public;
+use super::work::{Authority, State, Work};
+use crate::Secret;
+use crate::tss::error::{Error, ErrorKind, Lockout, Result};
+use crate::tss::transport::{Channel, Endpoint, ErrorKind as TransportErrorKind, Limits, Sharing};
+
+pub use super::commands::object::{Created, PublicInfo};
+pub use super::commands::signing::Signature;
+
+/// How long the end of a process may wait for other users of the TPM.
+const EXIT_WAIT: Duration = Duration::from_millis(300);
+
+/// When authorizations go through HMAC sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sessions {
+    /// When the authorization value is not empty, and for every decryption and key agreement.
+    #[default]
+    Auto,
+    /// For every authorization.
+    Always,
+    /// Never: values and plaintexts cross the bus in clear.
+    Never,
+}
+
+/// Settings of a client.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// When to use sessions.
+    pub sessions: Sessions,
+    /// The only acceptable parent, by name; another one is refused.
+    pub parent_name: Option<Name>,
+    /// How long to wait.
+    pub limits: Limits,
+}
+
+/// A client of one TPM, shared by all keys of a process that are in it.
+pub struct Client {
+    endpoint: Arc<Endpoint>,
+    options: Options,
+    place: Arc<str>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    link: Box<dyn Link>,
+    state: State,
+}
+
+impl Client {
+    /// A client of its own, with a connection of its own. Nothing is opened before the first use.
+    /// Most callers want [`Client::shared`](super::registry).
+    pub fn new(endpoint: Arc<Endpoint>, options: Options) -> Self {
+        let channel = Channel::new(endpoint.clone(), options.limits);
+        Self::with_link(endpoint, options, Box::new(channel))
+    }
+
+    /// A client whose commands go through `link`.
+    pub(super) fn with_link(
+        endpoint: Arc<Endpoint>,
+        options: Options,
+        link: Box<dyn Link>,
+    ) -> Self {
+        let place = format!("{} ({})", endpoint.address(), endpoint.origin()).into();
+        Self {
+            endpoint,
+            options,
+            place,
+            inner: Mutex::new(Inner {
+                link,
+                state: State::new(),
+            }),
+        }
+    }
+
+    /// The TPM.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Makes a key under `parent` with authorization value `auth` (TPM2_Create, Part 3, 12.1). It is
+    /// not loaded. Under a hierarchy: CreatePrimary, Create, FlushContext.
+    pub fn create(&self, parent: &Parent, template: &Public, auth: &Secret) -> Result<Created> {
+        self.with(|work| work.create(parent, template, auth))
+    }
+
+    /// Signs a digest (TPM2_Sign, Part 3, 20.2). The caller verifies the signature; if it is wrong,
+    /// it calls [`Client::forget`] and tries again, since on a bare TPM a handle may have changed
+    /// hands.
+    pub fn sign(
+        &self,
+        object: &Object,
+        auth: &Secret,
+        scheme: SignScheme,
+        digest: &[u8],
+    ) -> Result<Signature> {
+        self.with(|work| sign(work, object, auth, scheme, digest, &Ticket::null()))
+    }
+
+    /// Signs a message with a restricted key: the TPM makes the digest and vouches for it
+    /// (TPM2_Hash or a hash sequence, then TPM2_Sign).
+    pub fn sign_restricted(
+        &self,
+        object: &Object,
+        auth: &Secret,
+        scheme: SignScheme,
+        hash: AlgId,
+        message: &[u8],
+    ) -> Result<Signature> {
+        self.with(|work| {
+            // Before the key is loaded: a sequence needs a slot of its own.
+            let hashed = work.hash(hash, message)?;
+            if hashed.ticket.is_null() {
+                return Err(ErrorKind::TicketRefused.into());
+            }
+            sign(work, object, auth, scheme, &hashed.digest, &hashed.ticket)
+        })
+    }
+
+    /// Decrypts (TPM2_RSA_Decrypt, Part 3, 14.3) and returns what the TPM sent: the plaintext, or with
+    /// a null scheme the block as long as the modulus. `label` is OAEP's with its closing NUL, which the
+    /// TPM takes into the padding; empty for none.
+    pub fn rsa_decrypt(
+        &self,
+        object: &Object,
+        auth: &Secret,
+        scheme: DecryptScheme,
+        ciphertext: &[u8],
+        label: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        self.with(|work| {
+            work.with_key(object, auth, true, |work, key, authority| {
+                work.run(
+                    &RsaDecrypt {
+                        key: key.clone(),
+                        ciphertext,
+                        scheme: scheme.into(),
+                        label,
+                    },
+                    authority,
+                )
+            })
+        })
+    }
+
+    /// The shared point of a key agreement with the peer's point (TPM2_ECDH_ZGen, Part 3, 14.5).
+    /// Coordinates may be shorter than the curve.
+    pub fn ecdh_z(
+        &self,
+        object: &Object,
+        auth: &Secret,
+        x: &[u8],
+        y: &[u8],
+    ) -> Result<SecretPoint> {
+        self.with(|work| {
+            work.with_key(object, auth, true, |work, key, authority| {
+                work.run(
+                    &EcdhZGen {
+                        key: key.clone(),
+                        x,
+                        y,
+                    },
+                    authority,
+                )
+            })
+        })
+    }
+
+    /// The public area at a handle (TPM2_ReadPublic, Part 3, 12.4).
+    pub fn read_public(&self, handle: u32) -> Result<PublicInfo> {
+        self.with(|work| work.run(&ReadPublic { handle }, &Authority::None))
+            .map_err(|error| {
+                if error
+                    .code()
+                    .is_some_and(super::rc::ResponseCode::is_bad_handle)
+                {
+                    return error.advise(format!(
+                        "is there a key at 0x{handle:08x}? `tpmctl info` lists what there is"
+                    ));
+                }
+                error
+            })
+    }
+
+    /// Brings a duplicated object under a parent (TPM2_Import, Part 3, 13.3). `duplicate` is a whole
+    /// `TPM2B_PRIVATE`, `encrypted_seed` a whole `TPM2B_ENCRYPTED_SECRET`; returns the whole
+    /// `TPM2B_PRIVATE` that can be loaded under the parent.
+    pub fn import(
+        &self,
+        parent: &Parent,
+        public: &Public,
+        duplicate: &[u8],
+        encrypted_seed: &[u8],
+    ) -> Result<Vec<u8>> {
+        self.with(|work| work.import(parent, public, duplicate, encrypted_seed))
+    }
+
+    /// Makes a key persistent, or removes the persistent key at its own handle (TPM2_EvictControl,
+    /// Part 3, 28.5). `owner_auth` is the platform's for handles from 0x81800000.
+    pub fn evict_control(
+        &self,
+        object: &Object,
+        persistent_handle: u32,
+        owner_auth: &Secret,
+    ) -> Result<()> {
+        let hierarchy = match persistent_handle {
+            handle::PLATFORM_PERSISTENT_FIRST.. => handle::PLATFORM,
+            _ => handle::OWNER,
+        };
+        self.with(|work| {
+            work.with_key(object, &Secret::empty(), false, |work, key, _| {
+                let authority = if owner_auth.is_empty() || !work.wants_session(owner_auth, false) {
+                    Authority::Password(owner_auth)
+                } else {
+                    Authority::Session {
+                        id: work.session(None)?,
+                        auth: owner_auth,
+                        attributes: 0,
+                    }
+                };
+                work.run(
+                    &EvictControl {
+                        hierarchy,
+                        object: key.clone(),
+                        persistent_handle,
+                    },
+                    &authority,
+                )
+            })
+        })
+    }
+
+    /// Signs once and leaves nothing behind: checks at load time that a key can be used later.
+    pub fn check(
+        &self,
+        object: &Object,
+        auth: &Secret,
+        scheme: SignScheme,
+        digest: &[u8],
+    ) -> Result<Signature> {
+        let result = self.with(|work| {
+            let result = sign(work, object, auth, scheme, digest, &Ticket::null());
+            if work.sharing() == Sharing::Bare
+                && let Some(handle) = work
+                    .state
+                    .residents
+                    .find(&object.name)
+                    .map(|resident| resident.handle)
+            {
+                work.drop_object(handle);
+            }
+            result
+        });
+        // A managed TPM drops what belonged to the connection; a child process opens its own.
+        let mut inner = self.lock();
+        if self.endpoint.sharing() == Sharing::Managed {
+            inner.link.release();
+            inner.state.lose();
+        }
+        result
+    }
+
+    /// Forgets where a key is loaded, without a command: what is there gave a wrong signature. The next
+    /// use loads the key again.
+    pub fn forget(&self, object: &Object) {
+        let mut inner = self.lock();
+        inner.state.residents.forget(&object.name);
+        inner.state.forgotten.push(object.name.clone());
+    }
+
+    /// State of the TPM's dictionary attack protection, in one command.
+    pub fn lockout(&self) -> Result<Lockout> {
+        self.with(|work| work.lockout())
+    }
+
+    /// Flushes what this process left in a bare TPM, and what ended processes did; nothing on a TPM
+    /// whose connection owns its objects. Waits 300 ms at most for other users of the TPM. In a process
+    /// that only inherited the client nothing happens.
+    pub fn release_at_exit(&self) {
+        // A thread that holds the lock at exit will not give it up.
+        let deadline = std::time::Instant::now() + EXIT_WAIT;
+        let mut inner = loop {
+            match self.inner.try_lock() {
+                Ok(inner) => break inner,
+                Err(std::sync::TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
+                Err(std::sync::TryLockError::WouldBlock)
+                    if std::time::Instant::now() < deadline =>
+                {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(std::sync::TryLockError::WouldBlock) => return,
+            }
+        };
+        let Inner { link, state } = &mut *inner;
+        let own = state.process();
+        let ours = state
+            .residents
+            .entries()
+            .iter()
+            .any(|entry| entry.owner == own);
+        if own.pid != std::process::id() || self.endpoint.sharing() != Sharing::Bare || !ours {
+            return;
+        }
+        if let Ok(turn) = link.turn(Some(EXIT_WAIT)) {
+            let mut work = Work::begin(turn, state, &self.options);
+            work.release();
+            work.close();
+        }
+    }
+
+    /// Runs an operation in a critical section, a second time if the connection was cut.
+    pub(super) fn with<T>(&self, operation: impl Fn(&mut Work<'_>) -> Result<T>) -> Result<T> {
+        let mut inner = self.lock();
+        let first = self.once(&mut inner, &operation);
+        let cut = |error: &Error| match error.kind() {
+            ErrorKind::Transport(error) => error.kind() == TransportErrorKind::Cut,
+            _ => false,
+        };
+        let result = match first {
+            // A resource manager or a simulator was started anew; nothing here does harm when done twice.
+            Err(error) if cut(&error) => self.once(&mut inner, &operation),
+            done => done,
+        };
+        result.map_err(|error| error.at(&self.place))
+    }
+
+    fn once<T>(
+        &self,
+        inner: &mut Inner,
+        operation: &impl Fn(&mut Work<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let Inner { link, state } = inner;
+        let mut work = Work::begin(link.turn(None)?, state, &self.options);
+        let result = operation(&mut work).map_err(|error| work.explain(error));
+        work.close();
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(|poisoned| {
+            // A panic may have left half a thought behind; what is loaded can always be loaded again.
+            let mut inner = poisoned.into_inner();
+            inner.state = State::new();
+            self.inner.clear_poison();
+            inner
+        })
+    }
+}
+
+fn sign(
+    work: &mut Work<'_>,
+    object: &Object,
+    auth: &Secret,
+    scheme: SignScheme,
+    digest: &[u8],
+    ticket: &Ticket,
+) -> Result<Signature> {
+    work.with_key(object, auth, false, |work, key: &Entity, authority| {
+        let request = Sign {
+            key: key.clone(),
+            digest,
+            scheme: scheme.into(),
+            ticket: ticket.clone(),
+        };
+        work.run(&request, authority)
+    })
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("tpm", &self.place)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

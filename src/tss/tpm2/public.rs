@@ -1,0 +1,578 @@
+//! The public area of an object: `TPMT_PUBLIC` (Part 2, 12.2).
+//!
+//! What was read is kept byte for byte, so that an object's name is the name of what was read. Fields
+//! that this version does not know are kept raw and never a reason to refuse a key.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use super::constants::{AlgId, Curve};
+use super::name::Name;
+use super::wire::{Malformed, Reader, Writer};
+
+/// `TPMA_OBJECT` (Part 2, 8.3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Attributes(pub u32);
+
+/// Declares the attribute bits with the specification's names.
+macro_rules! attributes {
+    ($($constant:ident = $bit:literal, $text:literal;)*) => {
+        impl Attributes {
+            $(#[doc = concat!("`", $text, "`.")] pub const $constant: Self = Self(1 << $bit);)*
+            const NAMES: &'static [(Self, &'static str)] = &[$((Self::$constant, $text),)*];
+        }
+    };
+}
+
+attributes! {
+    FIXED_TPM = 1, "fixedTPM";
+    ST_CLEAR = 2, "stClear";
+    FIXED_PARENT = 4, "fixedParent";
+    SENSITIVE_DATA_ORIGIN = 5, "sensitiveDataOrigin";
+    USER_WITH_AUTH = 6, "userWithAuth";
+    ADMIN_WITH_POLICY = 7, "adminWithPolicy";
+    NO_DA = 10, "noDA";
+    ENCRYPTED_DUPLICATION = 11, "encryptedDuplication";
+    RESTRICTED = 16, "restricted";
+    DECRYPT = 17, "decrypt";
+    SIGN = 18, "sign";
+    X509_SIGN = 19, "x509sign";
+}
+
+impl Attributes {
+    /// Whether every bit of `other` is set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The bits of both.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The bits of `self` that `other` has not.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+impl fmt::Display for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        let mut unknown = self.0;
+        for (bit, name) in Self::NAMES.iter().filter(|(bit, _)| self.contains(*bit)) {
+            write!(f, "{separator}{name}")?;
+            separator = "|";
+            unknown &= !bit.0;
+        }
+        if unknown != 0 || self.0 == 0 {
+            write!(f, "{separator}0x{unknown:x}")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl fmt::Debug for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `TPMT_SYM_DEF_OBJECT` (Part 2, 11.1.7): a storage key's cipher for its children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Symmetric {
+    /// The cipher; `NULL` for keys that are not storage keys.
+    pub algorithm: AlgId,
+    /// Key size in bits; 0 with `NULL`.
+    pub bits: u16,
+    /// Mode of operation; `NULL` with `NULL`.
+    pub mode: AlgId,
+}
+
+impl Symmetric {
+    /// No cipher.
+    pub const NULL: Self = Self {
+        algorithm: AlgId::NULL,
+        bits: 0,
+        mode: AlgId::NULL,
+    };
+    /// AES-128 in CFB mode, the standard primary's.
+    pub const AES128_CFB: Self = Self {
+        algorithm: AlgId::AES,
+        bits: 128,
+        mode: AlgId::CFB,
+    };
+}
+
+/// A scheme and its details: `TPMT_RSA_SCHEME`, `TPMT_ECC_SCHEME`, `TPMT_KDF_SCHEME`,
+/// `TPMT_KEYEDHASH_SCHEME` (Part 2, 11.1.20, 11.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `TPM_ALG_NULL`: the scheme is chosen when the key is used.
+    Null,
+    /// A scheme without details (RSAES).
+    Plain(AlgId),
+    /// A scheme with a hash algorithm.
+    Hashed(AlgId, AlgId),
+    /// ECDAA: hash algorithm and counter; XOR: hash algorithm and key derivation function.
+    HashedWith(AlgId, AlgId, u16),
+}
+
+impl Scheme {
+    /// The scheme's algorithm.
+    pub fn algorithm(self) -> AlgId {
+        match self {
+            Self::Null => AlgId::NULL,
+            Self::Plain(scheme) | Self::Hashed(scheme, _) | Self::HashedWith(scheme, ..) => scheme,
+        }
+    }
+
+    /// The scheme's hash algorithm, if it has one.
+    pub fn hash(self) -> Option<AlgId> {
+        match self {
+            Self::Null | Self::Plain(_) => None,
+            Self::Hashed(_, hash) | Self::HashedWith(_, hash, _) => Some(hash),
+        }
+    }
+
+    /// Writes the scheme as the union the specification calls for.
+    pub fn write(self, writer: &mut Writer) {
+        writer.u16(self.algorithm().0);
+        match self {
+            Self::Null | Self::Plain(_) => {}
+            Self::Hashed(_, hash) => {
+                writer.u16(hash.0);
+            }
+            Self::HashedWith(_, hash, extra) => {
+                writer.u16(hash.0).u16(extra);
+            }
+        }
+    }
+
+    /// Reads a scheme; `None` for an algorithm whose details have an unknown form.
+    fn read(reader: &mut Reader<'_>) -> Result<Option<Self>, Malformed> {
+        let scheme = AlgId(reader.u16()?);
+        Ok(Some(match scheme {
+            AlgId::NULL => Self::Null,
+            AlgId::RSAES => Self::Plain(scheme),
+            AlgId::ECDAA | AlgId::XOR => {
+                Self::HashedWith(scheme, AlgId(reader.u16()?), reader.u16()?)
+            }
+            AlgId::RSASSA
+            | AlgId::RSAPSS
+            | AlgId::OAEP
+            | AlgId::ECDSA
+            | AlgId::ECDH
+            | AlgId::SM2
+            | AlgId::ECSCHNORR
+            | AlgId::ECMQV
+            | AlgId::EDDSA
+            | AlgId::HMAC
+            | AlgId::MGF1
+            | AlgId::KDF1_SP800_56A
+            | AlgId::KDF2
+            | AlgId::KDF1_SP800_108 => Self::Hashed(scheme, AlgId(reader.u16()?)),
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// `TPMU_PUBLIC_PARMS` (Part 2, 12.2.3.7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parms {
+    /// `TPMS_RSA_PARMS`.
+    Rsa {
+        /// Cipher for children; `NULL` unless this is a storage key.
+        symmetric: Symmetric,
+        /// Signature or decryption scheme.
+        scheme: Scheme,
+        /// Modulus size in bits.
+        bits: u16,
+        /// Public exponent; 0 stands for 65537.
+        exponent: u32,
+    },
+    /// `TPMS_ECC_PARMS`.
+    Ecc {
+        /// Cipher for children; `NULL` unless this is a storage key.
+        symmetric: Symmetric,
+        /// Signature or key agreement scheme.
+        scheme: Scheme,
+        /// The curve.
+        curve: Curve,
+        /// Key derivation scheme; unused by TPMs so far.
+        kdf: Scheme,
+    },
+    /// `TPMS_KEYEDHASH_PARMS`: sealed data or an HMAC key.
+    KeyedHash {
+        /// HMAC, XOR or none.
+        scheme: Scheme,
+    },
+    /// `TPMS_SYMCIPHER_PARMS`.
+    SymCipher {
+        /// The cipher.
+        symmetric: Symmetric,
+    },
+    /// A type or scheme this version does not know; parameters and unique field, unparsed.
+    Unknown(Vec<u8>),
+}
+
+/// `TPMU_PUBLIC_ID` (Part 2, 12.2.3.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unique {
+    /// The modulus, big-endian; empty in templates.
+    Rsa(Vec<u8>),
+    /// The point, big-endian coordinates; empty in templates.
+    Ecc {
+        /// The x coordinate.
+        x: Vec<u8>,
+        /// The y coordinate.
+        y: Vec<u8>,
+    },
+    /// The digest of a keyed-hash or symmetric object.
+    Digest(Vec<u8>),
+    /// Part of [`Parms::Unknown`].
+    Unknown,
+}
+
+/// A public area, read or made (Part 2, 12.2.4, `TPMT_PUBLIC`).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Public {
+    area: Vec<u8>,
+    object_type: AlgId,
+    name_alg: AlgId,
+    attributes: Attributes,
+    auth_policy: Vec<u8>,
+    parms: Parms,
+    unique: Unique,
+}
+
+impl Public {
+    /// Reads a whole `TPM2B_PUBLIC` (Part 2, 12.2.5); trailing bytes are an error.
+    pub fn from_tpm2b(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes, "public area (TPM2B_PUBLIC)");
+        let area = reader.tpm2b()?;
+        reader.finish()?;
+        Self::from_tpmt(area)
+    }
+
+    /// Reads a `TPMT_PUBLIC`; trailing bytes are an error.
+    pub fn from_tpmt(area: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(area, "public area (TPMT_PUBLIC)");
+        let object_type = AlgId(reader.u16()?);
+        let name_alg = AlgId(reader.u16()?);
+        let attributes = Attributes(reader.u32()?);
+        let auth_policy = reader.tpm2b()?.to_vec();
+        let mut unknown = reader.clone();
+        let (parms, unique) = match read_details(object_type, &mut reader)? {
+            Some(known) => {
+                reader.finish()?;
+                known
+            }
+            None => (Parms::Unknown(unknown.rest().to_vec()), Unique::Unknown),
+        };
+        Ok(Self {
+            area: area.to_vec(),
+            object_type,
+            name_alg,
+            attributes,
+            auth_policy,
+            parms,
+            unique,
+        })
+    }
+
+    /// A public area made of its fields; `None` if a field is too long for its size.
+    pub fn assemble(
+        name_alg: AlgId,
+        attributes: Attributes,
+        auth_policy: &[u8],
+        parms: Parms,
+        unique: Unique,
+    ) -> Result<Self, Malformed> {
+        let object_type = match &parms {
+            Parms::Rsa { .. } => AlgId::RSA,
+            Parms::Ecc { .. } => AlgId::ECC,
+            Parms::KeyedHash { .. } => AlgId::KEYEDHASH,
+            Parms::SymCipher { .. } => AlgId::SYMCIPHER,
+            Parms::Unknown(_) => return Err(Malformed { what: "template" }),
+        };
+        let mut writer = Writer::new();
+        writer
+            .u16(object_type.0)
+            .u16(name_alg.0)
+            .u32(attributes.0)
+            .tpm2b(auth_policy);
+        write_details(&parms, &unique, &mut writer);
+        let area = writer.finish("template")?.to_vec();
+        Ok(Self {
+            area,
+            object_type,
+            name_alg,
+            attributes,
+            auth_policy: auth_policy.to_vec(),
+            parms,
+            unique,
+        })
+    }
+
+    /// The `TPM2B_PUBLIC`, byte for byte what was read.
+    pub fn to_tpm2b(&self) -> Vec<u8> {
+        // The area came out of a TPM2B or was made with checked sizes, so it fits one.
+        let size = u16::try_from(self.area.len()).unwrap_or(u16::MAX);
+        let mut bytes = size.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&self.area);
+        bytes
+    }
+
+    /// The `TPMT_PUBLIC`, byte for byte what was read.
+    pub fn to_tpmt(&self) -> &[u8] {
+        &self.area
+    }
+
+    /// The object's name, `nameAlg || H(TPMT_PUBLIC)` (Part 1, 16); an error if the name algorithm is
+    /// one this client cannot compute.
+    pub fn name(&self) -> Result<Name, Malformed> {
+        Name::of_public_area(self.name_alg, &self.area).ok_or(Malformed {
+            what: "public area: unknown name algorithm",
+        })
+    }
+
+    /// The object's type.
+    pub fn object_type(&self) -> AlgId {
+        self.object_type
+    }
+
+    /// The algorithm of the name.
+    pub fn name_alg(&self) -> AlgId {
+        self.name_alg
+    }
+
+    /// The attributes.
+    pub fn attributes(&self) -> Attributes {
+        self.attributes
+    }
+
+    /// The policy digest; empty for none.
+    pub fn auth_policy(&self) -> &[u8] {
+        &self.auth_policy
+    }
+
+    /// The parameters.
+    pub fn parms(&self) -> &Parms {
+        &self.parms
+    }
+
+    /// Modulus, point or digest.
+    pub fn unique(&self) -> &Unique {
+        &self.unique
+    }
+
+    /// The key's own scheme; [`Scheme::Null`] where it is chosen at use.
+    pub fn scheme(&self) -> Scheme {
+        match &self.parms {
+            Parms::Rsa { scheme, .. } | Parms::Ecc { scheme, .. } | Parms::KeyedHash { scheme } => {
+                *scheme
+            }
+            Parms::SymCipher { .. } | Parms::Unknown(_) => Scheme::Null,
+        }
+    }
+
+    /// Whether `self` was made from `template`: equal in everything but the unique field.
+    pub fn matches_template(&self, template: &Public) -> bool {
+        self.object_type == template.object_type
+            && self.name_alg == template.name_alg
+            && self.attributes == template.attributes
+            && self.auth_policy == template.auth_policy
+            && self.parms == template.parms
+            && !matches!(self.parms, Parms::Unknown(_))
+    }
+}
+
+impl fmt::Debug for Public {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Public")
+            .field("type", &self.object_type)
+            .field("name_alg", &self.name_alg)
+            .field("attributes", &self.attributes)
+            .field("parms", &self.parms)
+            .finish_non_exhaustive()
+    }
+}
+
+fn read_details(
+    object_type: AlgId,
+    reader: &mut Reader<'_>,
+) -> Result<Option<(Parms, Unique)>, Malformed> {
+    Ok(match object_type {
+        AlgId::RSA => {
+            let Some(symmetric) = read_symmetric(reader)? else {
+                return Ok(None);
+            };
+            let Some(scheme) = Scheme::read(reader)? else {
+                return Ok(None);
+            };
+            let parms = Parms::Rsa {
+                symmetric,
+                scheme,
+                bits: reader.u16()?,
+                exponent: reader.u32()?,
+            };
+            Some((parms, Unique::Rsa(reader.tpm2b()?.to_vec())))
+        }
+        AlgId::ECC => {
+            let Some(symmetric) = read_symmetric(reader)? else {
+                return Ok(None);
+            };
+            let Some(scheme) = Scheme::read(reader)? else {
+                return Ok(None);
+            };
+            let curve = Curve(reader.u16()?);
+            let Some(kdf) = Scheme::read(reader)? else {
+                return Ok(None);
+            };
+            let unique = Unique::Ecc {
+                x: reader.tpm2b()?.to_vec(),
+                y: reader.tpm2b()?.to_vec(),
+            };
+            Some((
+                Parms::Ecc {
+                    symmetric,
+                    scheme,
+                    curve,
+                    kdf,
+                },
+                unique,
+            ))
+        }
+        AlgId::KEYEDHASH => {
+            let Some(scheme) = Scheme::read(reader)? else {
+                return Ok(None);
+            };
+            Some((
+                Parms::KeyedHash { scheme },
+                Unique::Digest(reader.tpm2b()?.to_vec()),
+            ))
+        }
+        AlgId::SYMCIPHER => {
+            let Some(symmetric) = read_symmetric(reader)? else {
+                return Ok(None);
+            };
+            Some((
+                Parms::SymCipher { symmetric },
+                Unique::Digest(reader.tpm2b()?.to_vec()),
+            ))
+        }
+        _ => None,
+    })
+}
+
+fn read_symmetric(reader: &mut Reader<'_>) -> Result<Option<Symmetric>, Malformed> {
+    let algorithm = AlgId(reader.u16()?);
+    Ok(match algorithm {
+        AlgId::NULL => Some(Symmetric::NULL),
+        AlgId::AES | AlgId::SM4 | AlgId::CAMELLIA | AlgId::TDES => Some(Symmetric {
+            algorithm,
+            bits: reader.u16()?,
+            mode: AlgId(reader.u16()?),
+        }),
+        _ => None,
+    })
+}
+
+fn write_details(parms: &Parms, unique: &Unique, writer: &mut Writer) {
+    match parms {
+        Parms::Rsa {
+            symmetric,
+            scheme,
+            bits,
+            exponent,
+        } => {
+            write_symmetric(*symmetric, writer);
+            scheme.write(writer);
+            writer.u16(*bits).u32(*exponent);
+        }
+        Parms::Ecc {
+            symmetric,
+            scheme,
+            curve,
+            kdf,
+        } => {
+            write_symmetric(*symmetric, writer);
+            scheme.write(writer);
+            writer.u16(curve.0);
+            kdf.write(writer);
+        }
+        Parms::KeyedHash { scheme } => scheme.write(writer),
+        Parms::SymCipher { symmetric } => write_symmetric(*symmetric, writer),
+        Parms::Unknown(_) => {}
+    }
+    match unique {
+        Unique::Rsa(bytes) | Unique::Digest(bytes) => {
+            writer.tpm2b(bytes);
+        }
+        Unique::Ecc { x, y } => {
+            writer.tpm2b(x).tpm2b(y);
+        }
+        Unique::Unknown => {}
+    }
+}
+
+fn write_symmetric(symmetric: Symmetric, writer: &mut Writer) {
+    writer.u16(symmetric.algorithm.0);
+    if symmetric.algorithm != AlgId::NULL {
+        writer.u16(symmetric.bits).u16(symmetric.mode.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_type_is_kept_raw_and_has_a_name() {
+        let area = hex::decode("4711000b000300720000deadbeef").unwrap();
+        let public = Public::from_tpmt(&area).unwrap();
+        assert_eq!(public.object_type(), AlgId(0x4711));
+        assert_eq!(
+            public.parms(),
+            &Parms::Unknown(vec![0xde, 0xad, 0xbe, 0xef])
+        );
+        assert_eq!(public.to_tpmt(), area);
+        assert_eq!(public.name().unwrap().as_bytes().len(), 34);
+    }
+
+    #[test]
+    fn an_unknown_scheme_is_kept_raw() {
+        let area = hex::decode("0001000b00030072000000104711abcd").unwrap();
+        assert!(matches!(
+            Public::from_tpmt(&area).unwrap().parms(),
+            Parms::Unknown(_)
+        ));
+    }
+
+    #[test]
+    fn trailing_and_missing_bytes_are_errors() {
+        let area = hex::decode("0008000b00000052000000100020").unwrap();
+        assert!(Public::from_tpmt(&area).is_err());
+        let area = hex::decode("0008000b000000520000001000000000").unwrap();
+        assert!(Public::from_tpmt(&area).is_err());
+        assert!(
+            Public::from_tpm2b(&hex::decode("000e0008000b0000005200000010000000").unwrap())
+                .is_err()
+        );
+        assert!(
+            Public::from_tpm2b(&hex::decode("000e0008000b00000052000000100000").unwrap()).is_ok()
+        );
+    }
+
+    #[test]
+    fn attributes_speak() {
+        let attributes = Attributes(0x0003_0472);
+        assert_eq!(
+            attributes.to_string(),
+            "fixedTPM|fixedParent|sensitiveDataOrigin|userWithAuth|noDA|restricted|decrypt"
+        );
+        assert_eq!(Attributes(0x8000_0002).to_string(), "fixedTPM|0x80000000");
+    }
+}

@@ -1,0 +1,156 @@
+//! Templates: public areas that new keys are made from (Part 1, 27.2; Part 3, 12.1 and 24.1).
+#![forbid(unsafe_code)]
+
+use super::constants::{AlgId, Curve};
+use super::public::{Attributes, Parms, Public, Scheme, Symmetric, Unique};
+use super::wire::Malformed;
+
+/// Attributes of the standard primary (key files: notes on "standard primary").
+const STORAGE: Attributes = Attributes(0x0003_0472);
+/// Attributes of the primary of `TSS2 KEY BLOB` files: neither fixedTPM nor fixedParent.
+const LEGACY_STORAGE: Attributes = Attributes(0x0003_0460);
+
+impl Public {
+    /// Attributes of an ordinary key: made in and bound to this TPM, used with its authorization
+    /// value; `usage` adds sign, decrypt, noDA or restricted.
+    pub fn key_attributes(usage: Attributes) -> Attributes {
+        Attributes::FIXED_TPM
+            .with(Attributes::FIXED_PARENT)
+            .with(Attributes::SENSITIVE_DATA_ORIGIN)
+            .with(Attributes::USER_WITH_AUTH)
+            .with(usage)
+    }
+
+    /// The template of an RSA key of `bits` with `exponent` (0 stands for 65537), named with `hash`.
+    pub fn rsa_template(
+        bits: u16,
+        exponent: u32,
+        attributes: Attributes,
+        scheme: Scheme,
+        hash: AlgId,
+    ) -> Result<Self, Malformed> {
+        let parms = Parms::Rsa {
+            symmetric: Symmetric::NULL,
+            scheme,
+            bits,
+            exponent,
+        };
+        Self::assemble(hash, attributes, &[], parms, Unique::Rsa(Vec::new()))
+    }
+
+    /// The template of a key on `curve`, named with SHA-256.
+    pub fn ecc_template(
+        curve: Curve,
+        attributes: Attributes,
+        scheme: Scheme,
+    ) -> Result<Self, Malformed> {
+        let parms = Parms::Ecc {
+            symmetric: Symmetric::NULL,
+            scheme,
+            curve,
+            kdf: Scheme::Null,
+        };
+        Self::assemble(
+            AlgId::SHA256,
+            attributes,
+            &[],
+            parms,
+            Unique::Ecc {
+                x: Vec::new(),
+                y: Vec::new(),
+            },
+        )
+    }
+
+    /// The standard primary: an ECC P-256 storage key with AES-128-CFB, the same in every hierarchy.
+    pub fn ecc_primary() -> Result<Self, Malformed> {
+        ecc_storage(STORAGE)
+    }
+
+    /// The primary of key files with `rsaParent`: RSA-2048, otherwise like [`Public::ecc_primary`].
+    pub fn rsa_primary() -> Result<Self, Malformed> {
+        let parms = Parms::Rsa {
+            symmetric: Symmetric::AES128_CFB,
+            scheme: Scheme::Null,
+            bits: 2048,
+            exponent: 0,
+        };
+        Self::assemble(AlgId::SHA256, STORAGE, &[], parms, Unique::Rsa(Vec::new()))
+    }
+
+    /// The primary of `TSS2 KEY BLOB` files: the standard one without fixedTPM and fixedParent.
+    pub fn legacy_primary() -> Result<Self, Malformed> {
+        ecc_storage(LEGACY_STORAGE)
+    }
+}
+
+fn ecc_storage(attributes: Attributes) -> Result<Public, Malformed> {
+    let parms = Parms::Ecc {
+        symmetric: Symmetric::AES128_CFB,
+        scheme: Scheme::Null,
+        curve: Curve::NIST_P256,
+        kdf: Scheme::Null,
+    };
+    Public::assemble(
+        AlgId::SHA256,
+        attributes,
+        &[],
+        parms,
+        Unique::Ecc {
+            x: Vec::new(),
+            y: Vec::new(),
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standard_primary_has_the_known_26_bytes() {
+        let known = "0023000b00030472000000060080004300100003001000000000";
+        let template = Public::ecc_primary().unwrap();
+        assert_eq!(hex::encode(template.to_tpmt()), known);
+        assert_eq!(Public::from_tpmt(template.to_tpmt()).unwrap(), template);
+    }
+
+    #[test]
+    fn the_other_primaries() {
+        let rsa = Public::rsa_primary().unwrap();
+        assert_eq!(
+            hex::encode(rsa.to_tpmt()),
+            "0001000b00030472000000060080004300100800000000000000"
+        );
+        let legacy = Public::legacy_primary().unwrap();
+        assert_eq!(
+            hex::encode(legacy.to_tpmt()),
+            "0023000b00030460000000060080004300100003001000000000"
+        );
+        assert!(!legacy.matches_template(&Public::ecc_primary().unwrap()));
+    }
+
+    #[test]
+    fn key_templates_read_back() {
+        let usage = Attributes::SIGN.with(Attributes::DECRYPT);
+        let rsa = Public::rsa_template(
+            3072,
+            3,
+            Public::key_attributes(usage),
+            Scheme::Null,
+            AlgId::SHA256,
+        )
+        .unwrap();
+        assert_eq!(Public::from_tpm2b(&rsa.to_tpm2b()).unwrap(), rsa);
+        let scheme = Scheme::Hashed(AlgId::ECDSA, AlgId::SHA384);
+        let ecc = Public::ecc_template(
+            Curve::NIST_P384,
+            Public::key_attributes(Attributes::SIGN),
+            scheme,
+        )
+        .unwrap();
+        assert_eq!(Public::from_tpm2b(&ecc.to_tpm2b()).unwrap(), ecc);
+        assert_eq!(ecc.attributes(), Attributes(0x0004_0072));
+        assert_eq!(ecc.scheme(), scheme);
+    }
+}

@@ -1,0 +1,482 @@
+//! One critical section on the TPM: running commands, making room, tidying up.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::client::{Options, Sessions};
+use super::commands::Request;
+use super::commands::capability::{Capabilities, GetCapability};
+use super::commands::context::FlushContext;
+use super::commands::object::{PublicInfo, ReadPublic};
+use super::constants::{CommandCode, capability, property};
+use super::exec::{Authorization, crypto_error, execute};
+use super::link::Turn;
+use super::name::{Entity, Name};
+use super::object::PrimaryTemplate;
+use super::process::Process;
+use super::public::Public;
+use super::resident::Residents;
+use super::session::{HmacSession, Opening, attribute};
+use crate::Secret;
+use crate::tss::error::{Error, ErrorKind, Lockout, Result};
+use crate::tss::transport::{Continuity, Sharing};
+
+/// Keys kept loaded in a resource manager's space: it swaps every one of them with each command.
+const MANAGED_KEYS: usize = 2;
+/// Sessions kept for reuse.
+const KEPT_SESSIONS: usize = 2;
+/// A session that was not used for so long is given up: an old one blocks those of others
+/// (`TPM_RC_CONTEXT_GAP`).
+const SESSION_IDLE: Duration = Duration::from_secs(5);
+/// How long a TPM's number of slots, once learned, is believed.
+const SLOTS_BELIEVED: Duration = Duration::from_secs(60);
+
+/// What a client knows about its TPM between sections.
+pub(super) struct State {
+    process: Process,
+    pub(super) residents: Residents,
+    sessions: Vec<Kept>,
+    /// Persistent parents, read once.
+    pub(super) parents: HashMap<u32, PublicInfo>,
+    /// Whether the storage root key takes the place of an owner primary; asked once.
+    pub(super) srk: HashMap<PrimaryTemplate, Option<PublicInfo>>,
+    /// The names of the parents sessions were salted to.
+    pub(super) stems: HashMap<(u32, PrimaryTemplate), Name>,
+    /// How many objects of ours fit, learned when one did not, and when.
+    slots: Option<(usize, Instant)>,
+    /// Objects to be dropped from a shared table in the next section.
+    pub(super) forgotten: Vec<Name>,
+}
+
+/// A session that may be used again: it is told apart by the key it is salted to.
+struct Kept {
+    id: SessionId,
+    session: HmacSession,
+    used: Instant,
+}
+
+/// The name of the key a session is salted to; `None` for a session without salt.
+pub(super) type SessionId = Option<Name>;
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            process: Process::current(),
+            residents: Residents::default(),
+            sessions: Vec::new(),
+            parents: HashMap::new(),
+            srk: HashMap::new(),
+            stems: HashMap::new(),
+            slots: None,
+            forgotten: Vec::new(),
+        }
+    }
+
+    /// The process that loaded what this state knows of.
+    pub(super) fn process(&self) -> Process {
+        self.process
+    }
+
+    /// Forgets what is loaded, without a command: it is gone, or somebody else's.
+    pub(super) fn lose(&mut self) {
+        self.residents.clear();
+        self.sessions.clear();
+    }
+}
+
+/// How a command is authorized; like [`Authorization`], with the session by name.
+pub(super) enum Authority<'a> {
+    /// The command takes no authorization.
+    None,
+    /// The value itself.
+    Password(&'a Secret),
+    /// A session of [`Work::session`].
+    Session {
+        /// Which.
+        id: SessionId,
+        /// The entity's authorization value.
+        auth: &'a Secret,
+        /// Bits of [`attribute`].
+        attributes: u8,
+    },
+}
+
+/// A critical section in progress. [`Work::close`] must end it.
+pub(super) struct Work<'a> {
+    turn: Box<dyn Turn + 'a>,
+    pub(super) state: &'a mut State,
+    pub(super) options: &'a Options,
+    /// Handles the operation in progress needs: never evicted.
+    pub(super) pinned: Vec<u32>,
+    /// Transient objects that go at the end of the section.
+    temporary: Vec<u32>,
+    broken: bool,
+}
+
+impl<'a> Work<'a> {
+    /// Begins: brings what we believe to be loaded in line with what may have happened meanwhile.
+    pub(super) fn begin(
+        mut turn: Box<dyn Turn + 'a>,
+        state: &'a mut State,
+        options: &'a Options,
+    ) -> Self {
+        if state.process.pid != std::process::id() {
+            // After a fork everything loaded is the parent's; it is not ours to use or flush.
+            let forgotten = std::mem::take(&mut state.forgotten);
+            *state = State {
+                forgotten,
+                ..State::new()
+            };
+        }
+        match turn.continuity() {
+            Continuity::Kept => {}
+            Continuity::Released => {
+                state.sessions.clear();
+                state.residents.doubt();
+            }
+            Continuity::Reset => state.lose(),
+        }
+        if turn.sharing() == Sharing::Bare {
+            state.residents = Residents::from_record(&turn.record().unwrap_or_default());
+        }
+        for name in std::mem::take(&mut state.forgotten) {
+            state.residents.forget(&name);
+        }
+        Self {
+            turn,
+            state,
+            options,
+            pinned: Vec::new(),
+            temporary: Vec::new(),
+            broken: false,
+        }
+    }
+
+    /// Ends the section: what is left over goes, what others should know is written down.
+    pub(super) fn close(mut self) {
+        if self.broken {
+            self.state.sessions.clear();
+        } else {
+            for handle in std::mem::take(&mut self.temporary) {
+                self.drop_object(handle);
+            }
+            let keep = match self.sharing() {
+                Sharing::Managed => SESSION_IDLE,
+                Sharing::Bare | Sharing::InProcess => Duration::ZERO,
+            };
+            self.end_sessions(keep);
+        }
+        self.save();
+    }
+
+    /// With whom the TPM is shared.
+    pub(super) fn sharing(&self) -> Sharing {
+        self.turn.sharing()
+    }
+
+    /// Runs a command. If the TPM has no room, objects and sessions of ours make it.
+    pub(super) fn run<R: Request>(
+        &mut self,
+        request: &R,
+        authority: &Authority<'_>,
+    ) -> Result<R::Response> {
+        loop {
+            let error = match self.run_once(request, authority) {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            let Some(code) = error.code().filter(|code| code.is_memory()) else {
+                return Err(error);
+            };
+            let room = if code.is_session_memory() {
+                self.drop_session_except(authority)
+            } else {
+                if self.sharing() == Sharing::Bare {
+                    self.state.slots = Some((self.state.residents.entries().len(), Instant::now()));
+                }
+                self.evict()?
+            };
+            if !room {
+                let command = R::CODE.name().unwrap_or("command");
+                return Err(ErrorKind::OutOfMemory { command, code }.into());
+            }
+        }
+    }
+
+    fn run_once<R: Request>(
+        &mut self,
+        request: &R,
+        authority: &Authority<'_>,
+    ) -> Result<R::Response> {
+        let authorization = match authority {
+            Authority::None => Authorization::None,
+            Authority::Password(auth) => Authorization::Password(auth),
+            Authority::Session {
+                id,
+                auth,
+                attributes,
+            } => {
+                let kept = self.state.sessions.iter_mut().find(|kept| kept.id == *id);
+                let kept =
+                    kept.ok_or_else(|| Error::unsupported("a session ended before its command"))?;
+                kept.used = Instant::now();
+                Authorization::Session {
+                    session: &mut kept.session,
+                    auth,
+                    attributes: *attributes,
+                }
+            }
+        };
+        let result = execute(&mut *self.turn, request, authorization);
+        match (&result, authority) {
+            (Ok(_), Authority::Session { id, attributes, .. })
+                if attributes & attribute::CONTINUE == 0 =>
+            {
+                self.state.sessions.retain(|kept| kept.id != *id);
+            }
+            (Err(error), _) if matches!(error.kind(), ErrorKind::Transport(_)) => {
+                self.broken = true;
+            }
+            _ => {}
+        }
+        result
+    }
+
+    /// Starts a session salted to a key, or finds one that runs.
+    pub(super) fn session(&mut self, salt_key: Option<(Entity, &Public)>) -> Result<SessionId> {
+        let id = salt_key.as_ref().map(|(entity, _)| entity.name.clone());
+        if self.has_session(&id) {
+            return Ok(id);
+        }
+        while self.state.sessions.len() >= KEPT_SESSIONS
+            && self.drop_session_except(&Authority::None)
+        {}
+        let opening = Opening::new(salt_key).map_err(crypto_error)?;
+        let started = self.run(&opening.request(), &Authority::None)?;
+        let session = opening.complete(started);
+        self.state.sessions.push(Kept {
+            id: id.clone(),
+            session,
+            used: Instant::now(),
+        });
+        Ok(id)
+    }
+
+    /// Whether a session of this salt key runs.
+    pub(super) fn has_session(&self, id: &SessionId) -> bool {
+        self.state.sessions.iter().any(|kept| kept.id == *id)
+    }
+
+    /// The attributes of a section's last use of a session: it goes on only where a resource manager
+    /// keeps it for us.
+    pub(super) fn last_use(&self) -> u8 {
+        if self.sharing() == Sharing::Managed {
+            attribute::CONTINUE
+        } else {
+            0
+        }
+    }
+
+    /// Whether an authorization with this value goes through a session.
+    pub(super) fn wants_session(&self, auth: &Secret, secret_in_message: bool) -> bool {
+        match self.options.sessions {
+            Sessions::Always => true,
+            Sessions::Auto => !auth.is_empty() || secret_in_message,
+            Sessions::Never => false,
+        }
+    }
+
+    /// Ends all sessions not used for `idle`.
+    pub(super) fn end_sessions(&mut self, idle: Duration) {
+        let (old, kept) = std::mem::take(&mut self.state.sessions)
+            .into_iter()
+            .partition::<Vec<_>, _>(|kept| kept.used.elapsed() >= idle);
+        self.state.sessions = kept;
+        if self.sharing() != Sharing::InProcess {
+            for kept in old {
+                let _ = self.flush(kept.session.handle());
+            }
+        }
+    }
+
+    fn drop_session_except(&mut self, authority: &Authority<'_>) -> bool {
+        let needed = match authority {
+            Authority::Session { id, .. } => Some(id),
+            _ => None,
+        };
+        let candidates = self
+            .state
+            .sessions
+            .iter()
+            .enumerate()
+            .filter(|(_, kept)| Some(&kept.id) != needed);
+        let Some((oldest, _)) = candidates.min_by_key(|(_, kept)| kept.used) else {
+            return false;
+        };
+        let kept = self.state.sessions.remove(oldest);
+        let _ = self.flush(kept.session.handle());
+        true
+    }
+
+    /// TPM2_FlushContext.
+    pub(super) fn flush(&mut self, handle: u32) -> Result<()> {
+        self.run_once(&FlushContext { handle }, &Authority::None)
+    }
+
+    /// Notes a loaded object; it may be evicted by us or, on a bare TPM, by others.
+    pub(super) fn loaded(&mut self, handle: u32, name: Name) {
+        self.state.residents.add(handle, name, self.state.process);
+        self.pinned.push(handle);
+        self.save();
+    }
+
+    /// Notes a loaded object that shall go at the end of the section at the latest.
+    pub(super) fn loaded_for_now(&mut self, handle: u32, name: Name) {
+        self.loaded(handle, name);
+        self.temporary.push(handle);
+    }
+
+    /// Flushes an object of ours. An error means it is gone already.
+    pub(super) fn drop_object(&mut self, handle: u32) {
+        self.temporary.retain(|&other| other != handle);
+        self.pinned.retain(|&other| other != handle);
+        self.state.residents.remove(handle);
+        // A TPM in this process is shut down after the section, and everything goes with it.
+        if self.sharing() != Sharing::InProcess {
+            let _ = self.flush(handle);
+        }
+        self.save();
+    }
+
+    /// Makes room before `needed` objects are loaded, where it is known that there is none.
+    pub(super) fn make_room(&mut self, needed: usize) -> Result<()> {
+        let most = match (self.sharing(), self.state.slots) {
+            // The kernel swaps; a primary is there for a moment only.
+            (Sharing::Managed, _) => MANAGED_KEYS - 1,
+            (Sharing::Bare, Some((slots, learned))) if learned.elapsed() < SLOTS_BELIEVED => {
+                slots.saturating_sub(needed)
+            }
+            _ => Residents::MOST.saturating_sub(needed),
+        };
+        while self.state.residents.entries().len() > most && self.evict()? {}
+        Ok(())
+    }
+
+    /// Flushes the least recently used object of ours; whether there was one.
+    fn evict(&mut self) -> Result<bool> {
+        let Some(oldest) = self.state.residents.oldest(&self.pinned).cloned() else {
+            return Ok(false);
+        };
+        // Somebody who ignores the table may have put another object there: not ours to flush.
+        if oldest.confirmed || self.is_still(oldest.handle, &oldest.name)? {
+            self.drop_object(oldest.handle);
+        } else {
+            self.state.residents.remove(oldest.handle);
+        }
+        Ok(true)
+    }
+
+    /// Whether `handle` is the object called `name` (TPM2_ReadPublic).
+    pub(super) fn is_still(&mut self, handle: u32, name: &Name) -> Result<bool> {
+        match self.run_once(&ReadPublic { handle }, &Authority::None) {
+            Ok(info) => {
+                let same = info.name == *name;
+                if same {
+                    self.state.residents.confirm(handle);
+                }
+                Ok(same)
+            }
+            Err(error) if error.code().is_some() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Flushes what this process loaded and what ended processes left behind.
+    pub(super) fn release(&mut self) {
+        let own = self.state.process;
+        for entry in self.state.residents.entries().to_vec() {
+            if entry.owner == own {
+                self.drop_object(entry.handle);
+            } else if entry.owner.has_ended() {
+                match self.is_still(entry.handle, &entry.name) {
+                    Ok(true) => self.drop_object(entry.handle),
+                    Ok(false) => self.state.residents.remove(entry.handle),
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+
+    /// State of the dictionary attack protection, in one TPM2_GetCapability.
+    pub(super) fn lockout(&mut self) -> Result<Lockout> {
+        let count = property::LOCKOUT_RECOVERY - property::PERMANENT + 1;
+        let request = GetCapability {
+            capability: capability::TPM_PROPERTIES,
+            property: property::PERMANENT,
+            count,
+        };
+        let page = self.run(&request, &Authority::None)?;
+        let Capabilities::Properties(properties) = page.data else {
+            return Err(Error::unsupported(
+                "the TPM does not tell its lockout state",
+            ));
+        };
+        let value = |wanted| {
+            properties
+                .iter()
+                .find(|(number, _)| *number == wanted)
+                .map_or(0, |(_, value)| *value)
+        };
+        Ok(Lockout {
+            counter: value(property::LOCKOUT_COUNTER),
+            max_tries: value(property::MAX_AUTH_FAIL),
+            interval: value(property::LOCKOUT_INTERVAL),
+            recovery: value(property::LOCKOUT_RECOVERY),
+            in_lockout: value(property::PERMANENT) & property::PERMANENT_IN_LOCKOUT != 0,
+        })
+    }
+
+    /// Turns refused authorizations into errors that say how many tries are left.
+    pub(super) fn explain(&mut self, error: Error) -> Error {
+        let ErrorKind::Tpm { command, code, .. } = error.kind() else {
+            return error;
+        };
+        let (command, code) = (*command, *code);
+        if code.is_auth_failure() {
+            let state = if code.counts_as_try() {
+                self.lockout().ok()
+            } else {
+                None
+            };
+            let of_parent = [
+                CommandCode::LOAD,
+                CommandCode::CREATE,
+                CommandCode::CREATE_PRIMARY,
+                CommandCode::IMPORT,
+            ]
+            .iter()
+            .any(|parental| parental.name() == Some(command));
+            return ErrorKind::WrongAuth {
+                command,
+                code,
+                of_parent,
+                tries_left: state.map(|state| state.tries_left()),
+            }
+            .into();
+        }
+        if code.is_lockout() {
+            return ErrorKind::Lockout {
+                state: self.lockout().ok(),
+            }
+            .into();
+        }
+        error
+    }
+
+    fn save(&mut self) {
+        if self.sharing() == Sharing::Bare {
+            self.turn.set_record(&self.state.residents.to_record());
+        }
+    }
+}
