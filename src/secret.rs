@@ -52,7 +52,11 @@ impl Deref for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "Secret(empty)" } else { "Secret(***)" })
+        f.write_str(if self.0.is_empty() {
+            "Secret(empty)"
+        } else {
+            "Secret(***)"
+        })
     }
 }
 
@@ -63,7 +67,10 @@ mod tests {
     #[test]
     fn debug_shows_neither_content_nor_length() {
         assert_eq!(format!("{:?}", Secret::new(b"pin".to_vec())), "Secret(***)");
-        assert_eq!(format!("{:?}", Secret::new(b"a longer pin".to_vec())), "Secret(***)");
+        assert_eq!(
+            format!("{:?}", Secret::new(b"a longer pin".to_vec())),
+            "Secret(***)"
+        );
         assert_eq!(format!("{:?}", Secret::empty()), "Secret(empty)");
     }
 }

@@ -1,1 +1,10 @@
-//! Integration tests against real parts.
+//! Integration tests against real parts: one binary, one file for each scenario, all in parallel.
+//! Each test has its own TPM, servers and directories; `common` starts and removes them.
+
+#![allow(unreachable_pub, reason = "a test binary exports nothing")]
+
+#[path = "common/mod.rs"]
+mod common;
+
+#[path = "harness.rs"]
+mod harness;
