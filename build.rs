@@ -28,6 +28,9 @@ fn link() {
         "-Wl,-z,relro,-z,now",
         // Symbols of the static libraries below us (aws-lc) stay inside, whatever the script says.
         "-Wl,--exclude-libs,ALL",
+        // aws-lc asks weakly for the host's allocator hooks (OPENSSL_memory_alloc, sdallocx): a host that has
+        // functions of that name must not have them called by us.
+        "-Wl,-z,nodynamic-undefined-weak",
         // The module names no library that it does not use; libcrypto must not be among them.
         "-Wl,--as-needed",
     ] {

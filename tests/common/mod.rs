@@ -7,6 +7,7 @@
     reason = "a toolbox: not every tool is in use at every time"
 )]
 
+pub mod cc;
 pub mod net;
 pub mod nginx;
 pub mod node;

@@ -46,11 +46,13 @@ pub fn tpmctl() -> &'static str {
 pub fn modules_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
-        // target/release/deps/suite-... stands beside target/release/libtpm_provider.so.
+        // cargo test leaves the module in deps/, beside the test itself; the one in the directory above is
+        // cargo build's and may be older.
         let exe = env::current_exe().expect("the test knows its path");
-        let out = exe.ancestors().nth(2).expect("cargo's layout");
+        let deps = exe.parent().expect("cargo's layout");
+        let out = deps.parent().expect("cargo's layout");
         let module = env::var_os("TPM_PROVIDER_MODULE")
-            .map_or_else(|| out.join("libtpm_provider.so"), PathBuf::from)
+            .map_or_else(|| deps.join("libtpm_provider.so"), PathBuf::from)
             .canonicalize()
             .expect("the module is built");
         let dir = out.join("ossl-modules");
