@@ -135,7 +135,7 @@ impl Load {
         let start = Instant::now();
         let mut tls = connector
             .configure()
-            .and_then(|c| Ok(c.verify_hostname(false)))
+            .map(|c| c.verify_hostname(false))
             .map_err(|e| e.to_string())?
             .connect("localhost", tcp)
             .map_err(|e| format!("handshake: {e}"))?;
