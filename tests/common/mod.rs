@@ -8,6 +8,7 @@
 )]
 
 pub mod cc;
+pub mod key;
 pub mod net;
 pub mod nginx;
 pub mod node;

@@ -1,6 +1,5 @@
 //! The openssl command with a configuration of the test's own, with and without the provider.
 
-use super::net::{Endpoint, free_port};
 use super::process::{Daemon, Done, Run, wait_for};
 use super::scratch::Scratch;
 use super::tools::{module, modules_dir, need, sample, substitute};
@@ -192,14 +191,9 @@ impl Openssl {
             .stdin("Q\n")
     }
 
-    /// `openssl ocsp` and others that need a port from us: `line` may say `{port}`.
-    pub fn server_on_free_port(&self, line: &str) -> Server {
-        let port = free_port();
-        Server::start_at(
-            self.run(&line.replace("{port}", &port.to_string())),
-            port,
-            &self.dir,
-        )
+    /// Another server of openssl's that picks its port: `ocsp -port 0 ...`.
+    pub fn server(&self, line: &str) -> Server {
+        Server::start(self.run(line), &self.dir)
     }
 }
 
@@ -293,13 +287,10 @@ impl Server {
     fn start(run: Run, dir: &Scratch) -> Self {
         let (mut daemon, log) = Self::spawn(run, dir);
         let mut port = None;
-        wait_for("s_server's port", Duration::from_secs(30), || {
+        wait_for("the server's port", Duration::from_secs(30), || {
             let text = fs::read_to_string(&log).unwrap_or_default();
-            assert!(daemon.ended().is_none(), "s_server ended: {text}");
-            // "ACCEPT 127.0.0.1:40123"
-            port = text
-                .lines()
-                .find_map(|l| l.strip_prefix("ACCEPT ")?.rsplit(':').next()?.parse().ok());
+            assert!(daemon.ended().is_none(), "the server ended: {text}");
+            port = text.lines().find_map(accepting);
             port.is_some()
         });
         Self {
@@ -307,16 +298,6 @@ impl Server {
             port: port.expect("found"),
             log,
         }
-    }
-
-    fn start_at(run: Run, port: u16, dir: &Scratch) -> Self {
-        let (mut daemon, log) = Self::spawn(run, dir);
-        wait_for("the server's port", Duration::from_secs(30), || {
-            let text = fs::read_to_string(&log).unwrap_or_default();
-            assert!(daemon.ended().is_none(), "the server ended: {text}");
-            Endpoint::Tcp(port).connect().is_ok()
-        });
-        Self { daemon, port, log }
     }
 
     /// What it has written so far.
@@ -327,4 +308,10 @@ impl Server {
     pub fn daemon(&mut self) -> &mut Daemon {
         &mut self.daemon
     }
+}
+
+/// The port in `ACCEPT 127.0.0.1:40123` (s_server) or `ACCEPT [::]:40123 PID=17` (ocsp).
+fn accepting(line: &str) -> Option<u16> {
+    let address = line.strip_prefix("ACCEPT ")?.split(' ').next()?;
+    address.rsplit(':').next()?.parse().ok()
 }
