@@ -6,5 +6,13 @@
 #[path = "common/mod.rs"]
 mod common;
 
+#[path = "certificates.rs"]
+mod certificates;
+#[path = "costs.rs"]
+mod costs;
 #[path = "harness.rs"]
 mod harness;
+#[path = "pkeyutl.rs"]
+mod pkeyutl;
+#[path = "tls_servers.rs"]
+mod tls_servers;
