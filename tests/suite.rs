@@ -6,12 +6,16 @@
 #[path = "common/mod.rs"]
 mod common;
 
+#[path = "abi.rs"]
+mod abi;
 #[path = "certificates.rs"]
 mod certificates;
 #[path = "costs.rs"]
 mod costs;
 #[path = "harness.rs"]
 mod harness;
+#[path = "module.rs"]
+mod module;
 #[path = "pkeyutl.rs"]
 mod pkeyutl;
 #[path = "tls_servers.rs"]
