@@ -8,6 +8,7 @@
 
 pub mod crypto;
 pub mod key;
+pub mod log_setup;
 pub mod provider;
 pub mod secret;
 pub mod tss;

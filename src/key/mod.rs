@@ -1,1 +1,97 @@
-//! Keys as values: key files, URIs, authorization.
+//! The hall: keys as values.
+//!
+//! A door brings a key file, a URI or a template; what leaves here is an `Arc<`[`Key`]`>` that signs and
+//! decrypts in the TPM, or an [`Error`] that says what is wrong and what to do. Nothing in here knows
+//! OpenSSL, and nothing behind it knows key files.
+//!
+//! Loading a key, its public half and everything asked about it cost no TPM command; the TPM is
+//! opened when a private operation needs it.
+#![forbid(unsafe_code)]
+
+mod authorization;
+mod describe;
+mod error;
+mod generate;
+mod load;
+mod public;
+pub mod rsa;
+mod tpm;
+pub mod tss2;
+pub mod uri;
+
+use std::sync::Arc;
+
+pub use authorization::{Ask, read_secret};
+pub use error::Error;
+pub use generate::{Options as GenerateOptions, ParentChoice, Usage, generate};
+pub use public::{KeyType, PublicKey};
+pub use tpm::{Config, Tpm};
+
+use crate::Secret;
+use crate::tss::tpm2::{Attributes, Object, Source};
+use authorization::Authorization;
+use tss2::KeyFile;
+
+/// A key whose private half is in a TPM.
+pub struct Key {
+    tpm: Arc<Tpm>,
+    object: Object,
+    public: PublicKey,
+    /// What to write when the key is encoded; persistent keys have none.
+    file: Option<KeyFile>,
+    authorization: Authorization,
+}
+
+impl Key {
+    /// The public half.
+    pub fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// The type under which OpenSSL knows the key.
+    pub fn key_type(&self) -> KeyType {
+        self.public.key_type()
+    }
+
+    /// What the TPM lets the key do (Part 2, 8.3, TPMA_OBJECT).
+    pub fn attributes(&self) -> Attributes {
+        self.object.public.attributes()
+    }
+
+    /// The key file that this key came from or was made into; `None` for a persistent key.
+    pub fn file(&self) -> Option<&KeyFile> {
+        self.file.as_ref()
+    }
+
+    /// The TPM it belongs to.
+    pub fn tpm(&self) -> &Arc<Tpm> {
+        &self.tpm
+    }
+
+    /// The persistent handle, for a key that has one.
+    pub fn persistent_handle(&self) -> Option<u32> {
+        match self.object.source {
+            Source::Persistent(handle) => Some(handle),
+            _ => None,
+        }
+    }
+
+    fn has(&self, attribute: Attributes) -> bool {
+        self.attributes().contains(attribute)
+    }
+
+    /// Runs a private operation with the key's authorization value. After an authorization failure
+    /// the key stays shut in this process: every further try would count towards the TPM's lockout.
+    fn authorized<T>(
+        &self,
+        operation: impl FnOnce(&Object, &Secret) -> Result<T, crate::tss::Error>,
+    ) -> Result<T, Error> {
+        let secret = self.authorization.secret()?;
+        operation(&self.object, &secret).map_err(|error| {
+            if error.is_authorization_failure() {
+                self.authorization.shut(&error);
+            }
+            Error::Tss(error)
+        })
+    }
+}

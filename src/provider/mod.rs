@@ -1,1 +1,116 @@
-//! The OpenSSL door.
+//! The OpenSSL door: a provider instance, its operations and its end.
+
+pub mod abi;
+mod core;
+mod ffi;
+mod init;
+mod ops;
+
+use std::ffi::{CStr, c_int};
+use std::sync::Arc;
+
+use self::abi::OSSL_ALGORITHM;
+use self::core::{Core, CoreBioRef, Error, Load, Settings};
+use crate::key::Tpm;
+
+/// One loaded provider: what OpenSSL calls a provider context.
+///
+/// Several can live in one process, in library contexts of their own or in different copies of
+/// libcrypto; each has its upcalls and settings. They share TPM connections by address, since a TPM
+/// is one thing.
+pub(crate) struct Instance {
+    core: Core,
+    settings: Settings,
+    /// The TPM, or what is wrong with the settings: a failed init would be silent in every client,
+    /// so the fault waits for the first of our keys.
+    tpm: Result<Arc<Tpm>, Error>,
+}
+
+impl Instance {
+    fn new(core: Core) -> Self {
+        let mut settings = Settings::default();
+        let tpm = settings.read(&core).and_then(|config| Tpm::new(config).map_err(Error::from));
+        if let Err(error) = &tpm {
+            log::warn!("the settings are not usable: {error}");
+        }
+        Self { core, settings, tpm }
+    }
+
+    /// The TPM of this instance, or what is wrong with the settings.
+    pub(crate) fn tpm(&self) -> Result<&Arc<Tpm>, Error> {
+        self.tpm.as_ref().map_err(Clone::clone)
+    }
+
+    /// When keys are checked.
+    pub(crate) fn load(&self) -> Load {
+        self.settings.load
+    }
+
+    /// Puts an error on the calling thread's queue and into the log.
+    pub(crate) fn raise(&self, error: &Error, function: &CStr) {
+        log::error!("{}: {error}", function.to_string_lossy());
+        self.core.raise(error, function);
+    }
+
+    /// Success as 1; an error is raised and becomes 0.
+    pub(crate) fn answer(&self, function: &CStr, result: Result<(), Error>) -> c_int {
+        match result {
+            Ok(()) => 1,
+            Err(error) => {
+                self.raise(&error, function);
+                0
+            }
+        }
+    }
+
+    /// See [`Core::quietly`].
+    pub(crate) fn quietly<T, E>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.core.quietly(work)
+    }
+
+    /// Everything in a core BIO up to `limit` bytes; `None` when it cannot be read or is longer.
+    ///
+    /// # Safety
+    ///
+    /// Unless NULL, `bio` must be a live core BIO that nobody else uses during the call.
+    pub(crate) unsafe fn read_to_end(
+        &self,
+        bio: *mut abi::OSSL_CORE_BIO,
+        limit: usize,
+    ) -> Option<Vec<u8>> {
+        // SAFETY: the caller vouches for it.
+        let bio: &mut CoreBioRef = unsafe { Core::bio(bio) }?;
+        self.core.read_to_end(bio, limit)
+    }
+
+    /// The next line of a core BIO with its end; `None` at the end of the input.
+    ///
+    /// # Safety
+    ///
+    /// Unless NULL, `bio` must be a live core BIO that nobody else uses during the call.
+    pub(crate) unsafe fn read_line(&self, bio: *mut abi::OSSL_CORE_BIO) -> Option<Vec<u8>> {
+        // SAFETY: the caller vouches for it.
+        let bio: &mut CoreBioRef = unsafe { Core::bio(bio) }?;
+        self.core.read_line(bio)
+    }
+
+    /// Writes to a core BIO.
+    ///
+    /// # Safety
+    ///
+    /// Unless NULL, `bio` must be a live core BIO that nobody else uses during the call.
+    pub(crate) unsafe fn write_all(
+        &self,
+        bio: *mut abi::OSSL_CORE_BIO,
+        data: &[u8],
+    ) -> Result<(), Error> {
+        // SAFETY: the caller vouches for it.
+        let bio = unsafe { Core::bio(bio) }.ok_or_else(|| Error::output("no output"))?;
+        self.core.write_all(bio, data)
+    }
+
+    /// The algorithms of an operation; the tables are static and the same at every query.
+    pub(crate) fn algorithms(&self, operation: c_int) -> Option<&'static OSSL_ALGORITHM> {
+        ops::algorithms(operation)
+    }
+}

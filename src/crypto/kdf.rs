@@ -1,0 +1,113 @@
+//! The TPM's two key derivation functions.
+#![forbid(unsafe_code)]
+
+use zeroize::Zeroizing;
+
+use super::hash::{Hash, hash as digest, hmac};
+
+/// KDFa: counter-mode derivation with HMAC (TPM 2.0 Part 1, 11.4.10.2; SP 800-108).
+///
+/// `label` is written with a terminating NUL, as the specification's labels are. The result has
+/// `bits` rounded up to whole bytes; when `bits` is no multiple of eight the surplus bits, the top
+/// ones of the first byte, are zero.
+pub fn kdfa(
+    hash: Hash,
+    key: &[u8],
+    label: &str,
+    context_u: &[u8],
+    context_v: &[u8],
+    bits: u32,
+) -> Zeroizing<Vec<u8>> {
+    derive(hash, bits, |counter| {
+        hmac(
+            hash,
+            key,
+            &[
+                counter,
+                label.as_bytes(),
+                &[0],
+                context_u,
+                context_v,
+                &bits.to_be_bytes(),
+            ],
+        )
+    })
+}
+
+/// KDFe: derivation from an ECDH secret (TPM 2.0 Part 1, 11.4.10.3; SP 800-56A).
+///
+/// `z`, `party_u` and `party_v` are x coordinates, padded to the size of the curve; `use_` is written
+/// with a terminating NUL. The result is shaped as in [`kdfa`].
+pub fn kdfe(
+    hash: Hash,
+    z: &[u8],
+    use_: &str,
+    party_u: &[u8],
+    party_v: &[u8],
+    bits: u32,
+) -> Zeroizing<Vec<u8>> {
+    derive(hash, bits, |counter| {
+        Zeroizing::new(digest(
+            hash,
+            &[counter, z, use_.as_bytes(), &[0], party_u, party_v],
+        ))
+    })
+}
+
+/// Joins blocks for the counters 1, 2, ... and cuts them to `bits`.
+fn derive(
+    hash: Hash,
+    bits: u32,
+    block: impl Fn(&[u8; 4]) -> Zeroizing<Vec<u8>>,
+) -> Zeroizing<Vec<u8>> {
+    let size = bits.div_ceil(8) as usize;
+    // All the room at once: growing would leave copies of the key material behind.
+    let mut out = Zeroizing::new(Vec::with_capacity(size + hash.size()));
+    let mut counter = 1u32;
+    while out.len() < size {
+        out.extend_from_slice(&block(&counter.to_be_bytes()));
+        counter = counter.wrapping_add(1);
+    }
+    out.truncate(size);
+    if let (Some(first), surplus @ 1..) = (out.first_mut(), bits % 8) {
+        *first &= (1 << surplus) - 1;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kdfa_is_its_definition() {
+        let out = kdfa(Hash::Sha256, b"key", "STORAGE", b"u", b"v", 128);
+        let whole = hmac(Hash::Sha256, b"key", &[b"\0\0\0\x01STORAGE\0uv\0\0\0\x80"]);
+        assert_eq!(out[..], whole[..16]);
+
+        let out = kdfa(Hash::Sha1, b"key", "CFB", b"", b"", 256);
+        let first = hmac(Hash::Sha1, b"key", &[b"\0\0\0\x01CFB\0\0\0\x01\0"]);
+        let second = hmac(Hash::Sha1, b"key", &[b"\0\0\0\x02CFB\0\0\0\x01\0"]);
+        assert_eq!(out[..20], first[..]);
+        assert_eq!(out[20..], second[..12]);
+    }
+
+    #[test]
+    fn kdfe_is_its_definition() {
+        let out = kdfe(Hash::Sha256, b"zz", "DUPLICATE", b"u", b"v", 256);
+        assert_eq!(*out, digest(Hash::Sha256, &[b"\0\0\0\x01zzDUPLICATE\0uv"]));
+    }
+
+    #[test]
+    fn odd_bit_counts_mask_the_first_byte() {
+        assert_eq!(kdfa(Hash::Sha256, b"k", "L", b"", b"", 0).len(), 0);
+        for bits in 1..64 {
+            let out = kdfa(Hash::Sha256, b"k", "L", b"", b"", bits);
+            assert_eq!(out.len(), bits.div_ceil(8) as usize);
+            if bits % 8 != 0 {
+                assert!(u32::from(out[0]) < 1 << (bits % 8), "{bits}");
+            }
+        }
+        assert_eq!(kdfe(Hash::Sha512, b"z", "L", b"", b"", 521).len(), 66);
+    }
+}

@@ -1,0 +1,113 @@
+//! Keys as text, for `openssl pkey -text` and `tpmctl key show`.
+#![forbid(unsafe_code)]
+
+use std::fmt::Write;
+
+use super::{Key, KeyType};
+use crate::tss::tpm2::Source;
+
+impl Key {
+    /// What can be said about the key: type, size, parent, attributes, policy, then its numbers.
+    /// `private` adds what concerns the private half; none of it is secret.
+    pub fn describe(&self, private: bool) -> String {
+        let rsa = self.public.rsa();
+        let kind = match self.key_type() {
+            KeyType::Rsa => "RSA",
+            KeyType::RsaPss => "RSA-PSS",
+        };
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = if private {
+            writeln!(text, "TPM 2.0 {kind} private key: ({} bit)", rsa.bits())
+        } else {
+            writeln!(text, "{kind} public key: ({} bit)", rsa.bits())
+        };
+        if private {
+            self.describe_object(&mut text);
+        }
+        hex_block(&mut text, "Modulus", rsa.modulus());
+        let exponent = rsa.exponent().iter().fold(0u64, |sum, &byte| sum << 8 | u64::from(byte));
+        let _ = writeln!(text, "Exponent: {exponent} (0x{exponent:x})");
+        if let Some(pss) = self.public.pss() {
+            let _ = writeln!(
+                text,
+                "PSS parameter restrictions:\n  Hash Algorithm: {}\n  Mask Algorithm: MGF1 with {}\n  \
+                 Salt Length: {}",
+                pss.hash, pss.mgf_hash, pss.salt_length
+            );
+        }
+        text
+    }
+
+    fn describe_object(&self, text: &mut String) {
+        let place = match (&self.object.source, &self.file) {
+            (Source::Persistent(handle), _) => format!("Handle: 0x{handle:08x}"),
+            (_, Some(file)) => format!("Parent: {}", file.parent_text()),
+            _ => "Parent: unknown".into(),
+        };
+        let policy = match &self.file {
+            Some(file) => file.policy_text(),
+            None if self.object.public.auth_policy().is_empty() => "none".into(),
+            None => "in the TPM".into(),
+        };
+        let authorization = match &self.file {
+            Some(file) if file.empty_auth => "none",
+            Some(_) => "asked for when the key is loaded",
+            None => "asked for with ?pass",
+        };
+        let _ = writeln!(
+            text,
+            "{place}\nAttributes: {}\nScheme: {}\nAuthorization value: {authorization}\nPolicy: {policy}",
+            self.attributes(),
+            self.scheme_name(),
+        );
+        let name: String =
+            self.object.name.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let _ = writeln!(text, "Name: {name}");
+    }
+}
+
+/// Bytes in OpenSSL's layout: fifteen to a line, indented by four, colons between.
+fn hex_block(text: &mut String, title: &str, bytes: &[u8]) {
+    let _ = writeln!(text, "{title}:");
+    // OpenSSL shows the sign octet of the DER integer.
+    let sign = bytes.first().is_some_and(|byte| byte & 0x80 != 0).then_some(0);
+    let all: Vec<String> =
+        sign.iter().chain(bytes).map(|byte| format!("{byte:02x}")).collect();
+    let lines: Vec<String> = all.chunks(15).map(|line| format!("    {}", line.join(":"))).collect();
+    let _ = writeln!(text, "{}", lines.join(":\n"));
+}
+
+impl super::tss2::KeyFile {
+    /// The parent in words.
+    pub fn parent_text(&self) -> String {
+        let name = match self.parent {
+            0x4000_0001 => "owner hierarchy",
+            0x4000_0007 => "null hierarchy",
+            0x4000_000b => "endorsement hierarchy",
+            0x4000_000c => "platform hierarchy",
+            handle => return format!("persistent key 0x{handle:08x}"),
+        };
+        let primary = match (self.legacy, self.rsa_parent) {
+            (true, _) => "legacy ECC primary",
+            (false, true) => "RSA-2048 primary",
+            (false, false) => "standard ECC P-256 primary",
+        };
+        format!("{primary} of the {name} (0x{:08x})", self.parent)
+    }
+
+    /// The policy in words.
+    pub fn policy_text(&self) -> String {
+        if self.policy.is_empty() && self.auth_policies.is_empty() {
+            return "none".into();
+        }
+        let mut parts: Vec<String> =
+            self.policy.iter().map(|command| command.name().to_string()).collect();
+        parts.extend(self.auth_policies.iter().map(|policy| {
+            let commands: Vec<String> =
+                policy.policy.iter().map(|command| command.name().to_string()).collect();
+            format!("signed [{}]", commands.join(", "))
+        }));
+        parts.join(", ")
+    }
+}

@@ -1,0 +1,203 @@
+//! Key generation.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use super::authorization::Authorization;
+use super::public::alg_of;
+use super::tss2::{KeyFile, Kind};
+use super::uri::parse_handle;
+use super::{Error, Key, KeyType, PublicKey, Tpm};
+use crate::Secret;
+use crate::crypto::Hash;
+use crate::tss::tpm2::{AlgId, Attributes, Object, Parent, PrimaryTemplate, Public, Scheme, Source};
+
+/// Under which parent a key is made (key files: field `parent`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParentChoice(u32);
+
+impl ParentChoice {
+    /// The owner hierarchy's standard primary.
+    pub const OWNER: Self = Self(0x4000_0001);
+
+    /// Reads `owner`, `null`, `endorsement`, `platform`, or the handle of a hierarchy or of a
+    /// persistent storage key in hexadecimal.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let handle = match text {
+            "owner" | "o" => Some(0x4000_0001),
+            "null" | "n" => Some(0x4000_0007),
+            "endorsement" | "e" => Some(0x4000_000b),
+            "platform" | "p" => Some(0x4000_000c),
+            number => parse_handle(number),
+        };
+        match handle {
+            Some(0x4000_0001 | 0x4000_0007 | 0x4000_000b | 0x4000_000c | 0x8100_0000..=0x81ff_ffff) => {
+                Ok(Self(handle.unwrap_or_default()))
+            }
+            _ => Err(Error::Setting(format!(
+                "parent {text:?} is not a parent for keys: say owner, null, endorsement or platform, \
+                 or the handle of a persistent storage key such as 0x81000001"
+            ))),
+        }
+    }
+}
+
+impl From<ParentChoice> for u32 {
+    fn from(choice: ParentChoice) -> Self {
+        choice.0
+    }
+}
+
+/// What a key is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// Signing and decryption, any scheme.
+    Any,
+    /// Signing with one scheme and digest.
+    Sign(Hash),
+}
+
+/// What a key shall be like.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The type under which OpenSSL shall know it.
+    pub key_type: KeyType,
+    /// The modulus' size in bits.
+    pub bits: u32,
+    /// The public exponent.
+    pub exponent: u32,
+    /// What it is for.
+    pub usage: Usage,
+    /// Its parent.
+    pub parent: ParentChoice,
+    /// The parent's authorization value; `None` takes the setting's.
+    pub parent_auth: Option<Secret>,
+    /// Its own authorization value.
+    pub user_auth: Secret,
+}
+
+impl Options {
+    /// RSA-2048 under the owner hierarchy, without an authorization value.
+    pub fn new(key_type: KeyType) -> Self {
+        Self {
+            key_type,
+            bits: 2048,
+            exponent: 65537,
+            usage: match key_type {
+                KeyType::Rsa => Usage::Any,
+                KeyType::RsaPss => Usage::Sign(Hash::Sha256),
+            },
+            parent: ParentChoice::OWNER,
+            parent_auth: None,
+            user_auth: Secret::empty(),
+        }
+    }
+
+    fn template(&self) -> Result<Public, Error> {
+        let bits = u16::try_from(self.bits)
+            .ok()
+            .filter(|bits| *bits >= 1024 && bits % 8 == 0)
+            .ok_or_else(|| {
+                Error::Setting(format!(
+                    "{} bits is no size for an RSA key in a TPM: TPMs make 2048, many also 3072 and \
+                     4096 (`tpmctl info` lists what this one does)",
+                    self.bits
+                ))
+            })?;
+        // A key without an authorization value has nothing that could be guessed, and must not stop
+        // working because somebody guesses at another key.
+        let lockout =
+            if self.user_auth.is_empty() { Attributes::NO_DA } else { Attributes(0) };
+        let (usage, scheme) = match (self.usage, self.key_type) {
+            (Usage::Any, _) => (Attributes::SIGN.with(Attributes::DECRYPT), Scheme::Null),
+            (Usage::Sign(hash), key_type) => {
+                let scheme = match key_type {
+                    KeyType::Rsa => AlgId::RSASSA,
+                    KeyType::RsaPss => AlgId::RSAPSS,
+                };
+                let hash = alg_of(hash).ok_or_else(|| {
+                    Error::Setting(format!("TPMs do not know the digest {hash}"))
+                })?;
+                (Attributes::SIGN, Scheme::Hashed(scheme, hash))
+            }
+        };
+        // 0 stands for 65537, and some TPMs accept nothing else.
+        let exponent = if self.exponent == 65537 { 0 } else { self.exponent };
+        let attributes = Public::key_attributes(usage.with(lockout));
+        Ok(Public::rsa_template(bits, exponent, attributes, scheme, AlgId::SHA256)?)
+    }
+}
+
+/// Makes a key in the TPM: three commands under a hierarchy (CreatePrimary, Create, FlushContext),
+/// one under a persistent parent.
+pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
+    let template = options.template()?;
+    let parent = Parent {
+        handle: options.parent.into(),
+        template: PrimaryTemplate::Ecc,
+        auth: options.parent_auth.clone().unwrap_or_else(|| tpm.config().parent_auth.clone()),
+    };
+    let created = tpm.client()?.create(&parent, &template, &options.user_auth)?;
+    let half = PublicKey::of(&created.public)?;
+    let file = KeyFile {
+        kind: Kind::Loadable,
+        legacy: false,
+        empty_auth: options.user_auth.is_empty(),
+        policy: Vec::new(),
+        secret: None,
+        auth_policies: Vec::new(),
+        description: None,
+        rsa_parent: false,
+        parent: parent.handle,
+        public: created.public.to_tpm2b(),
+        private: created.private.clone(),
+    };
+    Ok(Key {
+        tpm: Arc::clone(tpm),
+        object: Object {
+            name: created.public.name()?,
+            public: created.public,
+            source: Source::Blob { parent, private: created.private },
+        },
+        public: half,
+        file: Some(file),
+        authorization: Authorization::known(options.user_auth.clone()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_parents() {
+        for (text, handle) in [
+            ("owner", 0x4000_0001),
+            ("0x40000007", 0x4000_0007),
+            ("endorsement", 0x4000_000b),
+            ("81000001", 0x8100_0001),
+        ] {
+            assert_eq!(u32::from(ParentChoice::parse(text).unwrap()), handle);
+        }
+        for text in ["", "0x80000000", "0x4000000a", "0x01000000", "lockout", "-1"] {
+            assert!(ParentChoice::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_without_a_secret_is_not_subject_to_lockout() {
+        let free = Options::new(KeyType::Rsa).template().unwrap();
+        assert!(free.attributes().contains(Attributes::NO_DA));
+        let options = Options { user_auth: Secret::from(&b"pin"[..]), ..Options::new(KeyType::Rsa) };
+        assert!(!options.template().unwrap().attributes().contains(Attributes::NO_DA));
+    }
+
+    #[test]
+    fn refuses_sizes_that_no_tpm_makes() {
+        for bits in [0, 512, 2047, 70000] {
+            let options = Options { bits, ..Options::new(KeyType::Rsa) };
+            let error = options.template().unwrap_err().to_string();
+            assert!(error.contains(&bits.to_string()), "{error}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Keys from files and handles.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use super::authorization::{Ask, Authorization};
+use super::tss2::{KeyFile, Kind};
+use super::{Error, Key, PublicKey, Tpm};
+use crate::tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
+
+impl Key {
+    /// Makes a key of a key file. `ask` is called, once, when the file says that the key has an
+    /// authorization value. No TPM command.
+    pub fn from_file(tpm: &Arc<Tpm>, file: KeyFile, ask: Ask<'_>) -> Result<Self, Error> {
+        refuse_what_is_not_done(&file)?;
+        let public = Public::from_tpm2b(&file.public)?;
+        let half = PublicKey::of(&public)?;
+        if !public.attributes().contains(Attributes::USER_WITH_AUTH) {
+            return Err(Error::Unsupported(format!(
+                "the key can be used with a policy only (its attributes are {}), and the file has \
+                 none: add the policy to the file with the tool that made it",
+                public.attributes()
+            )));
+        }
+        let what = match &file.description {
+            Some(description) => format!("TPM key ({description})"),
+            None => "TPM key".to_owned(),
+        };
+        let authorization = Authorization::obtain(!file.empty_auth, &what, ask);
+        let source = Source::Blob { parent: parent_of(tpm, &file), private: file.private.clone() };
+        Ok(Self {
+            tpm: Arc::clone(tpm),
+            object: Object { name: public.name()?, public, source },
+            public: half,
+            file: Some(file),
+            authorization,
+        })
+    }
+
+    /// Reads the public half of the persistent key `handle`: one TPM command. `ask` is called when
+    /// `pass` says that the key has an authorization value.
+    pub fn from_handle(
+        tpm: &Arc<Tpm>,
+        handle: u32,
+        pass: bool,
+        ask: Ask<'_>,
+    ) -> Result<Self, Error> {
+        let read = tpm.client()?.read_public(handle)?;
+        let half = PublicKey::of(&read.public)?;
+        let what = format!("TPM key at handle 0x{handle:08x}");
+        Ok(Self {
+            tpm: Arc::clone(tpm),
+            object: Object {
+                public: read.public,
+                name: read.name,
+                source: Source::Persistent(handle),
+            },
+            public: half,
+            file: None,
+            authorization: Authorization::obtain(pass, &what, ask),
+        })
+    }
+}
+
+fn parent_of(tpm: &Tpm, file: &KeyFile) -> Parent {
+    let template = match (file.legacy, file.rsa_parent) {
+        (true, _) => PrimaryTemplate::Legacy,
+        (false, true) => PrimaryTemplate::Rsa,
+        (false, false) => PrimaryTemplate::Ecc,
+    };
+    Parent { handle: file.parent, template, auth: tpm.config().parent_auth.clone() }
+}
+
+fn refuse_what_is_not_done(file: &KeyFile) -> Result<(), Error> {
+    match file.kind {
+        Kind::Loadable => {}
+        Kind::Importable => {
+            return Err(Error::Unsupported(
+                "the key file is importable (it needs TPM2_Import before it can be loaded), which \
+                 this version does not do: import it into this TPM with the tool that made it"
+                    .into(),
+            ));
+        }
+        Kind::Sealed => {
+            return Err(Error::Unsupported(
+                "the file holds sealed data, not a key".into(),
+            ));
+        }
+    }
+    let mut commands: Vec<String> =
+        file.policy.iter().map(|command| command.name().to_string()).collect();
+    if !file.auth_policies.is_empty() {
+        commands.push("signed policies (authPolicy)".into());
+    }
+    if commands.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Unsupported(format!(
+        "the key has a policy ({}), which this version does not execute",
+        commands.join(", ")
+    )))
+}

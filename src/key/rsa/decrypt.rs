@@ -1,0 +1,236 @@
+//! Encryption in software and decryption in the TPM.
+#![forbid(unsafe_code)]
+
+use zeroize::Zeroizing;
+
+use crate::crypto::rsa::RsaPublic;
+use crate::crypto::{self, Hash, padding};
+use crate::key::public::alg_of;
+use crate::key::{Error, Key};
+use crate::tss::tpm2::{AlgId, Attributes, DecryptScheme, Scheme};
+
+/// A decryption, or encryption, scheme with its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decryption {
+    /// PKCS#1 v1.5 (RFC 8017, 7.2).
+    Pkcs1 {
+        /// Whether wrong padding gives a made-up message instead of an error.
+        implicit_rejection: bool,
+    },
+    /// OAEP (RFC 8017, 7.1).
+    Oaep {
+        /// The digest.
+        hash: Hash,
+        /// MGF1's digest.
+        mgf_hash: Hash,
+        /// The label.
+        label: Vec<u8>,
+    },
+    /// The premaster secret of a TLS RSA key exchange (RFC 5246, 7.4.7.1): always 48 bytes.
+    TlsPremaster {
+        /// The version that the client offered.
+        client_version: u16,
+        /// The version in use, tolerated in its place.
+        negotiated: Option<u16>,
+    },
+    /// The raw private operation.
+    None,
+}
+
+/// Length of a TLS premaster secret in bytes.
+const PREMASTER: usize = 48;
+
+impl Key {
+    /// Whether the key can decrypt so; costs nothing. The error says what stands in the way.
+    pub fn check_decryption(&self, decryption: &Decryption) -> Result<(), Error> {
+        self.tpm_scheme(decryption).map(drop)
+    }
+
+    /// Decrypts one message; the ciphertext is as long as the modulus.
+    pub fn decrypt(
+        &self,
+        decryption: &Decryption,
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let rsa = self.public.rsa();
+        if ciphertext.len() != rsa.size() {
+            return Err(Error::Data(format!(
+                "the ciphertext has {} bytes; for this RSA key of {} bits it has {}",
+                ciphertext.len(),
+                rsa.bits(),
+                rsa.size()
+            )));
+        }
+        if ciphertext >= rsa.modulus() {
+            return Err(Error::Data("the ciphertext is not smaller than the key's modulus".into()));
+        }
+        match self.tpm_scheme(decryption)? {
+            DecryptScheme::Null => self.decrypt_raw(decryption, ciphertext),
+            scheme => self.decrypt_by_tpm(decryption, scheme, ciphertext),
+        }
+    }
+
+    /// The raw private operation, its result as long as the modulus.
+    pub(super) fn raw_operation(&self, block: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let client = self.tpm.client()?;
+        let result = self.authorized(|object, secret| {
+            client.rsa_decrypt(object, secret, DecryptScheme::Null, block, &[])
+        })?;
+        let size = self.public.rsa().size();
+        if result.len() > size {
+            return Err(Error::Data("the TPM returned more than a block".into()));
+        }
+        let mut padded = Zeroizing::new(vec![0; size - result.len()]);
+        padded.extend_from_slice(&result);
+        Ok(padded)
+    }
+
+    fn decrypt_raw(
+        &self,
+        decryption: &Decryption,
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let fallback = random_premaster()?;
+        let block = self.raw_operation(ciphertext)?;
+        match decryption {
+            Decryption::Pkcs1 { implicit_rejection: true } => {
+                Ok(padding::pkcs1_decrypt_implicit(&block, &self.rejection_secret()?, ciphertext)?)
+            }
+            Decryption::Pkcs1 { implicit_rejection: false } => Ok(padding::pkcs1_decrypt(&block)?),
+            Decryption::Oaep { hash, mgf_hash, label } => {
+                Ok(padding::oaep_unpad(&block, *hash, *mgf_hash, label)?)
+            }
+            Decryption::TlsPremaster { client_version, negotiated } => {
+                let secret =
+                    padding::tls_premaster(&block, *client_version, *negotiated, &fallback);
+                Ok(Zeroizing::new(secret.to_vec()))
+            }
+            Decryption::None => Ok(block),
+        }
+    }
+
+    /// Lets the TPM take off the padding. Its padding error would be an oracle: where the caller
+    /// wants no error, it becomes a made-up message; every other error stays one.
+    fn decrypt_by_tpm(
+        &self,
+        decryption: &Decryption,
+        scheme: DecryptScheme,
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let client = self.tpm.client()?;
+        let label = match decryption {
+            Decryption::Oaep { label, .. } => label.as_slice(),
+            _ => &[],
+        };
+        let fallback = random_premaster()?;
+        let result = self.authorized(|object, secret| {
+            client.rsa_decrypt(object, secret, scheme, ciphertext, label)
+        });
+        let bad_padding = matches!(&result, Err(Error::Tss(error)) if error.is_bad_padding());
+        match decryption {
+            Decryption::TlsPremaster { client_version, negotiated } => {
+                let message = match result {
+                    Err(_) if bad_padding => Zeroizing::new(Vec::new()),
+                    other => other?,
+                };
+                // The same constant-time choice as over a block that we unpad ourselves.
+                let block = padding::pkcs1_encrypt(self.public.rsa().size(), &message)?;
+                let secret = padding::tls_premaster(&block, *client_version, *negotiated, &fallback);
+                Ok(Zeroizing::new(secret.to_vec()))
+            }
+            Decryption::Pkcs1 { implicit_rejection: true } if bad_padding => {
+                let block = vec![0; self.public.rsa().size()];
+                Ok(padding::pkcs1_decrypt_implicit(&block, &self.rejection_secret()?, ciphertext)?)
+            }
+            _ if bad_padding => Err(Error::Data("the ciphertext's padding is wrong".into())),
+            _ => result,
+        }
+    }
+
+    fn tpm_scheme(&self, decryption: &Decryption) -> Result<DecryptScheme, Error> {
+        if !self.has(Attributes::DECRYPT) {
+            return Err(Error::Cannot(format!("this key cannot decrypt: {}", self.abilities())));
+        }
+        if self.is_restricted() {
+            return Err(Error::Cannot(format!(
+                "a restricted decryption key is a parent for other keys and decrypts no messages ({})",
+                self.abilities()
+            )));
+        }
+        let wrong = || {
+            Err(Error::Scheme(format!(
+                "the padding is not what this key was made for: {}",
+                self.abilities()
+            )))
+        };
+        match (self.object.public.scheme(), decryption) {
+            (Scheme::Null, _) => Ok(DecryptScheme::Null),
+            (
+                Scheme::Plain(AlgId::RSAES),
+                Decryption::Pkcs1 { .. } | Decryption::TlsPremaster { .. },
+            ) => Ok(DecryptScheme::Rsaes),
+            (Scheme::Hashed(AlgId::OAEP, fixed), Decryption::Oaep { hash, mgf_hash, label })
+                if alg_of(*hash) == Some(fixed) && hash == mgf_hash =>
+            {
+                // Part 1, B.4: the label ends with a NUL that is part of it.
+                if !label.is_empty() && label.last() != Some(&0) {
+                    return Err(Error::Scheme(
+                        "the TPM takes off OAEP only with an empty label or one that ends with a \
+                         NUL: use a key without a scheme"
+                            .into(),
+                    ));
+                }
+                Ok(DecryptScheme::Oaep(fixed))
+            }
+            _ => wrong(),
+        }
+    }
+
+    /// What made-up messages are derived from: a secret of this process, and the key. OpenSSL uses
+    /// the private exponent, which we do not have; so the same wrong ciphertext gives the same
+    /// message within a process only.
+    fn rejection_secret(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
+        static SECRET: std::sync::OnceLock<Zeroizing<Vec<u8>>> = std::sync::OnceLock::new();
+        let secret = match SECRET.get() {
+            Some(secret) => secret,
+            None => {
+                let mut fresh = Zeroizing::new(vec![0; 32]);
+                crypto::random(&mut fresh)?;
+                SECRET.get_or_init(|| fresh)
+            }
+        };
+        Ok(crypto::hmac(Hash::Sha256, secret, &[self.public.rsa().modulus()]))
+    }
+}
+
+fn random_premaster() -> Result<Zeroizing<[u8; PREMASTER]>, Error> {
+    let mut bytes = Zeroizing::new([0; PREMASTER]);
+    crypto::random(&mut *bytes)?;
+    Ok(bytes)
+}
+
+/// Encrypts one message with a public key, in software.
+pub fn encrypt(
+    key: &RsaPublic,
+    decryption: &Decryption,
+    plaintext: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let size = key.size();
+    let block = match decryption {
+        Decryption::Pkcs1 { .. } => padding::pkcs1_encrypt(size, plaintext)?,
+        Decryption::Oaep { hash, mgf_hash, label } => {
+            padding::oaep_pad(size, *hash, *mgf_hash, label, plaintext)?
+        }
+        Decryption::None if plaintext.len() == size => Zeroizing::new(plaintext.to_vec()),
+        Decryption::None => {
+            return Err(Error::Data(format!(
+                "without padding the data must have exactly {size} bytes, not {}",
+                plaintext.len()
+            )));
+        }
+        Decryption::TlsPremaster { .. } => {
+            return Err(Error::Scheme("TLS premaster padding is for decryption only".into()));
+        }
+    };
+    Ok(key.public_op(&block)?)
+}

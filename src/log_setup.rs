@@ -1,0 +1,63 @@
+//! Logging: off unless asked for, to standard error.
+#![forbid(unsafe_code)]
+
+use std::io::Write;
+use std::sync::Once;
+
+use log::{LevelFilter, Log, Metadata, Record};
+
+struct StandardError;
+
+impl Log for StandardError {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            // One write, so that lines of several processes do not mix; a closed descriptor is
+            // nobody's problem.
+            let line = format!(
+                "tpm-provider[{}] {}: {}\n",
+                std::process::id(),
+                record.level().as_str().to_ascii_lowercase(),
+                record.args()
+            );
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Turns logging on at `level`: error, warn, info, debug or trace; off leaves it as it is.
+///
+/// The level is the process's: of several provider instances the most talkative wins.
+///
+/// # Errors
+///
+/// The accepted levels, when `level` is none of them.
+pub fn enable(level: &str) -> Result<(), &'static str> {
+    let level: LevelFilter =
+        level.trim().parse().map_err(|_| "off, error, warn, info, debug, trace")?;
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Fails only where a host that is written in Rust has a logger of its own, which then
+        // serves us too.
+        let _ = log::set_logger(&StandardError);
+    });
+    log::set_max_level(level.max(log::max_level()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_its_levels() {
+        assert!(enable("off").is_ok());
+        assert!(enable(" warn ").is_ok());
+        assert!(enable("loud").unwrap_err().contains("trace"));
+    }
+}

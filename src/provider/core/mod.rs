@@ -1,0 +1,17 @@
+//! What OpenSSL's core lends a provider: upcalls, BIOs, the error queue, settings, prompts.
+//!
+//! Everything OpenSSL-side is reached through these upcalls, so that the module resolves no symbol
+//! of libcrypto and works in hosts with a static OpenSSL of their own.
+
+mod bio;
+mod error;
+mod exit;
+mod passphrase;
+mod settings;
+mod upcalls;
+
+pub(crate) use bio::CoreBioRef;
+pub(crate) use error::{Error, REASON_STRINGS, Reason};
+pub(crate) use passphrase::Passphrase;
+pub(crate) use settings::{Load, Settings};
+pub(crate) use upcalls::Core;

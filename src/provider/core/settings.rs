@@ -1,0 +1,183 @@
+//! Settings: the provider's section of openssl.cnf and the environment, read once at init.
+
+use std::ffi::{CStr, c_char};
+use std::time::Duration;
+
+use super::{Core, Error, Reason, exit};
+use crate::key::{self, Config};
+use crate::tss::tpm2::{Name, Sessions};
+use crate::tss::transport::{Address, Limits, Origin};
+use crate::{Secret, log_setup};
+
+/// When a key is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// At the first private operation: loading works without a TPM.
+    #[default]
+    Lazy,
+    /// When it is loaded: opened, loaded, one verified signature, and released again.
+    Eager,
+}
+
+/// What the door itself needs to know.
+#[derive(Default)]
+pub(crate) struct Settings {
+    /// When keys are checked.
+    pub(crate) load: Load,
+}
+
+/// Names that are not settings and look like one; OpenSSL gives no list of what a section holds,
+/// so these are the mistakes that can be noticed.
+const MISTAKES: [(&CStr, &str); 10] = [
+    (c"TCTI", "tcti"),
+    (c"tpm_tcti", "tcti"),
+    (c"TPM_TCTI", "tcti"),
+    (c"device", "tcti = device:/dev/tpmrm0"),
+    (c"parent_auth", "parent-auth"),
+    (c"parentauth", "parent-auth"),
+    (c"parent_name", "parent-name"),
+    (c"srk_auth", "srk-auth"),
+    (c"log_level", "log"),
+    (c"session", "sessions"),
+];
+
+impl Settings {
+    /// Reads the section and the environment.
+    pub(crate) fn read(&mut self, core: &Core) -> Result<Config, Error> {
+        let level = environment(c"TPM_LOG")?.or_else(|| core.setting(c"log"));
+        if let Some(level) = level {
+            log_setup::enable(&level)
+                .map_err(|levels| bad("log", &level, &format!("one of {levels}")))?;
+        }
+        for (mistake, meant) in MISTAKES {
+            if core.setting(mistake).is_some() {
+                return Err(Error::new(
+                    Reason::BadSetting,
+                    format!(
+                        "the provider's section in openssl.cnf has {}, which is not a setting: say {meant}",
+                        mistake.to_string_lossy()
+                    ),
+                ));
+            }
+        }
+        self.load = choice(core, c"load", &[("lazy", Load::Lazy), ("eager", Load::Eager)])?
+            .unwrap_or_default();
+        let verify = choice(core, c"verify", &[("on", true), ("off", false)])?.unwrap_or(true);
+        let sessions = choice(
+            core,
+            c"sessions",
+            &[("auto", Sessions::Auto), ("always", Sessions::Always), ("never", Sessions::Never)],
+        )?
+        .unwrap_or(Sessions::Auto);
+        Ok(Config {
+            address: address(core)?,
+            sessions,
+            parent_name: parent_name(core)?,
+            parent_auth: parent_auth(core)?,
+            verify,
+            limits: limits(core)?,
+            on_open: exit::register,
+        })
+    }
+}
+
+fn address(core: &Core) -> Result<Option<(Address, Origin)>, Error> {
+    let (text, origin) = match environment(c"TPM_TCTI")? {
+        Some(text) => (text, Origin::Environment("TPM_TCTI")),
+        None => match core.setting(c"tcti") {
+            Some(text) => (text, Origin::Setting("tcti")),
+            None => return Ok(None),
+        },
+    };
+    let address = text.parse::<Address>().map_err(|error| {
+        Error::new(Reason::BadSetting, format!("the TPM address {text:?} {origin}: {error}"))
+    })?;
+    Ok(Some((address, origin)))
+}
+
+fn parent_auth(core: &Core) -> Result<Secret, Error> {
+    match environment(c"TPM_PARENT_AUTH")?.or_else(|| core.setting(c"parent-auth")) {
+        Some(value) => key::read_secret(&value).map_err(Error::from),
+        None => Ok(Secret::empty()),
+    }
+}
+
+fn parent_name(core: &Core) -> Result<Option<Name>, Error> {
+    let Some(text) = core.setting(c"parent-name") else { return Ok(None) };
+    let digits: Vec<u8> = text.bytes().filter(|byte| !b" :".contains(byte)).collect();
+    let bytes: Option<Vec<u8>> = digits
+        .chunks(2)
+        .map(|pair| {
+            let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+            u8::from_str_radix(pair, 16).ok()
+        })
+        .collect();
+    bytes
+        .filter(|bytes| bytes.len() >= 22 && bytes.len() <= 66)
+        .map(|bytes| Some(Name::from_bytes(&bytes)))
+        .ok_or_else(|| {
+            bad("parent-name", &text, "a TPM name in hexadecimal, as `tpmctl info` prints it")
+        })
+}
+
+fn limits(core: &Core) -> Result<Limits, Error> {
+    let mut limits = Limits::default();
+    for (key, field) in [
+        (c"timeout", &mut limits.command_wait),
+        (c"lock-timeout", &mut limits.lock_wait),
+    ] {
+        let Some(text) = core.setting(key) else { continue };
+        let seconds = text.trim().parse::<u64>().ok().filter(|seconds| (1..=3600).contains(seconds));
+        *field = Duration::from_secs(seconds.ok_or_else(|| {
+            bad(&key.to_string_lossy(), &text, "a number of seconds from 1 to 3600")
+        })?);
+    }
+    Ok(limits)
+}
+
+fn choice<T: Copy>(core: &Core, key: &CStr, choices: &[(&str, T)]) -> Result<Option<T>, Error> {
+    let Some(text) = core.setting(key) else { return Ok(None) };
+    match choices.iter().find(|(name, _)| *name == text.trim()) {
+        Some((_, value)) => Ok(Some(*value)),
+        None => {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            Err(bad(&key.to_string_lossy(), &text, &names.join(" or ")))
+        }
+    }
+}
+
+fn bad(key: &str, value: &str, expected: &str) -> Error {
+    Error::new(
+        Reason::BadSetting,
+        format!("{key} = {value:?} in the provider's section of openssl.cnf or in the environment: expected {expected}"),
+    )
+}
+
+// glibc has it and the libc crate does not.
+unsafe extern "C" {
+    fn secure_getenv(name: *const c_char) -> *mut c_char;
+}
+
+/// A variable of ours. Privileged programs must not be steered by their caller's environment; that
+/// a variable is there and does not count is said, since another TPM would be used than was meant.
+fn environment(name: &CStr) -> Result<Option<String>, Error> {
+    // SAFETY: the name is a C string; the answer, if not NULL, is one too and is copied at once,
+    // as OpenSSL's own reading of its variables does.
+    let (trusted, present) = unsafe { (secure_getenv(name.as_ptr()), libc::getenv(name.as_ptr())) };
+    if trusted.is_null() {
+        if present.is_null() {
+            return Ok(None);
+        }
+        return Err(Error::new(
+            Reason::BadSetting,
+            format!(
+                "{} is set in the environment of a privileged program and is not trusted there: \
+                 unset it, and use the provider's section in openssl.cnf",
+                name.to_string_lossy()
+            ),
+        ));
+    }
+    // SAFETY: not NULL, as just checked; see above.
+    let value = unsafe { CStr::from_ptr(trusted) };
+    Ok(Some(value.to_string_lossy().into_owned()).filter(|value| !value.is_empty()))
+}

@@ -1,0 +1,78 @@
+//! Dispatch and algorithm tables as statics.
+
+use std::ffi::CStr;
+use std::ptr;
+
+use crate::provider::abi::{OSSL_ALGORITHM, OSSL_DISPATCH};
+
+/// A table that OpenSSL reads from any thread: a static array of plain pointers to statics.
+#[repr(transparent)]
+pub(crate) struct Table<T, const N: usize>(pub(crate) [T; N]);
+
+// SAFETY: the tables are immutable, and every pointer in them is to a `'static` string, table or
+// function, so that reading them from several threads at once is reading constants.
+unsafe impl<T, const N: usize> Sync for Table<T, N> {}
+
+impl<T, const N: usize> Table<T, N> {
+    /// What C wants: the address of the first element.
+    pub(crate) const fn as_ptr(&self) -> *const T {
+        self.0.as_ptr()
+    }
+
+    /// The first element, by which C reaches the rest.
+    pub(crate) const fn first(&self) -> &T {
+        &self.0[0]
+    }
+}
+
+/// One algorithm of an operation.
+pub(crate) const fn algorithm(
+    names: &'static CStr,
+    properties: &'static CStr,
+    implementation: *const OSSL_DISPATCH,
+    description: &'static CStr,
+) -> OSSL_ALGORITHM {
+    OSSL_ALGORITHM {
+        algorithm_names: names.as_ptr(),
+        property_definition: properties.as_ptr(),
+        implementation,
+        algorithm_description: description.as_ptr(),
+    }
+}
+
+/// The entry that ends an algorithm table.
+pub(crate) const END: OSSL_ALGORITHM = OSSL_ALGORITHM {
+    algorithm_names: ptr::null(),
+    property_definition: ptr::null(),
+    implementation: ptr::null(),
+    algorithm_description: ptr::null(),
+};
+
+/// The algorithms of one operation, ended by [`END`].
+pub(crate) type Algorithms<const N: usize> = Table<OSSL_ALGORITHM, N>;
+
+/// Builds a dispatch table: `dispatch![ID: function as type, ...]`.
+///
+/// The declared type makes the compiler compare the function with the signature that OpenSSL
+/// documents for the identifier, before it is stored without one.
+macro_rules! dispatch {
+    ($($id:ident: $function:expr => fn($($arg:ty),* $(,)?) $(-> $ret:ty)?),* $(,)?) => {
+        $crate::provider::ffi::Table([
+            $($crate::provider::abi::OSSL_DISPATCH {
+                function_id: $crate::provider::abi::$id,
+                function: {
+                    let typed: unsafe extern "C" fn($($arg),*) $(-> $ret)? = $function;
+                    // SAFETY: function pointers have one size; OpenSSL casts it back to the type
+                    // that the identifier stands for, which is the one checked just above.
+                    Some(unsafe {
+                        core::mem::transmute::<
+                            unsafe extern "C" fn($($arg),*) $(-> $ret)?,
+                            $crate::provider::abi::Function,
+                        >(typed)
+                    })
+                },
+            },)*
+            $crate::provider::abi::OSSL_DISPATCH { function_id: 0, function: None },
+        ])
+    };
+}

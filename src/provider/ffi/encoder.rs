@@ -1,0 +1,89 @@
+//! The door of encoders: provider-encoder(7).
+
+use std::ffi::{c_int, c_void};
+use std::ptr;
+
+use super::keymgmt::KeyData;
+use super::{Held, Table, borrow_instance, guard};
+use crate::provider::abi::{OSSL_CORE_BIO, OSSL_DISPATCH, OSSL_PARAM, OSSL_PASSPHRASE_CALLBACK};
+use crate::provider::core::{Error, Reason};
+
+/// One encoder.
+pub(crate) trait Encoder: 'static {
+    /// Whether this encoder can write the parts in `selection`.
+    fn does(selection: c_int) -> bool;
+    /// The encoding of `data`.
+    fn encode(data: &KeyData, selection: c_int) -> Result<Vec<u8>, Error>;
+}
+
+/// The dispatch table of `E`.
+pub(crate) const fn table<E: Encoder>() -> Table<OSSL_DISPATCH, 5> {
+    dispatch![
+        OSSL_FUNC_ENCODER_NEWCTX: newctx => fn(*mut c_void) -> *mut c_void,
+        OSSL_FUNC_ENCODER_FREECTX: freectx => fn(*mut c_void),
+        OSSL_FUNC_ENCODER_DOES_SELECTION: does_selection::<E> => fn(*mut c_void, c_int) -> c_int,
+        OSSL_FUNC_ENCODER_ENCODE: encode::<E>
+            => fn(
+                *mut c_void,
+                *mut OSSL_CORE_BIO,
+                *const c_void,
+                *const OSSL_PARAM,
+                c_int,
+                Option<OSSL_PASSPHRASE_CALLBACK>,
+                *mut c_void,
+            ) -> c_int,
+    ]
+}
+
+// In all functions below OpenSSL passes what its documentation of the identifier says: `provctx`
+// from init, contexts from `newctx` here, key data of our keymgmt and a live core BIO.
+
+unsafe extern "C" fn newctx(provctx: *mut c_void) -> *mut c_void {
+    guard("encoder_newctx", ptr::null_mut(), || {
+        // SAFETY: `provctx` is ours or NULL.
+        let Some(instance) = (unsafe { borrow_instance(provctx) }) else {
+            return ptr::null_mut();
+        };
+        Held::new(instance, ()).into_raw()
+    })
+}
+
+unsafe extern "C" fn freectx(ctx: *mut c_void) {
+    guard("encoder_freectx", (), || {
+        // SAFETY: `ctx` is NULL or a context that nobody uses any more.
+        unsafe { Held::<()>::free(ctx) };
+    });
+}
+
+unsafe extern "C" fn does_selection<E: Encoder>(_provctx: *mut c_void, selection: c_int) -> c_int {
+    guard("encoder_does_selection", 0, || E::does(selection).into())
+}
+
+unsafe extern "C" fn encode<E: Encoder>(
+    ctx: *mut c_void,
+    out: *mut OSSL_CORE_BIO,
+    object: *const c_void,
+    abstract_object: *const OSSL_PARAM,
+    selection: c_int,
+    _passphrase: Option<OSSL_PASSPHRASE_CALLBACK>,
+    _passphrase_argument: *mut c_void,
+) -> c_int {
+    guard("encoder_encode", 0, || {
+        // SAFETY: `ctx` is NULL or a context of ours.
+        let Some(held) = (unsafe { Held::<()>::borrow(ctx) }) else { return 0 };
+        // SAFETY: `object` is NULL or key data of our keymgmt.
+        let data = unsafe { Held::<KeyData>::borrow(object) };
+        let result = data
+            .filter(|_| abstract_object.is_null())
+            .ok_or_else(|| {
+                Error::new(
+                    Reason::InvalidArgument,
+                    "only keys of this provider can be encoded by it",
+                )
+            })
+            .and_then(|data| E::encode(&data.value, selection))
+            // SAFETY: the core lends the BIO for the time of this call.
+            .and_then(|encoding| unsafe { held.instance.write_all(out, &encoding) });
+        held.instance.answer(c"encoder_encode", result)
+    })
+}

@@ -1,0 +1,23 @@
+//! The boundary: everything that turns C pointers into Rust values and back.
+//!
+//! Each operation has a door here, a module with one `extern "C"` function per identifier of
+//! OpenSSL's dispatch table. A door does four things and nothing else: it guards against panics,
+//! checks pointers, turns them into safe values for the trait that the operation in
+//! [`super::ops`] implements, and turns the answer, or the error, into what C expects.
+
+#[macro_use]
+mod dispatch;
+pub(crate) mod asym_cipher;
+pub(crate) mod bytes;
+pub(crate) mod decoder;
+pub(crate) mod encoder;
+mod entry;
+mod handle;
+pub(crate) mod keymgmt;
+pub(crate) mod param;
+pub(crate) mod signature;
+pub(crate) mod store;
+
+pub(crate) use dispatch::{Algorithms, END as END_OF_ALGORITHMS, Table, algorithm};
+pub(crate) use entry::{guard, install_panic_hook};
+pub(crate) use handle::{Callback, Held, Reference, borrow_instance};

@@ -1,0 +1,15 @@
+//! The operations: safe code that turns what OpenSSL asks into what a [`crate::key::Key`] does.
+#![forbid(unsafe_code)]
+
+mod asym_cipher;
+mod decoder;
+mod digest;
+mod encoder;
+mod keymgmt;
+mod rsa_padding;
+mod rsa_signature;
+mod selection;
+mod store;
+mod tables;
+
+pub(super) use tables::algorithms;

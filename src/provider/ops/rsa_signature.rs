@@ -1,0 +1,370 @@
+//! RSA signatures. Digests are computed here, so that contexts can be copied and the TPM is asked
+//! once per signature; only what a restricted key signs is hashed by the TPM.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use super::digest::digest_named;
+use super::rsa_padding::{Padding, Salt};
+use crate::crypto::rsa::SaltLength;
+use crate::crypto::spki::{self, PssParams};
+use crate::crypto::{Digest, Hash};
+use crate::key::Key;
+use crate::key::rsa::{SaltChoice, Signing};
+use crate::provider::Instance;
+use crate::provider::abi::OSSL_PARAM;
+use crate::provider::core::{Error, Reason};
+use crate::provider::ffi::Table;
+use crate::provider::ffi::param::{
+    Descriptors, END, INTEGER, OCTET_STRING, Params, ParamsOut, UTF8_STRING, describe,
+};
+use crate::provider::ffi::signature::{Purpose, Signature, not_initialized};
+
+/// One signature or verification under way.
+#[derive(Clone)]
+pub(super) struct RsaSignature {
+    key: Option<Arc<Key>>,
+    purpose: Option<Purpose>,
+    padding: Padding,
+    hash: Option<Hash>,
+    mgf_hash: Option<Hash>,
+    salt: Salt,
+    message: Message,
+}
+
+/// What has come of the message so far.
+#[derive(Clone)]
+enum Message {
+    /// No message: the caller brings a digest.
+    None,
+    /// Hashed as it comes.
+    Hashed(Digest),
+    /// Kept whole, for the TPM to hash.
+    Whole(Vec<u8>),
+}
+
+static GETTABLE: Descriptors<6> = Table([
+    describe(c"algorithm-id", OCTET_STRING),
+    describe(c"pad-mode", UTF8_STRING),
+    describe(c"digest", UTF8_STRING),
+    describe(c"mgf1-digest", UTF8_STRING),
+    describe(c"saltlen", UTF8_STRING),
+    END,
+]);
+
+static SETTABLE: Descriptors<7> = Table([
+    describe(c"digest", UTF8_STRING),
+    describe(c"properties", UTF8_STRING),
+    describe(c"pad-mode", UTF8_STRING),
+    describe(c"mgf1-digest", UTF8_STRING),
+    describe(c"mgf1-properties", UTF8_STRING),
+    describe(c"saltlen", UTF8_STRING),
+    END,
+]);
+
+/// With the digest chosen at init, it can no longer be changed.
+static SETTABLE_WITH_DIGEST: Descriptors<5> = Table([
+    describe(c"pad-mode", INTEGER),
+    describe(c"mgf1-digest", UTF8_STRING),
+    describe(c"mgf1-properties", UTF8_STRING),
+    describe(c"saltlen", INTEGER),
+    END,
+]);
+
+impl RsaSignature {
+    fn key(&self) -> Result<&Arc<Key>, Error> {
+        self.key.as_ref().ok_or_else(|| not_initialized("sign or verify"))
+    }
+
+    fn expect(&self, purpose: Purpose) -> Result<&Arc<Key>, Error> {
+        if self.purpose != Some(purpose) {
+            return Err(not_initialized(match purpose {
+                Purpose::Sign | Purpose::DigestSign => "sign",
+                Purpose::Verify | Purpose::DigestVerify => "verify",
+                Purpose::VerifyRecover => "recover signed data",
+            }));
+        }
+        self.key()
+    }
+
+    fn is_signing(&self) -> bool {
+        matches!(self.purpose, Some(Purpose::Sign | Purpose::DigestSign))
+    }
+
+    /// The scheme as far as it is set up; `None` for PSS without a digest yet.
+    fn signing(&self) -> Option<Signing> {
+        Some(match (self.padding, self.hash) {
+            (Padding::Pkcs1, Some(hash)) => Signing::Pkcs1(hash),
+            (Padding::Pkcs1, None) => Signing::Pkcs1Raw,
+            (Padding::Pss, Some(hash)) => Signing::Pss {
+                hash,
+                mgf_hash: self.mgf_hash.unwrap_or(hash),
+                salt: match self.salt {
+                    Salt::Fixed(choice) => choice,
+                    Salt::Auto => SaltChoice::Digest,
+                },
+            },
+            (Padding::Pss, None) => return None,
+            (Padding::None, _) => Signing::None,
+        })
+    }
+
+    fn complete(&self) -> Result<Signing, Error> {
+        self.signing().ok_or_else(|| {
+            Error::new(
+                Reason::UnsupportedScheme,
+                "PSS needs a digest: name it (-pkeyopt digest:sha256)",
+            )
+        })
+    }
+
+    /// Says at once what the key cannot do: TLS probes what it may offer by initialising.
+    fn check(&self) -> Result<(), Error> {
+        let key = self.key()?;
+        if let Some(pss) = key.public().pss() {
+            self.check_restriction(pss)?;
+        }
+        match self.signing() {
+            Some(signing) if self.is_signing() => Ok(key.check_signing(&signing)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// An RSA-PSS key has one digest, and a salt at least as long as its parameters say.
+    fn check_restriction(&self, pss: &PssParams) -> Result<(), Error> {
+        let refused = |text: String| Err(Error::new(Reason::UnsupportedScheme, text));
+        if self.padding != Padding::Pss {
+            return refused("an RSA-PSS key signs with PSS only".into());
+        }
+        for (what, hash, only) in
+            [("digest", self.hash, pss.hash), ("MGF1 digest", self.mgf_hash, pss.mgf_hash)]
+        {
+            if let Some(hash) = hash.filter(|hash| *hash != only) {
+                return refused(format!("this RSA-PSS key's {what} is {only}, not {hash}"));
+            }
+        }
+        match self.salt {
+            Salt::Fixed(SaltChoice::Bytes(length)) if length < pss.salt_length => refused(format!(
+                "this RSA-PSS key's salt has at least {} bytes, not {length}",
+                pss.salt_length
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn take_digest(&mut self) -> Result<Vec<u8>, Error> {
+        match std::mem::replace(&mut self.message, Message::None) {
+            Message::Hashed(digest) => Ok(digest.finish()),
+            Message::None | Message::Whole(_) => Err(not_initialized("hash a message")),
+        }
+    }
+
+    fn verify_digest(&self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {
+        let key = self.key()?;
+        let signing = self.complete()?;
+        if let (Signing::Pss { hash, mgf_hash, .. }, Salt::Auto) = (&signing, self.salt) {
+            let rsa = key.public().rsa();
+            return Ok(rsa.verify_pss(*hash, *mgf_hash, SaltLength::Any, digest, signature));
+        }
+        Ok(key.verify(&signing, signature, digest))
+    }
+
+    /// AlgorithmIdentifier of the scheme: certificates carry it.
+    fn algorithm_id(&self) -> Result<Vec<u8>, Error> {
+        match self.complete()? {
+            Signing::Pkcs1(hash) => Ok(spki::pkcs1_algorithm(hash)),
+            Signing::Pss { hash, mgf_hash, salt } => {
+                let salt_length = self.key()?.salt_length(hash, salt)?;
+                Ok(spki::pss_algorithm(&PssParams { hash, mgf_hash, salt_length }))
+            }
+            Signing::Pkcs1Raw | Signing::None => Err(Error::new(
+                Reason::UnsupportedScheme,
+                "there is no algorithm identifier for a signature without a digest",
+            )),
+        }
+    }
+}
+
+impl Signature for RsaSignature {
+    fn new(_instance: &Arc<Instance>) -> Self {
+        Self {
+            key: None,
+            purpose: None,
+            padding: Padding::Pkcs1,
+            hash: None,
+            mgf_hash: None,
+            salt: Salt::Auto,
+            message: Message::None,
+        }
+    }
+
+    fn duplicate(&self) -> Result<Self, Error> {
+        Ok(self.clone())
+    }
+
+    fn init(
+        &mut self,
+        purpose: Purpose,
+        key: Option<&Arc<Key>>,
+        digest: Option<&str>,
+        params: Params<'_>,
+    ) -> Result<(), Error> {
+        if let Some(key) = key {
+            self.key = Some(Arc::clone(key));
+        }
+        let key = Arc::clone(self.key()?);
+        self.purpose = Some(purpose);
+        self.message = Message::None;
+        (self.padding, self.mgf_hash, self.salt) = (Padding::Pkcs1, None, Salt::Auto);
+        self.hash = None;
+        if let Some(pss) = key.public().pss() {
+            self.padding = Padding::Pss;
+            (self.hash, self.mgf_hash) = (Some(pss.hash), Some(pss.mgf_hash));
+            self.salt = Salt::Fixed(SaltChoice::Bytes(pss.salt_length));
+        }
+        let hashing = matches!(purpose, Purpose::DigestSign | Purpose::DigestVerify);
+        match digest.filter(|name| !name.is_empty()) {
+            Some(name) => self.hash = Some(digest_named(name)?),
+            None if hashing && self.hash.is_none() => self.hash = Some(key.default_digest()),
+            None => {}
+        }
+        if let (true, Some(hash)) = (hashing, self.hash) {
+            self.message = if purpose == Purpose::DigestSign && key.is_restricted() {
+                Message::Whole(Vec::new())
+            } else {
+                Message::Hashed(Digest::new(hash))
+            };
+        }
+        self.set_params(params)?;
+        self.check()
+    }
+
+    fn update(&mut self, data: &[u8]) -> Result<(), Error> {
+        match &mut self.message {
+            Message::Hashed(digest) => digest.update(data),
+            Message::Whole(message) => message.extend_from_slice(data),
+            Message::None => return Err(not_initialized("hash a message")),
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> Result<usize, Error> {
+        Ok(self.key()?.public().rsa().size())
+    }
+
+    fn finish_sign(&mut self) -> Result<Vec<u8>, Error> {
+        let key = Arc::clone(self.expect(Purpose::DigestSign)?);
+        let signing = self.complete()?;
+        if let Message::Whole(message) = &mut self.message {
+            let message = std::mem::take(message);
+            self.message = Message::None;
+            return Ok(key.sign_message(&signing, &message)?);
+        }
+        let digest = self.take_digest()?;
+        Ok(key.sign(&signing, &digest)?)
+    }
+
+    fn finish_verify(&mut self, signature: &[u8]) -> Result<bool, Error> {
+        self.expect(Purpose::DigestVerify)?;
+        let digest = self.take_digest()?;
+        self.verify_digest(signature, &digest)
+    }
+
+    fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
+        let key = self.expect(Purpose::Sign)?;
+        Ok(key.sign(&self.complete()?, digest)?)
+    }
+
+    fn verify(&mut self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {
+        self.expect(Purpose::Verify)?;
+        self.verify_digest(signature, digest)
+    }
+
+    fn verify_recover(&mut self, signature: &[u8]) -> Result<Vec<u8>, Error> {
+        let key = self.expect(Purpose::VerifyRecover)?;
+        let rsa = key.public().rsa();
+        let wrong = || Error::new(Reason::BadData, "the signature's padding is wrong");
+        match self.complete()? {
+            Signing::Pkcs1Raw => rsa.recover_pkcs1(signature).ok_or_else(wrong),
+            Signing::Pkcs1(hash) => rsa
+                .recover_pkcs1(signature)
+                .and_then(|info| {
+                    let digest = info.strip_prefix(hash.digest_info_prefix())?;
+                    (digest.len() == hash.size()).then(|| digest.to_vec())
+                })
+                .ok_or_else(wrong),
+            Signing::None => {
+                Ok(rsa.public_op(signature).map_err(crate::key::Error::from)?)
+            }
+            Signing::Pss { .. } => Err(Error::new(
+                Reason::UnsupportedScheme,
+                "nothing can be recovered from a PSS signature",
+            )),
+        }
+    }
+
+    fn get_params(&self, params: &mut ParamsOut) -> Result<(), Error> {
+        if params.asks(c"algorithm-id") {
+            params.set_octets(c"algorithm-id", &self.algorithm_id()?)?;
+        }
+        params.set_choice(c"pad-mode", self.padding.number(), self.padding.name())?;
+        params.set_owned_text(c"digest", self.hash.map_or("", Hash::name))?;
+        params.set_owned_text(c"mgf1-digest", self.mgf_hash.or(self.hash).map_or("", Hash::name))?;
+        params.set_choice(c"saltlen", self.salt.number(), &self.salt.name())
+    }
+
+    fn gettable() -> &'static OSSL_PARAM {
+        GETTABLE.first()
+    }
+
+    fn set_params(&mut self, params: Params<'_>) -> Result<(), Error> {
+        // On a copy, so that a refused setting changes nothing.
+        let mut changed = Self { message: Message::None, ..self.clone() };
+        let mut touched = false;
+        for param in params.iter() {
+            match param.key().to_bytes() {
+                b"digest" => {
+                    let hash = digest_named(param.text()?)?;
+                    let fixed = !matches!(self.message, Message::None);
+                    if fixed && self.hash != Some(hash) {
+                        return Err(Error::new(
+                            Reason::InvalidArgument,
+                            "the digest was chosen when the context was initialised",
+                        ));
+                    }
+                    changed.hash = Some(hash);
+                }
+                b"pad-mode" => changed.padding = Padding::read(&param)?,
+                b"mgf1-digest" => changed.mgf_hash = Some(digest_named(param.text()?)?),
+                b"saltlen" => changed.salt = Salt::read(&param)?,
+                _ => continue,
+            }
+            touched = true;
+        }
+        if !touched {
+            return Ok(());
+        }
+        if changed.padding != Padding::Pss && (changed.salt != Salt::Auto) {
+            return Err(Error::new(
+                Reason::UnsupportedScheme,
+                "a salt length means something with PSS only: set the padding first",
+            ));
+        }
+        // Callers set one parameter after the other: what is not complete is judged when it is.
+        changed.check()?;
+        changed.message = std::mem::replace(&mut self.message, Message::None);
+        *self = changed;
+        Ok(())
+    }
+
+    fn settable(&self) -> &'static OSSL_PARAM {
+        match self.message {
+            Message::None => SETTABLE.first(),
+            _ => SETTABLE_WITH_DIGEST.first(),
+        }
+    }
+
+    fn settable_by_default() -> &'static OSSL_PARAM {
+        SETTABLE.first()
+    }
+}

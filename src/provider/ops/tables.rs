@@ -1,0 +1,133 @@
+//! Which algorithms the provider has. The tables are static: what is offered does not depend on
+//! settings, on the TPM, or on who asks.
+#![forbid(unsafe_code)]
+
+use std::ffi::{CStr, c_int};
+
+use super::asym_cipher::RsaCipher;
+use super::decoder::{Der, Pem};
+use super::encoder::{PrivateDer, PrivatePem, SpkiDer, SpkiPem, Text};
+use super::keymgmt::{Rsa, RsaPss};
+use super::rsa_signature::RsaSignature;
+use super::store::HandleStore;
+use crate::provider::abi::{
+    OSSL_ALGORITHM, OSSL_DISPATCH, OSSL_OP_ASYM_CIPHER, OSSL_OP_DECODER, OSSL_OP_ENCODER,
+    OSSL_OP_KEYMGMT, OSSL_OP_SIGNATURE, OSSL_OP_STORE,
+};
+use crate::provider::ffi::{
+    Algorithms, END_OF_ALGORITHMS as END, Table, algorithm, asym_cipher, decoder, encoder,
+    keymgmt, signature, store,
+};
+
+/// Every alias counts: libssl picks a certificate slot by asking whether a key "is a" type.
+const RSA: &CStr = c"RSA:rsaEncryption:1.2.840.113549.1.1.1";
+const RSA_PSS: &CStr = c"RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10";
+const PROPERTIES: &CStr = c"provider=tpm";
+
+static RSA_KEYMGMT: Table<OSSL_DISPATCH, 20> = keymgmt::table::<Rsa>();
+static RSA_PSS_KEYMGMT: Table<OSSL_DISPATCH, 20> = keymgmt::table::<RsaPss>();
+static RSA_SIGNATURE: Table<OSSL_DISPATCH, 22> = signature::table::<RsaSignature>();
+static RSA_CIPHER: Table<OSSL_DISPATCH, 12> = asym_cipher::table::<RsaCipher>();
+static PEM_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Pem>();
+static RSA_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Rsa>>();
+static RSA_PSS_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<RsaPss>>();
+static SPKI_DER: Table<OSSL_DISPATCH, 5> = encoder::table::<SpkiDer>();
+static SPKI_PEM: Table<OSSL_DISPATCH, 5> = encoder::table::<SpkiPem>();
+static PRIVATE_DER: Table<OSSL_DISPATCH, 5> = encoder::table::<PrivateDer>();
+static PRIVATE_PEM: Table<OSSL_DISPATCH, 5> = encoder::table::<PrivatePem>();
+static TEXT: Table<OSSL_DISPATCH, 5> = encoder::table::<Text>();
+static HANDLE_STORE: Table<OSSL_DISPATCH, 7> = store::table::<HandleStore>();
+
+static KEYMGMT: Algorithms<3> = Table([
+    algorithm(RSA, PROPERTIES, RSA_KEYMGMT.as_ptr(), c"RSA keys in a TPM"),
+    algorithm(RSA_PSS, PROPERTIES, RSA_PSS_KEYMGMT.as_ptr(), c"RSA-PSS keys in a TPM"),
+    END,
+]);
+
+static SIGNATURE: Algorithms<2> = Table([
+    algorithm(RSA, PROPERTIES, RSA_SIGNATURE.as_ptr(), c"RSA signatures by a TPM"),
+    END,
+]);
+
+static ASYM_CIPHER: Algorithms<2> = Table([
+    algorithm(RSA, PROPERTIES, RSA_CIPHER.as_ptr(), c"RSA decryption by a TPM"),
+    END,
+]);
+
+static STORE: Algorithms<2> = Table([
+    algorithm(c"handle", PROPERTIES, HANDLE_STORE.as_ptr(), c"objects stored in a TPM"),
+    END,
+]);
+
+static DECODER: Algorithms<4> = Table([
+    algorithm(
+        c"DER",
+        c"provider=tpm,input=pem",
+        PEM_DECODER.as_ptr(),
+        c"PEM of TPM keys (TSS2 PRIVATE KEY)",
+    ),
+    algorithm(
+        RSA,
+        c"provider=tpm,input=der,structure=TSS2",
+        RSA_DECODER.as_ptr(),
+        c"DER of TPM keys",
+    ),
+    algorithm(
+        RSA_PSS,
+        c"provider=tpm,input=der,structure=TSS2",
+        RSA_PSS_DECODER.as_ptr(),
+        c"DER of TPM keys",
+    ),
+    END,
+]);
+
+/// The five encoders of a key type.
+macro_rules! encoders {
+    ($($names:expr),*) => {
+        Table([
+            $(
+                algorithm(
+                    $names,
+                    c"provider=tpm,output=der,structure=SubjectPublicKeyInfo",
+                    SPKI_DER.as_ptr(),
+                    c"public key",
+                ),
+                algorithm(
+                    $names,
+                    c"provider=tpm,output=pem,structure=SubjectPublicKeyInfo",
+                    SPKI_PEM.as_ptr(),
+                    c"public key",
+                ),
+                algorithm(
+                    $names,
+                    c"provider=tpm,output=der,structure=PrivateKeyInfo",
+                    PRIVATE_DER.as_ptr(),
+                    c"TPM key file",
+                ),
+                algorithm(
+                    $names,
+                    c"provider=tpm,output=pem,structure=PrivateKeyInfo",
+                    PRIVATE_PEM.as_ptr(),
+                    c"TPM key file",
+                ),
+                algorithm($names, c"provider=tpm,output=text", TEXT.as_ptr(), c"text"),
+            )*
+            END,
+        ])
+    };
+}
+
+static ENCODER: Algorithms<11> = encoders![RSA, RSA_PSS];
+
+/// The algorithms of an operation.
+pub(crate) fn algorithms(operation: c_int) -> Option<&'static OSSL_ALGORITHM> {
+    match operation {
+        OSSL_OP_KEYMGMT => Some(KEYMGMT.first()),
+        OSSL_OP_SIGNATURE => Some(SIGNATURE.first()),
+        OSSL_OP_ASYM_CIPHER => Some(ASYM_CIPHER.first()),
+        OSSL_OP_STORE => Some(STORE.first()),
+        OSSL_OP_DECODER => Some(DECODER.first()),
+        OSSL_OP_ENCODER => Some(ENCODER.first()),
+        _ => None,
+    }
+}

@@ -1,0 +1,591 @@
+//! Where a TPM is, remembered so that it is found again after the host has changed its root
+//! directory or its user.
+#![forbid(unsafe_code)]
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::address::{Address, AddressKind, Origin, is_managed_name};
+use super::anchor::Anchor;
+use super::device::Device;
+use super::error::{ErrorKind, Fault, TransportError};
+use super::libtpms;
+use super::lock::{self, Access, Lock, Turn};
+use super::socket::{self, Framing, Socket};
+use super::sys::{self, Backoff};
+
+/// Where lock files go, in order of preference.
+const LOCK_DIRECTORIES: [&str; 2] = ["/run/lock", "/tmp"];
+/// A connection is given at least this long, however little of the lock's time is left.
+const CONNECT_WAIT: Duration = Duration::from_secs(1);
+const HOW_TO_NAME_ONE: &str = "name a TPM with TPM_TCTI in the environment or tcti = in the \
+                               provider's section of openssl.cnf";
+
+/// How a TPM is shared between processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sharing {
+    /// The kernel's resource manager gives every connection a TPM of its own (`/dev/tpmrm*`).
+    Managed,
+    /// One TPM, one client at a time, objects visible to all: `/dev/tpm*`, swtpm, mssim.
+    Bare,
+    /// A TPM inside this process that starts anew in every section: libtpms.
+    InProcess,
+}
+
+/// The specification a TPM follows, where that is known without asking it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// TPM 1.2.
+    Tpm12,
+    /// TPM 2.0.
+    Tpm2,
+}
+
+/// One TPM: its address, and descriptors that still lead to it after chroot or setuid.
+#[derive(Debug)]
+pub struct Endpoint {
+    address: Address,
+    origin: Origin,
+    sharing: Sharing,
+    target: Target,
+    lock_directory: Anchor,
+}
+
+#[derive(Debug)]
+enum Target {
+    Device(Node),
+    Unix(Node),
+    Tcp {
+        host: String,
+        port: u16,
+        framing: Framing,
+        resolved: Vec<SocketAddr>,
+    },
+    Directory(Arc<Anchor>),
+}
+
+/// A device or socket: its directory, its name in it.
+#[derive(Debug)]
+struct Node {
+    directory: Anchor,
+    name: OsString,
+}
+
+impl Endpoint {
+    /// Prepares to use the TPM at `address`, without connecting or sending anything.
+    ///
+    /// To be called when the provider is initialised, since the host may change its root directory
+    /// and its user before the TPM is first used: directories are opened and names resolved now.
+    /// A device, socket or listener that is missing now is no error; it is looked for at each use.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] for an address this version has no transport for, and
+    /// [`ErrorKind::Address`] for a path that cannot lead to a TPM.
+    pub fn new(address: Address, origin: Origin) -> Result<Arc<Self>, TransportError> {
+        Self::with_locks_in(address, origin, &LOCK_DIRECTORIES)
+    }
+
+    pub(super) fn with_locks_in(
+        address: Address,
+        origin: Origin,
+        candidates: &[&str],
+    ) -> Result<Arc<Self>, TransportError> {
+        let (target, sharing) = match target(&address) {
+            Ok(found) => found,
+            Err(fault) => return Err(TransportError::new(&address, &origin, fault)),
+        };
+        let lock_directory = lock::shared_directory(candidates);
+        Ok(Arc::new(Self {
+            address,
+            origin,
+            sharing,
+            target,
+            lock_directory,
+        }))
+    }
+
+    /// Looks for a TPM when nobody has named one: the first of `dev/tpmrm0` and `dev/tpm0` that
+    /// exists under `root` (`/`, or a fixture in tests).
+    ///
+    /// Whether it may be opened shows at first use; a device one may not open ends the search.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] when there is none, saying how to name one.
+    pub fn detect(root: &Path) -> Result<Address, TransportError> {
+        for name in ["dev/tpmrm0", "dev/tpm0"] {
+            let path = root.join(name);
+            match fs::metadata(&path) {
+                Ok(_) => return Ok(Address::device(path)),
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    ) => {}
+                Err(error) => {
+                    let doing = format!("looking for {}", path.display());
+                    return Err(TransportError::unplaced(
+                        Fault::os(doing, &error).hint(HOW_TO_NAME_ONE),
+                    ));
+                }
+            }
+        }
+        let what = "no TPM found: there is neither /dev/tpmrm0 nor /dev/tpm0";
+        let hint =
+            format!("is the TPM switched on in the firmware setup? Otherwise {HOW_TO_NAME_ONE}");
+        Err(TransportError::unplaced(
+            Fault::new(ErrorKind::NotFound, what).hint(hint),
+        ))
+    }
+
+    /// The address.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Where the address came from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// How the TPM is shared.
+    pub fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+
+    /// The TPM's family where it is known without a command: from the state directory of a TPM in
+    /// this process. `None` where only the TPM itself could tell.
+    pub fn family(&self) -> Option<Family> {
+        match &self.target {
+            Target::Directory(directory) => libtpms::family(directory),
+            _ => None,
+        }
+    }
+
+    pub(super) fn error(&self, fault: Fault) -> TransportError {
+        TransportError::new(&self.address, &self.origin, fault)
+    }
+
+    /// Opens the device, waiting until `deadline` while somebody else has it.
+    pub(super) fn open_device(&self, deadline: Instant) -> Result<Device, Fault> {
+        let Target::Device(node) = &self.target else {
+            return Err(Fault::new(
+                ErrorKind::Unsupported,
+                "this address is not a device",
+            ));
+        };
+        let mut backoff = Backoff::until(deadline);
+        loop {
+            match node.directory.open(&node.name, Device::FLAGS, 0) {
+                Ok(fd) => return Device::new(fd),
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) && backoff.again() => {}
+                Err(error) => return Err(device_fault(node, &error)),
+            }
+        }
+    }
+
+    /// Takes the lock that lets this process have a bare TPM for itself.
+    pub(super) fn lock(&self, deadline: Instant) -> Result<Lock, Fault> {
+        let access = || match &self.target {
+            Target::Device(node) | Target::Unix(node) => node
+                .directory
+                .status(&node.name, true)
+                .map_or(Access::PRIVATE, |status| Access::like(&status)),
+            _ => Access::EVERYONE,
+        };
+        // No lock file appears for a TPM that does not exist.
+        if let Target::Device(node) | Target::Unix(node) = &self.target
+            && let Err(error) = node.directory.status(&node.name, true)
+        {
+            return Err(match &self.target {
+                Target::Device(_) => device_fault(node, &error),
+                _ => socket_fault(&error),
+            });
+        }
+        let name = self.lock_name()?;
+        let turn = Turn::named(&name);
+        Lock::take(turn, &self.lock_directory, &name, access, deadline)
+    }
+
+    /// Connects to a simulator. Only to be called under the lock: a second connection is accepted
+    /// and then hangs.
+    pub(super) fn connect(&self, deadline: Instant) -> Result<Socket, Fault> {
+        let deadline = deadline.max(sys::deadline_in(CONNECT_WAIT));
+        match &self.target {
+            Target::Unix(node) => {
+                let fd = connect_unix(node, deadline).map_err(|error| socket_fault(&error))?;
+                Ok(Socket::new(fd, Framing::Bare))
+            }
+            Target::Tcp { framing, port, .. } => {
+                let addresses = self.addresses()?;
+                let connect = |addresses: &[SocketAddr]| {
+                    socket::connect_tcp(addresses, deadline).map_err(|error| socket_fault(&error))
+                };
+                let fd = connect(&addresses)?;
+                if *framing == Framing::Mssim {
+                    // Parsing has made sure that there is a next port.
+                    let platform = port.saturating_add(1);
+                    let addresses: Vec<_> = addresses
+                        .iter()
+                        .map(|address| SocketAddr::new(address.ip(), platform))
+                        .collect();
+                    socket::power_on(connect(&addresses)?)?;
+                }
+                Ok(Socket::new(fd, *framing))
+            }
+            _ => Err(Fault::new(
+                ErrorKind::Unsupported,
+                "this address is not a socket",
+            )),
+        }
+    }
+
+    /// The state directory of a TPM inside this process.
+    pub(super) fn state_directory(&self) -> Result<&Arc<Anchor>, Fault> {
+        match &self.target {
+            Target::Directory(directory) => Ok(directory),
+            _ => Err(Fault::new(
+                ErrorKind::Unsupported,
+                "this address is not a directory",
+            )),
+        }
+    }
+
+    pub(super) fn is_device(&self) -> bool {
+        matches!(self.target, Target::Device(_))
+    }
+
+    fn addresses(&self) -> Result<Vec<SocketAddr>, Fault> {
+        match &self.target {
+            Target::Tcp { resolved, .. } if !resolved.is_empty() => Ok(resolved.clone()),
+            Target::Tcp { host, port, .. } => resolve(host, *port).map_err(|error| {
+                let mut fault = Fault::os(format!("resolving {host}"), &error);
+                fault.kind = ErrorKind::NotFound;
+                fault
+            }),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The same name for whoever leads to the same TPM, whatever they call it.
+    fn lock_name(&self) -> Result<OsString, Fault> {
+        let tag = match &self.target {
+            Target::Tcp { port, .. } => {
+                let addresses = self.addresses()?;
+                if addresses.iter().any(|address| address.ip().is_loopback()) {
+                    format!("tcp-{port}")
+                } else {
+                    // Name servers shuffle their answers.
+                    let first = addresses.iter().map(SocketAddr::ip).min();
+                    let ip = first.map_or_else(String::new, |ip| ip.to_string());
+                    format!("tcp-{}-{port}", ip.replace(':', "."))
+                }
+            }
+            Target::Device(node) | Target::Unix(node) => {
+                let path = node.directory.path().join(&node.name);
+                format!(
+                    "{}-{:016x}",
+                    plain(&node.name),
+                    fnv1a(path.as_os_str().as_bytes())
+                )
+            }
+            Target::Directory(_) => String::from("directory"),
+        };
+        Ok(format!("tpm-provider-{tag}.lock").into())
+    }
+}
+
+fn target(address: &Address) -> Result<(Target, Sharing), Fault> {
+    let simulator = |host: &String, port: u16, framing| {
+        let resolved = resolve(host, port).unwrap_or_default();
+        (
+            Target::Tcp {
+                host: host.clone(),
+                port,
+                framing,
+                resolved,
+            },
+            Sharing::Bare,
+        )
+    };
+    Ok(match address.kind() {
+        AddressKind::Device(path) => {
+            let node = node(path)?;
+            let managed = is_managed_name(path) || is_managed_name(Path::new(&node.name));
+            let sharing = if managed {
+                Sharing::Managed
+            } else {
+                Sharing::Bare
+            };
+            (Target::Device(node), sharing)
+        }
+        AddressKind::SwtpmUnix(path) => (Target::Unix(node(path)?), Sharing::Bare),
+        AddressKind::SwtpmTcp { host, port } => simulator(host, *port, Framing::Bare),
+        AddressKind::Mssim { host, port } => simulator(host, *port, Framing::Mssim),
+        AddressKind::Libtpms(path) => {
+            // The host may change its root before first use, and then the library is out of reach.
+            // That it is missing is said at first use.
+            libtpms::preload();
+            let path = absolute(path)?;
+            (
+                Target::Directory(Arc::new(Anchor::new(path))),
+                Sharing::InProcess,
+            )
+        }
+        AddressKind::Tcsd { .. } => {
+            return Err(Fault::new(
+                ErrorKind::Unsupported,
+                "TPM 1.2 is not supported by this version",
+            ));
+        }
+    })
+}
+
+/// Links are followed now: one that leads to an absolute path would lead elsewhere after chroot.
+fn node(path: &Path) -> Result<Node, Fault> {
+    let absolute = absolute(path)?;
+    let real = fs::canonicalize(&absolute).or_else(|error| {
+        let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
+            return Err(error);
+        };
+        fs::canonicalize(parent).map(|parent| parent.join(name))
+    });
+    let path = real.unwrap_or(absolute);
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => Ok(Node {
+            directory: Anchor::new(parent.to_owned()),
+            name: name.to_owned(),
+        }),
+        _ => Err(Fault::new(ErrorKind::Address, "the path names a directory")
+            .hint("give the path of a device or a socket")),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Fault> {
+    std::path::absolute(path)
+        .map_err(|error| Fault::os(format!("completing the path {}", path.display()), &error))
+}
+
+fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    (host, port).to_socket_addrs().map(Iterator::collect)
+}
+
+fn connect_unix(node: &Node, deadline: Instant) -> io::Result<OwnedFd> {
+    let path = node.directory.path().join(&node.name);
+    let mut backoff = Backoff::until(deadline);
+    loop {
+        let socket = sys::unix_socket()?;
+        let result = connect_unix_once(&socket, node, &path);
+        match result {
+            Ok(()) => return Ok(socket),
+            // The listener's queue is full.
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && backoff.again() => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn connect_unix_once(socket: &OwnedFd, node: &Node, path: &Path) -> io::Result<()> {
+    /// `sun_path` with its terminator.
+    const LONGEST: usize = 107;
+    let short = path.as_os_str().len() <= LONGEST;
+    let Some(directory) = node.directory.descriptor() else {
+        return sys::connect_unix(socket.as_fd(), path.as_os_str());
+    };
+    if short && node.directory.path_is_current() {
+        return sys::connect_unix(socket.as_fd(), path.as_os_str());
+    }
+    let through_proc = format!("/proc/self/fd/{directory}");
+    let seen = sys::status_at(None, OsStr::new(&through_proc), true);
+    let kept = sys::status(directory)?;
+    let mut inside = PathBuf::from(through_proc);
+    inside.push(&node.name);
+    if seen.is_ok_and(|seen| seen.same_file(&kept)) && inside.as_os_str().len() <= LONGEST {
+        return sys::connect_unix(socket.as_fd(), inside.as_os_str());
+    }
+    sys::connect_unix_in(socket.as_fd(), directory.as_raw_fd(), &node.name)
+}
+
+fn device_fault(node: &Node, error: &io::Error) -> Fault {
+    let path = node.directory.path().join(&node.name);
+    let fault = Fault::os(format!("opening {}", path.display()), error);
+    match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => {
+            fault.hint("add the user to group tss, or to whichever group owns the device")
+        }
+        Some(libc::EBUSY) => fault.hint(
+            "another program has it open, perhaps tcsd or tpm2-abrmd; device:/dev/tpmrm0 can be \
+             shared",
+        ),
+        Some(libc::ENOENT | libc::ENXIO | libc::ENODEV | libc::ENOTDIR) => {
+            fault.hint("is the TPM switched on in the firmware setup and its driver loaded?")
+        }
+        _ => fault,
+    }
+}
+
+fn socket_fault(error: &io::Error) -> Fault {
+    let fault = Fault::os("connecting", error);
+    match fault.kind {
+        ErrorKind::NotFound => fault.hint("is swtpm running?"),
+        ErrorKind::PermissionDenied => {
+            fault.hint("this user needs write permission on the socket and its directory")
+        }
+        ErrorKind::Timeout => fault.hint("is another program connected to it?"),
+        _ => fault,
+    }
+}
+
+/// A file name reduced to characters that are harmless in any other file name.
+fn plain(name: &OsStr) -> String {
+    let mut text = String::new();
+    for byte in name.as_bytes().iter().take(40) {
+        let kept = byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        let _ = text.write_char(if kept { char::from(*byte) } else { '_' });
+    }
+    text
+}
+
+/// Two paths of one hash would share a lock, which costs time and breaks nothing.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn endpoint(text: &str) -> Arc<Endpoint> {
+        Endpoint::new(text.parse().unwrap(), Origin::CommandLine).unwrap()
+    }
+
+    fn lock_name(text: &str) -> OsString {
+        endpoint(text).lock_name().unwrap()
+    }
+
+    #[test]
+    fn detection_takes_the_first_device_that_exists() {
+        let root = tempfile::tempdir().unwrap();
+        let none = Endpoint::detect(root.path()).unwrap_err();
+        assert_eq!(none.kind(), ErrorKind::NotFound);
+        assert!(none.to_string().contains("TPM_TCTI"), "{none}");
+        assert!(none.to_string().contains("tcti ="), "{none}");
+
+        let dev = root.path().join("dev");
+        fs::create_dir(&dev).unwrap();
+        Endpoint::detect(root.path()).unwrap_err();
+        fs::write(dev.join("tpm0"), b"").unwrap();
+        let found = |name: &str| Address::device(dev.join(name));
+        assert_eq!(Endpoint::detect(root.path()).unwrap(), found("tpm0"));
+        fs::write(dev.join("tpmrm0"), b"").unwrap();
+        assert_eq!(Endpoint::detect(root.path()).unwrap(), found("tpmrm0"));
+    }
+
+    #[test]
+    fn addresses_are_shared_as_their_kind_allows() {
+        for (text, sharing) in [
+            ("device:/dev/tpmrm0", Sharing::Managed),
+            ("device:/dev/tpmrm7", Sharing::Managed),
+            ("device:/dev/tpm0", Sharing::Bare),
+            ("swtpm:host=127.0.0.1", Sharing::Bare),
+            ("swtpm:path=/nonexistent/socket", Sharing::Bare),
+            ("mssim:host=127.0.0.1", Sharing::Bare),
+            ("libtpms:/nonexistent/state", Sharing::InProcess),
+        ] {
+            assert_eq!(endpoint(text).sharing(), sharing, "{text}");
+        }
+    }
+
+    #[test]
+    fn tcsd_is_not_offered_yet() {
+        let error = Endpoint::new("tcsd".parse().unwrap(), Origin::Setting("tcti")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let shown = error.to_string();
+        assert!(
+            shown.contains("TPM 1.2 is not supported by this version"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("from tcti in the provider's openssl.cnf section"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn one_tpm_has_one_lock_whatever_it_is_called() {
+        assert_eq!(
+            lock_name("swtpm:host=localhost,port=99"),
+            "tpm-provider-tcp-99.lock"
+        );
+        assert_eq!(
+            lock_name("swtpm:host=127.0.0.1,port=99"),
+            "tpm-provider-tcp-99.lock"
+        );
+        assert_eq!(
+            lock_name("mssim:host=::1,port=99"),
+            "tpm-provider-tcp-99.lock"
+        );
+        assert_eq!(
+            lock_name("swtpm:host=192.0.2.7"),
+            "tpm-provider-tcp-192.0.2.7-2321.lock"
+        );
+
+        let root = tempfile::tempdir().unwrap();
+        let socket = root.path().join("sock et");
+        fs::write(&socket, b"").unwrap();
+        symlink(&socket, root.path().join("link")).unwrap();
+        symlink(root.path(), root.path().join("here")).unwrap();
+        let at = |name: &str| lock_name(&format!("swtpm:path={}/{name}", root.path().display()));
+        let name = at("sock et");
+        assert!(
+            name.to_str().unwrap().starts_with("tpm-provider-sock_et-"),
+            "{name:?}"
+        );
+        assert_eq!(at("link"), name);
+        assert_eq!(at("here/sock et"), name);
+        assert_ne!(at("other"), name);
+    }
+
+    #[test]
+    fn a_device_behind_a_link_is_shared_as_what_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("tpmrm0"), b"").unwrap();
+        symlink(root.path().join("tpmrm0"), root.path().join("mine")).unwrap();
+        let text = format!("device:{}/mine", root.path().display());
+        assert_eq!(endpoint(&text).sharing(), Sharing::Managed);
+    }
+
+    #[test]
+    fn a_path_that_names_no_file_is_refused() {
+        let error = Endpoint::new("device:/".parse().unwrap(), Origin::CommandLine).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Address);
+    }
+
+    #[test]
+    fn what_is_missing_shows_at_use_and_leaves_no_lock_behind() {
+        let root = tempfile::tempdir().unwrap();
+        for (scheme, hint) in [("device:", "driver"), ("swtpm:path=", "is swtpm running?")] {
+            let text = format!("{scheme}{}/none", root.path().display());
+            let locks = [root.path().to_str().unwrap()];
+            let endpoint =
+                Endpoint::with_locks_in(text.parse().unwrap(), Origin::Detected, &locks).unwrap();
+            let fault = endpoint.lock(Instant::now()).unwrap_err();
+            assert_eq!(fault.kind, ErrorKind::NotFound);
+            assert!(fault.hint.unwrap().contains(hint));
+        }
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+}

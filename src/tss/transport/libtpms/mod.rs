@@ -1,0 +1,210 @@
+//! A TPM inside this process: libtpms with its state in a directory.
+//!
+//! libtpms has one TPM per process, in global variables, and its state in memory. Processes that
+//! share a directory take turns: a section locks the directory, switches the TPM on, and switches
+//! it off before unlocking, so every section begins with a TPM in which nothing is loaded.
+//!
+//! It needs about 22 KB of stack, so it must not run on an OpenSSL ASYNC job's.
+
+mod library;
+mod state;
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::time::Instant;
+
+use zeroize::Zeroizing;
+
+use self::library::Library;
+use self::state::Store;
+use super::anchor::Anchor;
+use super::endpoint::Family;
+use super::error::{ErrorKind, Fault};
+use super::lock::{Access, Lock, Turn};
+use super::sys::{self, Status};
+
+/// The file swtpm locks in a state directory while it runs.
+const LOCK_FILE: &str = ".lock";
+/// TPM2_Startup and TPM2_Shutdown with TPM_SU_CLEAR, TPM_Startup with TPM_ST_CLEAR.
+const STARTUP_2: [u8; 12] = [0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, 0];
+const SHUTDOWN_2: [u8; 12] = [0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x45, 0, 0];
+const STARTUP_12: [u8; 12] = [0x00, 0xc1, 0, 0, 0, 12, 0, 0, 0, 0x99, 0, 1];
+/// Failure mode of a TPM 2.0, and of a TPM 1.2. It answers commands, so it is the caller's to tell.
+const FAILURE: [u32; 2] = [0x101, 0x1c];
+
+static TURN: Turn = Turn::new();
+/// Whether libtpms is switched on. Inherited by a forked child together with what it describes.
+static RUNNING: AtomicBool = AtomicBool::new(false);
+static CHOSEN: Mutex<Option<Chosen>> = Mutex::new(None);
+static LIBRARY: Mutex<Option<&'static Library>> = Mutex::new(None);
+
+/// The one TPM this process has decided for.
+#[derive(Debug)]
+struct Chosen {
+    path: PathBuf,
+    status: Option<Status>,
+    family: Family,
+}
+
+impl Chosen {
+    fn is(&self, status: Option<&Status>) -> bool {
+        matches!((&self.status, status), (Some(first), Some(now)) if first.same_file(now))
+    }
+}
+
+/// The TPM, switched on, for one section.
+#[derive(Debug)]
+pub(super) struct Instance {
+    library: &'static Library,
+    family: Family,
+    owner: u32,
+    started: bool,
+    /// Dropped last: the next process comes when the state is on disk.
+    _lock: Lock,
+}
+
+/// Loads the library while it can be found; an error shows again at first use.
+pub(super) fn preload() {
+    if let Err(fault) = library() {
+        log::debug!("{}", fault.what);
+    }
+}
+
+/// The family of the TPM in a state directory: what an empty one will have, too. `None` when the
+/// directory is at fault.
+pub(super) fn family(directory: &Anchor) -> Option<Family> {
+    state::family_in(directory)
+        .ok()
+        .map(|family| family.unwrap_or(Family::Tpm2))
+}
+
+impl Instance {
+    /// Locks the state directory and switches its TPM on.
+    pub(super) fn begin(directory: &Arc<Anchor>, deadline: Instant) -> Result<Self, Fault> {
+        let library = library()?;
+        let directory = state::prepared(directory)?;
+        let access = || Access::PRIVATE;
+        let lock = Lock::take(&TURN, &directory, OsStr::new(LOCK_FILE), access, deadline).map_err(
+            |fault| match fault.kind {
+                ErrorKind::Busy => fault.hint("is swtpm running on the same directory?"),
+                _ => fault,
+            },
+        )?;
+        let family = state::family_in(&directory)?.unwrap_or(Family::Tpm2);
+        choose(&directory, family)?;
+        let store = Store::new(Arc::clone(&directory), family);
+        // A state libtpms cannot read would end in failure mode, which says nothing.
+        store.load(state::PERMANENT)?;
+        if RUNNING.swap(true, Ordering::Relaxed) {
+            log::debug!("switching off the TPM inherited by fork");
+            library.discard(Store::discarding(directory, family));
+        }
+        let owner = std::process::id();
+        let mut instance = Self {
+            library,
+            family,
+            owner,
+            started: false,
+            _lock: lock,
+        };
+        library.start(store, family)?;
+        instance.started = true;
+        instance.start_up()?;
+        Ok(instance)
+    }
+
+    /// Has the TPM work one command.
+    pub(super) fn exchange(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        self.library.process(command)
+    }
+
+    fn start_up(&self) -> Result<(), Fault> {
+        let command = match self.family {
+            Family::Tpm2 => &STARTUP_2,
+            Family::Tpm12 => &STARTUP_12,
+        };
+        let response = self.library.process(command)?;
+        let code = match response.get(6..10) {
+            Some(&[a, b, c, d]) => u32::from_be_bytes([a, b, c, d]),
+            _ => 0,
+        };
+        if code == 0 || FAILURE.contains(&code) {
+            return Ok(());
+        }
+        Err(Fault::new(
+            ErrorKind::Library,
+            format!("the TPM refuses to start: code {code:#x}"),
+        ))
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // In a child forked by another thread this is a copy, and the lock is the parent's.
+        if self.owner != std::process::id() {
+            return;
+        }
+        // Without it the TPM counts a failed authorization against dictionary attacks. TPM 1.2 has
+        // nothing of the kind.
+        if self.started
+            && self.family == Family::Tpm2
+            && let Err(fault) = self.library.process(&SHUTDOWN_2)
+        {
+            log::debug!("shutting the TPM down: {}", fault.what);
+        }
+        self.library.stop();
+        RUNNING.store(false, Ordering::Relaxed);
+    }
+}
+
+fn library() -> Result<&'static Library, Fault> {
+    let mut slot = LIBRARY.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(library) = *slot {
+        return Ok(library);
+    }
+    let library = Library::open()?;
+    *slot = Some(library);
+    Ok(library)
+}
+
+/// Holds the process to one TPM. To be called with the turn.
+fn choose(directory: &Anchor, family: Family) -> Result<(), Fault> {
+    let mut chosen = match CHOSEN.try_lock() {
+        Ok(chosen) => chosen,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        // With the turn nobody else in this process can have it: a fork has caught it locked.
+        Err(TryLockError::WouldBlock) => {
+            return Err(
+                Fault::new(ErrorKind::Busy, "this process was forked at a bad moment")
+                    .hint("start it again"),
+            );
+        }
+    };
+    let path = directory.path().to_owned();
+    let status = directory.descriptor().and_then(|fd| sys::status(fd).ok());
+    match &*chosen {
+        Some(first) if first.family != family => Err(Fault::new(
+            ErrorKind::Unsupported,
+            "this process already has a TPM of the other family inside, and libtpms has one only",
+        )),
+        // By path too: a directory removed and made again is the same choice.
+        Some(first) if !first.is(status.as_ref()) && first.path != path => Err(Fault::new(
+            ErrorKind::Unsupported,
+            format!(
+                "this process already has the TPM of {} inside, and libtpms has one only",
+                first.path.display()
+            ),
+        )),
+        Some(_) => Ok(()),
+        None => {
+            *chosen = Some(Chosen {
+                path,
+                status,
+                family,
+            });
+            Ok(())
+        }
+    }
+}

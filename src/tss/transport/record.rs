@@ -1,0 +1,77 @@
+//! A few bytes that the users of one bare TPM share through its lock file.
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// The shared bytes, read when the lock was taken and written back, if changed, before it is given
+/// up.
+///
+/// Anybody who may use the TPM may have written them, and a crash may have torn them: they are a
+/// hint, never a fact.
+#[derive(Debug)]
+pub struct Record {
+    bytes: Vec<u8>,
+    changed: bool,
+}
+
+impl Record {
+    /// The most a record holds, in bytes.
+    pub const CAPACITY: usize = 4096;
+
+    pub(super) fn read(file: &File) -> Self {
+        let mut bytes = vec![0; Self::CAPACITY];
+        let mut length = 0;
+        while length < bytes.len() {
+            match file.read_at(&mut bytes[length..], length as u64) {
+                Ok(0) => break,
+                Ok(got) => length += got,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        bytes.truncate(length);
+        Self {
+            bytes,
+            changed: false,
+        }
+    }
+
+    /// The content: at most [`CAPACITY`](Self::CAPACITY) bytes, empty for a TPM used for the first
+    /// time, possibly garbage.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Replaces the content. What exceeds [`CAPACITY`](Self::CAPACITY) is not kept.
+    pub fn set(&mut self, bytes: &[u8]) {
+        let kept = &bytes[..bytes.len().min(Self::CAPACITY)];
+        if kept != self.bytes {
+            self.bytes = kept.to_vec();
+            self.changed = true;
+        }
+    }
+
+    pub(super) fn changed(&self) -> Option<&[u8]> {
+        self.changed.then_some(&self.bytes[..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn an_oversized_file_is_read_in_part_and_an_oversized_value_cut() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[7; 10_000]).unwrap();
+        let mut record = Record::read(&file);
+        assert_eq!(record.bytes(), [7; 4096]);
+        record.set(&[7; 9_000]);
+        assert_eq!(record.changed(), None, "the same content is no change");
+        record.set(&[8; 9_000]);
+        assert_eq!(record.changed(), Some(&[8; 4096][..]));
+    }
+}
