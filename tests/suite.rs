@@ -1,1 +1,22 @@
-//! Integration tests against real parts.
+//! Integration tests against real parts: one binary, one file for each scenario, all in parallel.
+//! Each test has its own TPM, servers and directories; `common` starts and removes them.
+
+#![allow(unreachable_pub, reason = "a test binary exports nothing")]
+
+#[path = "common/mod.rs"]
+mod common;
+
+#[path = "abi.rs"]
+mod abi;
+#[path = "certificates.rs"]
+mod certificates;
+#[path = "costs.rs"]
+mod costs;
+#[path = "harness.rs"]
+mod harness;
+#[path = "module.rs"]
+mod module;
+#[path = "pkeyutl.rs"]
+mod pkeyutl;
+#[path = "tls_servers.rs"]
+mod tls_servers;

@@ -1,0 +1,88 @@
+# A thin front for cargo and the scripts in tools/. `make help` lists the targets.
+
+PREFIX     ?= /usr/local
+DESTDIR    ?=
+CARGO      ?= cargo
+CARGOFLAGS ?= --locked
+
+# Where OpenSSL looks for modules; asked of pkg-config first, then of openssl itself.
+MODULESDIR ?= $(shell pkg-config --variable=modulesdir libcrypto 2>/dev/null || openssl version -m 2>/dev/null | sed -n 's/^MODULESDIR: "\(.*\)"$$/\1/p')
+
+BINDIR  = $(PREFIX)/bin
+MANDIR  = $(PREFIX)/share/man
+DOCDIR  = $(PREFIX)/share/doc/tpm-provider
+
+# cargo may build elsewhere; what it built is always left below target/.
+CARGO_OUT = $(or $(CARGO_TARGET_DIR),target)/release
+MODULE    = target/ossl-modules/tpm.so
+TPMCTL    = target/release/tpmctl
+
+.PHONY: all build demo check bench man audit install uninstall clean help
+
+all: build
+
+build: ## build the module (target/ossl-modules/tpm.so) and tpmctl (target/release/tpmctl)
+	$(CARGO) build --release $(CARGOFLAGS)
+	@mkdir -p target/ossl-modules target/release
+	@# A rename, so that a process that has the old module mapped keeps its own copy.
+	@cp $(CARGO_OUT)/libtpm_provider.so $(MODULE).new && mv $(MODULE).new $(MODULE)
+	@test $(CARGO_OUT)/tpmctl -ef $(TPMCTL) || { cp $(CARGO_OUT)/tpmctl $(TPMCTL).new && mv $(TPMCTL).new $(TPMCTL); }
+
+demo: ## install what is missing, build, and show a TPM key with openssl and nginx
+	tools/setup demo
+	@$(MAKE) --no-print-directory build
+	tools/demo
+
+check: ## install what is missing, build, lint, run every test
+	tools/setup check
+	@$(MAKE) --no-print-directory build
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release $(CARGOFLAGS) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release $(CARGOFLAGS) --no-deps --document-private-items
+	$(CARGO) test --release $(CARGOFLAGS)
+
+bench: ## signatures per second: the TPM alone, ours through OpenSSL, a software key
+	tools/setup bench
+	@$(MAKE) --no-print-directory build
+	$(CARGO) bench $(CARGOFLAGS)
+
+man: $(patsubst docs/%.md,target/man/%,$(wildcard docs/*.[1-8].md)) ## the man pages, in target/man (needs pandoc)
+
+target/man/%: docs/%.md
+	@mkdir -p target/man
+	pandoc -s -t man $< -o $@
+
+audit: ## licences, advisories and sources of the dependencies (installs cargo-deny if missing)
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny check
+
+# Installs what was built and nothing else, so that `sudo make install` needs no toolchain of root's.
+install: ## install below $(DESTDIR)$(PREFIX); the module goes to OpenSSL's MODULESDIR
+	@test -f $(MODULE) -a -f $(TPMCTL) || { echo "nothing to install yet: run 'make' first" >&2; exit 1; }
+	@test -n "$(MODULESDIR)" || { echo "where does OpenSSL keep its modules? make install MODULESDIR=..." >&2; exit 1; }
+	install -D -m 644 $(MODULE) $(DESTDIR)$(MODULESDIR)/tpm.so
+	install -D -m 755 $(TPMCTL) $(DESTDIR)$(BINDIR)/tpmctl
+	@for page in $(wildcard target/man/*.[1-8]); do \
+	  install -D -v -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit 1; done
+	@completion() { mkdir -p "$$2" && $(TPMCTL) completions "$$1" >"$$2/$$3" 2>/dev/null && test -s "$$2/$$3" \
+	    && chmod 644 "$$2/$$3" && echo "$$2/$$3" || rm -f "$$2/$$3"; }; \
+	  completion bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions tpmctl; \
+	  completion zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions _tpmctl; \
+	  completion fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d tpmctl.fish
+	@for doc in $(wildcard *.md LICENSE-*); do install -D -v -m 644 $$doc $(DESTDIR)$(DOCDIR)/$$doc || exit 1; done
+	@cd conf && find . -type f | while read -r f; do \
+	  install -D -v -m 644 "$$f" "$(DESTDIR)$(DOCDIR)/conf/$${f#./}" || exit 1; done
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(MODULESDIR)/tpm.so $(DESTDIR)$(BINDIR)/tpmctl
+	rm -f $(DESTDIR)$(MANDIR)/man7/tpm-provider.7 $(DESTDIR)$(MANDIR)/man1/tpmctl*.1
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tpmctl \
+	  $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_tpmctl $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/tpmctl.fish
+	rm -rf $(DESTDIR)$(DOCDIR)
+
+clean: ## remove everything that was built
+	$(CARGO) clean
+	rm -rf target
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20

@@ -1,0 +1,53 @@
+//! Keys and certificates in the directory of an [`Openssl`].
+
+use super::openssl::Openssl;
+
+/// Makes an RSA key in the TPM: `NAME.pem`, `NAME.pub`. `options` are more of genpkey's arguments.
+pub fn rsa(openssl: &Openssl, name: &str, bits: u32, options: &str) {
+    generate(
+        openssl,
+        name,
+        &format!("RSA -pkeyopt bits:{bits} {options}"),
+    );
+}
+
+/// Makes a key in the TPM with genpkey's arguments after `-algorithm`.
+pub fn generate(openssl: &Openssl, name: &str, arguments: &str) {
+    openssl.ok(&format!(
+        "genpkey -propquery provider=tpm -out {name}.pem -algorithm {arguments}"
+    ));
+    let pem = openssl.dir().read_text(&format!("{name}.pem"));
+    assert!(
+        pem.starts_with("-----BEGIN TSS2 PRIVATE KEY-----\n"),
+        "{pem}"
+    );
+    openssl.ok(&format!("pkey -in {name}.pem -pubout -out {name}.pub"));
+}
+
+/// Makes a software RSA key without us: `NAME.pem`, `NAME.pub`.
+pub fn software_rsa(openssl: &Openssl, name: &str, bits: u32) {
+    let plain = openssl.plain();
+    plain.ok(&format!(
+        "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:{bits} -out {name}.pem"
+    ));
+    plain.ok(&format!("pkey -in {name}.pem -pubout -out {name}.pub"));
+}
+
+/// A self-signed certificate for `NAME.pem`: `NAME.crt`.
+pub fn certificate(openssl: &Openssl, name: &str) {
+    openssl.ok(&format!(
+        "req -x509 -key {name}.pem -out {name}.crt -subj /CN={name} -days 2 \
+         -addext basicConstraints=CA:TRUE"
+    ));
+}
+
+/// The digest of some bytes, as a file: `HASH.bin`, made by OpenSSL without us.
+pub fn digest(openssl: &Openssl, hash: &str) -> String {
+    let file = format!("{hash}.bin");
+    openssl
+        .plain()
+        .run(&format!("dgst -{hash} -binary -out {file}"))
+        .stdin("some bytes")
+        .ok();
+    file
+}

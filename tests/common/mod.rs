@@ -1,0 +1,22 @@
+//! What the scenarios share: TPMs, a wire tap, clients and servers, each of them a test's own.
+//!
+//! Nothing here has a fixed port or a fixed path, and everything that is started is stopped on drop,
+//! so that tests run side by side and a failing one leaves nothing behind.
+#![allow(
+    dead_code,
+    reason = "a toolbox: not every tool is in use at every time"
+)]
+
+pub mod cc;
+pub mod key;
+pub mod net;
+pub mod nginx;
+pub mod node;
+pub mod openssl;
+pub mod process;
+pub mod proxy;
+pub mod scratch;
+pub mod swtpm;
+pub mod tls;
+pub mod tools;
+pub mod tpm;
