@@ -13,4 +13,5 @@ pub mod provider;
 pub mod secret;
 pub mod tss;
 
+pub use provider::OSSL_provider_init;
 pub use secret::Secret;

@@ -6,7 +6,7 @@ use thiserror::Error as ThisError;
 use super::tss2::FileError;
 use crate::crypto::CryptoError;
 use crate::tss;
-use crate::tss::tpm2::Malformed;
+use crate::tss::tpm2::wire::Malformed;
 
 /// An error of a key operation; the text says what was wrong, where, and what to do.
 #[derive(Clone, Debug, ThisError)]

@@ -27,7 +27,9 @@ pub use generate::{Options as GenerateOptions, ParentChoice, Usage, generate};
 pub use public::{KeyType, PublicKey};
 pub use tpm::{Config, Tpm};
 
+use crate::crypto::{self, Hash};
 use crate::Secret;
+use rsa::{SaltChoice, Signing};
 use crate::tss::tpm2::{Attributes, Object, Source};
 use authorization::Authorization;
 use tss2::KeyFile;
@@ -74,6 +76,32 @@ impl Key {
             Source::Persistent(handle) => Some(handle),
             _ => None,
         }
+    }
+
+    /// The digest to use when nobody names one: the key's own, or SHA-256.
+    pub fn default_digest(&self) -> Hash {
+        self.object.public.scheme().hash().and_then(public::hash_of).unwrap_or(Hash::Sha256)
+    }
+
+    /// Checks now that the key can be used later: opens the TPM, makes one verified signature, or
+    /// one decryption with a key that only decrypts, and releases everything again.
+    pub fn check(&self) -> Result<(), Error> {
+        let digest = crypto::hash(self.default_digest(), &[]);
+        let signing = match self.public.pss() {
+            Some(pss) => Signing::Pss {
+                hash: pss.hash,
+                mgf_hash: pss.mgf_hash,
+                salt: SaltChoice::Digest,
+            },
+            None => Signing::Pkcs1(self.default_digest()),
+        };
+        let result = match self.check_signing(&signing) {
+            Ok(()) if self.is_restricted() => self.sign_message(&signing, &[]).map(drop),
+            Ok(()) => self.sign(&signing, &digest).map(drop),
+            Err(_) => self.check_decrypting(),
+        };
+        self.tpm.client()?.release();
+        result
     }
 
     fn has(&self, attribute: Attributes) -> bool {

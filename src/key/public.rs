@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::Error;
+use super::tss2::KeyFile;
 use crate::crypto::Hash;
 use crate::crypto::rsa::RsaPublic;
 use crate::crypto::spki::{self, PssParams};
@@ -17,6 +18,12 @@ pub enum KeyType {
 }
 
 impl KeyType {
+    /// The type of the key in a file, from its public area alone.
+    pub fn of_file(file: &KeyFile) -> Result<Self, Error> {
+        file.require_key()?;
+        Ok(PublicKey::of(&Public::from_tpm2b(&file.public)?)?.key_type())
+    }
+
     /// OpenSSL's name.
     pub fn name(self) -> &'static str {
         match self {

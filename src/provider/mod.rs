@@ -2,9 +2,12 @@
 
 pub mod abi;
 mod core;
+#[macro_use]
 mod ffi;
 mod init;
 mod ops;
+
+pub use self::init::OSSL_provider_init;
 
 use std::ffi::{CStr, c_int};
 use std::sync::Arc;

@@ -178,6 +178,17 @@ impl Error {
         }
     }
 
+    /// Whether an authorization value was refused: the same value must not be tried again.
+    pub fn is_authorization_failure(&self) -> bool {
+        matches!(&*self.kind, ErrorKind::WrongAuth { .. })
+    }
+
+    /// Whether TPM2_RSA_Decrypt found wrong padding (Part 3, 14.3: TPM_RC_VALUE for RSAES, and for
+    /// OAEP). Lost handles, lockout and transport faults are something else.
+    pub fn is_bad_padding(&self) -> bool {
+        matches!(&*self.kind, ErrorKind::Tpm { command: "TPM2_RSA_Decrypt", code, .. } if code.base() == 0x084)
+    }
+
     /// A refusal of `command`.
     pub fn tpm(command: CommandCode, code: ResponseCode) -> Self {
         ErrorKind::Tpm {

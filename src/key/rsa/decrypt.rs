@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto::rsa::RsaPublic;
 use crate::crypto::{self, Hash, padding};
-use crate::key::public::alg_of;
+use crate::key::public::{alg_of, hash_of};
 use crate::key::{Error, Key};
 use crate::tss::tpm2::{AlgId, Attributes, DecryptScheme, Scheme};
 
@@ -83,6 +83,25 @@ impl Key {
         let mut padded = Zeroizing::new(vec![0; size - result.len()]);
         padded.extend_from_slice(&result);
         Ok(padded)
+    }
+
+    /// Encrypts something in a way this key decrypts, and decrypts it: shows that the key works.
+    pub(in crate::key) fn check_decrypting(&self) -> Result<(), Error> {
+        let scheme = match self.object.public.scheme() {
+            Scheme::Hashed(AlgId::OAEP, hash) => {
+                let hash = hash_of(hash).unwrap_or(Hash::Sha256);
+                Decryption::Oaep { hash, mgf_hash: hash, label: Vec::new() }
+            }
+            _ => Decryption::Pkcs1 { implicit_rejection: false },
+        };
+        let message = random_premaster()?;
+        let ciphertext = encrypt(self.public.rsa(), &scheme, &*message)?;
+        if *self.decrypt(&scheme, &ciphertext)? != *message {
+            return Err(Error::Data(
+                "the TPM decrypts something else than what was encrypted to this key".into(),
+            ));
+        }
+        Ok(())
     }
 
     fn decrypt_raw(

@@ -180,6 +180,21 @@ impl KeyFile {
         Ok(file)
     }
 
+    /// The DER in the first PEM block of `text`, or `None` when that block is somebody else's.
+    ///
+    /// # Errors
+    /// [`FileError`] for a block of ours with broken armour or a content that is no key file, and for
+    /// a TPM 1.2 key.
+    pub fn der_in_pem(text: &[u8]) -> Result<Option<Vec<u8>>, FileError> {
+        match pem::find(text) {
+            Ok(block) if Self::is_ours(&block.der) => Ok(Some(block.der)),
+            // The label says that it is ours: what is wrong with it is worth saying.
+            Ok(block) => Self::from_der(&block.der).map(|_| Some(block.der)),
+            Err(FileError::NoBlock { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads a file in either form.
     ///
     /// # Errors

@@ -1,11 +1,13 @@
 //! Errors as OpenSSL's users see them: a reason code of ours and a sentence.
 
-use std::ffi::CStr;
 use std::fmt;
 
 use crate::provider::abi::OSSL_ITEM;
 use crate::provider::ffi::Table;
-use crate::tss;
+use crate::key;
+use crate::tss::tpm2::ResponseCode;
+use crate::tss::transport::ErrorKind as TransportKind;
+use crate::tss::{self, ErrorKind};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
@@ -20,11 +22,6 @@ macro_rules! reasons {
             $(OSSL_ITEM { id: $code, ptr: $text.as_ptr().cast_mut().cast() },)*
             OSSL_ITEM { id: 0, ptr: std::ptr::null_mut() },
         ]);
-
-        impl Reason {
-            #[cfg(test)]
-            pub(crate) const ALL: &[(u32, &CStr)] = &[$(($code, $text)),*];
-        }
     };
 }
 
@@ -106,3 +103,61 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// The one place where errors from inside become OpenSSL's: their text is kept, their kind becomes
+/// a reason that programs can compare.
+impl From<key::Error> for Error {
+    fn from(error: key::Error) -> Self {
+        let reason = match &error {
+            key::Error::Setting(_) => Reason::BadSetting,
+            key::Error::File(_) => Reason::BadKeyFile,
+            key::Error::Unsupported(_) => Reason::UnsupportedKeyFile,
+            key::Error::Uri(_) => Reason::BadUri,
+            key::Error::Authorization(_) => Reason::WrongAuthorization,
+            key::Error::Cannot(_) => Reason::KeyCannot,
+            key::Error::Scheme(_) => Reason::UnsupportedScheme,
+            key::Error::Data(_) => Reason::BadData,
+            key::Error::WrongSignature(_) => Reason::WrongSignature,
+            key::Error::Tss(error) => reason_of(error),
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+fn reason_of(error: &tss::Error) -> Reason {
+    match error.kind() {
+        ErrorKind::Transport(error) => match error.kind() {
+            TransportKind::Busy => Reason::TpmBusy,
+            TransportKind::Address => Reason::BadSetting,
+            _ => Reason::TpmUnavailable,
+        },
+        ErrorKind::WrongAuth { .. } => Reason::WrongAuthorization,
+        ErrorKind::Lockout { .. } => Reason::TpmLockout,
+        ErrorKind::ForeignKey { .. } | ErrorKind::ParentName { .. } => Reason::WrongTpm,
+        ErrorKind::OutOfMemory { .. } => Reason::TpmMemory,
+        ErrorKind::Unsupported { .. } | ErrorKind::TicketRefused => Reason::KeyCannot,
+        ErrorKind::Tpm { code, .. } if ResponseCode::is_lockout(*code) => Reason::TpmLockout,
+        _ => Reason::TpmFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_reasons_ends_and_has_no_code_twice() {
+        let items = &REASON_STRINGS.0;
+        assert_eq!(items.last().map(|item| item.id), Some(0));
+        let mut codes: Vec<u32> = items.iter().map(|item| item.id).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), items.len());
+    }
+
+    #[test]
+    fn the_text_survives_and_the_kind_becomes_a_reason() {
+        let error = Error::from(key::Error::Uri("handle:x: wrong".into()));
+        assert_eq!((error.reason(), error.to_string().as_str()), (Reason::BadUri, "handle:x: wrong"));
+    }
+}

@@ -97,7 +97,7 @@ fn address(core: &Core) -> Result<Option<(Address, Origin)>, Error> {
 
 fn parent_auth(core: &Core) -> Result<Secret, Error> {
     match environment(c"TPM_PARENT_AUTH")?.or_else(|| core.setting(c"parent-auth")) {
-        Some(value) => key::read_secret(&value).map_err(Error::from),
+        Some(value) => Ok(key::read_secret(&value)?),
         None => Ok(Secret::empty()),
     }
 }

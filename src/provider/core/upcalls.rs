@@ -208,8 +208,8 @@ impl Core {
         &self,
         bio: &mut CoreBioRef,
         limit: usize,
-    ) -> Result<Option<Vec<u8>>, Error> {
-        let Some(read) = self.bio_read_ex else { return Ok(None) };
+    ) -> Option<Vec<u8>> {
+        let read = self.bio_read_ex?;
         let mut content = Vec::new();
         let mut chunk = [0u8; 4096];
         while content.len() <= limit {
@@ -217,11 +217,11 @@ impl Core {
             // SAFETY: `bio` is a live core BIO, the buffer is ours and as large as said.
             let ok = unsafe { read(bio.as_core(), chunk.as_mut_ptr().cast(), chunk.len(), &mut count) };
             if ok != 1 || count == 0 {
-                return Ok(Some(content));
+                return Some(content);
             }
             content.extend_from_slice(&chunk[..count.min(chunk.len())]);
         }
-        Ok(None)
+        None
     }
 
     /// The next line with its end, or as much of it as fits; `None` at the end of the input.

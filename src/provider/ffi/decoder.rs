@@ -53,7 +53,10 @@ impl Input<'_> {
         let mut block = Vec::new();
         loop {
             // SAFETY: as above.
-            let line = unsafe { self.instance.read_line(self.bio) }?;
+            let Some(line) = (unsafe { self.instance.read_line(self.bio) }) else {
+                // A block without its end is for its parser to complain about.
+                return (!block.is_empty()).then_some(block);
+            };
             if block.is_empty() && !line.starts_with(b"-----BEGIN ") {
                 continue;
             }

@@ -57,16 +57,6 @@ impl<T> Held<T> {
             drop(unsafe { Box::from_raw(raw.cast::<Self>()) });
         }
     }
-
-    /// Takes ownership back.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Held::free`], and `raw` must not be NULL.
-    pub(crate) unsafe fn from_raw(raw: *mut c_void) -> Self {
-        // SAFETY: the caller vouches for origin and uniqueness.
-        *unsafe { Box::from_raw(raw.cast::<Self>()) }
-    }
 }
 
 /// A new reference to the instance behind a `provctx`; `None` for NULL.

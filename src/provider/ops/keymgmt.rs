@@ -41,7 +41,7 @@ impl Kind for RsaPss {
 }
 
 /// What a generation shall make, as far as it is known.
-pub(super) struct Generation<K> {
+pub(crate) struct Generation<K> {
     options: GenerateOptions,
     kind: PhantomData<K>,
 }

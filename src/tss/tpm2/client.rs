@@ -282,6 +282,17 @@ impl Client {
         result
     }
 
+    /// Releases what this process has in the TPM, and the connection to it. Keys are loaded again when
+    /// they are next used.
+    pub fn release(&self) {
+        self.release_at_exit();
+        let mut inner = self.lock();
+        if self.endpoint.sharing() == Sharing::Managed {
+            inner.link.release();
+            inner.state.lose();
+        }
+    }
+
     /// Forgets where a key is loaded, without a command: what is there gave a wrong signature. The next
     /// use loads the key again.
     pub fn forget(&self, object: &Object) {
