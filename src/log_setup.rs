@@ -38,8 +38,10 @@ impl Log for StandardError {
 ///
 /// The accepted levels, when `level` is none of them.
 pub fn enable(level: &str) -> Result<(), &'static str> {
-    let level: LevelFilter =
-        level.trim().parse().map_err(|_| "off, error, warn, info, debug, trace")?;
+    let level: LevelFilter = level
+        .trim()
+        .parse()
+        .map_err(|_| "off, error, warn, info, debug, trace")?;
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // Fails only where a host that is written in Rust has a logger of its own, which then

@@ -83,9 +83,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pin");
         fs::write(&path, "1234\r\nsecond line\n").unwrap();
-        assert_eq!(&*read_secret(&format!("file:{}", path.display())).unwrap(), b"1234");
+        assert_eq!(
+            &*read_secret(&format!("file:{}", path.display())).unwrap(),
+            b"1234"
+        );
         assert_eq!(&*read_secret("1234").unwrap(), b"1234");
-        let missing = read_secret("file:/nonexistent/pin").unwrap_err().to_string();
+        let missing = read_secret("file:/nonexistent/pin")
+            .unwrap_err()
+            .to_string();
         assert!(missing.contains("/nonexistent/pin"), "{missing}");
     }
 

@@ -26,7 +26,10 @@ impl Key {
             self.describe_object(&mut text);
         }
         hex_block(&mut text, "Modulus", rsa.modulus());
-        let exponent = rsa.exponent().iter().fold(0u64, |sum, &byte| sum << 8 | u64::from(byte));
+        let exponent = rsa
+            .exponent()
+            .iter()
+            .fold(0u64, |sum, &byte| sum << 8 | u64::from(byte));
         let _ = writeln!(text, "Exponent: {exponent} (0x{exponent:x})");
         if let Some(pss) = self.public.pss() {
             let _ = writeln!(
@@ -61,8 +64,13 @@ impl Key {
             self.attributes(),
             self.scheme_name(),
         );
-        let name: String =
-            self.object.name.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let name: String = self
+            .object
+            .name
+            .as_bytes()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let _ = writeln!(text, "Name: {name}");
     }
 }
@@ -71,10 +79,19 @@ impl Key {
 fn hex_block(text: &mut String, title: &str, bytes: &[u8]) {
     let _ = writeln!(text, "{title}:");
     // OpenSSL shows the sign octet of the DER integer.
-    let sign = bytes.first().is_some_and(|byte| byte & 0x80 != 0).then_some(0);
-    let all: Vec<String> =
-        sign.iter().chain(bytes).map(|byte| format!("{byte:02x}")).collect();
-    let lines: Vec<String> = all.chunks(15).map(|line| format!("    {}", line.join(":"))).collect();
+    let sign = bytes
+        .first()
+        .is_some_and(|byte| byte & 0x80 != 0)
+        .then_some(0);
+    let all: Vec<String> = sign
+        .iter()
+        .chain(bytes)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let lines: Vec<String> = all
+        .chunks(15)
+        .map(|line| format!("    {}", line.join(":")))
+        .collect();
     let _ = writeln!(text, "{}", lines.join(":\n"));
 }
 
@@ -101,11 +118,17 @@ impl super::tss2::KeyFile {
         if self.policy.is_empty() && self.auth_policies.is_empty() {
             return "none".into();
         }
-        let mut parts: Vec<String> =
-            self.policy.iter().map(|command| command.name().to_string()).collect();
+        let mut parts: Vec<String> = self
+            .policy
+            .iter()
+            .map(|command| command.name().to_string())
+            .collect();
         parts.extend(self.auth_policies.iter().map(|policy| {
-            let commands: Vec<String> =
-                policy.policy.iter().map(|command| command.name().to_string()).collect();
+            let commands: Vec<String> = policy
+                .policy
+                .iter()
+                .map(|command| command.name().to_string())
+                .collect();
             format!("signed [{}]", commands.join(", "))
         }));
         parts.join(", ")

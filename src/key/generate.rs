@@ -10,7 +10,9 @@ use super::uri::parse_handle;
 use super::{Error, Key, KeyType, PublicKey, Tpm};
 use crate::Secret;
 use crate::crypto::Hash;
-use crate::tss::tpm2::{AlgId, Attributes, Object, Parent, PrimaryTemplate, Public, Scheme, Source};
+use crate::tss::tpm2::{
+    AlgId, Attributes, Object, Parent, PrimaryTemplate, Public, Scheme, Source,
+};
 
 /// Under which parent a key is made (key files: field `parent`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +33,9 @@ impl ParentChoice {
             number => parse_handle(number),
         };
         match handle {
-            Some(0x4000_0001 | 0x4000_0007 | 0x4000_000b | 0x4000_000c | 0x8100_0000..=0x81ff_ffff) => {
-                Ok(Self(handle.unwrap_or_default()))
-            }
+            Some(
+                0x4000_0001 | 0x4000_0007 | 0x4000_000b | 0x4000_000c | 0x8100_0000..=0x81ff_ffff,
+            ) => Ok(Self(handle.unwrap_or_default())),
             _ => Err(Error::Setting(format!(
                 "parent {text:?} is not a parent for keys: say owner, null, endorsement or platform, \
                  or the handle of a persistent storage key such as 0x81000001"
@@ -106,8 +108,11 @@ impl Options {
             })?;
         // A key without an authorization value has nothing that could be guessed, and must not stop
         // working because somebody guesses at another key.
-        let lockout =
-            if self.user_auth.is_empty() { Attributes::NO_DA } else { Attributes(0) };
+        let lockout = if self.user_auth.is_empty() {
+            Attributes::NO_DA
+        } else {
+            Attributes(0)
+        };
         let (usage, scheme) = match (self.usage, self.key_type) {
             (Usage::Any, _) => (Attributes::SIGN.with(Attributes::DECRYPT), Scheme::Null),
             (Usage::Sign(hash), key_type) => {
@@ -115,16 +120,25 @@ impl Options {
                     KeyType::Rsa => AlgId::RSASSA,
                     KeyType::RsaPss => AlgId::RSAPSS,
                 };
-                let hash = alg_of(hash).ok_or_else(|| {
-                    Error::Setting(format!("TPMs do not know the digest {hash}"))
-                })?;
+                let hash = alg_of(hash)
+                    .ok_or_else(|| Error::Setting(format!("TPMs do not know the digest {hash}")))?;
                 (Attributes::SIGN, Scheme::Hashed(scheme, hash))
             }
         };
         // 0 stands for 65537, and some TPMs accept nothing else.
-        let exponent = if self.exponent == 65537 { 0 } else { self.exponent };
+        let exponent = if self.exponent == 65537 {
+            0
+        } else {
+            self.exponent
+        };
         let attributes = Public::key_attributes(usage.with(lockout));
-        Ok(Public::rsa_template(bits, exponent, attributes, scheme, AlgId::SHA256)?)
+        Ok(Public::rsa_template(
+            bits,
+            exponent,
+            attributes,
+            scheme,
+            AlgId::SHA256,
+        )?)
     }
 }
 
@@ -135,9 +149,14 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
     let parent = Parent {
         handle: options.parent.into(),
         template: PrimaryTemplate::Ecc,
-        auth: options.parent_auth.clone().unwrap_or_else(|| tpm.config().parent_auth.clone()),
+        auth: options
+            .parent_auth
+            .clone()
+            .unwrap_or_else(|| tpm.config().parent_auth.clone()),
     };
-    let created = tpm.client()?.create(&parent, &template, &options.user_auth)?;
+    let created = tpm
+        .client()?
+        .create(&parent, &template, &options.user_auth)?;
     let half = PublicKey::of(&created.public)?;
     let file = KeyFile {
         kind: Kind::Loadable,
@@ -157,7 +176,10 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
         object: Object {
             name: created.public.name()?,
             public: created.public,
-            source: Source::Blob { parent, private: created.private },
+            source: Source::Blob {
+                parent,
+                private: created.private,
+            },
         },
         public: half,
         file: Some(file),
@@ -179,7 +201,14 @@ mod tests {
         ] {
             assert_eq!(u32::from(ParentChoice::parse(text).unwrap()), handle);
         }
-        for text in ["", "0x80000000", "0x4000000a", "0x01000000", "lockout", "-1"] {
+        for text in [
+            "",
+            "0x80000000",
+            "0x4000000a",
+            "0x01000000",
+            "lockout",
+            "-1",
+        ] {
             assert!(ParentChoice::parse(text).is_err(), "{text}");
         }
     }
@@ -188,14 +217,26 @@ mod tests {
     fn a_key_without_a_secret_is_not_subject_to_lockout() {
         let free = Options::new(KeyType::Rsa).template().unwrap();
         assert!(free.attributes().contains(Attributes::NO_DA));
-        let options = Options { user_auth: Secret::from(&b"pin"[..]), ..Options::new(KeyType::Rsa) };
-        assert!(!options.template().unwrap().attributes().contains(Attributes::NO_DA));
+        let options = Options {
+            user_auth: Secret::from(&b"pin"[..]),
+            ..Options::new(KeyType::Rsa)
+        };
+        assert!(
+            !options
+                .template()
+                .unwrap()
+                .attributes()
+                .contains(Attributes::NO_DA)
+        );
     }
 
     #[test]
     fn refuses_sizes_that_no_tpm_makes() {
         for bits in [0, 512, 2047, 70000] {
-            let options = Options { bits, ..Options::new(KeyType::Rsa) };
+            let options = Options {
+                bits,
+                ..Options::new(KeyType::Rsa)
+            };
             let error = options.template().unwrap_err().to_string();
             assert!(error.contains(&bits.to_string()), "{error}");
         }

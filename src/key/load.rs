@@ -27,10 +27,17 @@ impl Key {
             None => "TPM key".to_owned(),
         };
         let authorization = Authorization::obtain(!file.empty_auth, &what, ask);
-        let source = Source::Blob { parent: parent_of(tpm, &file), private: file.private.clone() };
+        let source = Source::Blob {
+            parent: parent_of(tpm, &file),
+            private: file.private.clone(),
+        };
         Ok(Self {
             tpm: Arc::clone(tpm),
-            object: Object { name: public.name()?, public, source },
+            object: Object {
+                name: public.name()?,
+                public,
+                source,
+            },
             public: half,
             file: Some(file),
             authorization,
@@ -68,7 +75,11 @@ fn parent_of(tpm: &Tpm, file: &KeyFile) -> Parent {
         (false, true) => PrimaryTemplate::Rsa,
         (false, false) => PrimaryTemplate::Ecc,
     };
-    Parent { handle: file.parent, template, auth: tpm.config().parent_auth.clone() }
+    Parent {
+        handle: file.parent,
+        template,
+        auth: tpm.config().parent_auth.clone(),
+    }
 }
 
 fn refuse_what_is_not_done(file: &KeyFile) -> Result<(), Error> {
@@ -87,8 +98,11 @@ fn refuse_what_is_not_done(file: &KeyFile) -> Result<(), Error> {
             ));
         }
     }
-    let mut commands: Vec<String> =
-        file.policy.iter().map(|command| command.name().to_string()).collect();
+    let mut commands: Vec<String> = file
+        .policy
+        .iter()
+        .map(|command| command.name().to_string())
+        .collect();
     if !file.auth_policies.is_empty() {
         commands.push("signed policies (authPolicy)".into());
     }

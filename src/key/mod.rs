@@ -27,11 +27,11 @@ pub use generate::{Options as GenerateOptions, ParentChoice, Usage, generate};
 pub use public::{KeyType, PublicKey};
 pub use tpm::{Config, Tpm};
 
-use crate::crypto::{self, Hash};
 use crate::Secret;
-use rsa::{SaltChoice, Signing};
+use crate::crypto::{self, Hash};
 use crate::tss::tpm2::{Attributes, Object, Source};
 use authorization::Authorization;
+use rsa::{SaltChoice, Signing};
 use tss2::KeyFile;
 
 /// A key whose private half is in a TPM.
@@ -80,7 +80,12 @@ impl Key {
 
     /// The digest to use when nobody names one: the key's own, or SHA-256.
     pub fn default_digest(&self) -> Hash {
-        self.object.public.scheme().hash().and_then(public::hash_of).unwrap_or(Hash::Sha256)
+        self.object
+            .public
+            .scheme()
+            .hash()
+            .and_then(public::hash_of)
+            .unwrap_or(Hash::Sha256)
     }
 
     /// Checks now that the key can be used later: opens the TPM, makes one verified signature, or

@@ -49,7 +49,15 @@ impl PublicKey {
     /// Reads the public half out of an object's public area.
     pub(super) fn of(public: &Public) -> Result<Self, Error> {
         match (public.parms(), public.unique()) {
-            (Parms::Rsa { exponent, scheme, bits, .. }, Unique::Rsa(modulus)) => {
+            (
+                Parms::Rsa {
+                    exponent,
+                    scheme,
+                    bits,
+                    ..
+                },
+                Unique::Rsa(modulus),
+            ) => {
                 let exponent = if *exponent == 0 { 65537 } else { *exponent };
                 let key = RsaPublic::with_exponent(modulus, exponent)
                     .map_err(|error| Error::Data(format!("the key's public half: {error}")))?;
@@ -59,7 +67,10 @@ impl PublicKey {
                         key.bits()
                     )));
                 }
-                Ok(Self::Rsa { key, pss: pss_restriction(public.attributes(), *scheme)? })
+                Ok(Self::Rsa {
+                    key,
+                    pss: pss_restriction(public.attributes(), *scheme)?,
+                })
             }
             (Parms::Ecc { .. }, _) => Err(Error::Unsupported(
                 "this is an elliptic-curve key: this version supports RSA keys only".into(),
@@ -127,24 +138,36 @@ impl PublicKey {
 /// A signing key whose scheme is fixed to RSAPSS is an RSA-PSS key: it refuses everything else.
 /// Its salt is as long as its digest, which is what TPMs produce and TLS 1.3 requires.
 fn pss_restriction(attributes: Attributes, scheme: Scheme) -> Result<Option<PssParams>, Error> {
-    let Scheme::Hashed(AlgId::RSAPSS, hash) = scheme else { return Ok(None) };
+    let Scheme::Hashed(AlgId::RSAPSS, hash) = scheme else {
+        return Ok(None);
+    };
     if !attributes.contains(Attributes::SIGN) {
         return Ok(None);
     }
     let hash = hash_of(hash).ok_or_else(|| {
         Error::Unsupported(format!("the key's PSS digest {hash} is not supported"))
     })?;
-    Ok(Some(PssParams { hash, mgf_hash: hash, salt_length: hash.size() }))
+    Ok(Some(PssParams {
+        hash,
+        mgf_hash: hash,
+        salt_length: hash.size(),
+    }))
 }
 
 /// The TPM's identifier of a digest (Part 2, 6.3); `None` where TPMs have none.
 pub(crate) fn alg_of(hash: Hash) -> Option<AlgId> {
-    PAIRS.iter().find(|(one, _)| *one == hash).map(|(_, alg)| *alg)
+    PAIRS
+        .iter()
+        .find(|(one, _)| *one == hash)
+        .map(|(_, alg)| *alg)
 }
 
 /// The digest behind a TPM identifier.
 pub(crate) fn hash_of(alg: AlgId) -> Option<Hash> {
-    PAIRS.iter().find(|(_, one)| *one == alg).map(|(hash, _)| *hash)
+    PAIRS
+        .iter()
+        .find(|(_, one)| *one == alg)
+        .map(|(hash, _)| *hash)
 }
 
 const PAIRS: [(Hash, AlgId); 7] = [

@@ -33,7 +33,9 @@ impl Handle {
                  key has an authorization value"
             ))
         };
-        let rest = uri.strip_prefix("handle:").ok_or_else(|| wrong("not a handle: URI"))?;
+        let rest = uri
+            .strip_prefix("handle:")
+            .ok_or_else(|| wrong("not a handle: URI"))?;
         let (number, pass) = match rest.split_once('?') {
             None => (rest, false),
             Some((number, "pass")) => (number, true),
@@ -43,7 +45,11 @@ impl Handle {
         let kind = match handle >> 24 {
             0x81 => HandleKind::Persistent,
             0x01 => HandleKind::NvIndex,
-            0x80 => return Err(wrong("a transient handle means nothing outside its session")),
+            0x80 => {
+                return Err(wrong(
+                    "a transient handle means nothing outside its session",
+                ));
+            }
             _ => return Err(wrong("the handle is of another kind")),
         };
         Ok(Self { handle, kind, pass })
@@ -52,7 +58,10 @@ impl Handle {
 
 /// Reads a handle in hexadecimal, with or without 0x.
 pub fn parse_handle(text: &str) -> Option<u32> {
-    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+    let digits = text
+        .strip_prefix("0x")
+        .or_else(|| text.strip_prefix("0X"))
+        .unwrap_or(text);
     (digits.len() <= 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
         .then(|| u32::from_str_radix(digits, 16).ok())
         .flatten()
@@ -65,9 +74,15 @@ mod tests {
     #[test]
     fn reads_keys_and_indices() {
         let key = Handle::parse("handle:0x81000001").unwrap();
-        assert_eq!((key.handle, key.kind, key.pass), (0x8100_0001, HandleKind::Persistent, false));
+        assert_eq!(
+            (key.handle, key.kind, key.pass),
+            (0x8100_0001, HandleKind::Persistent, false)
+        );
         let index = Handle::parse("handle:1c00002").unwrap();
-        assert_eq!((index.handle, index.kind), (0x01c0_0002, HandleKind::NvIndex));
+        assert_eq!(
+            (index.handle, index.kind),
+            (0x01c0_0002, HandleKind::NvIndex)
+        );
         assert!(Handle::parse("handle:0x81000001?pass").unwrap().pass);
     }
 
@@ -84,7 +99,10 @@ mod tests {
             ("object:0x81000001", "not a handle"),
         ] {
             let error = Handle::parse(uri).unwrap_err().to_string();
-            assert!(error.contains(reason) && error.contains(uri), "{uri}: {error}");
+            assert!(
+                error.contains(reason) && error.contains(uri),
+                "{uri}: {error}"
+            );
         }
     }
 }

@@ -32,11 +32,17 @@ pub(crate) struct Instance {
 impl Instance {
     fn new(core: Core) -> Self {
         let mut settings = Settings::default();
-        let tpm = settings.read(&core).and_then(|config| Tpm::new(config).map_err(Error::from));
+        let tpm = settings
+            .read(&core)
+            .and_then(|config| Tpm::new(config).map_err(Error::from));
         if let Err(error) = &tpm {
             log::warn!("the settings are not usable: {error}");
         }
-        Self { core, settings, tpm }
+        Self {
+            core,
+            settings,
+            tpm,
+        }
     }
 
     /// The TPM of this instance, or what is wrong with the settings.

@@ -62,7 +62,9 @@ impl Key {
             )));
         }
         if ciphertext >= rsa.modulus() {
-            return Err(Error::Data("the ciphertext is not smaller than the key's modulus".into()));
+            return Err(Error::Data(
+                "the ciphertext is not smaller than the key's modulus".into(),
+            ));
         }
         match self.tpm_scheme(decryption)? {
             DecryptScheme::Null => self.decrypt_raw(decryption, ciphertext),
@@ -90,9 +92,15 @@ impl Key {
         let scheme = match self.object.public.scheme() {
             Scheme::Hashed(AlgId::OAEP, hash) => {
                 let hash = hash_of(hash).unwrap_or(Hash::Sha256);
-                Decryption::Oaep { hash, mgf_hash: hash, label: Vec::new() }
+                Decryption::Oaep {
+                    hash,
+                    mgf_hash: hash,
+                    label: Vec::new(),
+                }
             }
-            _ => Decryption::Pkcs1 { implicit_rejection: false },
+            _ => Decryption::Pkcs1 {
+                implicit_rejection: false,
+            },
         };
         let message = random_premaster()?;
         let ciphertext = encrypt(self.public.rsa(), &scheme, &*message)?;
@@ -112,14 +120,25 @@ impl Key {
         let fallback = random_premaster()?;
         let block = self.raw_operation(ciphertext)?;
         match decryption {
-            Decryption::Pkcs1 { implicit_rejection: true } => {
-                Ok(padding::pkcs1_decrypt_implicit(&block, &self.rejection_secret()?, ciphertext)?)
-            }
-            Decryption::Pkcs1 { implicit_rejection: false } => Ok(padding::pkcs1_decrypt(&block)?),
-            Decryption::Oaep { hash, mgf_hash, label } => {
-                Ok(padding::oaep_unpad(&block, *hash, *mgf_hash, label)?)
-            }
-            Decryption::TlsPremaster { client_version, negotiated } => {
+            Decryption::Pkcs1 {
+                implicit_rejection: true,
+            } => Ok(padding::pkcs1_decrypt_implicit(
+                &block,
+                &self.rejection_secret()?,
+                ciphertext,
+            )?),
+            Decryption::Pkcs1 {
+                implicit_rejection: false,
+            } => Ok(padding::pkcs1_decrypt(&block)?),
+            Decryption::Oaep {
+                hash,
+                mgf_hash,
+                label,
+            } => Ok(padding::oaep_unpad(&block, *hash, *mgf_hash, label)?),
+            Decryption::TlsPremaster {
+                client_version,
+                negotiated,
+            } => {
                 let secret =
                     padding::tls_premaster(&block, *client_version, *negotiated, &fallback);
                 Ok(Zeroizing::new(secret.to_vec()))
@@ -147,19 +166,29 @@ impl Key {
         });
         let bad_padding = matches!(&result, Err(Error::Tss(error)) if error.is_bad_padding());
         match decryption {
-            Decryption::TlsPremaster { client_version, negotiated } => {
+            Decryption::TlsPremaster {
+                client_version,
+                negotiated,
+            } => {
                 let message = match result {
                     Err(_) if bad_padding => Zeroizing::new(Vec::new()),
                     other => other?,
                 };
                 // The same constant-time choice as over a block that we unpad ourselves.
                 let block = padding::pkcs1_encrypt(self.public.rsa().size(), &message)?;
-                let secret = padding::tls_premaster(&block, *client_version, *negotiated, &fallback);
+                let secret =
+                    padding::tls_premaster(&block, *client_version, *negotiated, &fallback);
                 Ok(Zeroizing::new(secret.to_vec()))
             }
-            Decryption::Pkcs1 { implicit_rejection: true } if bad_padding => {
+            Decryption::Pkcs1 {
+                implicit_rejection: true,
+            } if bad_padding => {
                 let block = vec![0; self.public.rsa().size()];
-                Ok(padding::pkcs1_decrypt_implicit(&block, &self.rejection_secret()?, ciphertext)?)
+                Ok(padding::pkcs1_decrypt_implicit(
+                    &block,
+                    &self.rejection_secret()?,
+                    ciphertext,
+                )?)
             }
             _ if bad_padding => Err(Error::Data("the ciphertext's padding is wrong".into())),
             _ => result,
@@ -168,7 +197,10 @@ impl Key {
 
     fn tpm_scheme(&self, decryption: &Decryption) -> Result<DecryptScheme, Error> {
         if !self.has(Attributes::DECRYPT) {
-            return Err(Error::Cannot(format!("this key cannot decrypt: {}", self.abilities())));
+            return Err(Error::Cannot(format!(
+                "this key cannot decrypt: {}",
+                self.abilities()
+            )));
         }
         if self.is_restricted() {
             return Err(Error::Cannot(format!(
@@ -188,9 +220,14 @@ impl Key {
                 Scheme::Plain(AlgId::RSAES),
                 Decryption::Pkcs1 { .. } | Decryption::TlsPremaster { .. },
             ) => Ok(DecryptScheme::Rsaes),
-            (Scheme::Hashed(AlgId::OAEP, fixed), Decryption::Oaep { hash, mgf_hash, label })
-                if alg_of(*hash) == Some(fixed) && hash == mgf_hash =>
-            {
+            (
+                Scheme::Hashed(AlgId::OAEP, fixed),
+                Decryption::Oaep {
+                    hash,
+                    mgf_hash,
+                    label,
+                },
+            ) if alg_of(*hash) == Some(fixed) && hash == mgf_hash => {
                 // Part 1, B.4: the label ends with a NUL that is part of it.
                 if !label.is_empty() && label.last() != Some(&0) {
                     return Err(Error::Scheme(
@@ -218,7 +255,11 @@ impl Key {
                 SECRET.get_or_init(|| fresh)
             }
         };
-        Ok(crypto::hmac(Hash::Sha256, secret, &[self.public.rsa().modulus()]))
+        Ok(crypto::hmac(
+            Hash::Sha256,
+            secret,
+            &[self.public.rsa().modulus()],
+        ))
     }
 }
 
@@ -237,9 +278,11 @@ pub fn encrypt(
     let size = key.size();
     let block = match decryption {
         Decryption::Pkcs1 { .. } => padding::pkcs1_encrypt(size, plaintext)?,
-        Decryption::Oaep { hash, mgf_hash, label } => {
-            padding::oaep_pad(size, *hash, *mgf_hash, label, plaintext)?
-        }
+        Decryption::Oaep {
+            hash,
+            mgf_hash,
+            label,
+        } => padding::oaep_pad(size, *hash, *mgf_hash, label, plaintext)?,
         Decryption::None if plaintext.len() == size => Zeroizing::new(plaintext.to_vec()),
         Decryption::None => {
             return Err(Error::Data(format!(
@@ -248,7 +291,9 @@ pub fn encrypt(
             )));
         }
         Decryption::TlsPremaster { .. } => {
-            return Err(Error::Scheme("TLS premaster padding is for decryption only".into()));
+            return Err(Error::Scheme(
+                "TLS premaster padding is for decryption only".into(),
+            ));
         }
     };
     Ok(key.public_op(&block)?)

@@ -28,7 +28,11 @@ impl Key {
 
     /// How error messages call the key's abilities.
     fn abilities(&self) -> String {
-        format!("the key's attributes are {}, its scheme is {}", self.attributes(), self.scheme_name())
+        format!(
+            "the key's attributes are {}, its scheme is {}",
+            self.attributes(),
+            self.scheme_name()
+        )
     }
 
     pub(super) fn scheme_name(&self) -> String {

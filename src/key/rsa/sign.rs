@@ -60,9 +60,15 @@ impl Key {
     /// The length of the PSS salt that `salt` means with this key, in bytes.
     pub fn salt_length(&self, hash: Hash, salt: SaltChoice) -> Result<usize, Error> {
         let rsa = self.public.rsa();
-        let largest = (rsa.bits() - 1).div_ceil(8).checked_sub(hash.size() + 2).ok_or_else(|| {
-            Error::Scheme(format!("an RSA key of {} bits is too small for PSS with {hash}", rsa.bits()))
-        })?;
+        let largest = (rsa.bits() - 1)
+            .div_ceil(8)
+            .checked_sub(hash.size() + 2)
+            .ok_or_else(|| {
+                Error::Scheme(format!(
+                    "an RSA key of {} bits is too small for PSS with {hash}",
+                    rsa.bits()
+                ))
+            })?;
         let length = match salt {
             SaltChoice::Digest => hash.size(),
             SaltChoice::Max => largest,
@@ -102,7 +108,9 @@ impl Key {
     /// Signs a whole message with a restricted key, whose digest the TPM must compute.
     pub fn sign_message(&self, signing: &Signing, message: &[u8]) -> Result<Vec<u8>, Error> {
         let (Signing::Pkcs1(hash) | Signing::Pss { hash, .. }) = signing else {
-            return Err(Error::Scheme("a restricted key signs with a digest only".into()));
+            return Err(Error::Scheme(
+                "a restricted key signs with a digest only".into(),
+            ));
         };
         let digest = crypto::hash(*hash, &[message]);
         match self.route(signing, None)? {
@@ -125,7 +133,10 @@ impl Key {
             return Ok(Route::Raw);
         }
         if !self.has(Attributes::SIGN) {
-            return Err(Error::Cannot(format!("this key cannot sign: {}", self.abilities())));
+            return Err(Error::Cannot(format!(
+                "this key cannot sign: {}",
+                self.abilities()
+            )));
         }
         let wanted = match signing {
             Signing::Pkcs1(hash) => (AlgId::RSASSA, *hash),
@@ -142,7 +153,11 @@ impl Key {
                     )));
                 }
             },
-            Signing::Pss { hash, mgf_hash, salt } => {
+            Signing::Pss {
+                hash,
+                mgf_hash,
+                salt,
+            } => {
                 self.check_tpm_pss(*hash, *mgf_hash, *salt)?;
                 (AlgId::RSAPSS, *hash)
             }
@@ -158,7 +173,10 @@ impl Key {
 
     fn tpm_route(&self, scheme: AlgId, hash: Hash) -> Result<Route, Error> {
         let alg = alg_of(hash).ok_or_else(|| {
-            Error::Scheme(format!("TPMs do not know the digest {hash}, and {}", self.abilities()))
+            Error::Scheme(format!(
+                "TPMs do not know the digest {hash}, and {}",
+                self.abilities()
+            ))
         })?;
         match self.object.public.scheme() {
             Scheme::Null => {}
@@ -184,7 +202,8 @@ impl Key {
     /// PKCS#1 v1.5 with a digest that TPMs know is the TPM's business where the key signs; PSS is
     /// better padded here, since some TPMs choose a salt that TLS 1.3 refuses.
     fn prefers_tpm_padding(&self, signing: &Signing) -> bool {
-        self.has(Attributes::SIGN) && matches!(signing, Signing::Pkcs1(hash) if alg_of(*hash).is_some())
+        self.has(Attributes::SIGN)
+            && matches!(signing, Signing::Pkcs1(hash) if alg_of(*hash).is_some())
     }
 
     fn check_tpm_pss(&self, hash: Hash, mgf_hash: Hash, salt: SaltChoice) -> Result<(), Error> {
@@ -225,7 +244,11 @@ impl Key {
                 padding::pkcs1_sign(size, &[hash.digest_info_prefix(), digest].concat())?
             }
             Signing::Pkcs1Raw => padding::pkcs1_sign(size, digest)?,
-            Signing::Pss { hash, mgf_hash, salt } => {
+            Signing::Pss {
+                hash,
+                mgf_hash,
+                salt,
+            } => {
                 let mut bytes = vec![0; self.salt_length(*hash, *salt)?];
                 crypto::random(&mut bytes)?;
                 let block = padding::pss_encode(rsa.bits() - 1, *hash, *mgf_hash, digest, &bytes)?;
@@ -234,7 +257,8 @@ impl Key {
             }
             Signing::None => digest.to_vec(),
         };
-        self.raw_operation(&block).map(|signature| signature.to_vec())
+        self.raw_operation(&block)
+            .map(|signature| signature.to_vec())
     }
 
     fn tpm_signature(
@@ -248,7 +272,9 @@ impl Key {
         let client = self.tpm.client()?;
         let signature = self.authorized(|object, secret| sign(client, object, secret))?;
         let Signature::Rsa { bytes, .. } = signature else {
-            return Err(Error::WrongSignature("the TPM returned a signature of another kind".into()));
+            return Err(Error::WrongSignature(
+                "the TPM returned a signature of another kind".into(),
+            ));
         };
         let size = self.public.rsa().size();
         if bytes.len() > size {
@@ -296,8 +322,13 @@ impl Key {
         signature: &[u8],
         digest: &[u8],
     ) -> Result<(), Error> {
-        let Signing::Pss { hash, mgf_hash, .. } = signing else { return Ok(()) };
-        let any = self.public.rsa().verify_pss(*hash, *mgf_hash, SaltLength::Any, digest, signature);
+        let Signing::Pss { hash, mgf_hash, .. } = signing else {
+            return Ok(());
+        };
+        let any =
+            self.public
+                .rsa()
+                .verify_pss(*hash, *mgf_hash, SaltLength::Any, digest, signature);
         if any && !self.is_raw() {
             self.tpm.note_wrong_pss_salt();
             self.check_tpm_pss(*hash, *mgf_hash, SaltChoice::Digest)?;
@@ -311,11 +342,19 @@ impl Key {
         match signing {
             Signing::Pkcs1(hash) => rsa.verify_pkcs1(*hash, digest, signature),
             Signing::Pkcs1Raw => rsa.verify_pkcs1_unprefixed(digest, signature),
-            Signing::Pss { hash, mgf_hash, salt } => {
-                self.salt_length(*hash, *salt).is_ok_and(|length| {
-                    rsa.verify_pss(*hash, *mgf_hash, SaltLength::Exact(length), digest, signature)
-                })
-            }
+            Signing::Pss {
+                hash,
+                mgf_hash,
+                salt,
+            } => self.salt_length(*hash, *salt).is_ok_and(|length| {
+                rsa.verify_pss(
+                    *hash,
+                    *mgf_hash,
+                    SaltLength::Exact(length),
+                    digest,
+                    signature,
+                )
+            }),
             Signing::None => rsa.public_op(signature).is_ok_and(|block| block == digest),
         }
     }
@@ -323,7 +362,10 @@ impl Key {
 
 fn check_length(signing: &Signing, digest: &[u8], size: usize) -> Result<(), Error> {
     let wrong = |expected: String| {
-        Err(Error::Data(format!("the data to sign has {} bytes, expected {expected}", digest.len())))
+        Err(Error::Data(format!(
+            "the data to sign has {} bytes, expected {expected}",
+            digest.len()
+        )))
     };
     match signing {
         Signing::Pkcs1(hash) | Signing::Pss { hash, .. } if digest.len() != hash.size() => {

@@ -164,4 +164,3 @@ pub const OSSL_FUNC_STORE_LOAD: c_int = 5;
 pub const OSSL_FUNC_STORE_EOF: c_int = 6;
 pub const OSSL_FUNC_STORE_CLOSE: c_int = 7;
 pub const OSSL_FUNC_STORE_EXPORT_OBJECT: c_int = 8;
-

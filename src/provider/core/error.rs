@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use crate::key;
 use crate::provider::abi::OSSL_ITEM;
 use crate::provider::ffi::Table;
-use crate::key;
 use crate::tss::tpm2::ResponseCode;
 use crate::tss::transport::ErrorKind as TransportKind;
 use crate::tss::{self, ErrorKind};
@@ -82,7 +82,10 @@ pub(crate) struct Error {
 impl Error {
     /// An error with a sentence that says what was wrong, where, and what to do.
     pub(crate) fn new(reason: Reason, text: impl Into<String>) -> Self {
-        Self { reason, text: text.into() }
+        Self {
+            reason,
+            text: text.into(),
+        }
     }
 
     /// Output that could not be written.
@@ -158,6 +161,9 @@ mod tests {
     #[test]
     fn the_text_survives_and_the_kind_becomes_a_reason() {
         let error = Error::from(key::Error::Uri("handle:x: wrong".into()));
-        assert_eq!((error.reason(), error.to_string().as_str()), (Reason::BadUri, "handle:x: wrong"));
+        assert_eq!(
+            (error.reason(), error.to_string().as_str()),
+            (Reason::BadUri, "handle:x: wrong")
+        );
     }
 }

@@ -60,13 +60,21 @@ impl Settings {
                 ));
             }
         }
-        self.load = choice(core, c"load", &[("lazy", Load::Lazy), ("eager", Load::Eager)])?
-            .unwrap_or_default();
+        self.load = choice(
+            core,
+            c"load",
+            &[("lazy", Load::Lazy), ("eager", Load::Eager)],
+        )?
+        .unwrap_or_default();
         let verify = choice(core, c"verify", &[("on", true), ("off", false)])?.unwrap_or(true);
         let sessions = choice(
             core,
             c"sessions",
-            &[("auto", Sessions::Auto), ("always", Sessions::Always), ("never", Sessions::Never)],
+            &[
+                ("auto", Sessions::Auto),
+                ("always", Sessions::Always),
+                ("never", Sessions::Never),
+            ],
         )?
         .unwrap_or(Sessions::Auto);
         Ok(Config {
@@ -90,7 +98,10 @@ fn address(core: &Core) -> Result<Option<(Address, Origin)>, Error> {
         },
     };
     let address = text.parse::<Address>().map_err(|error| {
-        Error::new(Reason::BadSetting, format!("the TPM address {text:?} {origin}: {error}"))
+        Error::new(
+            Reason::BadSetting,
+            format!("the TPM address {text:?} {origin}: {error}"),
+        )
     })?;
     Ok(Some((address, origin)))
 }
@@ -103,12 +114,16 @@ fn parent_auth(core: &Core) -> Result<Secret, Error> {
 }
 
 fn parent_name(core: &Core) -> Result<Option<Name>, Error> {
-    let Some(text) = core.setting(c"parent-name") else { return Ok(None) };
+    let Some(text) = core.setting(c"parent-name") else {
+        return Ok(None);
+    };
     let digits: Vec<u8> = text.bytes().filter(|byte| !b" :".contains(byte)).collect();
     let bytes: Option<Vec<u8>> = digits
         .chunks(2)
         .map(|pair| {
-            let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+            let pair = std::str::from_utf8(pair)
+                .ok()
+                .filter(|pair| pair.len() == 2)?;
             u8::from_str_radix(pair, 16).ok()
         })
         .collect();
@@ -116,7 +131,11 @@ fn parent_name(core: &Core) -> Result<Option<Name>, Error> {
         .filter(|bytes| bytes.len() >= 22 && bytes.len() <= 66)
         .map(|bytes| Some(Name::from_bytes(&bytes)))
         .ok_or_else(|| {
-            bad("parent-name", &text, "a TPM name in hexadecimal, as `tpmctl info` prints it")
+            bad(
+                "parent-name",
+                &text,
+                "a TPM name in hexadecimal, as `tpmctl info` prints it",
+            )
         })
 }
 
@@ -126,17 +145,29 @@ fn limits(core: &Core) -> Result<Limits, Error> {
         (c"timeout", &mut limits.command_wait),
         (c"lock-timeout", &mut limits.lock_wait),
     ] {
-        let Some(text) = core.setting(key) else { continue };
-        let seconds = text.trim().parse::<u64>().ok().filter(|seconds| (1..=3600).contains(seconds));
+        let Some(text) = core.setting(key) else {
+            continue;
+        };
+        let seconds = text
+            .trim()
+            .parse::<u64>()
+            .ok()
+            .filter(|seconds| (1..=3600).contains(seconds));
         *field = Duration::from_secs(seconds.ok_or_else(|| {
-            bad(&key.to_string_lossy(), &text, "a number of seconds from 1 to 3600")
+            bad(
+                &key.to_string_lossy(),
+                &text,
+                "a number of seconds from 1 to 3600",
+            )
         })?);
     }
     Ok(limits)
 }
 
 fn choice<T: Copy>(core: &Core, key: &CStr, choices: &[(&str, T)]) -> Result<Option<T>, Error> {
-    let Some(text) = core.setting(key) else { return Ok(None) };
+    let Some(text) = core.setting(key) else {
+        return Ok(None);
+    };
     match choices.iter().find(|(name, _)| *name == text.trim()) {
         Some((_, value)) => Ok(Some(*value)),
         None => {
@@ -149,7 +180,9 @@ fn choice<T: Copy>(core: &Core, key: &CStr, choices: &[(&str, T)]) -> Result<Opt
 fn bad(key: &str, value: &str, expected: &str) -> Error {
     Error::new(
         Reason::BadSetting,
-        format!("{key} = {value:?} in the provider's section of openssl.cnf or in the environment: expected {expected}"),
+        format!(
+            "{key} = {value:?} in the provider's section of openssl.cnf or in the environment: expected {expected}"
+        ),
     )
 }
 

@@ -79,7 +79,9 @@ impl Core {
     /// `entry.function` must have the type that `entry.function_id` stands for.
     unsafe fn adopt(&mut self, entry: OSSL_DISPATCH) {
         use std::mem::transmute as cast;
-        let Some(function) = entry.function else { return };
+        let Some(function) = entry.function else {
+            return;
+        };
         // SAFETY: the caller vouches for the type behind each identifier; all are function
         // pointers of one size.
         unsafe {
@@ -147,7 +149,11 @@ impl Core {
         }
         // SAFETY: a UTF8_PTR answer points at a NUL-terminated string which the core keeps for as
         // long as the provider's configuration; it is copied at once.
-        Some(unsafe { CStr::from_ptr(value) }.to_string_lossy().into_owned())
+        Some(
+            unsafe { CStr::from_ptr(value) }
+                .to_string_lossy()
+                .into_owned(),
+        )
     }
 
     /// The address of one of the core's functions, by which its copy of libcrypto can be found.
@@ -158,7 +164,8 @@ impl Core {
     /// The library context that this instance belongs to, as an opaque pointer.
     pub(crate) fn library_context(&self) -> Option<*mut c_void> {
         // SAFETY: the handle is the one that came with the function.
-        self.get_libctx.map(|get| unsafe { get(self.handle) }.cast())
+        self.get_libctx
+            .map(|get| unsafe { get(self.handle) }.cast())
     }
 
     /// Puts `error` on the calling thread's error queue.
@@ -199,23 +206,30 @@ impl Core {
         };
         call(self.set_error_mark);
         let result = work();
-        call(if result.is_ok() { self.pop_error_to_mark } else { self.clear_last_error_mark });
+        call(if result.is_ok() {
+            self.pop_error_to_mark
+        } else {
+            self.clear_last_error_mark
+        });
         result
     }
 
     /// Reads what is left in `bio`, up to `limit` bytes; more is an error.
-    pub(crate) fn read_to_end(
-        &self,
-        bio: &mut CoreBioRef,
-        limit: usize,
-    ) -> Option<Vec<u8>> {
+    pub(crate) fn read_to_end(&self, bio: &mut CoreBioRef, limit: usize) -> Option<Vec<u8>> {
         let read = self.bio_read_ex?;
         let mut content = Vec::new();
         let mut chunk = [0u8; 4096];
         while content.len() <= limit {
             let mut count = 0usize;
             // SAFETY: `bio` is a live core BIO, the buffer is ours and as large as said.
-            let ok = unsafe { read(bio.as_core(), chunk.as_mut_ptr().cast(), chunk.len(), &mut count) };
+            let ok = unsafe {
+                read(
+                    bio.as_core(),
+                    chunk.as_mut_ptr().cast(),
+                    chunk.len(),
+                    &mut count,
+                )
+            };
             if ok != 1 || count == 0 {
                 return Some(content);
             }
@@ -238,7 +252,9 @@ impl Core {
 
     /// Writes all of `data` to `bio`.
     pub(crate) fn write_all(&self, bio: &mut CoreBioRef, mut data: &[u8]) -> Result<(), Error> {
-        let write = self.bio_write_ex.ok_or_else(|| Error::output("this OpenSSL lends no BIO"))?;
+        let write = self
+            .bio_write_ex
+            .ok_or_else(|| Error::output("this OpenSSL lends no BIO"))?;
         while !data.is_empty() {
             let mut count = 0usize;
             // SAFETY: `bio` is a live core BIO, the buffer is as large as said.

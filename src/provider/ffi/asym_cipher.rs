@@ -96,7 +96,9 @@ unsafe fn with<C: AsymCipher>(
 ) -> c_int {
     guard(name.to_str().unwrap_or("asym_cipher"), 0, || {
         // SAFETY: the caller vouches for it.
-        let Some(held) = (unsafe { Held::<C>::borrow_mut(ctx) }) else { return 0 };
+        let Some(held) = (unsafe { Held::<C>::borrow_mut(ctx) }) else {
+            return 0;
+        };
         let Held { instance, value } = held;
         let result = instance.quietly(|| work(value));
         instance.answer(name, result)
@@ -124,7 +126,9 @@ unsafe extern "C" fn freectx<C: AsymCipher>(ctx: *mut c_void) {
 unsafe extern "C" fn dupctx<C: AsymCipher>(ctx: *mut c_void) -> *mut c_void {
     guard("asym_cipher_dupctx", ptr::null_mut(), || {
         // SAFETY: `ctx` is NULL or a context of ours.
-        let Some(held) = (unsafe { Held::<C>::borrow(ctx) }) else { return ptr::null_mut() };
+        let Some(held) = (unsafe { Held::<C>::borrow(ctx) }) else {
+            return ptr::null_mut();
+        };
         match held.value.duplicate() {
             Ok(copy) => Held::new(Arc::clone(&held.instance), copy).into_raw(),
             Err(error) => {
@@ -164,7 +168,15 @@ unsafe extern "C" fn encrypt_init<C: AsymCipher>(
     params: *const OSSL_PARAM,
 ) -> c_int {
     // SAFETY: the arguments are those of the table's function.
-    unsafe { init::<C>(c"asym_cipher_encrypt_init", Direction::Encrypt, ctx, provkey, params) }
+    unsafe {
+        init::<C>(
+            c"asym_cipher_encrypt_init",
+            Direction::Encrypt,
+            ctx,
+            provkey,
+            params,
+        )
+    }
 }
 
 unsafe extern "C" fn decrypt_init<C: AsymCipher>(
@@ -173,7 +185,15 @@ unsafe extern "C" fn decrypt_init<C: AsymCipher>(
     params: *const OSSL_PARAM,
 ) -> c_int {
     // SAFETY: the arguments are those of the table's function.
-    unsafe { init::<C>(c"asym_cipher_decrypt_init", Direction::Decrypt, ctx, provkey, params) }
+    unsafe {
+        init::<C>(
+            c"asym_cipher_decrypt_init",
+            Direction::Decrypt,
+            ctx,
+            provkey,
+            params,
+        )
+    }
 }
 
 unsafe extern "C" fn encrypt<C: AsymCipher>(
@@ -234,7 +254,9 @@ unsafe extern "C" fn gettable_ctx_params<C: AsymCipher>(
     _ctx: *mut c_void,
     _provctx: *mut c_void,
 ) -> *const OSSL_PARAM {
-    guard("asym_cipher_gettable_ctx_params", ptr::null(), || ptr::from_ref(C::gettable()))
+    guard("asym_cipher_gettable_ctx_params", ptr::null(), || {
+        ptr::from_ref(C::gettable())
+    })
 }
 
 unsafe extern "C" fn set_ctx_params<C: AsymCipher>(
@@ -253,5 +275,7 @@ unsafe extern "C" fn settable_ctx_params<C: AsymCipher>(
     _ctx: *mut c_void,
     _provctx: *mut c_void,
 ) -> *const OSSL_PARAM {
-    guard("asym_cipher_settable_ctx_params", ptr::null(), || ptr::from_ref(C::settable()))
+    guard("asym_cipher_settable_ctx_params", ptr::null(), || {
+        ptr::from_ref(C::settable())
+    })
 }

@@ -14,13 +14,19 @@ use crate::provider::core::Reason;
 pub(crate) unsafe fn input<'a>(data: *const c_uchar, len: usize) -> Result<&'a [u8], Error> {
     match (data.is_null(), len) {
         (_, 0) => Ok(&[]),
-        (true, _) => Err(Error::new(Reason::NullArgument, "NULL where data was announced")),
+        (true, _) => Err(Error::new(
+            Reason::NullArgument,
+            "NULL where data was announced",
+        )),
         // SAFETY: not NULL, and the caller vouches for `len` readable bytes; `isize::MAX` is no
         // limit a C caller can exceed with a real buffer, and is checked all the same.
         (false, len) if isize::try_from(len).is_ok() => {
             Ok(unsafe { slice::from_raw_parts(data, len) })
         }
-        _ => Err(Error::new(Reason::InvalidArgument, "a length beyond the address space")),
+        _ => Err(Error::new(
+            Reason::InvalidArgument,
+            "a length beyond the address space",
+        )),
     }
 }
 
@@ -71,7 +77,10 @@ impl Output {
         if self.size < size {
             return Err(Error::new(
                 Reason::OutputTooSmall,
-                format!("the buffer holds {} bytes, the result needs {size}", self.size),
+                format!(
+                    "the buffer holds {} bytes, the result needs {size}",
+                    self.size
+                ),
             ));
         }
         Ok(())
@@ -89,7 +98,10 @@ impl Output {
 
     fn set_len(&self, len: usize) -> Result<(), Error> {
         if self.len.is_null() {
-            return Err(Error::new(Reason::NullArgument, "no place for the result's length"));
+            return Err(Error::new(
+                Reason::NullArgument,
+                "no place for the result's length",
+            ));
         }
         // SAFETY: not NULL, and the constructor's caller vouches for it.
         unsafe { *self.len = len };

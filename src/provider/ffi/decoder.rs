@@ -8,9 +8,7 @@ use super::keymgmt::KeyData;
 use super::param::ParamList;
 use super::{Callback, Held, Reference, Table, borrow_instance, guard};
 use crate::provider::Instance;
-use crate::provider::abi::{
-    OSSL_CALLBACK, OSSL_CORE_BIO, OSSL_DISPATCH, OSSL_PASSPHRASE_CALLBACK,
-};
+use crate::provider::abi::{OSSL_CALLBACK, OSSL_CORE_BIO, OSSL_DISPATCH, OSSL_PASSPHRASE_CALLBACK};
 use crate::provider::core::{Error, Passphrase};
 
 /// `OSSL_OBJECT_PKEY`: the object is a key.
@@ -140,7 +138,9 @@ unsafe extern "C" fn decode<D: Decoder>(
 ) -> c_int {
     guard("decoder_decode", 0, || {
         // SAFETY: `ctx` is NULL or a context of ours.
-        let Some(held) = (unsafe { Held::<()>::borrow(ctx) }) else { return 0 };
+        let Some(held) = (unsafe { Held::<()>::borrow(ctx) }) else {
+            return 0;
+        };
         let instance = &held.instance;
         // SAFETY: `callback` goes with `argument`, `passphrase` with `passphrase_argument`.
         let (callback, mut passphrase) = unsafe {
@@ -149,7 +149,10 @@ unsafe extern "C" fn decode<D: Decoder>(
                 Passphrase::new(passphrase, passphrase_argument),
             )
         };
-        let mut input = Input { instance, bio: input };
+        let mut input = Input {
+            instance,
+            bio: input,
+        };
         match D::decode(instance, &mut input, selection, &mut passphrase) {
             Ok(Decoded::NotOurs) => 1,
             Ok(Decoded::Der { der, structure }) => ParamList::new()

@@ -70,7 +70,9 @@ unsafe extern "C" fn encode<E: Encoder>(
 ) -> c_int {
     guard("encoder_encode", 0, || {
         // SAFETY: `ctx` is NULL or a context of ours.
-        let Some(held) = (unsafe { Held::<()>::borrow(ctx) }) else { return 0 };
+        let Some(held) = (unsafe { Held::<()>::borrow(ctx) }) else {
+            return 0;
+        };
         // SAFETY: `object` is NULL or key data of our keymgmt.
         let data = unsafe { Held::<KeyData>::borrow(object) };
         let result = data

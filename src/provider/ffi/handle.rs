@@ -94,7 +94,9 @@ impl Callback {
 
     /// Calls it with an ended parameter array; whether it returned success.
     pub(crate) fn call(&self, params: *const OSSL_PARAM) -> bool {
-        let Some(function) = self.function else { return false };
+        let Some(function) = self.function else {
+            return false;
+        };
         // SAFETY: the constructor's caller vouches for function and argument; `params` comes from
         // `ParamList::with`, which ends its arrays.
         unsafe { function(params, self.argument) == 1 }
@@ -114,7 +116,10 @@ impl Reference {
 
     /// Lends `key` to the core; what nobody took is given back.
     pub(crate) fn lend<T>(key: Held<T>, lend: impl FnOnce(*mut c_void, usize) -> bool) -> bool {
-        let mut reference = Self { magic: Self::MAGIC, key: key.into_raw() };
+        let mut reference = Self {
+            magic: Self::MAGIC,
+            key: key.into_raw(),
+        };
         let ok = lend((&raw mut reference).cast(), size_of::<Self>());
         // SAFETY: the pointer came from `into_raw` just above; `take` clears it when somebody
         // else has become the owner, and `free` accepts NULL.
@@ -129,7 +134,12 @@ impl Reference {
     /// Unless NULL, `reference` must be writable for `size` bytes, and if it is ours, the key in
     /// it must be a `Held<T>`.
     pub(crate) unsafe fn take(reference: *mut c_void, size: usize) -> Result<*mut c_void, Error> {
-        let wrong = || Error::new(Reason::InvalidArgument, "a key reference of another provider");
+        let wrong = || {
+            Error::new(
+                Reason::InvalidArgument,
+                "a key reference of another provider",
+            )
+        };
         if reference.is_null() || size != size_of::<Self>() {
             return Err(wrong());
         }
@@ -140,7 +150,10 @@ impl Reference {
         if content.magic != Self::MAGIC || content.key.is_null() {
             return Err(wrong());
         }
-        let emptied = Self { magic: Self::MAGIC, key: std::ptr::null_mut() };
+        let emptied = Self {
+            magic: Self::MAGIC,
+            key: std::ptr::null_mut(),
+        };
         // SAFETY: as above; the giver sees that the key has an owner now.
         unsafe { reference.write_unaligned(emptied) };
         Ok(content.key)

@@ -21,7 +21,9 @@ pub(crate) struct KeyData {
 impl KeyData {
     /// The key, or an error that names its absence.
     pub(crate) fn key(&self) -> Result<&Arc<Key>, Error> {
-        self.key.as_ref().ok_or_else(|| Error::new(Reason::NullArgument, "there is no key in it"))
+        self.key
+            .as_ref()
+            .ok_or_else(|| Error::new(Reason::NullArgument, "there is no key in it"))
     }
 }
 
@@ -58,10 +60,7 @@ pub(crate) trait Keymgmt: 'static {
         params: Params<'_>,
     ) -> Result<Self::Generation, Error>;
     /// Takes options for a generation.
-    fn set_generation(
-        generation: &mut Self::Generation,
-        params: Params<'_>,
-    ) -> Result<(), Error>;
+    fn set_generation(generation: &mut Self::Generation, params: Params<'_>) -> Result<(), Error>;
     /// Descriptors of the options.
     fn generation_settable() -> &'static OSSL_PARAM;
     /// Makes the key.
@@ -140,7 +139,8 @@ unsafe extern "C" fn has<K: Keymgmt>(keydata: *const c_void, selection: c_int) -
     guard("keymgmt_has", 0, || {
         // SAFETY: `keydata` is NULL or key data of ours.
         let data = unsafe { Data::borrow(keydata) };
-        data.is_some_and(|data| K::has(&data.value, selection)).into()
+        data.is_some_and(|data| K::has(&data.value, selection))
+            .into()
     })
 }
 
@@ -152,7 +152,8 @@ unsafe extern "C" fn matches<K: Keymgmt>(
     guard("keymgmt_match", 0, || {
         // SAFETY: both are NULL or key data of ours.
         let pair = unsafe { Data::borrow(one).zip(Data::borrow(other)) };
-        pair.is_some_and(|(one, other)| K::matches(&one.value, &other.value, selection)).into()
+        pair.is_some_and(|(one, other)| K::matches(&one.value, &other.value, selection))
+            .into()
     })
 }
 
@@ -163,8 +164,11 @@ unsafe extern "C" fn validate<K: Keymgmt>(
 ) -> c_int {
     guard("keymgmt_validate", 0, || {
         // SAFETY: `keydata` is NULL or key data of ours.
-        let Some(data) = (unsafe { Data::borrow(keydata) }) else { return 0 };
-        data.instance.answer(c"keymgmt_validate", K::validate(&data.value, selection))
+        let Some(data) = (unsafe { Data::borrow(keydata) }) else {
+            return 0;
+        };
+        data.instance
+            .answer(c"keymgmt_validate", K::validate(&data.value, selection))
     })
 }
 
@@ -176,7 +180,9 @@ unsafe extern "C" fn export<K: Keymgmt>(
 ) -> c_int {
     guard("keymgmt_export", 0, || {
         // SAFETY: `keydata` is NULL or key data of ours.
-        let Some(data) = (unsafe { Data::borrow(keydata) }) else { return 0 };
+        let Some(data) = (unsafe { Data::borrow(keydata) }) else {
+            return 0;
+        };
         // SAFETY: `callback` goes with `argument`.
         let callback = unsafe { Callback::new(callback, argument) };
         // A refusal is a normal answer, asked for before every private operation: OpenSSL then
@@ -203,22 +209,31 @@ unsafe extern "C" fn get_params<K: Keymgmt>(
 ) -> c_int {
     guard("keymgmt_get_params", 0, || {
         // SAFETY: `keydata` is NULL or key data of ours.
-        let Some(data) = (unsafe { Data::borrow(keydata) }) else { return 0 };
+        let Some(data) = (unsafe { Data::borrow(keydata) }) else {
+            return 0;
+        };
         // SAFETY: `params` is NULL or an ended array with writable buffers.
         let mut params = unsafe { ParamsOut::new(params) };
-        data.instance.answer(c"keymgmt_get_params", K::get_params(&data.value, &mut params))
+        data.instance.answer(
+            c"keymgmt_get_params",
+            K::get_params(&data.value, &mut params),
+        )
     })
 }
 
 unsafe extern "C" fn gettable<K: Keymgmt>(_provctx: *mut c_void) -> *const OSSL_PARAM {
-    guard("keymgmt_gettable_params", ptr::null(), || ptr::from_ref(K::gettable()))
+    guard("keymgmt_gettable_params", ptr::null(), || {
+        ptr::from_ref(K::gettable())
+    })
 }
 
 /// Nothing about a key in a TPM can be set; OpenSSL asks all the same when it copies parameters.
 unsafe extern "C" fn set_params(keydata: *mut c_void, params: *const OSSL_PARAM) -> c_int {
     guard("keymgmt_set_params", 0, || {
         // SAFETY: `keydata` is NULL or key data of ours.
-        let Some(data) = (unsafe { Data::borrow(keydata) }) else { return 0 };
+        let Some(data) = (unsafe { Data::borrow(keydata) }) else {
+            return 0;
+        };
         // SAFETY: `params` is NULL or an ended array.
         let params = unsafe { Params::new(params) };
         let result = match params.iter().next() {
@@ -252,7 +267,9 @@ unsafe extern "C" fn duplicate<K: Keymgmt>(
 ) -> *mut c_void {
     guard("keymgmt_dup", ptr::null_mut(), || {
         // SAFETY: `keydata` is NULL or key data of ours.
-        let Some(data) = (unsafe { Data::borrow(keydata) }) else { return ptr::null_mut() };
+        let Some(data) = (unsafe { Data::borrow(keydata) }) else {
+            return ptr::null_mut();
+        };
         match K::duplicate(&data.value, selection) {
             Ok(copy) => Data::new(Arc::clone(&data.instance), copy).into_raw(),
             Err(error) => {
@@ -291,7 +308,9 @@ unsafe extern "C" fn gen_set_params<K: Keymgmt>(
 ) -> c_int {
     guard("keymgmt_gen_set_params", 0, || {
         // SAFETY: `genctx` is NULL or a generation of ours.
-        let Some(held) = (unsafe { Held::<K::Generation>::borrow_mut(genctx) }) else { return 0 };
+        let Some(held) = (unsafe { Held::<K::Generation>::borrow_mut(genctx) }) else {
+            return 0;
+        };
         // SAFETY: `params` is NULL or an ended array.
         let params = unsafe { Params::new(params) };
         let result = K::set_generation(&mut held.value, params);
@@ -303,7 +322,9 @@ unsafe extern "C" fn gen_settable<K: Keymgmt>(
     _genctx: *mut c_void,
     _provctx: *mut c_void,
 ) -> *const OSSL_PARAM {
-    guard("keymgmt_gen_settable_params", ptr::null(), || ptr::from_ref(K::generation_settable()))
+    guard("keymgmt_gen_settable_params", ptr::null(), || {
+        ptr::from_ref(K::generation_settable())
+    })
 }
 
 unsafe extern "C" fn generate<K: Keymgmt>(

@@ -129,7 +129,9 @@ unsafe fn with<S: Signature>(
 ) -> c_int {
     guard(name.to_str().unwrap_or("signature"), 0, || {
         // SAFETY: the caller vouches for it.
-        let Some(held) = (unsafe { Held::<S>::borrow_mut(ctx) }) else { return 0 };
+        let Some(held) = (unsafe { Held::<S>::borrow_mut(ctx) }) else {
+            return 0;
+        };
         let Held { instance, value } = held;
         match instance.quietly(|| work(value)) {
             Ok(answer) => answer,
@@ -165,7 +167,9 @@ unsafe extern "C" fn freectx<S: Signature>(ctx: *mut c_void) {
 unsafe extern "C" fn dupctx<S: Signature>(ctx: *mut c_void) -> *mut c_void {
     guard("signature_dupctx", ptr::null_mut(), || {
         // SAFETY: `ctx` is NULL or a context of ours.
-        let Some(held) = (unsafe { Held::<S>::borrow(ctx) }) else { return ptr::null_mut() };
+        let Some(held) = (unsafe { Held::<S>::borrow(ctx) }) else {
+            return ptr::null_mut();
+        };
         match held.value.duplicate() {
             Ok(copy) => Held::new(Arc::clone(&held.instance), copy).into_raw(),
             Err(error) => {
@@ -208,7 +212,14 @@ unsafe extern "C" fn sign_init<S: Signature>(
 ) -> c_int {
     // SAFETY: the arguments are those of the table's function.
     unsafe {
-        init::<S>(c"signature_sign_init", Purpose::Sign, ctx, ptr::null(), provkey, params)
+        init::<S>(
+            c"signature_sign_init",
+            Purpose::Sign,
+            ctx,
+            ptr::null(),
+            provkey,
+            params,
+        )
     }
 }
 
@@ -219,7 +230,14 @@ unsafe extern "C" fn verify_init<S: Signature>(
 ) -> c_int {
     // SAFETY: the arguments are those of the table's function.
     unsafe {
-        init::<S>(c"signature_verify_init", Purpose::Verify, ctx, ptr::null(), provkey, params)
+        init::<S>(
+            c"signature_verify_init",
+            Purpose::Verify,
+            ctx,
+            ptr::null(),
+            provkey,
+            params,
+        )
     }
 }
 
@@ -249,7 +267,14 @@ unsafe extern "C" fn digest_sign_init<S: Signature>(
 ) -> c_int {
     // SAFETY: the arguments are those of the table's function.
     unsafe {
-        init::<S>(c"signature_digest_sign_init", Purpose::DigestSign, ctx, digest, provkey, params)
+        init::<S>(
+            c"signature_digest_sign_init",
+            Purpose::DigestSign,
+            ctx,
+            digest,
+            provkey,
+            params,
+        )
     }
 }
 
@@ -301,7 +326,9 @@ unsafe extern "C" fn sign<S: Signature>(
     unsafe {
         with::<S>(c"signature_sign", ctx, |context| {
             let tbs = bytes::input(tbs, tbslen)?;
-            sign_into(context, Output::new(sig, siglen, sigsize), |context| context.sign(tbs))
+            sign_into(context, Output::new(sig, siglen, sigsize), |context| {
+                context.sign(tbs)
+            })
         })
     }
 }
@@ -400,7 +427,9 @@ unsafe extern "C" fn digest_verify_final<S: Signature>(
     // SAFETY: `ctx` is NULL or a context of ours; `sig` has `siglen` bytes.
     unsafe {
         with::<S>(c"signature_digest_verify_final", ctx, |context| {
-            context.finish_verify(bytes::input(sig, siglen)?).map(c_int::from)
+            context
+                .finish_verify(bytes::input(sig, siglen)?)
+                .map(c_int::from)
         })
     }
 }
@@ -416,7 +445,9 @@ unsafe extern "C" fn digest_verify<S: Signature>(
     unsafe {
         with::<S>(c"signature_digest_verify", ctx, |context| {
             context.update(bytes::input(tbs, tbslen)?)?;
-            context.finish_verify(bytes::input(sig, siglen)?).map(c_int::from)
+            context
+                .finish_verify(bytes::input(sig, siglen)?)
+                .map(c_int::from)
         })
     }
 }
@@ -438,7 +469,9 @@ unsafe extern "C" fn gettable_ctx_params<S: Signature>(
     _ctx: *mut c_void,
     _provctx: *mut c_void,
 ) -> *const OSSL_PARAM {
-    guard("signature_gettable_ctx_params", ptr::null(), || ptr::from_ref(S::gettable()))
+    guard("signature_gettable_ctx_params", ptr::null(), || {
+        ptr::from_ref(S::gettable())
+    })
 }
 
 unsafe extern "C" fn set_ctx_params<S: Signature>(
@@ -467,5 +500,8 @@ unsafe extern "C" fn settable_ctx_params<S: Signature>(
 
 /// The error of a context that was not initialised for what is asked of it.
 pub(crate) fn not_initialized(what: &str) -> Error {
-    Error::new(Reason::NotInitialized, format!("the context was not initialised to {what}"))
+    Error::new(
+        Reason::NotInitialized,
+        format!("the context was not initialised to {what}"),
+    )
 }

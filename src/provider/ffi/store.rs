@@ -10,9 +10,7 @@ use super::keymgmt::KeyData;
 use super::param::{ParamList, Params};
 use super::{Callback, Held, Table, borrow_instance, guard};
 use crate::provider::Instance;
-use crate::provider::abi::{
-    OSSL_CALLBACK, OSSL_DISPATCH, OSSL_PARAM, OSSL_PASSPHRASE_CALLBACK,
-};
+use crate::provider::abi::{OSSL_CALLBACK, OSSL_DISPATCH, OSSL_PARAM, OSSL_PASSPHRASE_CALLBACK};
 use crate::provider::core::{Error, Passphrase, Reason};
 
 /// What a store delivers.
@@ -87,7 +85,9 @@ unsafe extern "C" fn open<S: Store>(provctx: *mut c_void, uri: *const c_char) ->
 }
 
 unsafe extern "C" fn settable_ctx_params<S: Store>(_provctx: *mut c_void) -> *const OSSL_PARAM {
-    guard("store_settable_ctx_params", ptr::null(), || ptr::from_ref(S::settable()))
+    guard("store_settable_ctx_params", ptr::null(), || {
+        ptr::from_ref(S::settable())
+    })
 }
 
 unsafe extern "C" fn set_ctx_params<S: Store>(
@@ -97,7 +97,9 @@ unsafe extern "C" fn set_ctx_params<S: Store>(
     const NAME: &CStr = c"store_set_ctx_params";
     guard("store_set_ctx_params", 0, || {
         // SAFETY: `ctx` is NULL or a context of ours.
-        let Some(held) = (unsafe { Held::<S>::borrow_mut(ctx) }) else { return 0 };
+        let Some(held) = (unsafe { Held::<S>::borrow_mut(ctx) }) else {
+            return 0;
+        };
         // SAFETY: `params` is NULL or an ended array.
         let result = held.value.set_params(unsafe { Params::new(params) });
         held.instance.answer(NAME, result)
@@ -113,7 +115,9 @@ unsafe extern "C" fn load<S: Store>(
 ) -> c_int {
     guard("store_load", 0, || {
         // SAFETY: `ctx` is NULL or a context of ours.
-        let Some(held) = (unsafe { Held::<S>::borrow_mut(ctx) }) else { return 0 };
+        let Some(held) = (unsafe { Held::<S>::borrow_mut(ctx) }) else {
+            return 0;
+        };
         // SAFETY: `callback` goes with `argument`, `passphrase` with `passphrase_argument`.
         let (callback, mut passphrase) = unsafe {
             (

@@ -72,7 +72,9 @@ const PREMASTER: usize = 48;
 
 impl RsaCipher {
     fn key(&self) -> Result<&Arc<Key>, Error> {
-        self.key.as_ref().ok_or_else(|| not_initialized("encrypt or decrypt"))
+        self.key
+            .as_ref()
+            .ok_or_else(|| not_initialized("encrypt or decrypt"))
     }
 
     fn expect(&self, direction: Direction) -> Result<&Arc<Key>, Error> {
@@ -88,9 +90,9 @@ impl RsaCipher {
     fn scheme(&self) -> Decryption {
         let hash = self.hash.unwrap_or(Hash::Sha1);
         match self.padding {
-            Padding::Pkcs1 => {
-                Decryption::Pkcs1 { implicit_rejection: self.implicit_rejection }
-            }
+            Padding::Pkcs1 => Decryption::Pkcs1 {
+                implicit_rejection: self.implicit_rejection,
+            },
             Padding::None => Decryption::None,
             Padding::Oaep => Decryption::Oaep {
                 hash,
@@ -237,6 +239,9 @@ impl AsymCipher for RsaCipher {
 
 fn version(number: i64) -> Result<u16, Error> {
     u16::try_from(number).map_err(|_| {
-        Error::new(Reason::InvalidArgument, format!("{number} is no TLS protocol version"))
+        Error::new(
+            Reason::InvalidArgument,
+            format!("{number} is no TLS protocol version"),
+        )
     })
 }

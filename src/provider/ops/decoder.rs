@@ -31,9 +31,14 @@ impl Decoder for Pem {
         _selection: c_int,
         _passphrase: &mut Passphrase,
     ) -> Result<Decoded, Error> {
-        let Some(block) = input.pem_block(LARGEST * 2) else { return Ok(Decoded::NotOurs) };
+        let Some(block) = input.pem_block(LARGEST * 2) else {
+            return Ok(Decoded::NotOurs);
+        };
         match KeyFile::der_in_pem(&block).map_err(crate::key::Error::from)? {
-            Some(der) => Ok(Decoded::Der { der, structure: c"TSS2" }),
+            Some(der) => Ok(Decoded::Der {
+                der,
+                structure: c"TSS2",
+            }),
             None => Ok(Decoded::NotOurs),
         }
     }
@@ -66,6 +71,11 @@ impl<K: Kind> Decoder for Der<K> {
         if instance.load() == Load::Eager {
             key.check()?;
         }
-        Ok(Decoded::Key(K::TYPE.name(), KeyData { key: Some(Arc::new(key)) }))
+        Ok(Decoded::Key(
+            K::TYPE.name(),
+            KeyData {
+                key: Some(Arc::new(key)),
+            },
+        ))
     }
 }

@@ -10,7 +10,10 @@ pub(super) fn digest_named(name: &str) -> Result<Hash, Error> {
         let known: Vec<&str> = Hash::ALL.iter().map(|hash| hash.name()).collect();
         Error::new(
             Reason::UnsupportedScheme,
-            format!("the digest {name:?} is not supported with TPM keys; supported: {}", known.join(", ")),
+            format!(
+                "the digest {name:?} is not supported with TPM keys; supported: {}",
+                known.join(", ")
+            ),
         )
     })
 }

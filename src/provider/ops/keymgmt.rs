@@ -112,19 +112,27 @@ impl<K: Kind> Keymgmt for K {
     /// back to us after the refusal.
     fn export(data: &KeyData, selection: c_int) -> Result<ParamList, Error> {
         if selection::private(selection) {
-            return Err(Error::new(Reason::NotExportable, "the private key stays in the TPM"));
+            return Err(Error::new(
+                Reason::NotExportable,
+                "the private key stays in the TPM",
+            ));
         }
         let public = data.key()?.public();
         let mut list = ParamList::new();
         if selection::public(selection) {
             let rsa = public.rsa();
-            list = list.big_number(c"n", rsa.modulus()).big_number(c"e", rsa.exponent());
+            list = list
+                .big_number(c"n", rsa.modulus())
+                .big_number(c"e", rsa.exponent());
         }
         if let Some(pss) = public.pss() {
             list = list
                 .text(c"digest", pss.hash.name())
                 .text(c"mgf1-digest", pss.mgf_hash.name())
-                .int(c"saltlen", i32::try_from(pss.salt_length).unwrap_or(i32::MAX));
+                .int(
+                    c"saltlen",
+                    i32::try_from(pss.salt_length).unwrap_or(i32::MAX),
+                );
         }
         Ok(list)
     }
@@ -160,7 +168,9 @@ impl<K: Kind> Keymgmt for K {
         // Public and private halves are one object here: a copy is another reference to it. Only
         // parameters of an RSA key are nothing at all.
         let whole = selection::private(selection) || selection::public(selection);
-        Ok(KeyData { key: data.key.as_ref().filter(|_| whole).map(Arc::clone) })
+        Ok(KeyData {
+            key: data.key.as_ref().filter(|_| whole).map(Arc::clone),
+        })
     }
 
     fn generation(
@@ -175,8 +185,10 @@ impl<K: Kind> Keymgmt for K {
             ));
         }
         instance.tpm()?;
-        let mut generation =
-            Generation { options: GenerateOptions::new(K::TYPE), kind: PhantomData };
+        let mut generation = Generation {
+            options: GenerateOptions::new(K::TYPE),
+            kind: PhantomData,
+        };
         Self::set_generation(&mut generation, params)?;
         Ok(generation)
     }
@@ -189,9 +201,13 @@ impl<K: Kind> Keymgmt for K {
         if let Some(exponent) = params.get(c"e") {
             let bytes = exponent.big_number()?;
             if bytes.len() > 4 {
-                return Err(refused("the public exponent of a TPM key has at most 32 bits"));
+                return Err(refused(
+                    "the public exponent of a TPM key has at most 32 bits",
+                ));
             }
-            options.exponent = bytes.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte));
+            options.exponent = bytes
+                .iter()
+                .fold(0, |sum, &byte| sum << 8 | u32::from(byte));
         }
         if let Some(primes) = params.get(c"primes")
             && primes.number()? != 2
@@ -239,7 +255,9 @@ impl<K: Kind> Keymgmt for K {
         }
         let key = key::generate(instance.tpm()?, &generation.options)?;
         progress(3, 0);
-        Ok(KeyData { key: Some(Arc::new(key)) })
+        Ok(KeyData {
+            key: Some(Arc::new(key)),
+        })
     }
 }
 

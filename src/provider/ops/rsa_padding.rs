@@ -17,8 +17,14 @@ pub(super) enum Padding {
 }
 
 /// Every padding OpenSSL has a number and a name for.
-const MODES: [(i64, &str); 6] =
-    [(1, "pkcs1"), (3, "none"), (4, "oaep"), (5, "x931"), (6, "pss"), (7, "tls")];
+const MODES: [(i64, &str); 6] = [
+    (1, "pkcs1"),
+    (3, "none"),
+    (4, "oaep"),
+    (5, "x931"),
+    (6, "pss"),
+    (7, "tls"),
+];
 
 /// The padding's number, from either spelling.
 pub(super) fn mode(param: &Param<'_>) -> Result<i64, Error> {
@@ -35,7 +41,10 @@ pub(super) fn mode(param: &Param<'_>) -> Result<i64, Error> {
 }
 
 fn unknown(mode: &str) -> Error {
-    Error::new(Reason::UnsupportedScheme, format!("there is no RSA padding {mode:?}"))
+    Error::new(
+        Reason::UnsupportedScheme,
+        format!("there is no RSA padding {mode:?}"),
+    )
 }
 
 impl Padding {
@@ -96,7 +105,9 @@ impl Salt {
                 .map_err(|_| {
                     Error::new(
                         Reason::UnsupportedScheme,
-                        format!("{length} is no salt length: say digest, max, auto or a number of bytes"),
+                        format!(
+                            "{length} is no salt length: say digest, max, auto or a number of bytes"
+                        ),
                     )
                 }),
         }

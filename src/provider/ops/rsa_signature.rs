@@ -73,7 +73,9 @@ static SETTABLE_WITH_DIGEST: Descriptors<5> = Table([
 
 impl RsaSignature {
     fn key(&self) -> Result<&Arc<Key>, Error> {
-        self.key.as_ref().ok_or_else(|| not_initialized("sign or verify"))
+        self.key
+            .as_ref()
+            .ok_or_else(|| not_initialized("sign or verify"))
     }
 
     fn expect(&self, purpose: Purpose) -> Result<&Arc<Key>, Error> {
@@ -136,9 +138,10 @@ impl RsaSignature {
         if self.padding != Padding::Pss {
             return refused("an RSA-PSS key signs with PSS only".into());
         }
-        for (what, hash, only) in
-            [("digest", self.hash, pss.hash), ("MGF1 digest", self.mgf_hash, pss.mgf_hash)]
-        {
+        for (what, hash, only) in [
+            ("digest", self.hash, pss.hash),
+            ("MGF1 digest", self.mgf_hash, pss.mgf_hash),
+        ] {
             if let Some(hash) = hash.filter(|hash| *hash != only) {
                 return refused(format!("this RSA-PSS key's {what} is {only}, not {hash}"));
             }
@@ -173,9 +176,17 @@ impl RsaSignature {
     fn algorithm_id(&self) -> Result<Vec<u8>, Error> {
         match self.complete()? {
             Signing::Pkcs1(hash) => Ok(spki::pkcs1_algorithm(hash)),
-            Signing::Pss { hash, mgf_hash, salt } => {
+            Signing::Pss {
+                hash,
+                mgf_hash,
+                salt,
+            } => {
                 let salt_length = self.key()?.salt_length(hash, salt)?;
-                Ok(spki::pss_algorithm(&PssParams { hash, mgf_hash, salt_length }))
+                Ok(spki::pss_algorithm(&PssParams {
+                    hash,
+                    mgf_hash,
+                    salt_length,
+                }))
             }
             Signing::Pkcs1Raw | Signing::None => Err(Error::new(
                 Reason::UnsupportedScheme,
@@ -293,9 +304,7 @@ impl Signature for RsaSignature {
                     (digest.len() == hash.size()).then(|| digest.to_vec())
                 })
                 .ok_or_else(wrong),
-            Signing::None => {
-                Ok(rsa.public_op(signature).map_err(crate::key::Error::from)?)
-            }
+            Signing::None => Ok(rsa.public_op(signature).map_err(crate::key::Error::from)?),
             Signing::Pss { .. } => Err(Error::new(
                 Reason::UnsupportedScheme,
                 "nothing can be recovered from a PSS signature",
@@ -309,7 +318,10 @@ impl Signature for RsaSignature {
         }
         params.set_choice(c"pad-mode", self.padding.number(), self.padding.name())?;
         params.set_owned_text(c"digest", self.hash.map_or("", Hash::name))?;
-        params.set_owned_text(c"mgf1-digest", self.mgf_hash.or(self.hash).map_or("", Hash::name))?;
+        params.set_owned_text(
+            c"mgf1-digest",
+            self.mgf_hash.or(self.hash).map_or("", Hash::name),
+        )?;
         params.set_choice(c"saltlen", self.salt.number(), &self.salt.name())
     }
 
@@ -319,7 +331,10 @@ impl Signature for RsaSignature {
 
     fn set_params(&mut self, params: Params<'_>) -> Result<(), Error> {
         // On a copy, so that a refused setting changes nothing.
-        let mut changed = Self { message: Message::None, ..self.clone() };
+        let mut changed = Self {
+            message: Message::None,
+            ..self.clone()
+        };
         let mut touched = false;
         for param in params.iter() {
             match param.key().to_bytes() {

@@ -31,7 +31,11 @@ impl Store for HandleStore {
     fn open(instance: &Arc<Instance>, uri: &str) -> Result<Self, Error> {
         let uri = Handle::parse(uri)?;
         instance.tpm()?;
-        Ok(Self { uri, expected: None, delivered: false })
+        Ok(Self {
+            uri,
+            expected: None,
+            delivered: false,
+        })
     }
 
     fn set_params(&mut self, params: Params<'_>) -> Result<(), Error> {
@@ -65,7 +69,12 @@ impl Store for HandleStore {
         match kind {
             HandleKind::Persistent => {
                 let key = Key::from_handle(tpm, handle, pass, &mut |what| passphrase.ask(what))?;
-                Ok(Some(Stored::Key(key.key_type().name(), KeyData { key: Some(Arc::new(key)) })))
+                Ok(Some(Stored::Key(
+                    key.key_type().name(),
+                    KeyData {
+                        key: Some(Arc::new(key)),
+                    },
+                )))
             }
             HandleKind::NvIndex => {
                 let content = tpm.client().map_err(Error::from)?.nv_read(handle);
@@ -115,8 +124,16 @@ mod tests {
 
     #[test]
     fn what_is_no_certificate_is_an_error_that_names_the_index() {
-        for content in [vec![], vec![0x30], vec![0x30, 5, 1], vec![0xff; 10], vec![4, 1, 0]] {
-            let error = certificate_in(0x01c0_0002, content).unwrap_err().to_string();
+        for content in [
+            vec![],
+            vec![0x30],
+            vec![0x30, 5, 1],
+            vec![0xff; 10],
+            vec![4, 1, 0],
+        ] {
+            let error = certificate_in(0x01c0_0002, content)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("0x01c00002"), "{error}");
         }
     }

@@ -15,8 +15,8 @@ use crate::provider::abi::{
     OSSL_OP_KEYMGMT, OSSL_OP_SIGNATURE, OSSL_OP_STORE,
 };
 use crate::provider::ffi::{
-    Algorithms, END_OF_ALGORITHMS as END, Table, algorithm, asym_cipher, decoder, encoder,
-    keymgmt, signature, store,
+    Algorithms, END_OF_ALGORITHMS as END, Table, algorithm, asym_cipher, decoder, encoder, keymgmt,
+    signature, store,
 };
 
 /// Every alias counts: libssl picks a certificate slot by asking whether a key "is a" type.
@@ -40,22 +40,42 @@ static HANDLE_STORE: Table<OSSL_DISPATCH, 7> = store::table::<HandleStore>();
 
 static KEYMGMT: Algorithms<3> = Table([
     algorithm(RSA, PROPERTIES, RSA_KEYMGMT.as_ptr(), c"RSA keys in a TPM"),
-    algorithm(RSA_PSS, PROPERTIES, RSA_PSS_KEYMGMT.as_ptr(), c"RSA-PSS keys in a TPM"),
+    algorithm(
+        RSA_PSS,
+        PROPERTIES,
+        RSA_PSS_KEYMGMT.as_ptr(),
+        c"RSA-PSS keys in a TPM",
+    ),
     END,
 ]);
 
 static SIGNATURE: Algorithms<2> = Table([
-    algorithm(RSA, PROPERTIES, RSA_SIGNATURE.as_ptr(), c"RSA signatures by a TPM"),
+    algorithm(
+        RSA,
+        PROPERTIES,
+        RSA_SIGNATURE.as_ptr(),
+        c"RSA signatures by a TPM",
+    ),
     END,
 ]);
 
 static ASYM_CIPHER: Algorithms<2> = Table([
-    algorithm(RSA, PROPERTIES, RSA_CIPHER.as_ptr(), c"RSA decryption by a TPM"),
+    algorithm(
+        RSA,
+        PROPERTIES,
+        RSA_CIPHER.as_ptr(),
+        c"RSA decryption by a TPM",
+    ),
     END,
 ]);
 
 static STORE: Algorithms<2> = Table([
-    algorithm(c"handle", PROPERTIES, HANDLE_STORE.as_ptr(), c"objects stored in a TPM"),
+    algorithm(
+        c"handle",
+        PROPERTIES,
+        HANDLE_STORE.as_ptr(),
+        c"objects stored in a TPM",
+    ),
     END,
 ]);
 

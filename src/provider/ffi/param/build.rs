@@ -62,12 +62,22 @@ impl ParamList {
 
     /// Appends octets that stay where they are and that the callee may change.
     pub(crate) fn lent(mut self, key: &'static CStr, data: *mut c_void, size: usize) -> Self {
-        self.entries.push(Entry { key, data_type: OCTET_STRING, value: Value::Lent(data), size });
+        self.entries.push(Entry {
+            key,
+            data_type: OCTET_STRING,
+            value: Value::Lent(data),
+            size,
+        });
         self
     }
 
     fn push(mut self, key: &'static CStr, data_type: c_uint, value: Vec<u8>, size: usize) -> Self {
-        self.entries.push(Entry { key, data_type, value: Value::Owned(value), size });
+        self.entries.push(Entry {
+            key,
+            data_type,
+            value: Value::Owned(value),
+            size,
+        });
         self
     }
 

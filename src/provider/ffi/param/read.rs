@@ -21,7 +21,10 @@ impl<'a> Params<'a> {
     /// Unless NULL, `first` must start an array that ends with a NULL key and whose buffers stay
     /// as they are while the value lives.
     pub(crate) unsafe fn new(first: *const OSSL_PARAM) -> Self {
-        Self { first, lifetime: PhantomData }
+        Self {
+            first,
+            lifetime: PhantomData,
+        }
     }
 
     /// The parameters in order.
@@ -74,7 +77,11 @@ impl<'a> Param<'a> {
     /// A number; text that spells a decimal number is one too, as OpenSSL's own command line sends.
     pub(crate) fn number(&self) -> Result<i64, Error> {
         if self.is_text() {
-            return self.text()?.trim().parse().map_err(|_| self.wrong("a number"));
+            return self
+                .text()?
+                .trim()
+                .parse()
+                .map_err(|_| self.wrong("a number"));
         }
         if !self.is_number() {
             return Err(self.wrong("a number"));
@@ -126,7 +133,10 @@ impl<'a> Param<'a> {
             UTF8_PTR => self.pointed()?,
             _ => return Err(self.wrong("text")),
         };
-        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+        let end = bytes
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(bytes.len());
         std::str::from_utf8(&bytes[..end]).map_err(|_| self.wrong("UTF-8 text"))
     }
 
@@ -167,17 +177,27 @@ impl<'a> Param<'a> {
     fn wrong(&self, expected: &str) -> Error {
         Error::new(
             Reason::InvalidArgument,
-            format!("parameter {} must be {expected}", self.key().to_string_lossy()),
+            format!(
+                "parameter {} must be {expected}",
+                self.key().to_string_lossy()
+            ),
         )
     }
 }
 
 fn most_significant(bytes: &[u8]) -> u8 {
-    let byte = if cfg!(target_endian = "little") { bytes.last() } else { bytes.first() };
+    let byte = if cfg!(target_endian = "little") {
+        bytes.last()
+    } else {
+        bytes.first()
+    };
     byte.copied().unwrap_or(0)
 }
 
 fn trimmed(big_endian: Vec<u8>) -> Vec<u8> {
-    let start = big_endian.iter().position(|&byte| byte != 0).unwrap_or(big_endian.len());
+    let start = big_endian
+        .iter()
+        .position(|&byte| byte != 0)
+        .unwrap_or(big_endian.len());
     big_endian[start..].to_vec()
 }

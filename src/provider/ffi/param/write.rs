@@ -54,8 +54,13 @@ impl ParamsOut {
 
     /// Answers with a number of any size, given big-endian.
     pub(crate) fn set_big_number(&mut self, key: &CStr, value: &[u8]) -> Result<(), Error> {
-        let Some(param) = self.find(key) else { return Ok(()) };
-        let start = value.iter().position(|&byte| byte != 0).unwrap_or(value.len());
+        let Some(param) = self.find(key) else {
+            return Ok(());
+        };
+        let start = value
+            .iter()
+            .position(|&byte| byte != 0)
+            .unwrap_or(value.len());
         let mut bytes: Vec<u8> = value[start..].iter().rev().copied().collect();
         // SAFETY: `find` returns an entry of the caller's array.
         let (data_type, size, data) =
@@ -84,7 +89,9 @@ impl ParamsOut {
 
     /// Answers with text, NUL-terminated where the buffer has room, as OpenSSL does.
     pub(crate) fn set_text(&mut self, key: &CStr, value: &'static CStr) -> Result<(), Error> {
-        let Some(param) = self.find(key) else { return Ok(()) };
+        let Some(param) = self.find(key) else {
+            return Ok(());
+        };
         // SAFETY: `find` returns an entry of the caller's array.
         let data_type = unsafe { (*param).data_type };
         if data_type == UTF8_PTR {
@@ -105,7 +112,9 @@ impl ParamsOut {
     /// Answers with a number or with its name, whichever the caller has room for: OpenSSL asks for
     /// modes in both forms.
     pub(crate) fn set_choice(&mut self, key: &CStr, number: i64, name: &str) -> Result<(), Error> {
-        let Some(param) = self.find(key) else { return Ok(()) };
+        let Some(param) = self.find(key) else {
+            return Ok(());
+        };
         // SAFETY: `find` returns an entry of the caller's array.
         let (data_type, size, data) =
             unsafe { ((*param).data_type, (*param).data_size, (*param).data) };
@@ -139,7 +148,9 @@ impl ParamsOut {
     }
 
     fn set_string(&mut self, key: &CStr, value: &CStr) -> Result<(), Error> {
-        let Some(param) = self.find(key) else { return Ok(()) };
+        let Some(param) = self.find(key) else {
+            return Ok(());
+        };
         // SAFETY: `find` returns an entry of the caller's array.
         let (data_type, size, data) =
             unsafe { ((*param).data_type, (*param).data_size, (*param).data) };
@@ -163,7 +174,9 @@ impl ParamsOut {
 
     /// Answers with octets.
     pub(crate) fn set_octets(&mut self, key: &CStr, value: &[u8]) -> Result<(), Error> {
-        let Some(param) = self.find(key) else { return Ok(()) };
+        let Some(param) = self.find(key) else {
+            return Ok(());
+        };
         // SAFETY: `find` returns an entry of the caller's array.
         let (data_type, size, data) =
             unsafe { ((*param).data_type, (*param).data_size, (*param).data) };
@@ -180,7 +193,12 @@ impl ParamsOut {
         }
     }
 
-    fn point(&self, param: *mut OSSL_PARAM, target: *const c_void, len: usize) -> Result<(), Error> {
+    fn point(
+        &self,
+        param: *mut OSSL_PARAM,
+        target: *const c_void,
+        len: usize,
+    ) -> Result<(), Error> {
         // SAFETY: `param` is an entry of the caller's array; a `*_PTR` entry's buffer holds one
         // pointer, and may be NULL when only the size is asked for.
         unsafe {
