@@ -84,10 +84,11 @@ fn structures_have_c_s_layout() {
             let _ = writeln!(rust, "{} {}", stringify!($type), size_of::<$type>());
             $(let _ = writeln!(
                 rust,
-                "{}.{} {}",
+                "{}.{} {}, {} bytes",
                 stringify!($type),
                 stringify!($field),
-                offset_of!($type, $field)
+                offset_of!($type, $field),
+                field_size(|s: &$type| &s.$field)
             );)*
         )*};
     }
@@ -103,6 +104,11 @@ fn structures_have_c_s_layout() {
     let program = cc::compile(&dir, "layout", "");
     let c = crate::common::process::Run::new(program).ok().out();
     assert_eq!(rust, c);
+}
+
+/// The size of what a field accessor returns; it is never called.
+fn field_size<S, F>(_: fn(&S) -> &F) -> usize {
+    size_of::<F>()
 }
 
 #[test]

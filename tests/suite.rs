@@ -14,6 +14,8 @@ mod certificates;
 mod costs;
 #[path = "harness.rs"]
 mod harness;
+#[path = "memory.rs"]
+mod memory;
 #[path = "module.rs"]
 mod module;
 #[path = "pkeyutl.rs"]

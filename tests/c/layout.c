@@ -4,7 +4,9 @@
 #include <stdio.h>
 
 #define SIZE(type) printf("%s %zu\n", #type, sizeof(type))
-#define OFFSET(type, field) printf("%s.%s %zu\n", #type, #field, offsetof(type, field))
+#define OFFSET(type, field)                                              \
+    printf("%s.%s %zu, %zu bytes\n", #type, #field, offsetof(type, field), \
+           sizeof(((type *)NULL)->field))
 
 int main(void)
 {
