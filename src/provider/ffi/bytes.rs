@@ -12,22 +12,24 @@ use crate::provider::core::Reason;
 ///
 /// Unless NULL, `data` must be readable for `len` bytes while the result lives.
 pub(crate) unsafe fn input<'a>(data: *const c_uchar, len: usize) -> Result<&'a [u8], Error> {
-    match (data.is_null(), len) {
-        (_, 0) => Ok(&[]),
-        (true, _) => Err(Error::new(
+    if len == 0 {
+        return Ok(&[]);
+    }
+    if data.is_null() {
+        return Err(Error::new(
             Reason::NullArgument,
             "NULL where data was announced",
-        )),
-        // SAFETY: not NULL, and the caller vouches for `len` readable bytes; `isize::MAX` is no
-        // limit a C caller can exceed with a real buffer, and is checked all the same.
-        (false, len) if isize::try_from(len).is_ok() => {
-            Ok(unsafe { slice::from_raw_parts(data, len) })
-        }
-        _ => Err(Error::new(
+        ));
+    }
+    if isize::try_from(len).is_err() {
+        return Err(Error::new(
             Reason::InvalidArgument,
             "a length beyond the address space",
-        )),
+        ));
     }
+    // SAFETY: not NULL, no longer than a slice may be, and the caller vouches for `len` readable
+    // bytes.
+    Ok(unsafe { slice::from_raw_parts(data, len) })
 }
 
 /// A NUL-terminated UTF-8 string, or `None` for NULL.
