@@ -73,17 +73,25 @@ impl Key {
     }
 
     /// The raw private operation, its result as long as the modulus.
-    pub(super) fn raw_operation(&self, block: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn raw_operation(&self, block: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let client = self.tpm.client()?;
         let result = self.authorized(|object, secret| {
             client.rsa_decrypt(object, secret, DecryptScheme::Null, block, &[])
         })?;
+        self.whole_block(&result)
+    }
+
+    /// A result of the TPM as long as the modulus: it may leave out leading zeros.
+    pub(super) fn whole_block(&self, result: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let size = self.public.rsa().size();
         if result.len() > size {
-            return Err(Error::Data("the TPM returned more than a block".into()));
+            return Err(Error::Data(format!(
+                "the TPM returned {} bytes instead of {size}",
+                result.len()
+            )));
         }
         let mut padded = Zeroizing::new(vec![0; size - result.len()]);
-        padded.extend_from_slice(&result);
+        padded.extend_from_slice(result);
         Ok(padded)
     }
 

@@ -257,8 +257,10 @@ impl Key {
             }
             Signing::None => digest.to_vec(),
         };
-        self.raw_operation(&block)
-            .map(|signature| signature.to_vec())
+        let client = self.tpm.client()?;
+        let signature =
+            self.authorized(|object, secret| client.rsa_sign_block(object, secret, &block))?;
+        Ok(self.whole_block(&signature)?.to_vec())
     }
 
     fn tpm_signature(
@@ -276,15 +278,7 @@ impl Key {
                 "the TPM returned a signature of another kind".into(),
             ));
         };
-        let size = self.public.rsa().size();
-        if bytes.len() > size {
-            return Err(Error::WrongSignature(format!(
-                "the TPM returned {} bytes instead of {size}",
-                bytes.len()
-            )));
-        }
-        // A TPM may leave out leading zeros.
-        Ok([vec![0; size - bytes.len()], bytes].concat())
+        Ok(self.whole_block(&bytes)?.to_vec())
     }
 
     /// Lets no signature out that does not verify. A first failure can be another key's doing that

@@ -16,7 +16,7 @@ use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::Table;
 use crate::provider::ffi::param::{
-    Descriptors, END, INTEGER, OCTET_STRING, Params, ParamsOut, UTF8_STRING, describe,
+    Descriptors, END, OCTET_STRING, Params, ParamsOut, UTF8_STRING, describe,
 };
 use crate::provider::ffi::signature::{Purpose, Signature, not_initialized};
 
@@ -64,10 +64,10 @@ static SETTABLE: Descriptors<7> = Table([
 
 /// With the digest chosen at init, it can no longer be changed.
 static SETTABLE_WITH_DIGEST: Descriptors<5> = Table([
-    describe(c"pad-mode", INTEGER),
+    describe(c"pad-mode", UTF8_STRING),
     describe(c"mgf1-digest", UTF8_STRING),
     describe(c"mgf1-properties", UTF8_STRING),
-    describe(c"saltlen", INTEGER),
+    describe(c"saltlen", UTF8_STRING),
     END,
 ]);
 

@@ -165,6 +165,28 @@ impl Client {
         })
     }
 
+    /// Applies the raw private operation to a block that was padded for a signature. The same command
+    /// as [`Client::rsa_decrypt`] without a scheme, but what comes back is public: it needs a session
+    /// only for the key's authorization value.
+    pub fn rsa_sign_block(
+        &self,
+        object: &Object,
+        auth: &Secret,
+        block: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        self.with(|work| {
+            work.with_key(object, auth, false, |work, key, authority| {
+                let command = RsaDecrypt {
+                    key: key.clone(),
+                    ciphertext: block,
+                    scheme: DecryptScheme::Null.into(),
+                    label: &[],
+                };
+                work.run(&command, authority)
+            })
+        })
+    }
+
     /// The shared point of a key agreement with the peer's point (TPM2_ECDH_ZGen, Part 3, 14.5).
     /// Coordinates may be shorter than the curve.
     pub fn ecdh_z(
