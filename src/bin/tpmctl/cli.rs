@@ -90,7 +90,7 @@ pub(crate) struct New {
     #[arg(long, default_value = "owner", value_parser = parent)]
     pub(crate) parent: ParentChoice,
 
-    /// Authorization value of the new key, file:PATH, or `-` to be asked
+    /// Authorization value of the new key, file:PATH (so that ps does not show it), or `-` to be asked
     #[arg(long, value_name = "VALUE")]
     pub(crate) auth: Option<String>,
 

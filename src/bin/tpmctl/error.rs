@@ -34,17 +34,11 @@ impl From<key::Error> for Error {
 
 impl From<tss::Error> for Error {
     fn from(error: tss::Error) -> Self {
-        if error.code().is_some_and(is_tpm12) {
+        if error.code().is_some_and(ResponseCode::is_tpm12) {
             return Self(format!(
                 "this is a TPM 1.2, which this version does not support ({error})"
             ));
         }
         Self(error.to_string())
     }
-}
-
-/// A TPM 1.2 answers a command of TPM 2.0 with its own TPM_BADTAG, which has the same number in both
-/// specifications; a TPM 2.0 has no reason to, since our commands have the right tag.
-fn is_tpm12(code: ResponseCode) -> bool {
-    code == ResponseCode(0x1e)
 }

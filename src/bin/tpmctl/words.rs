@@ -4,6 +4,9 @@ use serde::Serialize;
 use tpm_provider::tss::tpm2::constants::handle;
 use tpm_provider::tss::tpm2::{Attributes, Parms, Public, Scheme};
 
+/// Sizes of RSA keys that some TPM makes.
+pub(crate) const RSA_SIZES: [u16; 4] = [1024, 2048, 3072, 4096];
+
 /// A handle as everybody writes it.
 pub(crate) fn hex(handle: u32) -> String {
     format!("0x{handle:08x}")

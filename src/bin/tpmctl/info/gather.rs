@@ -10,10 +10,7 @@ use tpm_provider::tss::transport::Sharing;
 
 use crate::error::Error;
 use crate::settings::Chosen;
-use crate::words::{ObjectLine, hex};
-
-/// Sizes of RSA keys that some TPM makes.
-const RSA_SIZES: [u16; 4] = [1024, 2048, 3072, 4096];
+use crate::words::{ObjectLine, RSA_SIZES, hex};
 
 /// Everything about a TPM.
 #[derive(Serialize)]
@@ -76,7 +73,7 @@ pub(super) struct Algorithm {
     pub(super) id: String,
     /// The specification's name.
     pub(super) name: String,
-    /// `asymmetric`, `symmetric`, `hash`, `method` or `scheme`.
+    /// `asymmetric`, `symmetric`, `hash`, `scheme`, `mode`, `method` or `object`.
     pub(super) class: &'static str,
 }
 
@@ -238,18 +235,19 @@ fn identity(numbers: &HashMap<u32, u32>) -> Identity {
     }
 }
 
-/// Part 2, 8.2, TPMA_ALGORITHM.
+/// Part 2, 8.2, TPMA_ALGORITHM; some TPMs mark cipher modes and XOR as what they are not.
 fn algorithm((id, attributes): (AlgId, u32)) -> Algorithm {
     let has = |bit: u32| attributes >> bit & 1 == 1;
-    let class = match () {
-        // HMAC and the like are marked as hashes, too.
-        () if has(8) || has(9) => "scheme",
-        () if has(10) => "method",
-        () if has(0) && has(3) => "asymmetric",
-        () if has(1) && has(3) || id == AlgId::AES => "symmetric",
-        () if has(2) => "hash",
-        () if has(1) => "symmetric",
-        () => "method",
+    let class = match id {
+        AlgId::CTR | AlgId::OFB | AlgId::CBC | AlgId::CFB | AlgId::ECB => "mode",
+        AlgId::KEYEDHASH | AlgId::SYMCIPHER => "object",
+        AlgId::XOR => "scheme",
+        _ if has(8) || has(9) => "scheme",
+        _ if has(10) => "method",
+        _ if has(0) => "asymmetric",
+        _ if has(1) => "symmetric",
+        _ if has(2) => "hash",
+        _ => "method",
     };
     Algorithm {
         id: format!("0x{:04x}", id.0),

@@ -64,7 +64,9 @@ fn abilities(report: &mut Report, info: &Info) {
         ("symmetric", "symmetric"),
         ("hash", "hashes"),
         ("scheme", "schemes"),
+        ("mode", "modes"),
         ("method", "methods"),
+        ("object", "other objects"),
     ] {
         let names: Vec<&str> = info
             .algorithms

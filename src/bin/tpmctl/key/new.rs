@@ -7,13 +7,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tpm_provider::Secret;
 use tpm_provider::key::tss2::{KeyFile, NULL};
-use tpm_provider::key::{GenerateOptions, Key, KeyType, Usage, generate};
+use tpm_provider::key::{self, GenerateOptions, Key, KeyType, Usage, generate};
+use tpm_provider::tss::tpm2::Client;
+use tpm_provider::tss::tpm2::constants::handle;
+use tpm_provider::tss::tpm2::rc::Subject;
 
 use super::file::Target;
 use super::secret;
 use crate::cli::{Global, New};
 use crate::error::Error;
-use crate::words::{hex, hex_bytes};
+use crate::words::{RSA_SIZES, hex, hex_bytes};
 use crate::{output, settings};
 
 /// What was made.
@@ -43,8 +46,9 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
     };
     let chosen = settings::tpm_with_parent(global)?;
     let options = options(args)?;
-    chosen.client()?;
-    let key = with_spinner(&options, || generate(&chosen.tpm, &options))?;
+    let client = chosen.client()?;
+    let key = with_spinner(&options, || generate(&chosen.tpm, &options))
+        .map_err(|error| explain(client, &options, error))?;
     let file = key
         .file()
         .ok_or_else(|| Error::new("the new key came without a key file"))?;
@@ -80,6 +84,39 @@ fn options(args: &New) -> Result<GenerateOptions, Error> {
         None => Secret::empty(),
     };
     Ok(options)
+}
+
+/// Says in words what the TPM put in a number, where the options are to blame.
+fn explain(client: &Client, options: &GenerateOptions, error: key::Error) -> Error {
+    let code = match &error {
+        key::Error::Tss(error) => error.code(),
+        _ => None,
+    };
+    let parent = u32::from(options.parent);
+    let place = client.endpoint().address();
+    match code {
+        Some(code) if code.is_bad_handle() && handle::is_persistent(parent) => Error::new(format!(
+            "there is no key at {} in the TPM {place} to be the parent ({code}); `tpmctl info` \
+                 lists what there is",
+            hex(parent)
+        )),
+        // The template: parameter 2 of TPM2_Create.
+        Some(code) if code.subject() == Subject::Parameter(2) => {
+            let sizes = client.rsa_sizes(&RSA_SIZES).ok().flatten();
+            match sizes.filter(|sizes| !sizes.iter().any(|&bits| u32::from(bits) == options.bits)) {
+                Some(sizes) => {
+                    let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+                    Error::new(format!(
+                        "the TPM {place} makes no RSA keys of {} bits ({code}); its sizes are {}",
+                        options.bits,
+                        sizes.join(", ")
+                    ))
+                }
+                None => error.into(),
+            }
+        }
+        _ => error.into(),
+    }
 }
 
 /// Runs `work` with a sign of life on a terminal: a chip searches primes for up to a minute.
