@@ -22,3 +22,5 @@ mod module;
 mod pkeyutl;
 #[path = "tls_servers.rs"]
 mod tls_servers;
+#[path = "tpmctl.rs"]
+mod tpmctl;
