@@ -3,11 +3,11 @@
 use crate::common::key;
 use crate::common::openssl::{Config, Openssl, clean};
 use crate::common::process::{Daemon, Done, Run, wait_for};
-use crate::common::proxy::Proxy;
+use crate::common::proxy::{Action, Fault, Proxy};
 use crate::common::scratch::Scratch;
 use crate::common::swtpm::{SRK, Swtpm};
 use crate::common::tools::{self, need, root};
-use crate::common::tpm::{OWNER, Raw, STANDARD_PRIMARY};
+use crate::common::tpm::{OWNER, Raw, STANDARD_PRIMARY, cc};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -414,6 +414,51 @@ fn nothing_is_overwritten_and_a_failure_leaves_no_file() {
         fs::metadata(dir.join("key.pem")).unwrap().mode() & 0o777,
         0o600
     );
+    tpm.assert_clean();
+}
+
+/// A TPM cannot be stopped in the middle; what was loaded goes nevertheless.
+#[test]
+fn a_signal_leaves_neither_objects_nor_files() {
+    let tpm = Swtpm::start();
+    let tap = Proxy::start(&tpm);
+    tap.inject(Fault::on(cc::CREATE, Action::Delay(Duration::from_secs(1))));
+    let dir = Scratch::new();
+    let mut run = tpmctl(&tap.address(), "key new -o key.pem").dir(dir.path());
+    run.command.stdin(Stdio::null()).stderr(Stdio::null());
+    let mut daemon = Daemon::spawn(&mut run.command);
+    wait_for("the primary", Duration::from_secs(30), || {
+        tap.counts().of("CreatePrimary") == 1
+    });
+    daemon.signal(libc::SIGTERM);
+    let status = daemon.wait(Duration::from_secs(30)).expect("it ends");
+    assert_eq!(status.code(), Some(128 + libc::SIGTERM));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    tpm.assert_clean();
+}
+
+/// A locked TPM is told as one, with the tries that led there.
+#[test]
+fn info_tells_a_lockout() {
+    let tpm = Swtpm::start();
+    let openssl = Openssl::new(&tpm.address());
+    let dir = openssl.dir();
+    tpmctl(&tpm.address(), "key new -o key.pem --auth right")
+        .dir(dir.path())
+        .ok();
+    let input = key::digest(&openssl, "sha256");
+    let info = || json(tpmctl(&tpm.address(), "info"))["lockout"].clone();
+    let tries = info()["max_tries"].as_u64().unwrap();
+    for _ in 0..tries {
+        openssl.fails(&format!(
+            "pkeyutl -sign -inkey key.pem -in {input} -out sig -passin pass:wrong"
+        ));
+    }
+    let lockout = info();
+    assert_eq!(lockout["in_lockout"], true, "{lockout}");
+    assert_eq!(lockout["tries_left"], 0, "{lockout}");
+    let text = tpmctl(&tpm.address(), "info").ok().out();
+    assert!(text.contains("LOCKED"), "{text}");
     tpm.assert_clean();
 }
 

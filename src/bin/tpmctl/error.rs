@@ -8,18 +8,37 @@ use tpm_provider::tss::tpm2::ResponseCode;
 
 /// A failure; its text is a sentence that says what was wrong and what to do.
 #[derive(Debug)]
-pub(crate) struct Error(String);
+pub(crate) struct Error {
+    text: String,
+    status: u8,
+}
 
 impl Error {
     /// A failure with this text.
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self {
+            text: text.into(),
+            status: 1,
+        }
+    }
+
+    /// A signal came; the status is the one a shell gives for it.
+    pub(crate) fn interrupted(signal: u8) -> Self {
+        Self {
+            text: "interrupted; nothing was written".to_owned(),
+            status: 128 + signal,
+        }
+    }
+
+    /// The process's exit status.
+    pub(crate) fn status(&self) -> u8 {
+        self.status
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -27,7 +46,7 @@ impl From<key::Error> for Error {
     fn from(error: key::Error) -> Self {
         match error {
             key::Error::Tss(error) => error.into(),
-            error => Self(error.to_string()),
+            error => Self::new(error.to_string()),
         }
     }
 }
@@ -35,10 +54,10 @@ impl From<key::Error> for Error {
 impl From<tss::Error> for Error {
     fn from(error: tss::Error) -> Self {
         if error.code().is_some_and(ResponseCode::is_tpm12) {
-            return Self(format!(
+            return Self::new(format!(
                 "this is a TPM 1.2, which this version does not support ({error})"
             ));
         }
-        Self(error.to_string())
+        Self::new(error.to_string())
     }
 }

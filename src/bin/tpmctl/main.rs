@@ -10,6 +10,7 @@ mod completions;
 mod error;
 mod flush;
 mod info;
+mod interrupt;
 mod key;
 mod output;
 mod settings;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::note(&format!("tpmctl: {error}"));
-            ExitCode::FAILURE
+            ExitCode::from(error.status())
         }
     }
 }

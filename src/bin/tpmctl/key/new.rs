@@ -16,6 +16,7 @@ use super::file::Target;
 use super::secret;
 use crate::cli::{Global, New};
 use crate::error::Error;
+use crate::interrupt::Hold;
 use crate::words::{RSA_SIZES, hex, hex_bytes};
 use crate::{output, settings};
 
@@ -47,8 +48,10 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
     let chosen = settings::tpm_with_parent(global)?;
     let options = options(args)?;
     let client = chosen.client()?;
-    let key = with_spinner(&options, || generate(&chosen.tpm, &options))
-        .map_err(|error| explain(client, &options, error))?;
+    let hold = Hold::begin()?;
+    let made = with_spinner(&options, || generate(&chosen.tpm, &options));
+    hold.check()?;
+    let key = made.map_err(|error| explain(client, &options, error))?;
     let file = key
         .file()
         .ok_or_else(|| Error::new("the new key came without a key file"))?;
