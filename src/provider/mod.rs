@@ -13,8 +13,8 @@ pub use self::init::OSSL_provider_init;
 use std::ffi::{CStr, c_int};
 use std::sync::Arc;
 
-use self::precedence::{Answer, Precedence};
 use self::core::{Core, CoreBioRef, Error, Load, Settings};
+use self::precedence::{Answer, Precedence};
 use crate::key::Tpm;
 
 /// One loaded provider: what OpenSSL calls a provider context.
@@ -123,7 +123,10 @@ impl Instance {
 
     /// What to answer when OpenSSL asks for an operation's algorithms.
     pub(crate) fn algorithms(&self, operation: c_int) -> Answer {
-        let Some(table) = ops::algorithms(operation) else { return Answer::Nothing };
-        self.precedence.yield_first(operation, || self.core.fetch_elsewhere(operation), table)
+        let Some(table) = ops::algorithms(operation) else {
+            return Answer::Nothing;
+        };
+        self.precedence
+            .yield_first(operation, || self.core.fetch_elsewhere(operation), table)
     }
 }

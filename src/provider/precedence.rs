@@ -92,6 +92,7 @@ mod tests {
                 // Another thread's query at this moment is no nested one.
                 let other = thread::scope(|scope| {
                     let query = || {
+                        let table = ops::algorithms(OPERATION).unwrap();
                         let answer = precedence.yield_first(OPERATION, || true, table);
                         matches!(answer, Answer::Table(_))
                     };

@@ -26,9 +26,11 @@ impl Core {
             OSSL_OP_ENCODER => (c"OSSL_ENCODER_fetch", c"OSSL_ENCODER_free", c"RSA"),
             _ => return false,
         };
-        let (Some(fetch), Some(free), Some(context)) =
-            (self.symbol(names.0), self.symbol(names.1), self.library_context())
-        else {
+        let (Some(fetch), Some(free), Some(context)) = (
+            self.symbol(names.0),
+            self.symbol(names.1),
+            self.library_context(),
+        ) else {
             return false;
         };
         // SAFETY: the symbols are libcrypto's public functions of these names, whose types have
@@ -58,7 +60,10 @@ impl Core {
         // runs; a null path is the program itself, whose own path cannot be opened.
         let handles = unsafe {
             let flags = libc::RTLD_NOLOAD | libc::RTLD_LAZY;
-            [libc::dlopen(home.dli_fname, flags), libc::dlopen(ptr::null(), flags)]
+            [
+                libc::dlopen(home.dli_fname, flags),
+                libc::dlopen(ptr::null(), flags),
+            ]
         };
         let mut found = None;
         for handle in handles {
