@@ -106,7 +106,7 @@ impl Work<'_> {
             self.state.parents.clear();
         }
         if code.is_lost_session() {
-            self.end_sessions(std::time::Duration::ZERO);
+            self.lose_session(code);
             return Ok(true);
         }
         let Some(resident) = self.state.residents.find(&object.name).cloned() else {

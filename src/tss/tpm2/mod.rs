@@ -23,6 +23,8 @@ mod resident;
 pub mod services;
 mod session;
 mod template;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 mod work;
 

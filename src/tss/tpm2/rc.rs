@@ -389,6 +389,11 @@ impl ResponseCode {
             || (matches!(self.base(), 0x84 | 0x8b) && matches!(self.subject(), Subject::Session(_)))
     }
 
+    /// An old saved session blocks the use of new ones: CONTEXT_GAP.
+    pub fn is_context_gap(self) -> bool {
+        self.base() == 0x901
+    }
+
     /// The authorization value is wrong: AUTH_FAIL, BAD_AUTH.
     pub fn is_auth_failure(self) -> bool {
         self.counts_as_try() || self.base() == 0xa2

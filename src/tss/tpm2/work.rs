@@ -16,6 +16,7 @@ use super::name::{Entity, Name};
 use super::object::PrimaryTemplate;
 use super::process::Process;
 use super::public::Public;
+use super::rc::ResponseCode;
 use super::resident::Residents;
 use super::session::{HmacSession, Opening, attribute};
 use crate::Secret;
@@ -297,6 +298,22 @@ impl<'a> Work<'a> {
             for kept in old {
                 let _ = self.flush(kept.session.handle());
             }
+        }
+    }
+
+    /// Forgets the session that was used last, since the TPM answered that it is gone. After
+    /// `TPM_RC_CONTEXT_GAP` sessions are still there, too old to be used, and go.
+    pub(super) fn lose_session(&mut self, code: ResponseCode) {
+        if code.is_context_gap() {
+            return self.end_sessions(Duration::ZERO);
+        }
+        let sessions = &mut self.state.sessions;
+        let last = sessions
+            .iter()
+            .enumerate()
+            .max_by_key(|(_, kept)| kept.used);
+        if let Some(last) = last.map(|(index, _)| index) {
+            sessions.remove(last);
         }
     }
 
