@@ -6,7 +6,8 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
-use super::sys::{self, Kept, Status};
+use super::kept::Kept;
+use super::sys::{self, Status};
 
 /// A directory by descriptor where possible, by path otherwise.
 #[derive(Debug)]

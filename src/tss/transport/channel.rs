@@ -253,3 +253,26 @@ impl Drop for Section<'_> {
         self.lock = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_and_endpoints_move_between_threads() {
+        fn sent<T: Send>() {}
+        fn shared<T: Sync>() {}
+        sent::<Channel>();
+        sent::<Endpoint>();
+        shared::<Endpoint>();
+        sent::<TransportError>();
+        shared::<TransportError>();
+    }
+
+    #[test]
+    fn the_limits_leave_time_for_key_generation() {
+        let limits = Limits::default();
+        assert_eq!(limits.lock_wait.as_secs(), 30);
+        assert_eq!(limits.command_wait.as_secs(), 90);
+    }
+}

@@ -3,13 +3,14 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
 use super::error::{ErrorKind, Fault};
 use super::frame;
-use super::sys::{self, Kept};
+use super::kept::Kept;
+use super::sys;
 
 /// An open device. Closing it ends what the driver's resource manager keeps for it.
 #[derive(Debug)]
@@ -69,6 +70,9 @@ impl Device {
                 Ok(length) => break length,
                 // Ready for something else, such as the next command.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if Instant::now() >= deadline {
+                        return Err(timeout(wait));
+                    }
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 Err(error) => return Err(Fault::os("reading from the device", &error)),

@@ -2,14 +2,11 @@
 //! directory or its user.
 #![forbid(unsafe_code)]
 
-use std::ffi::{OsStr, OsString};
-use std::fmt::Write;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,9 +15,11 @@ use super::anchor::Anchor;
 use super::device::Device;
 use super::error::{ErrorKind, Fault, TransportError};
 use super::libtpms;
-use super::lock::{self, Access, Lock, Turn};
+use super::lock::{Lock, Turn};
+use super::lockfile::{self, Access};
+use super::node::{self, Node};
 use super::socket::{self, Framing, Socket};
-use super::sys::{self, Backoff};
+use super::sys;
 
 /// Where lock files go, in order of preference.
 const LOCK_DIRECTORIES: [&str; 2] = ["/run/lock", "/tmp"];
@@ -72,13 +71,6 @@ enum Target {
     Directory(Arc<Anchor>),
 }
 
-/// A device or socket: its directory, its name in it.
-#[derive(Debug)]
-struct Node {
-    directory: Anchor,
-    name: OsString,
-}
-
 impl Endpoint {
     /// Prepares to use the TPM at `address`, without connecting or sending anything.
     ///
@@ -103,7 +95,7 @@ impl Endpoint {
             Ok(found) => found,
             Err(fault) => return Err(TransportError::new(&address, &origin, fault)),
         };
-        let lock_directory = lock::shared_directory(candidates);
+        let lock_directory = lockfile::shared_directory(candidates);
         Ok(Arc::new(Self {
             address,
             origin,
@@ -177,40 +169,27 @@ impl Endpoint {
 
     /// Opens the device, waiting until `deadline` while somebody else has it.
     pub(super) fn open_device(&self, deadline: Instant) -> Result<Device, Fault> {
-        let Target::Device(node) = &self.target else {
-            return Err(Fault::new(
+        match &self.target {
+            Target::Device(node) => node.open(deadline),
+            _ => Err(Fault::new(
                 ErrorKind::Unsupported,
                 "this address is not a device",
-            ));
-        };
-        let mut backoff = Backoff::until(deadline);
-        loop {
-            match node.directory.open(&node.name, Device::FLAGS, 0) {
-                Ok(fd) => return Device::new(fd),
-                Err(error) if error.raw_os_error() == Some(libc::EBUSY) && backoff.again() => {}
-                Err(error) => return Err(device_fault(node, &error)),
-            }
+            )),
         }
     }
 
     /// Takes the lock that lets this process have a bare TPM for itself.
     pub(super) fn lock(&self, deadline: Instant) -> Result<Lock, Fault> {
-        let access = || match &self.target {
-            Target::Device(node) | Target::Unix(node) => node
-                .directory
-                .status(&node.name, true)
-                .map_or(Access::PRIVATE, |status| Access::like(&status)),
-            _ => Access::EVERYONE,
-        };
         // No lock file appears for a TPM that does not exist.
-        if let Target::Device(node) | Target::Unix(node) = &self.target
-            && let Err(error) = node.directory.status(&node.name, true)
-        {
-            return Err(match &self.target {
-                Target::Device(_) => device_fault(node, &error),
-                _ => socket_fault(&error),
-            });
-        }
+        let access = match &self.target {
+            Target::Device(node) => {
+                Access::like(&node.status().map_err(|error| node.device_fault(&error))?)
+            }
+            Target::Unix(node) => {
+                Access::like(&node.status().map_err(|error| socket_fault(&error))?)
+            }
+            Target::Tcp { .. } | Target::Directory(_) => Access::EVERYONE,
+        };
         let name = self.lock_name()?;
         let turn = Turn::named(&name);
         Lock::take(turn, &self.lock_directory, &name, access, deadline)
@@ -222,7 +201,9 @@ impl Endpoint {
         let deadline = deadline.max(sys::deadline_in(CONNECT_WAIT));
         match &self.target {
             Target::Unix(node) => {
-                let fd = connect_unix(node, deadline).map_err(|error| socket_fault(&error))?;
+                let fd = node
+                    .connect(deadline)
+                    .map_err(|error| socket_fault(&error))?;
                 Ok(Socket::new(fd, Framing::Bare))
             }
             Target::Tcp { framing, port, .. } => {
@@ -290,14 +271,7 @@ impl Endpoint {
                     format!("tcp-{}-{port}", ip.replace(':', "."))
                 }
             }
-            Target::Device(node) | Target::Unix(node) => {
-                let path = node.directory.path().join(&node.name);
-                format!(
-                    "{}-{:016x}",
-                    plain(&node.name),
-                    fnv1a(path.as_os_str().as_bytes())
-                )
-            }
+            Target::Device(node) | Target::Unix(node) => node.tag(),
             Target::Directory(_) => String::from("directory"),
         };
         Ok(format!("tpm-provider-{tag}.lock").into())
@@ -319,8 +293,8 @@ fn target(address: &Address) -> Result<(Target, Sharing), Fault> {
     };
     Ok(match address.kind() {
         AddressKind::Device(path) => {
-            let node = node(path)?;
-            let managed = is_managed_name(path) || is_managed_name(Path::new(&node.name));
+            let node = Node::new(path)?;
+            let managed = is_managed_name(path) || node.is_managed();
             let sharing = if managed {
                 Sharing::Managed
             } else {
@@ -328,14 +302,14 @@ fn target(address: &Address) -> Result<(Target, Sharing), Fault> {
             };
             (Target::Device(node), sharing)
         }
-        AddressKind::SwtpmUnix(path) => (Target::Unix(node(path)?), Sharing::Bare),
+        AddressKind::SwtpmUnix(path) => (Target::Unix(Node::new(path)?), Sharing::Bare),
         AddressKind::SwtpmTcp { host, port } => simulator(host, *port, Framing::Bare),
         AddressKind::Mssim { host, port } => simulator(host, *port, Framing::Mssim),
         AddressKind::Libtpms(path) => {
             // The host may change its root before first use, and then the library is out of reach.
             // That it is missing is said at first use.
             libtpms::preload();
-            let path = absolute(path)?;
+            let path = node::absolute(path)?;
             (
                 Target::Directory(Arc::new(Anchor::new(path))),
                 Sharing::InProcess,
@@ -350,87 +324,8 @@ fn target(address: &Address) -> Result<(Target, Sharing), Fault> {
     })
 }
 
-/// Links are followed now: one that leads to an absolute path would lead elsewhere after chroot.
-fn node(path: &Path) -> Result<Node, Fault> {
-    let absolute = absolute(path)?;
-    let real = fs::canonicalize(&absolute).or_else(|error| {
-        let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
-            return Err(error);
-        };
-        fs::canonicalize(parent).map(|parent| parent.join(name))
-    });
-    let path = real.unwrap_or(absolute);
-    match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => Ok(Node {
-            directory: Anchor::new(parent.to_owned()),
-            name: name.to_owned(),
-        }),
-        _ => Err(Fault::new(ErrorKind::Address, "the path names a directory")
-            .hint("give the path of a device or a socket")),
-    }
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, Fault> {
-    std::path::absolute(path)
-        .map_err(|error| Fault::os(format!("completing the path {}", path.display()), &error))
-}
-
 fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     (host, port).to_socket_addrs().map(Iterator::collect)
-}
-
-fn connect_unix(node: &Node, deadline: Instant) -> io::Result<OwnedFd> {
-    let path = node.directory.path().join(&node.name);
-    let mut backoff = Backoff::until(deadline);
-    loop {
-        let socket = sys::unix_socket()?;
-        let result = connect_unix_once(&socket, node, &path);
-        match result {
-            Ok(()) => return Ok(socket),
-            // The listener's queue is full.
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && backoff.again() => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-fn connect_unix_once(socket: &OwnedFd, node: &Node, path: &Path) -> io::Result<()> {
-    /// `sun_path` with its terminator.
-    const LONGEST: usize = 107;
-    let short = path.as_os_str().len() <= LONGEST;
-    let Some(directory) = node.directory.descriptor() else {
-        return sys::connect_unix(socket.as_fd(), path.as_os_str());
-    };
-    if short && node.directory.path_is_current() {
-        return sys::connect_unix(socket.as_fd(), path.as_os_str());
-    }
-    let through_proc = format!("/proc/self/fd/{directory}");
-    let seen = sys::status_at(None, OsStr::new(&through_proc), true);
-    let kept = sys::status(directory)?;
-    let mut inside = PathBuf::from(through_proc);
-    inside.push(&node.name);
-    if seen.is_ok_and(|seen| seen.same_file(&kept)) && inside.as_os_str().len() <= LONGEST {
-        return sys::connect_unix(socket.as_fd(), inside.as_os_str());
-    }
-    sys::connect_unix_in(socket.as_fd(), directory.as_raw_fd(), &node.name)
-}
-
-fn device_fault(node: &Node, error: &io::Error) -> Fault {
-    let path = node.directory.path().join(&node.name);
-    let fault = Fault::os(format!("opening {}", path.display()), error);
-    match error.raw_os_error() {
-        Some(libc::EACCES | libc::EPERM) => {
-            fault.hint("add the user to group tss, or to whichever group owns the device")
-        }
-        Some(libc::EBUSY) => fault.hint(
-            "another program has it open, perhaps tcsd or tpm2-abrmd; device:/dev/tpmrm0 can be \
-             shared",
-        ),
-        Some(libc::ENOENT | libc::ENXIO | libc::ENODEV | libc::ENOTDIR) => {
-            fault.hint("is the TPM switched on in the firmware setup and its driver loaded?")
-        }
-        _ => fault,
-    }
 }
 
 fn socket_fault(error: &io::Error) -> Fault {
@@ -443,23 +338,6 @@ fn socket_fault(error: &io::Error) -> Fault {
         ErrorKind::Timeout => fault.hint("is another program connected to it?"),
         _ => fault,
     }
-}
-
-/// A file name reduced to characters that are harmless in any other file name.
-fn plain(name: &OsStr) -> String {
-    let mut text = String::new();
-    for byte in name.as_bytes().iter().take(40) {
-        let kept = byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-        let _ = text.write_char(if kept { char::from(*byte) } else { '_' });
-    }
-    text
-}
-
-/// Two paths of one hash would share a lock, which costs time and breaks nothing.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]
@@ -557,21 +435,6 @@ mod tests {
         assert_eq!(at("link"), name);
         assert_eq!(at("here/sock et"), name);
         assert_ne!(at("other"), name);
-    }
-
-    #[test]
-    fn a_device_behind_a_link_is_shared_as_what_it_is() {
-        let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join("tpmrm0"), b"").unwrap();
-        symlink(root.path().join("tpmrm0"), root.path().join("mine")).unwrap();
-        let text = format!("device:{}/mine", root.path().display());
-        assert_eq!(endpoint(&text).sharing(), Sharing::Managed);
-    }
-
-    #[test]
-    fn a_path_that_names_no_file_is_refused() {
-        let error = Endpoint::new("device:/".parse().unwrap(), Origin::CommandLine).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Address);
     }
 
     #[test]

@@ -7,17 +7,18 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{FileExt, PermissionsExt, fchown};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::anchor::Anchor;
 use super::error::{ErrorKind, Fault};
+use super::lockfile::{self, Access};
 use super::record::Record;
-use super::sys::{self, Backoff, Status};
+use super::sys::{self, Backoff};
 
 /// The turn of one section among all of this process.
 ///
@@ -84,34 +85,6 @@ impl Drop for TurnGuard {
     }
 }
 
-/// Owner and mode a lock file is created with, so that all who may use the TPM share it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Access {
-    pub(super) mode: u32,
-    pub(super) owner: Option<(u32, u32)>,
-}
-
-impl Access {
-    /// Whoever can reach the TPM's port can use it.
-    pub(super) const EVERYONE: Self = Self {
-        mode: 0o666,
-        owner: None,
-    };
-    /// This user only.
-    pub(super) const PRIVATE: Self = Self {
-        mode: 0o600,
-        owner: None,
-    };
-
-    /// The same people who may open this device or socket.
-    pub(super) fn like(node: &Status) -> Self {
-        Self {
-            mode: node.mode & 0o666,
-            owner: Some((node.uid, node.gid)),
-        }
-    }
-}
-
 /// The lock, held. Dropping it writes a changed record back, and unlocks.
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -128,14 +101,14 @@ impl Lock {
         turn: &'static Turn,
         directory: &Anchor,
         name: &OsStr,
-        access: impl Fn() -> Access,
+        access: Access,
         deadline: Instant,
     ) -> Result<Self, Fault> {
         let turn = turn.take(deadline)?;
         let shown = directory.path().join(name);
         let mut backoff = Backoff::until(deadline);
         loop {
-            let file = open(directory, name, &access, deadline)?;
+            let file = lockfile::open(directory, name, access, deadline)?;
             while !sys::try_lock(file.as_fd())
                 .map_err(|error| Fault::os(format!("locking {}", shown.display()), &error))?
             {
@@ -198,109 +171,12 @@ impl Drop for Lock {
     }
 }
 
-/// How long a lock file that we may not open is taken for one whose maker is about to change its
-/// mode.
-const SETTLING: Duration = Duration::from_millis(100);
-
-fn open(
-    directory: &Anchor,
-    name: &OsStr,
-    access: &impl Fn() -> Access,
-    deadline: Instant,
-) -> Result<File, Fault> {
-    let shown = directory.path().join(name);
-    let doing = || format!("opening the lock file {}", shown.display());
-    let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let mut backoff = Backoff::until(deadline.min(sys::deadline_in(SETTLING)));
-    loop {
-        // Without O_CREAT first: in a sticky directory fs.protected_regular makes it fail even for
-        // root when the file belongs to somebody else.
-        let error = match directory.open(name, flags, 0) {
-            Ok(fd) => return checked(File::from(fd)),
-            Err(error) => error,
-        };
-        match error.raw_os_error() {
-            Some(libc::ENOENT) => {
-                let access = access();
-                let exclusive = flags | libc::O_CREAT | libc::O_EXCL;
-                match directory.open(name, exclusive, access.mode) {
-                    Ok(fd) => {
-                        let file = File::from(fd);
-                        settle(&file, access);
-                        return Ok(file);
-                    }
-                    Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
-                    Err(error) => return Err(Fault::os(doing(), &error)),
-                }
-            }
-            Some(libc::ELOOP) => {
-                return Err(Fault::new(
-                    ErrorKind::PermissionDenied,
-                    format!("the lock file {} is a symbolic link", shown.display()),
-                )
-                .hint("remove it: somebody may have put it there to harm"));
-            }
-            Some(libc::EACCES) => {
-                if !backoff.again() {
-                    return Err(Fault::os(doing(), &error)
-                        .hint("another user made it; remove it or widen its mode"));
-                }
-                continue;
-            }
-            _ => return Err(Fault::os(doing(), &error)),
-        }
-        if !backoff.again() {
-            return Err(Fault::os(doing(), &error));
-        }
-    }
-}
-
-/// Refuses what is not a plain file with one name: the record would be written into it.
-fn checked(file: File) -> Result<File, Fault> {
-    let status = sys::status(file.as_raw_fd())
-        .map_err(|error| Fault::os("examining the lock file", &error))?;
-    if status.is_regular() && status.links <= 1 {
-        return Ok(file);
-    }
-    Err(Fault::new(
-        ErrorKind::PermissionDenied,
-        "the lock file is not a plain file of one name",
-    )
-    .hint("remove it: somebody may have put it there to harm"))
-}
-
-/// Best effort: a user without the right to give files away shares with those the umask lets in.
-fn settle(file: &File, access: Access) {
-    if let Some((uid, gid)) = access.owner
-        && fchown(file, Some(uid), Some(gid)).is_err()
-    {
-        let _ = fchown(file, None, Some(gid));
-    }
-    let _ = file.set_permissions(Permissions::from_mode(access.mode));
-}
-
-/// The directory lock files go to: the first in which every user can make files, since a choice by
-/// what this user may do would differ between a master and its workers.
-pub(super) fn shared_directory(candidates: &[&str]) -> Anchor {
-    const SHARED: u32 = 0o1777;
-    let shared = candidates.iter().find(|path| {
-        sys::status_at(None, OsStr::new(path), true)
-            .is_ok_and(|status| status.mode & SHARED == SHARED)
-    });
-    Anchor::new(
-        shared
-            .or(candidates.last())
-            .copied()
-            .unwrap_or("/tmp")
-            .into(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::os::unix::fs::MetadataExt;
     use std::path::Path;
+    use std::time::Duration;
 
     use super::*;
 
@@ -308,23 +184,7 @@ mod tests {
         let anchor = Anchor::new(directory.into());
         let turn = Turn::named(directory.join(name).as_os_str());
         let deadline = sys::deadline_in(Duration::from_millis(wait));
-        Lock::take(
-            turn,
-            &anchor,
-            OsStr::new(name),
-            || Access::EVERYONE,
-            deadline,
-        )
-    }
-
-    #[test]
-    fn the_file_is_made_with_the_mode_asked_for_whatever_the_umask() {
-        let directory = tempfile::tempdir().unwrap();
-        drop(take(directory.path(), "l", 1000).unwrap());
-        assert_eq!(
-            fs::metadata(directory.path().join("l")).unwrap().mode() & 0o7777,
-            0o666
-        );
+        Lock::take(turn, &anchor, OsStr::new(name), Access::EVERYONE, deadline)
     }
 
     #[test]
@@ -356,22 +216,6 @@ mod tests {
     }
 
     #[test]
-    fn links_directories_and_pipes_are_refused_and_untouched() {
-        let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        fs::write(at("victim"), b"precious").unwrap();
-        symlink(at("victim"), at("soft")).unwrap();
-        fs::hard_link(at("victim"), at("hard")).unwrap();
-        fs::create_dir(at("dir")).unwrap();
-        symlink(at("nothing"), at("dangling")).unwrap();
-        for name in ["soft", "hard", "dir", "dangling"] {
-            take(directory.path(), name, 30).unwrap_err();
-        }
-        assert_eq!(fs::read(at("victim")).unwrap(), b"precious");
-        assert!(!at("nothing").exists());
-    }
-
-    #[test]
     fn a_file_removed_and_made_again_is_locked_again() {
         let directory = tempfile::tempdir().unwrap();
         let held = take(directory.path(), "l", 1000).unwrap();
@@ -387,24 +231,5 @@ mod tests {
         static TURN: Turn = Turn::new();
         TURN.0.store(std::process::id() ^ 1, Ordering::Relaxed);
         assert!(TURN.take(Instant::now()).is_ok());
-    }
-
-    #[test]
-    fn the_shared_directory_is_one_where_everybody_may_write() {
-        let directory = tempfile::tempdir().unwrap();
-        let private = directory.path().join("private");
-        let shared = directory.path().join("shared");
-        fs::create_dir(&private).unwrap();
-        fs::create_dir(&shared).unwrap();
-        fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
-        let (private, shared) = (private.to_str().unwrap(), shared.to_str().unwrap());
-        assert_eq!(
-            shared_directory(&[private, shared]).path(),
-            Path::new(shared)
-        );
-        assert_eq!(
-            shared_directory(&["/nonexistent", shared]).path(),
-            Path::new(shared)
-        );
     }
 }

@@ -16,8 +16,11 @@ mod device;
 mod endpoint;
 mod error;
 mod frame;
+mod kept;
 mod libtpms;
 mod lock;
+mod lockfile;
+mod node;
 mod record;
 #[cfg(test)]
 mod scenarios;

@@ -3,9 +3,8 @@
 use std::ffi::{CString, OsStr};
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use libc::c_int;
@@ -136,6 +135,11 @@ pub(super) fn unlink_at(directory: Option<RawFd>, name: &OsStr) -> io::Result<()
     // SAFETY: `name` is a NUL-terminated string that outlives the call.
     retry(|| unsafe { libc::unlinkat(directory, name.as_ptr(), 0) })?;
     Ok(())
+}
+
+pub(super) fn effective_user() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
 }
 
 /// Closes a descriptor by number, without the checks `OwnedFd` makes in debug builds.
@@ -299,6 +303,10 @@ pub(super) fn unix_socket() -> io::Result<OwnedFd> {
     above_stdio(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// The bytes a local socket's address has for its path, terminator included.
+pub(super) const UNIX_PATH: usize =
+    size_of::<libc::sockaddr_un>() - std::mem::offset_of!(libc::sockaddr_un, sun_path);
+
 fn unix_address(path: &OsStr) -> io::Result<libc::sockaddr_un> {
     // SAFETY: an all-zero `sockaddr_un` is valid: integers only.
     let mut address: libc::sockaddr_un = unsafe { mem::zeroed() };
@@ -371,56 +379,6 @@ pub(super) fn connect_unix_in(
     Err(io::Error::from_raw_os_error(libc::EINTR))
 }
 
-/// A descriptor kept for later use in a host that may close or reuse any descriptor number.
-///
-/// It remembers which file it led to, and is used and closed only while it still does.
-#[derive(Debug)]
-pub(super) struct Kept {
-    fd: RawFd,
-    status: Status,
-}
-
-impl Kept {
-    pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
-        let status = status(fd.as_raw_fd())?;
-        Ok(Self {
-            fd: fd.into_raw_fd(),
-            status,
-        })
-    }
-
-    pub(super) fn open_directory(path: &Path) -> io::Result<Self> {
-        let flags = libc::O_PATH | libc::O_DIRECTORY;
-        Self::new(open_at(None, path.as_os_str(), flags, 0)?)
-    }
-
-    /// The descriptor, if it still leads to the same file and that file has not been removed.
-    pub(super) fn get(&self) -> Option<RawFd> {
-        let now = status(self.fd).ok()?;
-        (now.same_file(&self.status) && now.links > 0).then_some(self.fd)
-    }
-
-    /// The same as a borrowed descriptor.
-    pub(super) fn borrow(&self) -> Option<BorrowedFd<'_>> {
-        // SAFETY: `get` has just found the descriptor open and ours. A host that closes it in
-        // another thread between here and the use makes that use fail or hit another file; the
-        // same is true of every descriptor in such a process, and no memory depends on it.
-        self.get().map(|fd| unsafe { BorrowedFd::borrow_raw(fd) })
-    }
-
-    pub(super) fn status(&self) -> &Status {
-        &self.status
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        if status(self.fd).is_ok_and(|now| now.same_file(&self.status)) {
-            close(self.fd);
-        }
-    }
-}
-
 /// Sleeps between tries of something another process must first give up, a little longer each time.
 pub(super) struct Backoff {
     deadline: Instant,
@@ -459,47 +417,20 @@ pub(super) fn deadline_in(duration: Duration) -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs::File;
+    use std::os::fd::AsFd;
     use std::os::unix::net::{UnixListener, UnixStream};
 
     use super::*;
 
     #[test]
-    fn a_kept_descriptor_that_became_another_file_is_neither_used_nor_closed() {
-        let directory = tempfile::tempdir().unwrap();
-        let kept = Kept::open_directory(directory.path()).unwrap();
-        let fd = kept.get().unwrap();
-        // A host that closes a range of descriptors and opens its own in their place.
-        let other = File::create(directory.path().join("other")).unwrap();
-        // SAFETY: dup2 takes integers, and closes the old file in the same moment, so that no other
-        // test can get the number.
-        assert_eq!(unsafe { libc::dup2(other.as_raw_fd(), fd) }, fd);
-        assert_eq!(kept.get(), None);
-        drop(kept);
-        assert!(status(fd).is_ok(), "the host's descriptor must stay open");
-        close(fd);
-    }
-
-    #[test]
-    fn a_removed_directory_is_not_used() {
-        let directory = tempfile::tempdir().unwrap();
-        let inner = directory.path().join("inner");
-        fs::create_dir(&inner).unwrap();
-        let kept = Kept::open_directory(&inner).unwrap();
-        assert!(kept.get().is_some());
-        fs::remove_dir(&inner).unwrap();
-        assert_eq!(kept.get(), None);
-    }
-
-    #[test]
     fn a_socket_is_reached_through_its_directory_alone() {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join("s")).unwrap();
-        let kept = Kept::open_directory(directory.path()).unwrap();
-        use std::os::fd::AsFd;
+        let kept = File::open(directory.path()).unwrap();
         let before = std::env::current_dir().unwrap();
         let socket = unix_socket().unwrap();
-        connect_unix_in(socket.as_fd(), kept.get().unwrap(), OsStr::new("s")).unwrap();
+        connect_unix_in(socket.as_fd(), kept.as_raw_fd(), OsStr::new("s")).unwrap();
         assert_eq!(std::env::current_dir().unwrap(), before);
         let (mut far, _) = listener.accept().unwrap();
         let mut near = UnixStream::from(socket);
@@ -510,13 +441,12 @@ mod tests {
         assert_eq!(&heard, b"hello");
 
         let socket = unix_socket().unwrap();
-        let missing = connect_unix_in(socket.as_fd(), kept.get().unwrap(), OsStr::new("none"));
+        let missing = connect_unix_in(socket.as_fd(), kept.as_raw_fd(), OsStr::new("none"));
         assert_eq!(missing.unwrap_err().raw_os_error(), Some(libc::ENOENT));
     }
 
     #[test]
     fn waiting_ends_at_the_deadline() {
-        use std::os::fd::AsFd;
         let (near, _far) = UnixStream::pair().unwrap();
         let started = Instant::now();
         let ready = wait(

@@ -200,6 +200,7 @@ pub(super) fn start_alone(name: &str, argument: &str) -> Child {
         .env(ALONE, argument)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap()
 }
@@ -216,9 +217,14 @@ pub(super) fn in_own_process(name: &str, body: impl FnOnce()) {
     }
     let output = start_alone(name, "-").wait_with_output().unwrap();
     let shown = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
-        "{name} failed in its own process: {shown}"
+        "{name} failed in its own process: {shown}\n{errors}"
+    );
+    assert!(
+        !errors.contains("libtpms"),
+        "libtpms must not write to descriptor 2: {errors}"
     );
     assert!(shown.contains("1 passed"), "{name} did not run: {shown}");
 }
@@ -234,10 +240,8 @@ impl Forked {
     pub(super) fn new(body: impl FnOnce() -> Vec<u8>) -> Self {
         let mut ends = [0; 2];
         // SAFETY: `ends` has room for two descriptors.
-        assert_eq!(
-            unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) },
-            0
-        );
+        let made = unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) };
+        assert_eq!(made, 0);
         // SAFETY: pipe2 has just returned both, and nobody else owns them.
         let [results, mut report] = ends.map(|fd| unsafe { File::from_raw_fd(fd) });
         // SAFETY: the child runs ordinary code although the parent has other threads; glibc keeps

@@ -75,13 +75,16 @@ impl Library {
                 process: *library.get("TPMLIB_Process").map_err(missing)?,
             }
         };
+        silence(&library);
         std::mem::forget(library);
         Ok(Box::leak(Box::new(loaded)))
     }
 
     /// Switches the TPM on, with the state in `store`.
-    pub(super) fn start(&self, store: Store, family: Family) -> Result<(), Fault> {
-        set_store(Some(Arc::new(store)));
+    pub(super) fn start(&self, store: Arc<Store>, family: Family) -> Result<(), Fault> {
+        set_store(Some(store));
+        // One inherited by fork, or left by the last shutdown, explains nothing here.
+        let _ = take_cause();
         let version = match family {
             Family::Tpm12 => 0,
             Family::Tpm2 => 1,
@@ -149,7 +152,24 @@ impl Library {
     }
 }
 
+/// Keeps libtpms from writing to descriptor 2: entering failure mode it prints the whole command,
+/// secrets included, and a host's descriptor 2 may be a client's socket.
+fn silence(library: &dl::Library) {
+    // A number no descriptor has: for a negative one it falls back to descriptor 2.
+    const NOWHERE: c_int = c_int::MAX;
+    // SAFETY: this is the function's type in libtpms/tpm_library.h.
+    let set = unsafe { library.get::<unsafe extern "C" fn(c_int)>("TPMLIB_SetDebugFD") };
+    match set {
+        // SAFETY: takes a number, which libtpms only ever writes to.
+        Ok(set) => unsafe { set(NOWHERE) },
+        Err(error) => log::warn!("libtpms cannot be silenced: {error}"),
+    }
+}
+
+/// Translates a result of libtpms. A state that could not be read or written explains it better, and
+/// counts even if libtpms went on, since its next answer would be that it has failed.
 fn succeeded(doing: &str, code: Result32) -> Result<(), Fault> {
+    take_cause()?;
     match code {
         TPM_SUCCESS => Ok(()),
         code => Err(Fault::new(
@@ -191,10 +211,20 @@ fn guarded(body: impl FnOnce() -> Option<Result32>) -> Result32 {
         .unwrap_or(TPM_FAIL)
 }
 
-fn logged<T>(result: Result<T, Fault>) -> Option<T> {
-    result
-        .map_err(|fault| log::error!("the TPM's state: {}", fault.what))
-        .ok()
+/// Why the TPM's state could not be read or written, when that is what made a command fail.
+static CAUSE: Mutex<Option<Fault>> = Mutex::new(None);
+
+fn noted<T>(result: Result<T, Fault>) -> Option<T> {
+    let note = |fault: Fault| {
+        log::error!("the TPM's state: {}", fault.what);
+        *CAUSE.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+    };
+    result.map_err(note).ok()
+}
+
+fn take_cause() -> Result<(), Fault> {
+    let cause = CAUSE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    cause.map_or(Ok(()), Err)
 }
 
 /// The name of a state, if it is one.
@@ -223,7 +253,7 @@ unsafe extern "C" fn nvram_load(
     guarded(|| {
         // SAFETY: libtpms passes a string constant.
         let name = unsafe { name_of(name) }?;
-        let Some(blob) = logged(store()?.load(name))? else {
+        let Some(blob) = noted(store()?.load(name))? else {
             return Some(TPM_RETRY);
         };
         let size = u32::try_from(blob.len()).ok()?;
@@ -259,7 +289,7 @@ unsafe extern "C" fn nvram_store(
         }
         // SAFETY: libtpms passes its state and the state's length, unchanged during the call.
         let blob = unsafe { slice::from_raw_parts(data, length as usize) };
-        logged(store()?.store(name, blob)).map(|()| TPM_SUCCESS)
+        noted(store()?.store(name, blob)).map(|()| TPM_SUCCESS)
     })
 }
 
@@ -267,7 +297,7 @@ unsafe extern "C" fn nvram_delete(_tpm: u32, name: *const c_char, must_exist: c_
     guarded(|| {
         // SAFETY: libtpms passes a string constant.
         let name = unsafe { name_of(name) }?;
-        let existed = logged(store()?.delete(name))?;
+        let existed = noted(store()?.delete(name))?;
         Some(if existed || must_exist == 0 {
             TPM_SUCCESS
         } else {

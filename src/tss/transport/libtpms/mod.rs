@@ -22,7 +22,8 @@ use self::state::Store;
 use super::anchor::Anchor;
 use super::endpoint::Family;
 use super::error::{ErrorKind, Fault};
-use super::lock::{Access, Lock, Turn};
+use super::lock::{Lock, Turn};
+use super::lockfile::Access;
 use super::sys::{self, Status};
 
 /// The file swtpm locks in a state directory while it runs.
@@ -58,6 +59,7 @@ impl Chosen {
 #[derive(Debug)]
 pub(super) struct Instance {
     library: &'static Library,
+    store: Arc<Store>,
     family: Family,
     owner: u32,
     started: bool,
@@ -85,18 +87,25 @@ impl Instance {
     pub(super) fn begin(directory: &Arc<Anchor>, deadline: Instant) -> Result<Self, Fault> {
         let library = library()?;
         let directory = state::prepared(directory)?;
-        let access = || Access::PRIVATE;
-        let lock = Lock::take(&TURN, &directory, OsStr::new(LOCK_FILE), access, deadline).map_err(
-            |fault| match fault.kind {
-                ErrorKind::Busy => fault.hint("is swtpm running on the same directory?"),
-                _ => fault,
-            },
-        )?;
+        let lock = Lock::take(
+            &TURN,
+            &directory,
+            OsStr::new(LOCK_FILE),
+            Access::PRIVATE,
+            deadline,
+        )
+        .map_err(|fault| match fault.kind {
+            ErrorKind::Busy => fault.hint("is swtpm running on the same directory?"),
+            ErrorKind::PermissionDenied => {
+                fault.hint("the state must belong to the user this program runs as")
+            }
+            _ => fault,
+        })?;
         let family = state::family_in(&directory)?.unwrap_or(Family::Tpm2);
         choose(&directory, family)?;
-        let store = Store::new(Arc::clone(&directory), family);
+        let store = Arc::new(Store::new(Arc::clone(&directory), family));
         // A state libtpms cannot read would end in failure mode, which says nothing.
-        store.load(state::PERMANENT)?;
+        let exists = store.load(state::PERMANENT)?.is_some();
         if RUNNING.swap(true, Ordering::Relaxed) {
             log::debug!("switching off the TPM inherited by fork");
             library.discard(Store::discarding(directory, family));
@@ -104,14 +113,18 @@ impl Instance {
         let owner = std::process::id();
         let mut instance = Self {
             library,
+            store: Arc::clone(&store),
             family,
             owner,
             started: false,
             _lock: lock,
         };
-        library.start(store, family)?;
+        // The seeds of a new TPM are more than bookkeeping: every key made with it hangs on them.
+        store.set_bookkeeping(exists);
+        library.start(Arc::clone(&store), family)?;
         instance.started = true;
         instance.start_up()?;
+        store.set_bookkeeping(false);
         Ok(instance)
     }
 
@@ -146,6 +159,7 @@ impl Drop for Instance {
         if self.owner != std::process::id() {
             return;
         }
+        self.store.set_bookkeeping(true);
         // Without it the TPM counts a failed authorization against dictionary attacks. TPM 1.2 has
         // nothing of the kind.
         if self.started

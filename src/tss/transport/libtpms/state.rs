@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use zeroize::Zeroizing;
 
@@ -30,6 +31,9 @@ pub(super) struct Store {
     family: Family,
     /// Set while the remains of another process' TPM are cleared away: they must not be saved.
     discard: bool,
+    /// Set while the TPM starts and shuts down. What it then saves is its clock and its count of
+    /// starts; losing that to a power failure is as if this section had not been.
+    bookkeeping: AtomicBool,
 }
 
 impl Store {
@@ -38,6 +42,7 @@ impl Store {
             directory,
             family,
             discard: false,
+            bookkeeping: AtomicBool::new(false),
         }
     }
 
@@ -47,7 +52,13 @@ impl Store {
             directory,
             family,
             discard: true,
+            bookkeeping: AtomicBool::new(false),
         }
+    }
+
+    /// Says whether what is stored from now on need not survive a power failure at once.
+    pub(super) fn set_bookkeeping(&self, on: bool) {
+        self.bookkeeping.store(on, Ordering::Relaxed);
     }
 
     /// The state of this name, or `None` if there is none.
@@ -127,10 +138,12 @@ impl Store {
         file.write_all(blob)?;
         file.sync_all()?;
         self.directory.rename(temporary, target)?;
-        // The new name must survive a power failure too. Not every file system can do this.
-        if let Ok(directory) =
-            self.directory
-                .open(OsStr::new("."), libc::O_RDONLY | libc::O_DIRECTORY, 0)
+        // The new name must survive a power failure too. Not every file system can do this, and it
+        // takes as long as everything before it.
+        if !self.bookkeeping.load(Ordering::Relaxed)
+            && let Ok(directory) =
+                self.directory
+                    .open(OsStr::new("."), libc::O_RDONLY | libc::O_DIRECTORY, 0)
         {
             let _ = File::from(directory).sync_all();
         }

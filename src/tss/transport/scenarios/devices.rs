@@ -1,0 +1,237 @@
+//! Devices, and hosts that confine themselves before the first use.
+
+use super::*;
+
+/// A device with an answer to every command: eight bytes, counting up.
+fn counting_device() -> FakeDevice {
+    let mut count = 0;
+    FakeDevice::new(move |_| {
+        count += 1;
+        [
+            &[0x80, 1, 0, 0, 0, 20, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0][..],
+            &[count],
+        ]
+        .concat()
+    })
+}
+
+#[test]
+fn a_managed_device_stays_open_between_sections() {
+    let place = Place::new();
+    let device = counting_device();
+    let mut channel = place.channel(&device.managed(&place));
+    let mut section = channel.section().unwrap();
+    assert_eq!(
+        (section.continuity(), section.sharing()),
+        (Continuity::Reset, Sharing::Managed)
+    );
+    assert!(section.record().is_none());
+    assert_eq!(random(&mut section)[7], 1);
+    assert_eq!(random(&mut section)[7], 2);
+    drop(section);
+    let mut section = channel.section().unwrap();
+    assert_eq!(section.continuity(), Continuity::Kept);
+    random(&mut section);
+    drop(section);
+    channel.release();
+    assert_eq!(channel.section().unwrap().continuity(), Continuity::Reset);
+    assert!(place.lock_files().is_empty());
+}
+
+#[test]
+fn a_managed_device_is_opened_again_after_a_fork_and_after_its_descriptor_is_lost() {
+    in_own_process(
+        "devices::a_managed_device_is_opened_again_after_a_fork_and_after_its_descriptor_is_lost",
+        || {
+            let place = Place::new();
+            let device = counting_device();
+            let mut channel = place.channel(&device.managed(&place));
+            random(&mut channel.section().unwrap());
+            let child = Forked::new(|| {
+                let mut section = channel.section().unwrap();
+                assert_eq!(section.continuity(), Continuity::Reset);
+                random(&mut section);
+                drop(section);
+                assert_eq!(channel.section().unwrap().continuity(), Continuity::Kept);
+                Vec::new()
+            });
+            assert!(child.wait().is_some());
+            assert_eq!(channel.section().unwrap().continuity(), Continuity::Kept);
+
+            // A host that closes everything it does not know, and goes on opening files.
+            // SAFETY: close takes integers; this process has no other test that owns descriptors.
+            unsafe {
+                let keep = device.terminal.as_raw_fd();
+                assert_eq!(
+                    libc::syscall(libc::SYS_close_range, keep + 1, u32::MAX, 0),
+                    0
+                );
+            }
+            let files: Vec<_> = (0..8)
+                .map(|_| fs::File::open(place.path()).unwrap())
+                .collect();
+            let mut section = channel.section().unwrap();
+            assert_eq!(section.continuity(), Continuity::Reset);
+            random(&mut section);
+            drop(section);
+            assert!(files.iter().all(|file| file.metadata().is_ok()));
+        },
+    );
+}
+
+#[test]
+fn a_devices_failures_end_the_connection() {
+    let place = Place::new();
+    let short = FakeDevice::new(|_| vec![0x80, 1, 0, 0, 0, 20, 0, 0, 0, 0]);
+    let mut channel = place.channel(&short.bare());
+    let mut section = channel.section().unwrap();
+    assert_eq!(section.sharing(), Sharing::Bare);
+    assert_eq!(
+        section.transact(&GET_RANDOM).unwrap_err().kind(),
+        ErrorKind::Protocol
+    );
+    assert_eq!(
+        section.transact(&GET_RANDOM).unwrap_err().kind(),
+        ErrorKind::Cut
+    );
+    drop(section);
+
+    let place = Place::new();
+    let mute = FakeDevice::new(|_| Vec::new());
+    let limits = Limits {
+        command_wait: BRIEF,
+        ..limits()
+    };
+    let mut channel = Channel::new(place.endpoint(&mute.managed(&place)), limits);
+    let error = channel
+        .section()
+        .unwrap()
+        .transact(&GET_RANDOM)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(channel.section().unwrap().continuity(), Continuity::Reset);
+}
+
+#[test]
+fn what_is_no_device_is_refused() {
+    let place = Place::new();
+    fs::write(place.path().join("tpmrm0"), b"").unwrap();
+    let address = format!("device:{}/tpmrm0", place.path().display());
+    let error = place.channel(&address).section().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Address, "{error}");
+    let error = place
+        .channel("device:/dev/null")
+        .section()
+        .unwrap()
+        .transact(&GET_RANDOM);
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Cut);
+}
+
+/// Becomes an ordinary user, if this process may.
+fn drop_privileges() {
+    // SAFETY: all take integers or null. Without privileges they fail, and nothing is to be done.
+    unsafe {
+        libc::setgroups(0, std::ptr::null());
+        libc::setgid(65534);
+        libc::setuid(65534);
+    }
+}
+
+#[test]
+fn a_device_in_use_is_busy_and_a_forbidden_one_names_the_group() {
+    in_own_process(
+        "devices::a_device_in_use_is_busy_and_a_forbidden_one_names_the_group",
+        || {
+            let place = Place::new();
+            drop_privileges();
+            let device = counting_device();
+            // SAFETY: takes no argument. It makes further opens fail with EBUSY, except for root.
+            let exclusive = unsafe { libc::ioctl(device.terminal.as_raw_fd(), libc::TIOCEXCL) };
+            assert_eq!(exclusive, 0);
+            let error = place
+                .channel(&device.bare())
+                .section_within(BRIEF)
+                .unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+            assert!(error.to_string().contains("tcsd or tpm2-abrmd"), "{error}");
+            assert!(error.to_string().contains("device:/dev/tpmrm0"), "{error}");
+
+            let device = counting_device();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o000);
+            fs::set_permissions(&device.path, mode).unwrap();
+            let error = Channel::new(place.endpoint(&device.bare()), limits())
+                .section()
+                .unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+            assert!(error.to_string().contains("group tss"), "{error}");
+        },
+    );
+}
+
+/// A host like HAProxy: root at the start, then an ordinary user in an empty root directory.
+fn confined(address: &str, place: &Place, root_first: bool) {
+    // SAFETY: takes nothing.
+    if unsafe { libc::geteuid() } != 0 {
+        eprintln!("not run: chroot needs root");
+        return;
+    }
+    let mut channel = place.channel(address);
+    if root_first {
+        random(&mut channel.section().unwrap());
+    }
+    let root = place.path().join("empty");
+    fs::create_dir(&root).unwrap();
+    let child = Forked::new(|| {
+        let root = CString::new(root.to_str().unwrap()).unwrap();
+        // SAFETY: a NUL-terminated path.
+        assert_eq!(unsafe { libc::chroot(root.as_ptr()) }, 0);
+        std::env::set_current_dir("/").unwrap();
+        drop_privileges();
+        for _ in 0..3 {
+            random(&mut channel.section().unwrap());
+        }
+        Vec::new()
+    });
+    assert!(child.wait().is_some());
+    // Whoever of the two has made the lock file, both may use it.
+    random(&mut channel.section().unwrap());
+}
+
+#[test]
+fn a_local_socket_is_found_after_chroot_and_setuid() {
+    in_own_process(
+        "devices::a_local_socket_is_found_after_chroot_and_setuid",
+        || {
+            let place = Place::new();
+            let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+            confined(&swtpm.address, &place, false);
+        },
+    );
+}
+
+#[test]
+fn a_named_host_is_found_after_chroot_and_setuid() {
+    in_own_process(
+        "devices::a_named_host_is_found_after_chroot_and_setuid",
+        || {
+            let place = Place::new();
+            let swtpm = Swtpm::tcp(&place.state());
+            confined(
+                &swtpm.address.replace("127.0.0.1", "localhost"),
+                &place,
+                true,
+            );
+        },
+    );
+}
+
+#[test]
+fn a_device_is_found_after_chroot_and_setuid() {
+    in_own_process("devices::a_device_is_found_after_chroot_and_setuid", || {
+        let place = Place::new();
+        let device = counting_device();
+        let everyone = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+        fs::set_permissions(&device.path, everyone).unwrap();
+        confined(&device.managed(&place), &place, true);
+    });
+}
