@@ -6,11 +6,12 @@ use super::commands::object::{PublicInfo, ReadPublic};
 use super::constants::handle;
 use super::name::{Entity, Name};
 use super::object::{Parent, PrimaryTemplate};
+use super::pool::SessionId;
 use super::public::Public;
 use super::rc::ResponseCode;
 use super::session::Salt;
 use super::wire::Malformed;
-use super::work::{Authority, SessionId, Work};
+use super::work::{Authority, Work};
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Result};
 
