@@ -269,3 +269,50 @@ fn a_garbled_table_is_no_table() {
     sign(&client, &key, b"");
     log.expect("Sign!910 Load Sign");
 }
+
+#[test]
+fn a_tpm_inside_the_process_starts_anew_in_every_section() {
+    const ALONE: &str = "TPM_PROVIDER_TEST_INSIDE";
+    const NAME: &str =
+        "tss::tpm2::tests::sharing::a_tpm_inside_the_process_starts_anew_in_every_section";
+    // A process has one such TPM in its life, so the test has a process of its own.
+    if std::env::var_os(ALONE).is_none() {
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        again
+            .args([NAME, "--exact", "--test-threads=1"])
+            .env(ALONE, "1");
+        let output = again.output().unwrap();
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && shown.contains("1 passed"),
+            "{shown}"
+        );
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let address = format!("libtpms:{}", directory.path().display());
+    let (client, log) = client_of(&address, options(Sessions::Auto), false);
+    let key = make(&client, &owner(), &sign_only(), b"");
+    log.expect("CreatePrimary Create");
+    for _ in 0..2 {
+        // What is not there is asked for once; the rest again and again.
+        sign(&client, &key, b"");
+    }
+    log.expect("ReadPublic!18b CreatePrimary Load Sign CreatePrimary Load Sign");
+    client
+        .evict_control(&key, 0x8100_0002, &Secret::empty())
+        .unwrap();
+    let persistent = Object::persistent(0x8100_0002, key.public.clone()).unwrap();
+    log.take();
+    sign(&client, &persistent, b"");
+    log.expect("Sign");
+    let key = make(&client, &owner(), &rsa_decrypt(), PIN);
+    log.take();
+    let scheme = SignScheme::Rsassa(AlgId::SHA256);
+    for _ in 0..3 {
+        client.sign(&key, &PIN.into(), scheme, &digest()).unwrap();
+        log.expect("CreatePrimary Load StartAuthSession Sign");
+    }
+    client.release_at_exit();
+    assert_eq!(client.lockout().unwrap().counter, 0);
+}
