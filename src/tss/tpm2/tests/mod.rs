@@ -32,6 +32,9 @@ use crate::tss::transport::{
     Channel, Continuity, Endpoint, Limits, Origin, Sharing, TransportError,
 };
 
+/// The simulator's socket in the test's directory.
+const SOCKET: &str = "client-test";
+
 /// A simulated TPM of one test.
 struct Tpm {
     directory: TempDir,
@@ -58,7 +61,7 @@ impl Tpm {
     }
 
     fn socket(&self) -> PathBuf {
-        self.directory.path().join("socket")
+        self.directory.path().join(SOCKET)
     }
 
     fn address(&self) -> String {
@@ -120,6 +123,20 @@ impl Drop for Tpm {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // The lock file outlives its TPM: its name ends in the FNV-1a hash of the socket's path.
+        let path = self.socket();
+        let hash = path
+            .as_os_str()
+            .as_encoded_bytes()
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        for directory in ["/run/lock", "/tmp"] {
+            let _ = fs::remove_file(format!(
+                "{directory}/tpm-provider-{SOCKET}-{hash:016x}.lock"
+            ));
+        }
     }
 }
 
@@ -129,16 +146,16 @@ fn spawn(directory: &Path) -> Child {
     let child = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "swtpm", "socket", "--tpm2"])
         .args(["--tpmstate", &format!("dir={path}")])
-        .args(["--server", &format!("type=unixio,path={path}/socket")])
+        .args(["--server", &format!("type=unixio,path={path}/{SOCKET}")])
         // tpm2-tools' transport insists on a control socket.
-        .args(["--ctrl", &format!("type=unixio,path={path}/socket.ctrl")])
+        .args(["--ctrl", &format!("type=unixio,path={path}/{SOCKET}.ctrl")])
         .args(["--flags", "not-need-init,startup-clear"])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("setpriv and swtpm: apt-get install util-linux swtpm");
     let started = Instant::now();
-    while UnixStream::connect(directory.join("socket")).is_err() {
+    while UnixStream::connect(directory.join(SOCKET)).is_err() {
         let waited = started.elapsed();
         assert!(
             waited < Duration::from_secs(20),

@@ -63,7 +63,7 @@ fn another_process_uses_what_is_loaded() {
         let file = address
             .strip_prefix("swtpm:path=")
             .unwrap()
-            .replace("socket", "public");
+            .replace(SOCKET, "public");
         let public = Public::from_tpm2b(&fs::read(file).unwrap()).unwrap();
         let key = Object::from_blob(public, Vec::new(), owner()).unwrap();
         sign(&client, &key, b"");
