@@ -95,7 +95,11 @@ fn a_key_is_made_with_three_commands() {
 
 #[test]
 fn a_hundred_calls_leave_nothing() {
-    let Bench { openssl, tpm, .. } = bench(true, "");
+    let Bench {
+        openssl,
+        tpm,
+        tap: _tap,
+    } = bench(true, "");
     for _ in 0..100 {
         openssl.ok(SIGN);
     }
