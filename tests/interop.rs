@@ -1,0 +1,1 @@
+//! Keys of other tools in ours, and ours in theirs.
