@@ -14,10 +14,16 @@ mod certificates;
 mod costs;
 #[path = "harness.rs"]
 mod harness;
+#[path = "interop.rs"]
+mod interop;
 #[path = "memory.rs"]
 mod memory;
 #[path = "module.rs"]
 mod module;
+#[path = "nginx.rs"]
+mod nginx;
+#[path = "node.rs"]
+mod node;
 #[path = "pkeyutl.rs"]
 mod pkeyutl;
 #[path = "tls_servers.rs"]

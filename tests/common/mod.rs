@@ -4,6 +4,7 @@
 //! so that tests run side by side and a failing one leaves nothing behind.
 #![allow(
     dead_code,
+    unused_imports,
     reason = "a toolbox: not every tool is in use at every time"
 )]
 
