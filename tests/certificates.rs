@@ -1,24 +1,22 @@
 //! Requests, certificates, messages: what a certification authority and a mail client do with a key.
 
 use crate::common::key;
-use crate::common::openssl::{Config, ORDERS, Openssl};
+use crate::common::openssl::{Config, Openssl};
+use crate::common::orders::each_order_with;
 use crate::common::swtpm::Swtpm;
 
 const CA: &str = "[ca]\ndefault_ca = own\n[own]\ndir = .\ndatabase = index.txt\nserial = serial\n\
     new_certs_dir = .\ndefault_md = sha256\ndefault_days = 2\npolicy = any\n\
     [any]\ncommonName = supplied\n";
 
+/// An openssl with `key.pem` and its self-signed certificate.
 fn each_order(test: impl Fn(&Openssl)) {
-    for order in ORDERS {
-        let tpm = Swtpm::start();
-        tpm.provision_srk();
-        let openssl = Openssl::with(Config::new().order(order).extra(CA), &tpm.address());
-        key::rsa(&openssl, "key", 2048, "");
-        key::certificate(&openssl, "key");
+    each_order_with(&Config::new().extra(CA), |openssl| {
+        key::rsa(openssl, "key", 2048, "");
+        key::certificate(openssl, "key");
         openssl.plain().ok("verify -CAfile key.crt key.crt");
-        test(&openssl);
-        tpm.assert_clean();
-    }
+        test(openssl);
+    });
 }
 
 /// A request by a software key: `leaf.csr`.

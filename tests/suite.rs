@@ -18,6 +18,8 @@ mod harness;
 mod memory;
 #[path = "module.rs"]
 mod module;
+#[path = "order.rs"]
+mod order;
 #[path = "pkeyutl.rs"]
 mod pkeyutl;
 #[path = "tls_servers.rs"]
