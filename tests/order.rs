@@ -4,7 +4,7 @@
 use crate::common::cc;
 use crate::common::key;
 use crate::common::openssl::{Config, ORDERS, Openssl, Order};
-use crate::common::orders::{each_order, each_order_with};
+use crate::common::orders::{each_order, each_order_with, each_order_with_servers};
 use crate::common::scratch::Scratch;
 use std::path::PathBuf;
 
@@ -75,7 +75,6 @@ fn public_keys_from_numbers() {
     software("public-data");
 }
 
-/// The objects live in the default library context, so it is the only one that is asked.
 #[test]
 fn low_level_rsa_objects() {
     software("rsa-object");
@@ -84,6 +83,12 @@ fn low_level_rsa_objects() {
 #[test]
 fn low_level_ec_objects() {
     software("ec-object");
+}
+
+/// We import nothing, and say so instead of crashing the host.
+#[test]
+fn a_low_level_object_is_refused_when_we_are_asked_for_by_name() {
+    software("foreign-object");
 }
 
 #[test]
@@ -231,7 +236,7 @@ fn tls_with_p256_alone() {
 /// The same groups with the certificate's key in the TPM.
 #[test]
 fn tls_with_p256_alone_and_a_tpm_key() {
-    each_order(|openssl| {
+    each_order_with_servers(|openssl| {
         key::certificate(openssl, "key");
         let server = openssl.s_server("-cert key.crt -key key.pem -www -groups P-256");
         for client in [
@@ -249,7 +254,7 @@ fn tls_with_p256_alone_and_a_tpm_key() {
 /// A CA's RSA-4096 key, which this TPM could not hold, above a TPM key's certificate.
 #[test]
 fn a_chain_from_a_larger_ca() {
-    each_order(|openssl| {
+    each_order_with_servers(|openssl| {
         let plain = openssl.plain();
         key::software_rsa(openssl, "ca", 4096);
         plain.ok("req -x509 -key ca.pem -subj /CN=ca -out ca.crt -addext basicConstraints=CA:TRUE");
@@ -264,7 +269,7 @@ fn a_chain_from_a_larger_ca() {
         }
         openssl
             .fails("verify -CAfile leaf.crt leaf.crt")
-            .says("unable to get issuer certificate");
+            .says("unable to get local issuer certificate");
         let server = openssl.s_server("-cert leaf.crt -key key.pem -cert_chain ca.crt -www");
         for version in ["-tls1_2", "-tls1_3"] {
             let line = format!("-CAfile ca.crt -verify_return_error {version}");

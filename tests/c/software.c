@@ -7,6 +7,7 @@
  *   rsa-data ec-data public-data         EVP_PKEY_fromdata
  *   rsa-object ec-object                 low-level RSA and EC_KEY objects behind an EVP_PKEY
  *   agreement                            two P-256 keys, one secret
+ *   foreign-object                       the same, asked of the TPM provider by name: refused
  *   tpm-then-software KEY, software-then-tpm KEY
  *   generate-in-tpm                      named explicitly, the TPM still makes the key
  *   fetch KEY                            every operation by name and property
@@ -40,9 +41,9 @@ static const char *key_file;
 
 static void is_of(EVP_PKEY *key, const char *provider)
 {
-    const OSSL_PROVIDER *of = EVP_PKEY_get0_provider(key);
+    const OSSL_PROVIDER *of = NULL;
 
-    CHECK(of != NULL);
+    CHECK(key != NULL && (of = EVP_PKEY_get0_provider(key)) != NULL);
     if (strcmp(OSSL_PROVIDER_get0_name(of), provider) != 0) {
         fprintf(stderr, "the key is of %s\n", OSSL_PROVIDER_get0_name(of));
         exit(1);
@@ -236,6 +237,36 @@ static void rsa_low_level(void)
     object(key, 1);
 }
 
+static void foreign_object(void)
+{
+    EVP_PKEY *key = EVP_PKEY_new();
+    EVP_PKEY_CTX *ctx;
+
+    CHECK(EVP_PKEY_assign_RSA(key, rsa_object()) == 1);
+    ctx = EVP_PKEY_CTX_new_from_pkey(libctx, key, "provider=tpm");
+    CHECK(ctx == NULL || EVP_PKEY_sign_init(ctx) != 1);
+    EVP_PKEY_CTX_free(ctx);
+    ctx = EVP_PKEY_CTX_new_from_name(libctx, "RSA", "provider=tpm");
+    CHECK(ctx != NULL);
+    if (EVP_PKEY_fromdata_init(ctx) == 1) {
+        EVP_PKEY *made = NULL;
+        BIGNUM *n = BN_dup(RSA_get0_n(EVP_PKEY_get0_RSA(key)));
+        OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+        OSSL_PARAM *params;
+
+        CHECK(OSSL_PARAM_BLD_push_BN(build, "n", n) && OSSL_PARAM_BLD_push_uint(build, "e", 65537));
+        params = OSSL_PARAM_BLD_to_param(build);
+        CHECK(EVP_PKEY_fromdata(ctx, &made, EVP_PKEY_PUBLIC_KEY, params) != 1);
+        OSSL_PARAM_free(params);
+        OSSL_PARAM_BLD_free(build);
+        BN_free(n);
+    }
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    /* And nothing is wrong with it afterwards. */
+    object(key, 1);
+}
+
 static void ec_low_level(void)
 {
     EVP_PKEY *key = EVP_PKEY_new();
@@ -391,6 +422,8 @@ int main(int argc, char **argv)
         rsa_low_level();
     else if (strcmp(check, "ec-object") == 0)
         ec_low_level();
+    else if (strcmp(check, "foreign-object") == 0)
+        foreign_object();
     else if (strcmp(check, "agreement") == 0)
         agreement();
     else if (strcmp(check, "generate-in-tpm") == 0)

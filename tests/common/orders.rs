@@ -15,11 +15,28 @@ pub fn each_order(test: impl Fn(&Openssl)) {
 
 /// The same with more in openssl.cnf, and without a key.
 pub fn each_order_with(config: &Config, test: impl Fn(&Openssl)) {
+    both(config, |openssl, tpm| {
+        test(openssl);
+        tpm.assert_clean();
+    });
+}
+
+/// [`each_order`] for tests with an s_server, which ends by a signal: what it has loaded stays in a
+/// bare TPM.
+pub fn each_order_with_servers(test: impl Fn(&Openssl)) {
+    both(&Config::new(), |openssl, _| {
+        key::rsa(openssl, "key", 2048, "");
+        test(openssl);
+    });
+}
+
+fn both(config: &Config, test: impl Fn(&Openssl, &Swtpm)) {
     for order in ORDERS {
         let tpm = Swtpm::start();
         tpm.provision_srk();
-        let openssl = Openssl::with(config.clone().order(order), &tpm.address());
-        test(&openssl);
-        tpm.assert_clean();
+        test(
+            &Openssl::with(config.clone().order(order), &tpm.address()),
+            &tpm,
+        );
     }
 }
