@@ -12,6 +12,8 @@ mod abi;
 mod certificates;
 #[path = "costs.rs"]
 mod costs;
+#[path = "encoders.rs"]
+mod encoders;
 #[path = "harness.rs"]
 mod harness;
 #[path = "memory.rs"]
@@ -20,6 +22,8 @@ mod memory;
 mod module;
 #[path = "order.rs"]
 mod order;
+#[path = "other_keys.rs"]
+mod other_keys;
 #[path = "pkeyutl.rs"]
 mod pkeyutl;
 #[path = "tls_servers.rs"]
