@@ -9,19 +9,15 @@ use super::{Error, Key, PublicKey, Tpm};
 use crate::tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
 
 impl Key {
+    /// Whether keys can be made of `file`; the error says what is missing.
+    pub fn check_file(file: &KeyFile) -> Result<(), Error> {
+        usable(file).map(drop)
+    }
+
     /// Makes a key of a key file. `ask` is called, once, when the file says that the key has an
     /// authorization value. No TPM command.
     pub fn from_file(tpm: &Arc<Tpm>, file: KeyFile, ask: Ask<'_>) -> Result<Self, Error> {
-        refuse_what_is_not_done(&file)?;
-        let public = Public::from_tpm2b(&file.public)?;
-        let half = PublicKey::of(&public)?;
-        if !public.attributes().contains(Attributes::USER_WITH_AUTH) {
-            return Err(Error::Unsupported(format!(
-                "the key can be used with a policy only (its attributes are {}), and the file has \
-                 none: add the policy to the file with the tool that made it",
-                public.attributes()
-            )));
-        }
+        let (public, half) = usable(&file)?;
         let what = match &file.description {
             Some(description) => format!("TPM key ({description})"),
             None => "TPM key".to_owned(),
@@ -67,6 +63,21 @@ impl Key {
             authorization: Authorization::obtain(pass, &what, ask),
         })
     }
+}
+
+/// The public area and public half in `file`, if this version can use the key.
+fn usable(file: &KeyFile) -> Result<(Public, PublicKey), Error> {
+    refuse_what_is_not_done(file)?;
+    let public = Public::from_tpm2b(&file.public)?;
+    let half = PublicKey::of(&public)?;
+    if !public.attributes().contains(Attributes::USER_WITH_AUTH) {
+        return Err(Error::Unsupported(format!(
+            "the key can be used with a policy only (its attributes are {}), and the file has \
+             none: add the policy to the file with the tool that made it",
+            public.attributes()
+        )));
+    }
+    Ok((public, half))
 }
 
 fn parent_of(tpm: &Tpm, file: &KeyFile) -> Parent {

@@ -26,7 +26,7 @@ impl Decoder for Pem {
     }
 
     fn decode(
-        _instance: &Arc<Instance>,
+        instance: &Arc<Instance>,
         input: &mut Input<'_>,
         _selection: c_int,
         _passphrase: &mut Passphrase,
@@ -34,13 +34,16 @@ impl Decoder for Pem {
         let Some(block) = input.pem_block(LARGEST * 2) else {
             return Ok(Decoded::NotOurs);
         };
-        match KeyFile::der_in_pem(&block).map_err(crate::key::Error::from)? {
-            Some(der) => Ok(Decoded::Der {
-                der,
-                structure: c"TSS2",
-            }),
-            None => Ok(Decoded::NotOurs),
-        }
+        let Some(der) = KeyFile::der_in_pem(&block).map_err(crate::key::Error::from)? else {
+            return Ok(Decoded::NotOurs);
+        };
+        // What is wrong is said here although the next decoder would find it too: OpenSSL's file
+        // store drops every error of the decoders behind the first, and says "unsupported".
+        read(instance, &der)?;
+        Ok(Decoded::Der {
+            der,
+            structure: c"TSS2",
+        })
     }
 }
 
@@ -62,11 +65,11 @@ impl<K: Kind> Decoder for Der<K> {
         let Some(der) = input.all(LARGEST).filter(|der| KeyFile::is_ours(der)) else {
             return Ok(Decoded::NotOurs);
         };
-        let tpm = instance.tpm()?;
-        let file = KeyFile::from_der(&der).map_err(crate::key::Error::from)?;
+        let file = read(instance, &der)?;
         if KeyType::of_file(&file)? != K::TYPE {
             return Ok(Decoded::NotOurs);
         }
+        let tpm = instance.tpm()?;
         let key = Key::from_file(tpm, file, &mut |what| passphrase.ask(what))?;
         if instance.load() == Load::Eager {
             key.check()?;
@@ -78,4 +81,12 @@ impl<K: Kind> Decoder for Der<K> {
             },
         ))
     }
+}
+
+/// Reads a key file that this provider can use, with settings that make sense.
+fn read(instance: &Instance, der: &[u8]) -> Result<KeyFile, Error> {
+    instance.tpm()?;
+    let file = KeyFile::from_der(der).map_err(crate::key::Error::from)?;
+    Key::check_file(&file)?;
+    Ok(file)
 }
