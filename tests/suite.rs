@@ -18,6 +18,8 @@ mod encoders;
 mod harness;
 #[path = "memory.rs"]
 mod memory;
+#[path = "messages.rs"]
+mod messages;
 #[path = "module.rs"]
 mod module;
 #[path = "order.rs"]
@@ -26,5 +28,9 @@ mod order;
 mod other_keys;
 #[path = "pkeyutl.rs"]
 mod pkeyutl;
+#[path = "rsa_pss.rs"]
+mod rsa_pss;
+#[path = "tls_keys.rs"]
+mod tls_keys;
 #[path = "tls_servers.rs"]
 mod tls_servers;
