@@ -14,6 +14,7 @@ pub mod net;
 pub mod nginx;
 pub mod node;
 pub mod openssl;
+pub mod orders;
 pub mod process;
 pub mod proxy;
 pub mod scratch;

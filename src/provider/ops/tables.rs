@@ -24,8 +24,8 @@ const RSA: &CStr = c"RSA:rsaEncryption:1.2.840.113549.1.1.1";
 const RSA_PSS: &CStr = c"RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10";
 const PROPERTIES: &CStr = c"provider=tpm";
 
-static RSA_KEYMGMT: Table<OSSL_DISPATCH, 20> = keymgmt::table::<Rsa>();
-static RSA_PSS_KEYMGMT: Table<OSSL_DISPATCH, 20> = keymgmt::table::<RsaPss>();
+static RSA_KEYMGMT: Table<OSSL_DISPATCH, 22> = keymgmt::table::<Rsa>();
+static RSA_PSS_KEYMGMT: Table<OSSL_DISPATCH, 22> = keymgmt::table::<RsaPss>();
 static RSA_SIGNATURE: Table<OSSL_DISPATCH, 22> = signature::table::<RsaSignature>();
 static RSA_CIPHER: Table<OSSL_DISPATCH, 12> = asym_cipher::table::<RsaCipher>();
 static PEM_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Pem>();
