@@ -8,6 +8,8 @@ mod common;
 
 #[path = "abi.rs"]
 mod abi;
+#[path = "bad_input.rs"]
+mod bad_input;
 #[path = "certificates.rs"]
 mod certificates;
 #[path = "costs.rs"]
@@ -20,5 +22,7 @@ mod memory;
 mod module;
 #[path = "pkeyutl.rs"]
 mod pkeyutl;
+#[path = "secrets.rs"]
+mod secrets;
 #[path = "tls_servers.rs"]
 mod tls_servers;
