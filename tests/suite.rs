@@ -14,8 +14,12 @@ mod bad_input;
 mod certificates;
 #[path = "costs.rs"]
 mod costs;
+#[path = "faults.rs"]
+mod faults;
 #[path = "harness.rs"]
 mod harness;
+#[path = "lifetime.rs"]
+mod lifetime;
 #[path = "memory.rs"]
 mod memory;
 #[path = "module.rs"]
