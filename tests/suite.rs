@@ -8,16 +8,22 @@ mod common;
 
 #[path = "abi.rs"]
 mod abi;
+#[path = "bad_input.rs"]
+mod bad_input;
 #[path = "certificates.rs"]
 mod certificates;
 #[path = "costs.rs"]
 mod costs;
 #[path = "encoders.rs"]
 mod encoders;
+#[path = "faults.rs"]
+mod faults;
 #[path = "harness.rs"]
 mod harness;
 #[path = "interop.rs"]
 mod interop;
+#[path = "lifetime.rs"]
+mod lifetime;
 #[path = "memory.rs"]
 mod memory;
 #[path = "messages.rs"]
@@ -36,6 +42,8 @@ mod other_keys;
 mod pkeyutl;
 #[path = "rsa_pss.rs"]
 mod rsa_pss;
+#[path = "secrets.rs"]
+mod secrets;
 #[path = "tls_keys.rs"]
 mod tls_keys;
 #[path = "tls_servers.rs"]

@@ -9,6 +9,7 @@
 )]
 
 pub mod cc;
+pub mod client;
 pub mod key;
 pub mod net;
 pub mod nginx;

@@ -264,7 +264,12 @@ impl Work<'_> {
             )
         });
         self.release_parent(&stem);
-        created
+        created.map_err(|error| match error.code() {
+            Some(code) if code.is_bad_handle() => error.advise(format!(
+                "there is no {parent} in this TPM; `tpmctl info` lists what there is"
+            )),
+            _ => error,
+        })
     }
 
     /// TPM2_Import.
