@@ -25,7 +25,10 @@ fn bench_with(config: Config) -> Bench {
     tpm.provision_srk();
     let tap = Proxy::start(&tpm);
     let openssl = Openssl::with(config, &tap.address());
-    key::rsa(&openssl, "key", 2048, "-pkeyopt parent:0x81000001");
+    // Made with the usual settings: a short time limit is too short for that.
+    let maker = Openssl::new(&tap.address());
+    key::rsa(&maker, "key", 2048, "-pkeyopt parent:0x81000001");
+    openssl.dir().write("key.pem", maker.dir().read("key.pem"));
     Bench { openssl, tap, tpm }
 }
 
@@ -258,7 +261,6 @@ fn answers_that_are_none() {
     actions.extend([-1, -200, 1000, 65_000].map(Action::WrongSize));
     let (mut errors, mut recovered) = (0, 0);
     for action in actions {
-        let start = std::time::Instant::now();
         for (command, step) in [(cc::SIGN, "sign 1"), (cc::RSA_DECRYPT, "decrypt 1")] {
             tap.inject(Fault::on(command, action.clone()));
             let answer = client.ask(step);
@@ -294,9 +296,7 @@ fn flipped_bits_in_signatures_are_caught() {
     let (mut errors, mut fine) = (0, 0);
     for bit in bits {
         tap.inject(Fault::on(cc::SIGN, Action::FlipBit(bit)).after(0));
-        let start = std::time::Instant::now();
         let answer = client.ask("sign 1");
-        println!("{bit} {answer} {:?}", start.elapsed());
         tap.heal();
         if answer == "ok" {
             fine += 1;

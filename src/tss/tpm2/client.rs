@@ -346,12 +346,15 @@ impl Client {
         };
         let Inner { link, state } = &mut *inner;
         let own = state.process();
-        let ours = state
+        if own.pid != std::process::id() || self.endpoint.sharing() != Sharing::Bare {
+            return;
+        }
+        let anything = state
             .residents
             .entries()
             .iter()
-            .any(|entry| entry.owner == own);
-        if own.pid != std::process::id() || self.endpoint.sharing() != Sharing::Bare || !ours {
+            .any(|entry| entry.owner == own || entry.owner.has_ended());
+        if !anything {
             return;
         }
         if let Ok(turn) = link.turn(Some(EXIT_WAIT)) {
