@@ -20,7 +20,7 @@ fn public_halves_are_what_openssl_writes() {
             assert!(!wanted.is_empty());
             // The public key alone, and ours.
             assert_eq!(openssl.ok(&format!("pkey {line}")).stdout, wanted, "{line}");
-            // Text is of the private key where that is what was loaded.
+            // Of a private key that is loaded, -text shows the private key.
             if options != "-text" && options != "-text -noout" {
                 let line = format!("pkey -in key.pem -pubout {options}");
                 assert_eq!(openssl.ok(&line).stdout, wanted, "{line}");

@@ -1,11 +1,11 @@
 //! One key, every padding, through the openssl command; an OpenSSL without us judges the results.
 
 use crate::common::key;
-use crate::common::openssl::Openssl;
+use crate::common::openssl::{Config, Openssl};
 use crate::common::orders::{each_order, each_order_with};
 
 /// The digests that RSA keys in a TPM sign: the TPM's own, and what is padded in software.
-pub const DIGESTS: [&str; 9] = [
+const DIGESTS: [&str; 9] = [
     "sha1",
     "sha224",
     "sha256",
@@ -162,12 +162,7 @@ fn signatures_without_padding() {
 #[test]
 fn pss_signatures_with_every_salt_length() {
     each_order(|openssl| {
-        for (hash, length) in [
-            ("sha1", 20),
-            ("sha256", 32),
-            ("sha512", 64),
-            ("sha3-256", 32),
-        ] {
+        for (hash, length) in [("sha256", 32), ("sha512", 64)] {
             let input = key::digest(openssl, hash);
             let max = 256 - 2 - length;
             let pss = format!("-pkeyopt digest:{hash} {PSS}");
@@ -245,7 +240,7 @@ fn what_cannot_be_signed_is_refused_with_a_reason() {
 /// A key that was made for one scheme keeps to it, and says so.
 #[test]
 fn a_key_made_for_one_digest_refuses_others() {
-    each_order_with(&Default::default(), |openssl| {
+    each_order_with(&Config::new(), |openssl| {
         key::rsa(openssl, "key", 2048, "-pkeyopt digest:sha256");
         let input = key::digest(openssl, "sha256");
         signs(openssl, &input, "-pkeyopt digest:sha256");
