@@ -2,7 +2,8 @@
 //!
 //! `make bench`, or `cargo bench`. The TPM is an swtpm behind a unix socket and behind a TCP port. All
 //! rows of a table take turns in many short rounds, so that whatever else the machine does meets them
-//! alike; what is printed are medians over the rounds.
+//! alike; what is printed are medians over the rounds. Processor time, of this process and of swtpm, tells
+//! where time goes even on a busy machine, which the clock does not.
 
 #![allow(unreachable_pub, reason = "a benchmark exports nothing")]
 
@@ -25,6 +26,8 @@ const OPERATIONS: usize = 12;
 const SOFTWARE: usize = 40;
 /// What the product promises: our rate against the raw one.
 const GOAL: f64 = 0.95;
+/// The row that the goal is about.
+const OURS: usize = 2;
 
 const PLAINTEXT: &[u8] = b"a secret of some length";
 
@@ -168,32 +171,81 @@ fn transport(name: &str, tpm: &Swtpm) {
         .operations(SOFTWARE),
         Row::new("software key, PSS", |n| signing(&software, Padding::Pss, n)).operations(SOFTWARE),
     ];
-    let seconds: Vec<Vec<f64>> = (0..ROUNDS)
-        .map(|_| {
-            rows.iter()
-                .map(|row| (row.run)(row.operations).as_secs_f64() / row.operations as f64)
-                .collect()
-        })
+    let rounds: Vec<Vec<Cost>> = (0..ROUNDS)
+        .map(|_| rows.iter().map(|row| row.cost(tpm)).collect())
         .collect();
-    let each = |n: usize| median(seconds.iter().map(|round| round[n]).collect());
-    println!("\nRSA-2048, swtpm behind {name}              rate         each   of the raw rate");
+    let of =
+        |n: usize, what: fn(&Cost) -> f64| median(rounds.iter().map(|r| what(&r[n])).collect());
+    let each = |n: usize| of(n, |cost| cost.elapsed);
+    let busy = |n: usize| of(n, |cost| cost.here) + of(n, |cost| cost.tpm);
+    println!("\nRSA-2048, swtpm behind {name}");
+    println!(
+        "  {:<36} {:>9} {:>10} {:>7} {:>10} {:>9} {:>7}",
+        "", "rate", "each", "of raw", "processor", "of swtpm", "of raw"
+    );
     for (n, row) in rows.iter().enumerate() {
-        let ratio = row.base.map_or(String::new(), |base| {
-            let ratio = each(base) / each(n);
-            let verdict = match row.name {
-                "ours, PKCS#1 v1.5 (TPM2_Sign)" if ratio >= GOAL => "  goal met: 0.95",
-                "ours, PKCS#1 v1.5 (TPM2_Sign)" => "  GOAL MISSED: 0.95",
-                _ => "",
-            };
-            format!("{ratio:8.3}{verdict}")
-        });
+        let against = |what: &dyn Fn(usize) -> f64| {
+            row.base
+                .map_or(String::new(), |base| format!("{:.3}", what(base) / what(n)))
+        };
         println!(
-            "  {:<38} {:>8.0} /s {:>9.3} ms{ratio}",
+            "  {:<36} {:>7.0}/s {:>7.3} ms {:>7} {:>7.0} us {:>6.0} us {:>7}",
             row.name,
             1.0 / each(n),
-            each(n) * 1e3
+            each(n) * 1e3,
+            against(&each),
+            of(n, |cost| cost.here) * 1e6,
+            of(n, |cost| cost.tpm) * 1e6,
+            against(&busy),
         );
     }
+    let ratio = each(0) / each(OURS);
+    println!(
+        "  our rate is {ratio:.3} of the raw one; the goal is {GOAL}: {}",
+        if ratio >= GOAL { "met" } else { "missed" }
+    );
+}
+
+/// What one operation took, in seconds: by the clock, of this process' processor time, of swtpm's.
+///
+/// Processor time stays the same when other programs compete for the machine; elapsed time does not.
+struct Cost {
+    elapsed: f64,
+    here: f64,
+    tpm: f64,
+}
+
+impl Row<'_> {
+    fn cost(&self, tpm: &Swtpm) -> Cost {
+        let before = (own_time(), time_of(tpm));
+        let elapsed = (self.run)(self.operations).as_secs_f64();
+        let each = |time: f64| time / self.operations as f64;
+        Cost {
+            elapsed: each(elapsed),
+            here: each(own_time() - before.0),
+            tpm: each(time_of(tpm) - before.1),
+        }
+    }
+}
+
+/// Seconds of processor time that this process has used.
+fn own_time() -> f64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a live timespec.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    assert_eq!(result, 0, "clock_gettime");
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Seconds of processor time that swtpm has used; 0 on kernels that do not tell.
+fn time_of(tpm: &Swtpm) -> f64 {
+    let pid = tpm.pid().expect("it runs");
+    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
+    let nanoseconds = text.split(' ').next().and_then(|n| n.parse::<f64>().ok());
+    nanoseconds.unwrap_or_default() / 1e9
 }
 
 /// The first signature of a process: what a client waits for before all else, on TPMs in the same state.
@@ -234,6 +286,6 @@ fn main() {
         openssl::version::version()
     );
     transport("a unix socket", &Swtpm::start());
-    transport("a TCP port   ", &Swtpm::start_tcp());
+    transport("a TCP port", &Swtpm::start_tcp());
     first_signature();
 }
