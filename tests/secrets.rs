@@ -3,10 +3,12 @@
 use crate::common::cc;
 use crate::common::client::Client;
 use crate::common::key;
+use crate::common::nginx::{self, Nginx};
 use crate::common::openssl::{Config, Openssl};
 use crate::common::proxy::{Action, Fault, Proxy};
 use crate::common::scratch::set_mode;
 use crate::common::swtpm::Swtpm;
+use crate::common::tls::Load;
 use crate::common::tools::{is_root, modules_dir, need};
 use crate::common::tpm::{cc as code, rc};
 use std::fs;
@@ -404,4 +406,29 @@ fn a_privileged_program_distrusts_the_environment() {
     client.ok(&format!("ctx 1 {}", conf.display()));
     client.ok(&format!("load 1 {} 1", pem.display()));
     client.end();
+}
+
+/// nginx asks its password file; a wrong value there costs one try and not one for each handshake.
+#[test]
+fn nginx_reads_the_value_from_its_password_file() {
+    let Bench { openssl, tap, tpm } = bench();
+    openssl.ok("req -x509 -key key.pem -out key.crt -subj /CN=key -days 2 -passin file:pin");
+    let dir = openssl.dir();
+    for (file, good) in [("pin", true), ("wrong", false)] {
+        let block = nginx::Block::new(dir.join("key.crt"), dir.join("key.pem"))
+            .extra(&format!("ssl_password_file {};", dir.join(file).display()));
+        let config = nginx::Config::new(vec![block]).workers(1);
+        let mut server = Nginx::start(&openssl, &config);
+        if good {
+            Load::new(server.port(0), 5).run().all(5);
+        } else {
+            for _ in 0..4 {
+                openssl.plain().s_client(server.port(0), "-brief").fails();
+            }
+        }
+        server.quit();
+        assert_eq!(counter(&tpm), u32::from(!good));
+        tpm.assert_clean();
+    }
+    assert!(!tap.saw(PIN.as_bytes()));
 }
