@@ -324,7 +324,10 @@ fn sign_only_keys_of_tpm2_tools() {
             "pss",
             "rsa2048:rsapss-sha384:null",
             vec![("sha384", pss)],
-            vec![("sha384", ""), ("sha256", pss)],
+            vec![
+                ("sha384", "-pkeyopt rsa_padding_mode:pkcs1"),
+                ("sha256", pss),
+            ],
         ),
         (
             "free",
