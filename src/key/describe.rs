@@ -20,7 +20,8 @@ impl Key {
         let _ = if private {
             writeln!(text, "TPM 2.0 {kind} private key: ({} bit)", rsa.bits())
         } else {
-            writeln!(text, "{kind} public key: ({} bit)", rsa.bits())
+            // OpenSSL's heading, which scripts look for.
+            writeln!(text, "Public-Key: ({} bit)", rsa.bits())
         };
         if private {
             self.describe_object(&mut text);

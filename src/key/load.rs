@@ -12,16 +12,7 @@ impl Key {
     /// Makes a key of a key file. `ask` is called, once, when the file says that the key has an
     /// authorization value. No TPM command.
     pub fn from_file(tpm: &Arc<Tpm>, file: KeyFile, ask: Ask<'_>) -> Result<Self, Error> {
-        refuse_what_is_not_done(&file)?;
-        let public = Public::from_tpm2b(&file.public)?;
-        let half = PublicKey::of(&public)?;
-        if !public.attributes().contains(Attributes::USER_WITH_AUTH) {
-            return Err(Error::Unsupported(format!(
-                "the key can be used with a policy only (its attributes are {}), and the file has \
-                 none: add the policy to the file with the tool that made it",
-                public.attributes()
-            )));
-        }
+        let (public, half) = examine(&file)?;
         let what = match &file.description {
             Some(description) => format!("TPM key ({description})"),
             None => "TPM key".to_owned(),
@@ -82,6 +73,21 @@ fn parent_of(tpm: &Tpm, file: &KeyFile) -> Parent {
     }
 }
 
+/// Reads the public area of a key file and refuses what cannot be used, whatever the TPM.
+pub(super) fn examine(file: &KeyFile) -> Result<(Public, PublicKey), Error> {
+    refuse_what_is_not_done(file)?;
+    let public = Public::from_tpm2b(&file.public)?;
+    let half = PublicKey::of(&public)?;
+    if !public.attributes().contains(Attributes::USER_WITH_AUTH) {
+        return Err(Error::Unsupported(format!(
+            "the key can be used with a policy only (its attributes are {}), and the file has \
+             none: add the policy to the file with the tool that made it",
+            public.attributes()
+        )));
+    }
+    Ok((public, half))
+}
+
 fn refuse_what_is_not_done(file: &KeyFile) -> Result<(), Error> {
     match file.kind {
         Kind::Loadable => {}
@@ -92,11 +98,7 @@ fn refuse_what_is_not_done(file: &KeyFile) -> Result<(), Error> {
                     .into(),
             ));
         }
-        Kind::Sealed => {
-            return Err(Error::Unsupported(
-                "the file holds sealed data, not a key".into(),
-            ));
-        }
+        Kind::Sealed => file.require_key()?,
     }
     let mut commands: Vec<String> = file
         .policy

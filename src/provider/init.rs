@@ -9,6 +9,7 @@ use super::abi::{OSSL_ALGORITHM, OSSL_CORE_HANDLE, OSSL_DISPATCH, OSSL_ITEM, OSS
 use super::core::{Core, REASON_STRINGS};
 use super::ffi::param::{Descriptors, END, INTEGER, ParamsOut, UTF8_PTR, describe};
 use super::ffi::{Table, borrow_instance, guard, install_panic_hook};
+use super::precedence::Answer;
 
 /// The provider's own dispatch table.
 static PROVIDER: Table<OSSL_DISPATCH, 6> = dispatch![
@@ -112,14 +113,19 @@ unsafe extern "C" fn query_operation(
     no_cache: *mut c_int,
 ) -> *const OSSL_ALGORITHM {
     guard("provider_query_operation", ptr::null(), || {
+        // SAFETY: `provctx` is ours or NULL.
+        let answer = unsafe { borrow_instance(provctx) }
+            .map_or(Answer::Nothing, |instance| instance.algorithms(operation));
+        let (table, temporary) = match answer {
+            Answer::Table(table) => (ptr::from_ref(table), 0),
+            Answer::Nothing => (ptr::null(), 0),
+            Answer::NothingYet => (ptr::null(), 1),
+        };
         if !no_cache.is_null() {
             // SAFETY: not NULL, and writable by contract.
-            unsafe { *no_cache = 0 };
+            unsafe { *no_cache = temporary };
         }
-        // SAFETY: `provctx` is ours or NULL.
-        unsafe { borrow_instance(provctx) }
-            .and_then(|instance| instance.algorithms(operation))
-            .map_or(ptr::null(), ptr::from_ref)
+        table
     })
 }
 

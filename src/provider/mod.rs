@@ -6,14 +6,15 @@ mod core;
 mod ffi;
 mod init;
 mod ops;
+mod precedence;
 
 pub use self::init::OSSL_provider_init;
 
 use std::ffi::{CStr, c_int};
 use std::sync::Arc;
 
-use self::abi::OSSL_ALGORITHM;
 use self::core::{Core, CoreBioRef, Error, Load, Settings};
+use self::precedence::{Answer, Precedence};
 use crate::key::Tpm;
 
 /// One loaded provider: what OpenSSL calls a provider context.
@@ -24,6 +25,7 @@ use crate::key::Tpm;
 pub(crate) struct Instance {
     core: Core,
     settings: Settings,
+    precedence: Precedence,
     /// The TPM, or what is wrong with the settings: a failed init would be silent in every client,
     /// so the fault waits for the first of our keys.
     tpm: Result<Arc<Tpm>, Error>,
@@ -41,6 +43,7 @@ impl Instance {
         Self {
             core,
             settings,
+            precedence: Precedence::default(),
             tpm,
         }
     }
@@ -118,8 +121,12 @@ impl Instance {
         self.core.write_all(bio, data)
     }
 
-    /// The algorithms of an operation; the tables are static and the same at every query.
-    pub(crate) fn algorithms(&self, operation: c_int) -> Option<&'static OSSL_ALGORITHM> {
-        ops::algorithms(operation)
+    /// What to answer when OpenSSL asks for an operation's algorithms.
+    pub(crate) fn algorithms(&self, operation: c_int) -> Answer {
+        let Some(table) = ops::algorithms(operation) else {
+            return Answer::Nothing;
+        };
+        self.precedence
+            .yield_first(operation, || self.core.fetch_elsewhere(operation), table)
     }
 }

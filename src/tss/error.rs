@@ -53,7 +53,7 @@ pub enum ErrorKind {
         hint: Option<String>,
     },
     /// The authorization value was wrong. Never tried again by itself: each try may count.
-    #[error("{} is wrong ({command}: {code}){}", if *of_parent { "the parent's authorization value" } else { "the key's authorization value" }, tries(*tries_left))]
+    #[error("{} is wrong ({command}: {code}){}", if *of_parent { "the parent's authorization value (parent-auth, or TPM_PARENT_AUTH)" } else { "the key's authorization value" }, tries(*tries_left))]
     WrongAuth {
         /// The specification's name of the command.
         command: &'static str,
@@ -183,10 +183,21 @@ impl Error {
         matches!(&*self.kind, ErrorKind::WrongAuth { .. })
     }
 
-    /// Whether TPM2_RSA_Decrypt found wrong padding (Part 3, 14.3: TPM_RC_VALUE for RSAES, and for
-    /// OAEP). Lost handles, lockout and transport faults are something else.
+    /// Whether TPM2_RSA_Decrypt found wrong padding (Part 3, 14.3: TPM_RC_VALUE). Lost handles, lockout
+    /// and transport faults are something else.
+    ///
+    /// libtpms answers TPM_RC_FAILURE for it and goes on working. A chip that says so has failed for
+    /// good, which its next command will show; taking it for wrong padding here keeps virtual TPMs
+    /// from being padding oracles.
     pub fn is_bad_padding(&self) -> bool {
-        matches!(&*self.kind, ErrorKind::Tpm { command: "TPM2_RSA_Decrypt", code, .. } if code.base() == 0x084)
+        const VALUE: u32 = 0x084;
+        const FAILURE: u32 = 0x101;
+        match &*self.kind {
+            ErrorKind::Tpm { command, code, .. } => {
+                *command == "TPM2_RSA_Decrypt" && [VALUE, FAILURE].contains(&code.base())
+            }
+            _ => false,
+        }
     }
 
     /// A refusal of `command`.

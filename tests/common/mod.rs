@@ -9,11 +9,13 @@
 )]
 
 pub mod cc;
+pub mod client;
 pub mod key;
 pub mod net;
 pub mod nginx;
 pub mod node;
 pub mod openssl;
+pub mod orders;
 pub mod process;
 pub mod proxy;
 pub mod scratch;

@@ -6,6 +6,7 @@
 mod bio;
 mod error;
 mod exit;
+mod host;
 mod passphrase;
 mod settings;
 mod upcalls;

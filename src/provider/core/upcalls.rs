@@ -157,12 +157,12 @@ impl Core {
     }
 
     /// The address of one of the core's functions, by which its copy of libcrypto can be found.
-    pub(crate) fn some_function(&self) -> Option<*const c_void> {
+    pub(super) fn some_function(&self) -> Option<*const c_void> {
         self.new_error.map(|function| function as *const c_void)
     }
 
     /// The library context that this instance belongs to, as an opaque pointer.
-    pub(crate) fn library_context(&self) -> Option<*mut c_void> {
+    pub(super) fn library_context(&self) -> Option<*mut c_void> {
         // SAFETY: the handle is the one that came with the function.
         self.get_libctx
             .map(|get| unsafe { get(self.handle) }.cast())
@@ -212,6 +212,14 @@ impl Core {
             self.clear_last_error_mark
         });
         result
+    }
+
+    /// Runs `work` and takes back every error that it left in the queue.
+    pub(super) fn unnoticed(&self, work: impl FnOnce()) {
+        let _: Result<(), ()> = self.quietly(|| {
+            work();
+            Ok(())
+        });
     }
 
     /// Reads what is left in `bio`, up to `limit` bytes; more is an error.

@@ -4,6 +4,7 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 
 use super::keymgmt::KeyData;
+use super::param::{Descriptors, END, Params, UTF8_STRING, describe};
 use super::{Held, Table, borrow_instance, guard};
 use crate::provider::abi::{OSSL_CORE_BIO, OSSL_DISPATCH, OSSL_PARAM, OSSL_PASSPHRASE_CALLBACK};
 use crate::provider::core::{Error, Reason};
@@ -12,16 +13,23 @@ use crate::provider::core::{Error, Reason};
 pub(crate) trait Encoder: 'static {
     /// Whether this encoder can write the parts in `selection`.
     fn does(selection: c_int) -> bool;
+    /// Whether what it writes is refused when the caller asks for encryption: silence would leave
+    /// a file that its owner believes to be encrypted.
+    const PRIVATE: bool;
     /// The encoding of `data`.
     fn encode(data: &KeyData, selection: c_int) -> Result<Vec<u8>, Error>;
 }
 
 /// The dispatch table of `E`.
-pub(crate) const fn table<E: Encoder>() -> Table<OSSL_DISPATCH, 5> {
+pub(crate) const fn table<E: Encoder>() -> Table<OSSL_DISPATCH, 7> {
     dispatch![
         OSSL_FUNC_ENCODER_NEWCTX: newctx => fn(*mut c_void) -> *mut c_void,
         OSSL_FUNC_ENCODER_FREECTX: freectx => fn(*mut c_void),
         OSSL_FUNC_ENCODER_DOES_SELECTION: does_selection::<E> => fn(*mut c_void, c_int) -> c_int,
+        OSSL_FUNC_ENCODER_SET_CTX_PARAMS: set_ctx_params::<E>
+            => fn(*mut c_void, *const OSSL_PARAM) -> c_int,
+        OSSL_FUNC_ENCODER_SETTABLE_CTX_PARAMS: settable_ctx_params
+            => fn(*mut c_void) -> *const OSSL_PARAM,
         OSSL_FUNC_ENCODER_ENCODE: encode::<E>
             => fn(
                 *mut c_void,
@@ -57,6 +65,38 @@ unsafe extern "C" fn freectx(ctx: *mut c_void) {
 
 unsafe extern "C" fn does_selection<E: Encoder>(_provctx: *mut c_void, selection: c_int) -> c_int {
     guard("encoder_does_selection", 0, || E::does(selection).into())
+}
+
+static SETTABLE: Descriptors<2> = Table([describe(c"cipher", UTF8_STRING), END]);
+
+unsafe extern "C" fn settable_ctx_params(_provctx: *mut c_void) -> *const OSSL_PARAM {
+    SETTABLE.as_ptr()
+}
+
+unsafe extern "C" fn set_ctx_params<E: Encoder>(
+    ctx: *mut c_void,
+    params: *const OSSL_PARAM,
+) -> c_int {
+    guard("encoder_set_ctx_params", 0, || {
+        // SAFETY: `ctx` is NULL or a context of ours.
+        let Some(held) = (unsafe { Held::<()>::borrow(ctx) }) else {
+            return 0;
+        };
+        // SAFETY: `params` is NULL or an ended array.
+        let cipher = unsafe { Params::new(params) }.get(c"cipher");
+        let result = match cipher.map(|cipher| cipher.text()) {
+            Some(Ok(name)) if E::PRIVATE && !name.is_empty() => Err(Error::new(
+                Reason::InvalidArgument,
+                format!(
+                    "a TPM key file is not encrypted with {name}: the TPM has wrapped it already, \
+                     and a passphrase for its use is the key's authorization value \
+                     (-pkeyopt user-auth:... when it is made)"
+                ),
+            )),
+            _ => Ok(()),
+        };
+        held.instance.answer(c"encoder_set_ctx_params", result)
+    })
 }
 
 unsafe extern "C" fn encode<E: Encoder>(

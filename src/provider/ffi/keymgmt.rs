@@ -74,7 +74,7 @@ pub(crate) trait Keymgmt: 'static {
 type Data = Held<KeyData>;
 
 /// The dispatch table of `K`.
-pub(crate) const fn table<K: Keymgmt>() -> Table<OSSL_DISPATCH, 20> {
+pub(crate) const fn table<K: Keymgmt>() -> Table<OSSL_DISPATCH, 22> {
     dispatch![
         OSSL_FUNC_KEYMGMT_NEW: new => fn(*mut c_void) -> *mut c_void,
         OSSL_FUNC_KEYMGMT_FREE: free => fn(*mut c_void),
@@ -82,6 +82,8 @@ pub(crate) const fn table<K: Keymgmt>() -> Table<OSSL_DISPATCH, 20> {
         OSSL_FUNC_KEYMGMT_HAS: has::<K> => fn(*const c_void, c_int) -> c_int,
         OSSL_FUNC_KEYMGMT_MATCH: matches::<K> => fn(*const c_void, *const c_void, c_int) -> c_int,
         OSSL_FUNC_KEYMGMT_VALIDATE: validate::<K> => fn(*const c_void, c_int, c_int) -> c_int,
+        OSSL_FUNC_KEYMGMT_IMPORT: import => fn(*mut c_void, c_int, *const OSSL_PARAM) -> c_int,
+        OSSL_FUNC_KEYMGMT_IMPORT_TYPES: import_types => fn(c_int) -> *const OSSL_PARAM,
         OSSL_FUNC_KEYMGMT_EXPORT: export::<K>
             => fn(*mut c_void, c_int, Option<OSSL_CALLBACK>, *mut c_void) -> c_int,
         OSSL_FUNC_KEYMGMT_EXPORT_TYPES: export_types::<K> => fn(c_int) -> *const OSSL_PARAM,
@@ -172,6 +174,17 @@ unsafe extern "C" fn validate<K: Keymgmt>(
     })
 }
 
+/// Keys of others stay where they are: the refusal sends OpenSSL to another provider. It is quiet,
+/// for the same reason as that of `export`. The function must be there all the same: OpenSSL calls
+/// it without a look when a low-level RSA object shall become one of our keys.
+unsafe extern "C" fn import(_: *mut c_void, _: c_int, _: *const OSSL_PARAM) -> c_int {
+    0
+}
+
+unsafe extern "C" fn import_types(_selection: c_int) -> *const OSSL_PARAM {
+    no_parameters()
+}
+
 unsafe extern "C" fn export<K: Keymgmt>(
     keydata: *mut c_void,
     selection: c_int,
@@ -251,6 +264,10 @@ unsafe extern "C" fn set_params(keydata: *mut c_void, params: *const OSSL_PARAM)
 }
 
 unsafe extern "C" fn settable(_provctx: *mut c_void) -> *const OSSL_PARAM {
+    no_parameters()
+}
+
+fn no_parameters() -> *const OSSL_PARAM {
     static NONE: super::param::Descriptors<1> = Table([super::param::END]);
     NONE.as_ptr()
 }

@@ -26,7 +26,7 @@ impl Decoder for Pem {
     }
 
     fn decode(
-        _instance: &Arc<Instance>,
+        instance: &Arc<Instance>,
         input: &mut Input<'_>,
         _selection: c_int,
         _passphrase: &mut Passphrase,
@@ -35,10 +35,16 @@ impl Decoder for Pem {
             return Ok(Decoded::NotOurs);
         };
         match KeyFile::der_in_pem(&block).map_err(crate::key::Error::from)? {
-            Some(der) => Ok(Decoded::Der {
-                der,
-                structure: c"TSS2",
-            }),
+            Some(der) => {
+                // What can be known to be wrong is said here: OpenSSL's `file:` store, by which its
+                // commands load keys, keeps the errors of this step and drops those of the next.
+                instance.tpm()?;
+                read(&der)?;
+                Ok(Decoded::Der {
+                    der,
+                    structure: c"TSS2",
+                })
+            }
             None => Ok(Decoded::NotOurs),
         }
     }
@@ -63,8 +69,8 @@ impl<K: Kind> Decoder for Der<K> {
             return Ok(Decoded::NotOurs);
         };
         let tpm = instance.tpm()?;
-        let file = KeyFile::from_der(&der).map_err(crate::key::Error::from)?;
-        if KeyType::of_file(&file)? != K::TYPE {
+        let (file, key_type) = read(&der)?;
+        if key_type != K::TYPE {
             return Ok(Decoded::NotOurs);
         }
         let key = Key::from_file(tpm, file, &mut |what| passphrase.ask(what))?;
@@ -78,4 +84,11 @@ impl<K: Kind> Decoder for Der<K> {
             },
         ))
     }
+}
+
+/// A key file that can be used, as far as the file itself tells.
+fn read(der: &[u8]) -> Result<(KeyFile, KeyType), Error> {
+    let file = KeyFile::from_der(der).map_err(crate::key::Error::from)?;
+    let key_type = KeyType::of_file(&file)?;
+    Ok((file, key_type))
 }

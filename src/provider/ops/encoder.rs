@@ -34,6 +34,8 @@ fn wants_private(selection: c_int) -> bool {
 }
 
 impl Encoder for SpkiDer {
+    const PRIVATE: bool = false;
+
     fn does(selection: c_int) -> bool {
         wants_public(selection)
     }
@@ -44,6 +46,8 @@ impl Encoder for SpkiDer {
 }
 
 impl Encoder for SpkiPem {
+    const PRIVATE: bool = false;
+
     fn does(selection: c_int) -> bool {
         wants_public(selection)
     }
@@ -57,6 +61,8 @@ impl Encoder for SpkiPem {
 }
 
 impl Encoder for PrivateDer {
+    const PRIVATE: bool = true;
+
     fn does(selection: c_int) -> bool {
         wants_private(selection)
     }
@@ -67,6 +73,8 @@ impl Encoder for PrivateDer {
 }
 
 impl Encoder for PrivatePem {
+    const PRIVATE: bool = true;
+
     fn does(selection: c_int) -> bool {
         wants_private(selection)
     }
@@ -77,6 +85,8 @@ impl Encoder for PrivatePem {
 }
 
 impl Encoder for Text {
+    const PRIVATE: bool = false;
+
     fn does(selection: c_int) -> bool {
         wants_public(selection) || wants_private(selection) || parameters_only(selection)
     }

@@ -24,18 +24,18 @@ const RSA: &CStr = c"RSA:rsaEncryption:1.2.840.113549.1.1.1";
 const RSA_PSS: &CStr = c"RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10";
 const PROPERTIES: &CStr = c"provider=tpm";
 
-static RSA_KEYMGMT: Table<OSSL_DISPATCH, 20> = keymgmt::table::<Rsa>();
-static RSA_PSS_KEYMGMT: Table<OSSL_DISPATCH, 20> = keymgmt::table::<RsaPss>();
+static RSA_KEYMGMT: Table<OSSL_DISPATCH, 22> = keymgmt::table::<Rsa>();
+static RSA_PSS_KEYMGMT: Table<OSSL_DISPATCH, 22> = keymgmt::table::<RsaPss>();
 static RSA_SIGNATURE: Table<OSSL_DISPATCH, 22> = signature::table::<RsaSignature>();
 static RSA_CIPHER: Table<OSSL_DISPATCH, 12> = asym_cipher::table::<RsaCipher>();
 static PEM_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Pem>();
 static RSA_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Rsa>>();
 static RSA_PSS_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<RsaPss>>();
-static SPKI_DER: Table<OSSL_DISPATCH, 5> = encoder::table::<SpkiDer>();
-static SPKI_PEM: Table<OSSL_DISPATCH, 5> = encoder::table::<SpkiPem>();
-static PRIVATE_DER: Table<OSSL_DISPATCH, 5> = encoder::table::<PrivateDer>();
-static PRIVATE_PEM: Table<OSSL_DISPATCH, 5> = encoder::table::<PrivatePem>();
-static TEXT: Table<OSSL_DISPATCH, 5> = encoder::table::<Text>();
+static SPKI_DER: Table<OSSL_DISPATCH, 7> = encoder::table::<SpkiDer>();
+static SPKI_PEM: Table<OSSL_DISPATCH, 7> = encoder::table::<SpkiPem>();
+static PRIVATE_DER: Table<OSSL_DISPATCH, 7> = encoder::table::<PrivateDer>();
+static PRIVATE_PEM: Table<OSSL_DISPATCH, 7> = encoder::table::<PrivatePem>();
+static TEXT: Table<OSSL_DISPATCH, 7> = encoder::table::<Text>();
 static HANDLE_STORE: Table<OSSL_DISPATCH, 7> = store::table::<HandleStore>();
 
 static KEYMGMT: Algorithms<3> = Table([

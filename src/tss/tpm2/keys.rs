@@ -7,10 +7,11 @@ use super::constants::{CommandCode, handle};
 use super::name::Entity;
 use super::object::{Object, Parent, Source};
 use super::parent::{Stem, StemKind};
+use super::pool::SessionId;
 use super::public::{Parms, Public};
 use super::session::{Salt, attribute};
 use super::wire::Malformed;
-use super::work::{Authority, SessionId, Work};
+use super::work::{Authority, Work};
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Result};
 
@@ -106,7 +107,7 @@ impl Work<'_> {
             self.state.parents.clear();
         }
         if code.is_lost_session() {
-            self.end_sessions(std::time::Duration::ZERO);
+            self.lose_session(code);
             return Ok(true);
         }
         let Some(resident) = self.state.residents.find(&object.name).cloned() else {
@@ -162,7 +163,7 @@ impl Work<'_> {
             }
             .into(),
             Some(code) if code.is_bad_handle() => error.advise(format!(
-                "there is no {parent} in this TPM; was the key made on another one?"
+                "this TPM does not have {parent}; was the key made on another one?"
             )),
             _ => error,
         })
@@ -263,7 +264,12 @@ impl Work<'_> {
             )
         });
         self.release_parent(&stem);
-        created
+        created.map_err(|error| match error.code() {
+            Some(code) if code.is_bad_handle() => error.advise(format!(
+                "this TPM does not have {parent}; `tpmctl info` lists what there is"
+            )),
+            _ => error,
+        })
     }
 
     /// TPM2_Import.

@@ -62,8 +62,6 @@ impl Turn for Section<'_> {
     }
 
     fn set_record(&mut self, bytes: &[u8]) {
-        if let Some(record) = Section::record(self) {
-            let _ = record.set(bytes);
-        }
+        Section::set_record(self, bytes);
     }
 }

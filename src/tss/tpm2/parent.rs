@@ -6,10 +6,12 @@ use super::commands::object::{PublicInfo, ReadPublic};
 use super::constants::handle;
 use super::name::{Entity, Name};
 use super::object::{Parent, PrimaryTemplate};
+use super::pool::SessionId;
 use super::public::Public;
+use super::rc::ResponseCode;
 use super::session::Salt;
 use super::wire::Malformed;
-use super::work::{Authority, SessionId, Work};
+use super::work::{Authority, Work};
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Result};
 
@@ -138,10 +140,15 @@ impl Work<'_> {
                     && expected.as_ref() == Some(&info.qualified_name);
                 fits.then_some(info)
             }
+            Err(error) if error.code().is_some_and(ResponseCode::is_bad_handle) => None,
+            // The TPM says nothing about it now, which is no reason to remember that there is none.
             Err(error)
-                if error.code().is_some() || matches!(error.kind(), ErrorKind::Malformed(_)) =>
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Tpm { .. } | ErrorKind::Malformed(_)
+                ) =>
             {
-                None
+                return Ok(None);
             }
             Err(error) => return Err(error),
         };

@@ -7,10 +7,11 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use super::attributes::Attributes;
 use super::commands::session::{SessionKind, StartAuthSession, StartedSession};
 use super::constants::{AlgId, Curve, hash_of};
 use super::name::Entity;
-use super::public::{Attributes, Parms, Public, Unique};
+use super::public::{Parms, Public, Unique};
 use super::wire::{Malformed, Writer};
 use crate::crypto::{self, CryptoError, Hash, ecdh, padding, rsa};
 

@@ -1,8 +1,9 @@
 //! Templates: public areas that new keys are made from (Part 1, 27.2; Part 3, 12.1 and 24.1).
 #![forbid(unsafe_code)]
 
+use super::attributes::Attributes;
 use super::constants::{AlgId, Curve};
-use super::public::{Attributes, Parms, Public, Scheme, Symmetric, Unique};
+use super::public::{Parms, Public, Scheme, Symmetric, Unique};
 use super::wire::Malformed;
 
 /// Attributes of the standard primary (key files: notes on "standard primary").

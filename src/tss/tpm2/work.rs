@@ -4,28 +4,26 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::client::{Options, Sessions};
+use super::client::Options;
 use super::commands::Request;
 use super::commands::capability::{Capabilities, GetCapability};
 use super::commands::context::FlushContext;
 use super::commands::object::{PublicInfo, ReadPublic};
 use super::constants::{CommandCode, capability, property};
-use super::exec::{Authorization, crypto_error, execute};
+use super::exec::{Authorization, execute};
 use super::link::Turn;
-use super::name::{Entity, Name};
+use super::name::Name;
 use super::object::PrimaryTemplate;
+use super::pool::{Kept, SessionId};
 use super::process::Process;
-use super::public::Public;
 use super::resident::Residents;
-use super::session::{HmacSession, Opening, attribute};
+use super::session::attribute;
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Lockout, Result};
 use crate::tss::transport::{Continuity, Sharing};
 
 /// Keys kept loaded in a resource manager's space: it swaps every one of them with each command.
 const MANAGED_KEYS: usize = 2;
-/// Sessions kept for reuse.
-const KEPT_SESSIONS: usize = 2;
 /// A session that was not used for so long is given up: an old one blocks those of others
 /// (`TPM_RC_CONTEXT_GAP`).
 const SESSION_IDLE: Duration = Duration::from_secs(5);
@@ -36,7 +34,7 @@ const SLOTS_BELIEVED: Duration = Duration::from_secs(60);
 pub(super) struct State {
     process: Process,
     pub(super) residents: Residents,
-    sessions: Vec<Kept>,
+    pub(super) sessions: Vec<Kept>,
     /// Persistent parents, read once.
     pub(super) parents: HashMap<u32, PublicInfo>,
     /// Whether the storage root key takes the place of an owner primary; asked once.
@@ -45,19 +43,9 @@ pub(super) struct State {
     pub(super) stems: HashMap<(u32, PrimaryTemplate), Name>,
     /// How many objects of ours fit, learned when one did not, and when.
     slots: Option<(usize, Instant)>,
-    /// Objects to be dropped from a shared table in the next section.
+    /// Objects to be given up in the next section.
     pub(super) forgotten: Vec<Name>,
 }
-
-/// A session that may be used again: it is told apart by the key it is salted to.
-struct Kept {
-    id: SessionId,
-    session: HmacSession,
-    used: Instant,
-}
-
-/// The name of the key a session is salted to; `None` for a session without salt.
-pub(super) type SessionId = Option<Name>;
 
 impl State {
     pub(super) fn new() -> Self {
@@ -112,6 +100,7 @@ pub(super) struct Work<'a> {
     /// Transient objects that go at the end of the section.
     temporary: Vec<u32>,
     broken: bool,
+    value_at_stake: bool,
 }
 
 impl<'a> Work<'a> {
@@ -140,9 +129,6 @@ impl<'a> Work<'a> {
         if turn.sharing() == Sharing::Bare {
             state.residents = Residents::from_record(&turn.record().unwrap_or_default());
         }
-        for name in std::mem::take(&mut state.forgotten) {
-            state.residents.forget(&name);
-        }
         Self {
             turn,
             state,
@@ -150,7 +136,29 @@ impl<'a> Work<'a> {
             pinned: Vec::new(),
             temporary: Vec::new(),
             broken: false,
+            value_at_stake: false,
         }
+    }
+
+    /// Gives up objects that did not do what they should. What still is the object it was taken for is
+    /// ours to flush; otherwise it would stay in a bare TPM until that is full.
+    pub(super) fn discard_forgotten(&mut self) {
+        for name in std::mem::take(&mut self.state.forgotten) {
+            let Some(resident) = self.state.residents.find(&name).cloned() else {
+                continue;
+            };
+            if matches!(self.is_still(resident.handle, &name), Ok(true)) {
+                self.drop_object(resident.handle);
+            } else {
+                self.state.residents.remove(resident.handle);
+            }
+        }
+    }
+
+    /// Whether the connection ended while an authorization value was with the TPM: nobody knows whether
+    /// it counted as a wrong try.
+    pub(super) fn value_at_stake(&self) -> bool {
+        self.value_at_stake
     }
 
     /// Ends the section: what is left over goes, what others should know is written down.
@@ -237,86 +245,14 @@ impl<'a> Work<'a> {
             }
             (Err(error), _) if matches!(error.kind(), ErrorKind::Transport(_)) => {
                 self.broken = true;
+                self.value_at_stake = match authority {
+                    Authority::None => false,
+                    Authority::Password(auth) | Authority::Session { auth, .. } => !auth.is_empty(),
+                };
             }
             _ => {}
         }
         result
-    }
-
-    /// Starts a session salted to a key, or finds one that runs.
-    pub(super) fn session(&mut self, salt_key: Option<(Entity, &Public)>) -> Result<SessionId> {
-        let id = salt_key.as_ref().map(|(entity, _)| entity.name.clone());
-        if self.has_session(&id) {
-            return Ok(id);
-        }
-        while self.state.sessions.len() >= KEPT_SESSIONS
-            && self.drop_session_except(&Authority::None)
-        {}
-        let opening = Opening::new(salt_key).map_err(crypto_error)?;
-        let started = self.run(&opening.request(), &Authority::None)?;
-        let session = opening.complete(started);
-        self.state.sessions.push(Kept {
-            id: id.clone(),
-            session,
-            used: Instant::now(),
-        });
-        Ok(id)
-    }
-
-    /// Whether a session of this salt key runs.
-    pub(super) fn has_session(&self, id: &SessionId) -> bool {
-        self.state.sessions.iter().any(|kept| kept.id == *id)
-    }
-
-    /// The attributes of a section's last use of a session: it goes on only where a resource manager
-    /// keeps it for us.
-    pub(super) fn last_use(&self) -> u8 {
-        if self.sharing() == Sharing::Managed {
-            attribute::CONTINUE
-        } else {
-            0
-        }
-    }
-
-    /// Whether an authorization with this value goes through a session.
-    pub(super) fn wants_session(&self, auth: &Secret, secret_in_message: bool) -> bool {
-        match self.options.sessions {
-            Sessions::Always => true,
-            Sessions::Auto => !auth.is_empty() || secret_in_message,
-            Sessions::Never => false,
-        }
-    }
-
-    /// Ends all sessions not used for `idle`.
-    pub(super) fn end_sessions(&mut self, idle: Duration) {
-        let (old, kept) = std::mem::take(&mut self.state.sessions)
-            .into_iter()
-            .partition::<Vec<_>, _>(|kept| kept.used.elapsed() >= idle);
-        self.state.sessions = kept;
-        if self.sharing() != Sharing::InProcess {
-            for kept in old {
-                let _ = self.flush(kept.session.handle());
-            }
-        }
-    }
-
-    fn drop_session_except(&mut self, authority: &Authority<'_>) -> bool {
-        let needed = match authority {
-            Authority::Session { id, .. } => Some(id),
-            _ => None,
-        };
-        let candidates = self
-            .state
-            .sessions
-            .iter()
-            .enumerate()
-            .filter(|(_, kept)| Some(&kept.id) != needed);
-        let Some((oldest, _)) = candidates.min_by_key(|(_, kept)| kept.used) else {
-            return false;
-        };
-        let kept = self.state.sessions.remove(oldest);
-        let _ = self.flush(kept.session.handle());
-        true
     }
 
     /// TPM2_FlushContext.

@@ -230,6 +230,15 @@ impl Section<'_> {
         self.lock.as_mut().map(|lock| &mut lock.record)
     }
 
+    /// Replaces the bytes that users of a bare TPM share, at once; nothing on any other TPM. What
+    /// exceeds [`Record::CAPACITY`] is not kept.
+    pub fn set_record(&mut self, bytes: &[u8]) {
+        if let Some(lock) = &mut self.lock {
+            lock.record.set(bytes);
+            lock.save();
+        }
+    }
+
     fn earlier_failure(&self) -> TransportError {
         let what = match &self.failure {
             Some(fault) => format!("the connection was given up earlier: {}", fault.what),

@@ -151,22 +151,30 @@ impl Lock {
     }
 }
 
+impl Lock {
+    /// Writes a changed record to the file at once: a process that is killed inside its section must
+    /// not leave an object that nobody knows of.
+    pub(super) fn save(&mut self) {
+        let Self { file, record, .. } = self;
+        if let Some(bytes) = record.take_changed()
+            && let Err(error) = file
+                .write_all_at(bytes, 0)
+                .and_then(|()| file.set_len(bytes.len() as u64))
+        {
+            // Better no record than half of one; readers must doubt it anyway.
+            log::warn!("the record in the TPM's lock file could not be written: {error}");
+            let _ = file.set_len(0);
+        }
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // A copy inherited by fork has no lock, so it must not write either.
         if self.owner != std::process::id() {
             return;
         }
-        if let Some(bytes) = self.record.changed()
-            && let Err(error) = self
-                .file
-                .write_all_at(bytes, 0)
-                .and_then(|()| self.file.set_len(bytes.len() as u64))
-        {
-            // Better no record than half of one; readers must doubt it anyway.
-            log::warn!("the record in the TPM's lock file could not be written: {error}");
-            let _ = self.file.set_len(0);
-        }
+        self.save();
         sys::unlock(self.file.as_fd());
     }
 }

@@ -4,8 +4,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// The shared bytes, read when the lock was taken and written back, if changed, before it is given
-/// up.
+/// The shared bytes, read when the lock was taken.
 ///
 /// Anybody who may use the TPM may have written them, and a crash may have torn them: they are a
 /// hint, never a fact.
@@ -52,8 +51,9 @@ impl Record {
         }
     }
 
-    pub(super) fn changed(&self) -> Option<&[u8]> {
-        self.changed.then_some(&self.bytes[..])
+    /// The content if it is not in the file yet; the caller writes it.
+    pub(super) fn take_changed(&mut self) -> Option<&[u8]> {
+        std::mem::take(&mut self.changed).then_some(&self.bytes[..])
     }
 }
 
@@ -70,8 +70,9 @@ mod tests {
         let mut record = Record::read(&file);
         assert_eq!(record.bytes(), [7; 4096]);
         record.set(&[7; 9_000]);
-        assert_eq!(record.changed(), None, "the same content is no change");
+        assert_eq!(record.take_changed(), None, "the same content is no change");
         record.set(&[8; 9_000]);
-        assert_eq!(record.changed(), Some(&[8; 4096][..]));
+        assert_eq!(record.take_changed(), Some(&[8; 4096][..]));
+        assert_eq!(record.take_changed(), None, "written once");
     }
 }

@@ -1,0 +1,99 @@
+//! The host's copy of libcrypto, found without linking to one.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::{self, NonNull};
+
+use super::Core;
+use crate::provider::abi::{
+    OSSL_OP_ASYM_CIPHER, OSSL_OP_DECODER, OSSL_OP_ENCODER, OSSL_OP_KEYMGMT, OSSL_OP_SIGNATURE,
+};
+
+/// `EVP_KEYMGMT_fetch` and its likes.
+type Fetch = unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char) -> *mut c_void;
+/// `EVP_KEYMGMT_free` and its likes.
+type Free = unsafe extern "C" fn(*mut c_void);
+
+impl Core {
+    /// Has the host fetch some algorithm of `operation`, so that it registers what every other
+    /// provider has of it. Whether that could be done: a host whose libcrypto is linked in with
+    /// hidden symbols keeps its functions to itself.
+    pub(crate) fn fetch_elsewhere(&self, operation: c_int) -> bool {
+        let names = match operation {
+            OSSL_OP_KEYMGMT => (c"EVP_KEYMGMT_fetch", c"EVP_KEYMGMT_free", c"RSA"),
+            OSSL_OP_SIGNATURE => (c"EVP_SIGNATURE_fetch", c"EVP_SIGNATURE_free", c"RSA"),
+            OSSL_OP_ASYM_CIPHER => (c"EVP_ASYM_CIPHER_fetch", c"EVP_ASYM_CIPHER_free", c"RSA"),
+            OSSL_OP_DECODER => (c"OSSL_DECODER_fetch", c"OSSL_DECODER_free", c"RSA"),
+            OSSL_OP_ENCODER => (c"OSSL_ENCODER_fetch", c"OSSL_ENCODER_free", c"RSA"),
+            _ => return false,
+        };
+        let (Some(fetch), Some(free), Some(context)) = (
+            self.symbol(names.0),
+            self.symbol(names.1),
+            self.library_context(),
+        ) else {
+            return false;
+        };
+        // SAFETY: the symbols are libcrypto's public functions of these names, whose types have
+        // been the same since 3.0.
+        let (fetch, free) = unsafe {
+            (
+                std::mem::transmute::<*mut c_void, Fetch>(fetch.as_ptr()),
+                std::mem::transmute::<*mut c_void, Free>(free.as_ptr()),
+            )
+        };
+        self.unnoticed(|| {
+            // SAFETY: the context is this provider's own, from the same copy of libcrypto as the
+            // functions (see `symbol`); a null property query means none; `free` takes NULL.
+            unsafe { free(fetch(context, names.2.as_ptr(), ptr::null())) };
+        });
+        true
+    }
+
+    /// A public function of the very libcrypto that loaded this provider.
+    ///
+    /// A process may hold several copies, one of them linked into the program: the function counts
+    /// only if it lies in the same object as the upcalls that this instance was given.
+    fn symbol(&self, name: &CStr) -> Option<NonNull<c_void>> {
+        let anchor = self.some_function()?;
+        let home = object_of(anchor)?;
+        // SAFETY: the path comes from the dynamic linker; RTLD_NOLOAD loads nothing, so no code
+        // runs; a null path is the program itself, whose own path cannot be opened.
+        let handles = unsafe {
+            let flags = libc::RTLD_NOLOAD | libc::RTLD_LAZY;
+            [
+                libc::dlopen(home.dli_fname, flags),
+                libc::dlopen(ptr::null(), flags),
+            ]
+        };
+        let mut found = None;
+        for handle in handles {
+            if handle.is_null() {
+                continue;
+            }
+            // SAFETY: the handle is open, the name is a C string; closing gives back only the
+            // reference that opening took.
+            unsafe {
+                let symbol = NonNull::new(libc::dlsym(handle, name.as_ptr()));
+                libc::dlclose(handle);
+                found = found.or(symbol.filter(|symbol| {
+                    object_of(symbol.as_ptr())
+                        .is_some_and(|object| object.dli_fbase == home.dli_fbase)
+                }));
+            }
+        }
+        found
+    }
+}
+
+/// The loaded object that `address` lies in.
+fn object_of(address: *const c_void) -> Option<libc::Dl_info> {
+    let mut object = libc::Dl_info {
+        dli_fname: ptr::null(),
+        dli_fbase: ptr::null_mut(),
+        dli_sname: ptr::null(),
+        dli_saddr: ptr::null_mut(),
+    };
+    // SAFETY: the structure is ours; any address may be asked about.
+    (unsafe { libc::dladdr(address, &mut object) } != 0 && !object.dli_fname.is_null())
+        .then_some(object)
+}

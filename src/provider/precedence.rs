@@ -1,0 +1,110 @@
+//! Stepping aside: other providers' algorithms are registered before ours, in whatever order
+//! openssl.cnf lists the providers.
+//!
+//! OpenSSL gives an algorithm that nobody narrows down by a property query to the provider that
+//! registered it first. Listed first, we would be handed software key generation, imports of public
+//! keys and verification for everybody, and refusing import would break them. So at the first query
+//! of an operation the host is made to fetch it once more; that nested query gets nothing from us,
+//! the others register, and only then does our table go out. Our keys are not affected: OpenSSL
+//! looks for their operations in their own provider.
+#![forbid(unsafe_code)]
+
+use std::ffi::c_int;
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ThreadId};
+
+use super::abi::OSSL_ALGORITHM;
+
+/// What OpenSSL gets to hear.
+pub(crate) enum Answer {
+    /// The algorithms of the operation.
+    Table(&'static OSSL_ALGORITHM),
+    /// There are none, now or later.
+    Nothing,
+    /// None for now: ask again.
+    NothingYet,
+}
+
+/// Which operations the others have registered, and who is having them registered.
+#[derive(Default)]
+pub(crate) struct Precedence(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    settled: Vec<c_int>,
+    /// Per thread, so that a second thread's first query is not taken for a nested one.
+    aside: Vec<(c_int, ThreadId)>,
+}
+
+impl Precedence {
+    /// Answers a query of `operation` with `table`, after `fetch` has had the others register.
+    /// `fetch` returns whether it could; if not, the order in openssl.cnf stands.
+    pub(crate) fn yield_first(
+        &self,
+        operation: c_int,
+        fetch: impl FnOnce() -> bool,
+        table: &'static OSSL_ALGORITHM,
+    ) -> Answer {
+        let me = (operation, thread::current().id());
+        {
+            let mut state = self.lock();
+            if state.settled.contains(&operation) {
+                return Answer::Table(table);
+            }
+            if state.aside.contains(&me) {
+                return Answer::NothingYet;
+            }
+            state.aside.push(me);
+        }
+        // Without the lock: the nested query comes back to this very function.
+        let yielded = fetch();
+        let mut state = self.lock();
+        state.aside.retain(|entry| *entry != me);
+        state.settled.push(operation);
+        if !yielded {
+            log::debug!("operation {operation}: the host lets nobody fetch; its order stands");
+        }
+        Answer::Table(table)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::ops;
+
+    const OPERATION: c_int = crate::provider::abi::OSSL_OP_KEYMGMT;
+
+    #[test]
+    fn the_nested_query_gets_nothing_and_every_other_one_the_table() {
+        let precedence = Precedence::default();
+        let table = ops::algorithms(OPERATION).unwrap();
+        let mut nested = false;
+        let answer = precedence.yield_first(
+            OPERATION,
+            || {
+                let inner = precedence.yield_first(OPERATION, || panic!("nested twice"), table);
+                nested = matches!(inner, Answer::NothingYet);
+                // Another thread's query at this moment is no nested one.
+                let other = thread::scope(|scope| {
+                    let query = || {
+                        let table = ops::algorithms(OPERATION).unwrap();
+                        let answer = precedence.yield_first(OPERATION, || true, table);
+                        matches!(answer, Answer::Table(_))
+                    };
+                    scope.spawn(query).join().unwrap()
+                });
+                nested && other
+            },
+            table,
+        );
+        assert!(nested);
+        assert!(matches!(answer, Answer::Table(_)));
+        let later = precedence.yield_first(OPERATION, || panic!("fetched twice"), table);
+        assert!(matches!(later, Answer::Table(_)));
+    }
+}

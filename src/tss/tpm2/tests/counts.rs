@@ -1,0 +1,211 @@
+//! What things cost (design decision 4).
+#![forbid(unsafe_code)]
+
+use super::*;
+
+#[test]
+fn creation_under_a_hierarchy_takes_three_commands() {
+    let tpm = Tpm::new();
+    let (client, log) = tpm.client(Sessions::Auto);
+    make(&client, &owner(), &sign_only(), b"");
+    log.expect("CreatePrimary Create FlushContext");
+    // No probe for a storage root key either where there is one.
+    tpm.provision();
+    make(&client, &owner(), &sign_only(), b"");
+    log.expect("CreatePrimary Create FlushContext");
+    tpm.assert_empty();
+}
+
+#[test]
+fn under_a_persistent_parent() {
+    let tpm = Tpm::new();
+    tpm.provision();
+    let (client, log) = tpm.client(Sessions::Auto);
+    let key = make(&client, &Parent::new(handle::SRK), &sign_only(), b"");
+    log.expect("Create");
+    sign(&client, &key, b"");
+    log.expect("Load Sign");
+    sign(&client, &key, b"");
+    log.expect("Sign");
+    client.release_at_exit();
+    log.expect("FlushContext");
+    tpm.assert_empty();
+}
+
+#[test]
+fn under_a_hierarchy_with_and_without_a_storage_root_key() {
+    let tpm = Tpm::new();
+    let (client, log) = tpm.client(Sessions::Auto);
+    let key = make(&client, &owner(), &sign_only(), b"");
+    log.take();
+    sign(&client, &key, b"");
+    log.expect("ReadPublic!18b CreatePrimary Load FlushContext Sign");
+    sign(&client, &key, b"");
+    log.expect("Sign");
+    let other = make(&client, &owner(), &sign_only(), b"");
+    log.take();
+    sign(&client, &other, b"");
+    log.expect("CreatePrimary Load FlushContext Sign");
+    client.release_at_exit();
+    log.expect("FlushContext FlushContext");
+
+    tpm.provision();
+    let (client, log) = tpm.client(Sessions::Auto);
+    sign(&client, &key, b"");
+    log.expect("ReadPublic Load Sign");
+    sign(&client, &other, b"");
+    log.expect("Load Sign");
+    sign(&client, &key, b"");
+    log.expect("Sign");
+    client.release_at_exit();
+    tpm.assert_empty();
+}
+
+#[test]
+fn under_the_other_hierarchies_and_templates() {
+    let tpm = Tpm::new();
+    let (client, log) = tpm.client(Sessions::Auto);
+    for handle in [handle::NULL, handle::ENDORSEMENT, handle::PLATFORM] {
+        let key = make(&client, &Parent::new(handle), &sign_only(), b"");
+        log.take();
+        sign(&client, &key, b"");
+        log.expect("CreatePrimary Load FlushContext Sign");
+        client.release_at_exit();
+        log.take();
+    }
+    for template in [PrimaryTemplate::Rsa, PrimaryTemplate::Legacy] {
+        let parent = Parent {
+            template,
+            ..owner()
+        };
+        let rooted = sign_only().attributes();
+        // What is under a parent that may move may move too.
+        let attributes = match template {
+            PrimaryTemplate::Legacy => rooted.without(Attributes::FIXED_TPM),
+            _ => rooted,
+        };
+        let public = Public::ecc_template(Curve::NIST_P256, attributes, Scheme::Null).unwrap();
+        let key = make(&client, &parent, &public, b"");
+        sign(&client, &key, b"");
+    }
+    client.release_at_exit();
+    tpm.assert_empty();
+}
+
+#[test]
+fn a_persistent_key_takes_one_command() {
+    let tpm = Tpm::new();
+    let (client, log) = tpm.client(Sessions::Auto);
+    let key = make(&client, &owner(), &sign_only(), b"");
+    client
+        .evict_control(&key, 0x8100_0002, &Secret::empty())
+        .unwrap();
+    log.take();
+    let public = client.read_public(0x8100_0002).unwrap().public;
+    let persistent = Object::persistent(0x8100_0002, public).unwrap();
+    sign(&client, &persistent, b"");
+    log.expect("ReadPublic Sign");
+    sign(&client, &persistent, b"");
+    log.expect("Sign");
+    client
+        .evict_control(&persistent, 0x8100_0002, &Secret::empty())
+        .unwrap();
+    let error = client.read_public(0x8100_0002).unwrap_err().to_string();
+    assert!(
+        error.contains("0x81000002") && error.contains("tpmctl info"),
+        "{error}"
+    );
+}
+
+#[test]
+fn thirty_two_keys_on_three_slots() {
+    let tpm = Tpm::new();
+    tpm.provision();
+    for managed in [false, true] {
+        let (client, log) = tpm.client_with(options(Sessions::Auto), managed);
+        let keys: Vec<_> = (0..32)
+            .map(|_| make(&client, &owner(), &sign_only(), b""))
+            .collect();
+        for _ in 0..2 {
+            log.take();
+            for key in &keys {
+                sign(&client, key, b"");
+            }
+        }
+        let cost = log.take();
+        assert!(
+            cost.len() <= 32 * 4 + 4,
+            "{} commands: {}",
+            cost.len(),
+            cost.join(" ")
+        );
+        let loads = cost.iter().filter(|name| *name == "Load").count();
+        assert_eq!(loads, 32);
+        if managed {
+            assert_eq!(cost.len(), 32 * 3);
+            for handle in client.loaded_objects().unwrap() {
+                client.flush(handle).unwrap();
+            }
+        } else {
+            client.release_at_exit();
+        }
+        tpm.assert_empty();
+    }
+}
+
+#[test]
+fn a_check_leaves_nothing_behind() {
+    let tpm = Tpm::new();
+    tpm.provision();
+    let (client, log) = tpm.client(Sessions::Auto);
+    let key = make(&client, &Parent::new(handle::SRK), &sign_only(), PIN);
+    log.take();
+    let signature = client.check(&key, &PIN.into(), ECDSA, &digest()).unwrap();
+    assert!(is_good(&key, &digest(), &signature));
+    log.expect("Load StartAuthSession Sign FlushContext");
+    tpm.assert_empty();
+}
+
+#[test]
+fn a_restricted_key_signs_what_the_tpm_has_hashed() {
+    let tpm = Tpm::new();
+    tpm.provision();
+    let (client, log) = tpm.client(Sessions::Auto);
+    let usage = Attributes::SIGN.with(Attributes::RESTRICTED);
+    let scheme = Scheme::Hashed(AlgId::ECDSA, AlgId::SHA256);
+    let attributes = Public::key_attributes(usage);
+    let template = Public::ecc_template(Curve::NIST_P256, attributes, scheme).unwrap();
+    let key = make(&client, &owner(), &template, b"");
+    log.take();
+    let signed = |message: &[u8]| {
+        let auth = Secret::empty();
+        let signature = client
+            .sign_restricted(&key, &auth, SignScheme::Null, AlgId::SHA256, message)
+            .unwrap();
+        assert!(is_good(
+            &key,
+            &crypto::hash(Hash::Sha256, &[message]),
+            &signature
+        ));
+    };
+    signed(b"short");
+    log.expect("Hash ReadPublic Load Sign");
+    signed(&[7; 1024]);
+    log.expect("Hash Sign");
+    signed(&[7; 2049]);
+    log.expect("HashSequenceStart SequenceUpdate SequenceUpdate SequenceComplete Sign");
+    signed(b"");
+    let generated = b"\xffTCG and more";
+    let error = client
+        .sign_restricted(
+            &key,
+            &Secret::empty(),
+            SignScheme::Null,
+            AlgId::SHA256,
+            generated,
+        )
+        .unwrap_err();
+    assert!(error.to_string().contains("TPM_GENERATED_VALUE"), "{error}");
+    client.release_at_exit();
+    tpm.assert_empty();
+}
