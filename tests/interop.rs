@@ -355,7 +355,7 @@ fn sign_only_keys_of_tpm2_tools() {
                 .fails(&format!(
                     "pkeyutl -sign -inkey {name}.pem -in {input} -out sig -pkeyopt digest:{hash} {options}"
                 ))
-                .says("this key");
+                .says("unsupported scheme");
         }
         seal(&openssl, name, "");
         openssl.fails(&format!(
