@@ -354,7 +354,10 @@ fn the_parent_s_secret_comes_from_option_environment_or_section() {
     let new = |name: &str| tpmctl(&tpm.address(), "key new -o").arg(dir.join(name));
     let info = json(tpmctl(&tpm.address(), "info"));
     assert_eq!(info["hierarchies"]["owner"]["auth_set"], true);
-    refuses(new("none"), "the parent's authorization value is wrong");
+    refuses(
+        new("none"),
+        "the parent's authorization value (parent-auth, or TPM_PARENT_AUTH) is wrong",
+    );
     assert!(!dir.join("none").exists());
     let file = format!("file:{}", dir.join("pin").display());
     new("a").args(["--parent-auth", &file]).ok();
