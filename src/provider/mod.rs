@@ -26,6 +26,7 @@ pub(crate) struct Instance {
     core: Core,
     settings: Settings,
     precedence: Precedence,
+    rejects_implicitly: bool,
     /// The TPM, or what is wrong with the settings: a failed init would be silent in every client,
     /// so the fault waits for the first of our keys.
     tpm: Result<Arc<Tpm>, Error>,
@@ -34,6 +35,7 @@ pub(crate) struct Instance {
 impl Instance {
     fn new(core: Core) -> Self {
         let mut settings = Settings::default();
+        let rejects_implicitly = core.version() >= Some((3, 2));
         let tpm = settings
             .read(&core)
             .and_then(|config| Tpm::new(config).map_err(Error::from));
@@ -44,6 +46,7 @@ impl Instance {
             core,
             settings,
             precedence: Precedence::default(),
+            rejects_implicitly,
             tpm,
         }
     }
@@ -51,6 +54,12 @@ impl Instance {
     /// The TPM of this instance, or what is wrong with the settings.
     pub(crate) fn tpm(&self) -> Result<&Arc<Tpm>, Error> {
         self.tpm.as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether wrong PKCS#1 v1.5 padding gives a made-up message unless a caller says otherwise, as in
+    /// the host's OpenSSL: its CMS code relies on errors before 3.2 and asks for them since.
+    pub(crate) fn rejects_implicitly(&self) -> bool {
+        self.rejects_implicitly
     }
 
     /// When keys are checked.

@@ -209,7 +209,7 @@ impl KeyFile {
         }
     }
 
-    /// The file in DER: minimal numbers, and none of the fields from [1] on that has its default value,
+    /// The file in DER: minimal numbers, and none of the fields from \[1\] on that has its default value,
     /// since several readers refuse the later ones.
     ///
     /// The predecessor's form, for a file with [`Self::legacy`], has no place for a secret, signed

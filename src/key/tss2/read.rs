@@ -73,7 +73,7 @@ fn current(kind: Kind, mut fields: Fields<'_>) -> Result<KeyFile, FileError> {
     })
 }
 
-/// The predecessor: SEQUENCE { type, [0] emptyAuth, [1] parent, [2] pubkey, [3] policy, privkey }.
+/// The predecessor: SEQUENCE { type, \[0\] emptyAuth, \[1\] parent, \[2\] pubkey, \[3\] policy, privkey }.
 fn legacy(kind: Kind, mut fields: Fields<'_>) -> Result<KeyFile, FileError> {
     let empty_auth = fields.boolean(0, "emptyAuth")?;
     let parent = match fields.explicit(1, "parent", tag::INTEGER, "an INTEGER")? {
@@ -221,7 +221,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// TPMPolicy ::= SEQUENCE { commandCode [0] INTEGER, commandPolicy [1] OCTET STRING }
+/// TPMPolicy ::= SEQUENCE { commandCode \[0\] INTEGER, commandPolicy \[1\] OCTET STRING }
 fn policy_command(command: &Element<'_>) -> Result<PolicyCommand, FileError> {
     let mut fields = Fields(command.reader());
     let missing = |fields: &Fields<'_>, field, expected| {

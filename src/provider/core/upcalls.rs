@@ -156,6 +156,13 @@ impl Core {
         )
     }
 
+    /// The host's OpenSSL version: major and minor.
+    pub(crate) fn version(&self) -> Option<(u32, u32)> {
+        let text = self.setting(c"openssl-version")?;
+        let mut numbers = text.split(['.', '-']).map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    }
+
     /// The address of one of the core's functions, by which its copy of libcrypto can be found.
     pub(super) fn some_function(&self) -> Option<*const c_void> {
         self.new_error.map(|function| function as *const c_void)

@@ -119,7 +119,7 @@ impl RsaCipher {
 }
 
 impl AsymCipher for RsaCipher {
-    fn new(_instance: &Arc<Instance>) -> Self {
+    fn new(instance: &Arc<Instance>) -> Self {
         Self {
             key: None,
             direction: None,
@@ -129,7 +129,7 @@ impl AsymCipher for RsaCipher {
             label: Vec::new(),
             client_version: 0,
             negotiated: None,
-            implicit_rejection: true,
+            implicit_rejection: instance.rejects_implicitly(),
         }
     }
 
