@@ -20,15 +20,14 @@ impl Record {
 
     pub(super) fn read(file: &File) -> Self {
         let mut bytes = vec![0; Self::CAPACITY];
-        let mut length = 0;
-        while length < bytes.len() {
-            match file.read_at(&mut bytes[length..], length as u64) {
-                Ok(0) => break,
-                Ok(got) => length += got,
+        // One read is enough: of a file that nobody else writes to now, a short one is the rest.
+        let length = loop {
+            match file.read_at(&mut bytes, 0) {
+                Ok(length) => break length,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => break,
+                Err(_) => break 0,
             }
-        }
+        };
         bytes.truncate(length);
         Self {
             bytes,
