@@ -33,6 +33,22 @@ impl EcPublic {
         Ok(Self { curve, point, key })
     }
 
+    /// The key of an encoded point (SEC 1, 2.3.4), uncompressed.
+    ///
+    /// # Errors
+    /// [`CryptoError::InvalidKey`] for another form or length, or a point that is not on the curve.
+    pub fn from_point(curve: Curve, point: &[u8]) -> Result<Self, CryptoError> {
+        match point.split_first() {
+            Some((4, coordinates)) if coordinates.len() == 2 * curve.size() => {
+                let (x, y) = coordinates.split_at(curve.size());
+                Self::new(curve, x, y)
+            }
+            _ => Err(CryptoError::InvalidKey(
+                "the point is not in uncompressed form or has a wrong length",
+            )),
+        }
+    }
+
     /// The curve.
     pub fn curve(&self) -> Curve {
         self.curve
@@ -107,6 +123,12 @@ fn algorithm(curve: Curve) -> (&'static EcdsaVerificationAlgorithm, Hash) {
 /// that is not on the curve.
 pub fn verify(curve: Curve, x: &[u8], y: &[u8], digest: &[u8], r: &[u8], s: &[u8]) -> bool {
     EcPublic::new(curve, x, y).is_ok_and(|key| key.verify(digest, r, s))
+}
+
+/// The longest DER signature on a curve, in bytes: two numbers as long as the order with a sign octet
+/// each, and the lengths around them.
+pub fn max_signature(curve: Curve) -> usize {
+    encode_signature(&vec![0xff; curve.size()], &vec![0xff; curve.size()]).len()
 }
 
 /// DER of an ECDSA signature (RFC 3279, 2.2.3: ECDSA-Sig-Value) from unsigned big-endian numbers.
