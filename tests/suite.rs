@@ -8,17 +8,45 @@ mod common;
 
 #[path = "abi.rs"]
 mod abi;
+#[path = "bad_input.rs"]
+mod bad_input;
 #[path = "certificates.rs"]
 mod certificates;
 #[path = "costs.rs"]
 mod costs;
+#[path = "encoders.rs"]
+mod encoders;
+#[path = "faults.rs"]
+mod faults;
 #[path = "harness.rs"]
 mod harness;
+#[path = "interop.rs"]
+mod interop;
+#[path = "lifetime.rs"]
+mod lifetime;
 #[path = "memory.rs"]
 mod memory;
+#[path = "messages.rs"]
+mod messages;
 #[path = "module.rs"]
 mod module;
+#[path = "nginx.rs"]
+mod nginx;
+#[path = "node.rs"]
+mod node;
+#[path = "order.rs"]
+mod order;
+#[path = "other_keys.rs"]
+mod other_keys;
 #[path = "pkeyutl.rs"]
 mod pkeyutl;
+#[path = "rsa_pss.rs"]
+mod rsa_pss;
+#[path = "secrets.rs"]
+mod secrets;
+#[path = "tls_keys.rs"]
+mod tls_keys;
 #[path = "tls_servers.rs"]
 mod tls_servers;
+#[path = "tpmctl.rs"]
+mod tpmctl;

@@ -19,7 +19,8 @@ impl Key {
         let _ = if private {
             writeln!(text, "TPM 2.0 {kind} private key: ({bits} bit)")
         } else {
-            writeln!(text, "{kind} public key: ({bits} bit)")
+            // OpenSSL's heading, which scripts look for.
+            writeln!(text, "Public-Key: ({bits} bit)")
         };
         if private {
             self.describe_object(&mut text);

@@ -11,7 +11,7 @@ use super::{Error, Key, KeyType, PublicKey, Tpm};
 use crate::Secret;
 use crate::crypto::{Curve, Hash};
 use crate::tss::tpm2::{
-    AlgId, Attributes, Object, Parent, PrimaryTemplate, Public, Scheme, Source,
+    AlgId, Attributes, Object, Parent, PrimaryTemplate, Public, Scheme, Source, Subject,
 };
 
 /// Under which parent a key is made (key files: field `parent`).
@@ -167,7 +167,16 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
     };
     let created = tpm
         .client()?
-        .create(&parent, &template, &options.user_auth)?;
+        .create(&parent, &template, &options.user_auth)
+        .map_err(|error| match error.code() {
+            // TPM_RC_VALUE of the template: what a TPM says of a size that it does not make.
+            Some(code) if code.base() == 0x084 && code.subject() == Subject::Parameter(2) => error
+                .advise(format!(
+                    "can it make RSA keys of {} bits with this exponent? `tpmctl info` lists the sizes",
+                    options.bits
+                )),
+            _ => error,
+        })?;
     let half = PublicKey::of(&created.public)?;
     let file = KeyFile {
         kind: Kind::Loadable,

@@ -9,15 +9,10 @@ use super::{Error, Key, PublicKey, Tpm};
 use crate::tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
 
 impl Key {
-    /// Whether keys can be made of `file`; the error says what is missing.
-    pub fn check_file(file: &KeyFile) -> Result<(), Error> {
-        usable(file).map(drop)
-    }
-
     /// Makes a key of a key file. `ask` is called, once, when the file says that the key has an
     /// authorization value. No TPM command.
     pub fn from_file(tpm: &Arc<Tpm>, file: KeyFile, ask: Ask<'_>) -> Result<Self, Error> {
-        let (public, half) = usable(&file)?;
+        let (public, half) = examine(&file)?;
         let what = match &file.description {
             Some(description) => format!("TPM key ({description})"),
             None => "TPM key".to_owned(),
@@ -65,21 +60,6 @@ impl Key {
     }
 }
 
-/// The public area and public half in `file`, if this version can use the key.
-fn usable(file: &KeyFile) -> Result<(Public, PublicKey), Error> {
-    refuse_what_is_not_done(file)?;
-    let public = Public::from_tpm2b(&file.public)?;
-    let half = PublicKey::of(&public)?;
-    if !public.attributes().contains(Attributes::USER_WITH_AUTH) {
-        return Err(Error::Unsupported(format!(
-            "the key can be used with a policy only (its attributes are {}), and the file has \
-             none: add the policy to the file with the tool that made it",
-            public.attributes()
-        )));
-    }
-    Ok((public, half))
-}
-
 fn parent_of(tpm: &Tpm, file: &KeyFile) -> Parent {
     let template = match (file.legacy, file.rsa_parent) {
         (true, _) => PrimaryTemplate::Legacy,
@@ -93,6 +73,21 @@ fn parent_of(tpm: &Tpm, file: &KeyFile) -> Parent {
     }
 }
 
+/// Reads the public area of a key file and refuses what cannot be used, whatever the TPM.
+pub(super) fn examine(file: &KeyFile) -> Result<(Public, PublicKey), Error> {
+    refuse_what_is_not_done(file)?;
+    let public = Public::from_tpm2b(&file.public)?;
+    let half = PublicKey::of(&public)?;
+    if !public.attributes().contains(Attributes::USER_WITH_AUTH) {
+        return Err(Error::Unsupported(format!(
+            "the key can be used with a policy only (its attributes are {}), and the file has \
+             none: add the policy to the file with the tool that made it",
+            public.attributes()
+        )));
+    }
+    Ok((public, half))
+}
+
 fn refuse_what_is_not_done(file: &KeyFile) -> Result<(), Error> {
     match file.kind {
         Kind::Loadable => {}
@@ -103,11 +98,7 @@ fn refuse_what_is_not_done(file: &KeyFile) -> Result<(), Error> {
                     .into(),
             ));
         }
-        Kind::Sealed => {
-            return Err(Error::Unsupported(
-                "the file holds sealed data, not a key".into(),
-            ));
-        }
+        Kind::Sealed => file.require_key()?,
     }
     let mut commands: Vec<String> = file
         .policy

@@ -30,7 +30,7 @@ pub use tpm::{Config, Tpm};
 
 use crate::Secret;
 use crate::crypto::{self, Hash};
-use crate::tss::tpm2::{Attributes, Object, Scheme, Source};
+use crate::tss::tpm2::{Attributes, Name, Object, Scheme, Source};
 use authorization::Authorization;
 use rsa::{SaltChoice, Signing};
 use tss2::KeyFile;
@@ -54,6 +54,11 @@ impl Key {
     /// The type under which OpenSSL knows the key.
     pub fn key_type(&self) -> KeyType {
         self.public.key_type()
+    }
+
+    /// What TPMs call it: a digest of its public area (Part 1, 16).
+    pub fn name(&self) -> &Name {
+        &self.object.name
     }
 
     /// What the TPM lets the key do (Part 2, 8.3, TPMA_OBJECT).

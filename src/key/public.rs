@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::Error;
+use super::load::examine;
 use super::tss2::KeyFile;
 use crate::crypto::ecdsa::{self, EcPublic};
 use crate::crypto::rsa::RsaPublic;
@@ -21,10 +22,10 @@ pub enum KeyType {
 }
 
 impl KeyType {
-    /// The type of the key in a file, from its public area alone.
+    /// The type of the key in a file, from its public area alone. A file that cannot be used on any
+    /// TPM is refused.
     pub fn of_file(file: &KeyFile) -> Result<Self, Error> {
-        file.require_key()?;
-        Ok(PublicKey::of(&Public::from_tpm2b(&file.public)?)?.key_type())
+        examine(file).map(|(_, half)| half.key_type())
     }
 
     /// OpenSSL's name.
@@ -91,6 +92,9 @@ impl PublicKey {
             }
             (Parms::KeyedHash { .. } | Parms::SymCipher { .. }, _) => Err(Error::Unsupported(
                 "this is sealed data or a symmetric key, not a key pair".into(),
+            )),
+            (Parms::Rsa { .. }, _) => Err(Error::Data(
+                "the key's public half says RSA and has no modulus: the file is damaged".into(),
             )),
             _ => Err(Error::Unsupported(format!(
                 "the key's type {} is not supported",

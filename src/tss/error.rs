@@ -53,7 +53,7 @@ pub enum ErrorKind {
         hint: Option<String>,
     },
     /// The authorization value was wrong. Never tried again by itself: each try may count.
-    #[error("{} is wrong ({command}: {code}){}", if *of_parent { "the parent's authorization value" } else { "the key's authorization value" }, tries(*tries_left))]
+    #[error("{} is wrong ({command}: {code}){}", if *of_parent { "the parent's authorization value (parent-auth, or TPM_PARENT_AUTH)" } else { "the key's authorization value" }, tries(*tries_left))]
     WrongAuth {
         /// The specification's name of the command.
         command: &'static str,

@@ -4,15 +4,18 @@
 //! so that tests run side by side and a failing one leaves nothing behind.
 #![allow(
     dead_code,
+    unused_imports,
     reason = "a toolbox: not every tool is in use at every time"
 )]
 
 pub mod cc;
+pub mod client;
 pub mod key;
 pub mod net;
 pub mod nginx;
 pub mod node;
 pub mod openssl;
+pub mod orders;
 pub mod process;
 pub mod proxy;
 pub mod scratch;

@@ -113,6 +113,18 @@ impl Openssl {
         }
     }
 
+    /// An empty configuration, without the provider: what a client is like without us.
+    pub fn without_provider() -> Self {
+        let dir = Scratch::new();
+        dir.write("openssl.cnf", "");
+        Self {
+            dir,
+            program: need("openssl", "openssl"),
+            env: Vec::new(),
+            with_provider: false,
+        }
+    }
+
     /// Another openssl binary (a newer version, say).
     pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
         self.program = program.into();

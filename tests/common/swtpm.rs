@@ -119,6 +119,11 @@ impl Swtpm {
         &self.endpoint
     }
 
+    /// The process, while it runs.
+    pub fn pid(&self) -> Option<i32> {
+        self.daemon.as_ref().map(Daemon::pid)
+    }
+
     /// The state directory; swtpm has it locked while it runs.
     pub fn state(&self) -> std::path::PathBuf {
         self.dir.join("state")

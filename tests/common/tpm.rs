@@ -38,6 +38,7 @@ pub mod rc {
     pub const FAILURE: u32 = 0x101;
     pub const INITIALIZE: u32 = 0x100;
     pub const REFERENCE_H0: u32 = 0x910;
+    pub const REFERENCE_S0: u32 = 0x918;
 }
 
 /// The command's name as the specification spells it, without `TPM2_`.

@@ -1,4 +1,52 @@
 //! `tpmctl`: the provider's companion command.
+//!
+//! It uses the same hall as the provider, [`tpm_provider::key`], and the same TSS client: what it says
+//! about a TPM or a key is what the provider will find.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod cli;
+mod cnf;
+mod completions;
+mod error;
+mod flush;
+mod info;
+mod interrupt;
+mod key;
+mod output;
+mod settings;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tpm_provider::tss::tpm2::release_all_at_exit;
+
+use cli::{Cli, Command, KeyCommand};
+use error::Error;
+
+fn main() -> ExitCode {
+    // Ends the process with status 2 when the arguments are wrong.
+    let cli = Cli::parse();
+    let result = run(&cli);
+    // Whatever became of the command, nothing of it stays in a TPM without a resource manager.
+    release_all_at_exit();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::note(&format!("tpmctl: {error}"));
+            ExitCode::from(error.status())
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Error> {
+    let global = &cli.global;
+    settings::log(global.verbose)?;
+    match &cli.command {
+        Command::Info => info::run(global),
+        Command::Key(KeyCommand::New(args)) => key::new::run(global, args),
+        Command::Key(KeyCommand::Show(args)) => key::show::run(global, args),
+        Command::Flush(args) => flush::run(global, args),
+        Command::Completions(args) => completions::run(args),
+    }
+}

@@ -41,9 +41,22 @@ pub enum Decryption {
 const PREMASTER: usize = 48;
 
 impl Key {
-    /// Whether the key can decrypt so; costs nothing. The error says what stands in the way.
-    pub fn check_decryption(&self, decryption: &Decryption) -> Result<(), Error> {
-        self.tpm_scheme(decryption).map(drop)
+    /// Whether the key decrypts at all; costs nothing. The padding is looked at when there is something
+    /// to decrypt: until then its parts are set one after another.
+    pub fn check_decrypts(&self) -> Result<(), Error> {
+        if !self.has(Attributes::DECRYPT) {
+            return Err(Error::Cannot(format!(
+                "this key cannot decrypt: {}",
+                self.abilities()
+            )));
+        }
+        if self.is_restricted() {
+            return Err(Error::Cannot(format!(
+                "a restricted decryption key is a parent for other keys and decrypts no messages ({})",
+                self.abilities()
+            )));
+        }
+        Ok(())
     }
 
     /// Decrypts one message; the ciphertext is as long as the modulus.
@@ -204,18 +217,7 @@ impl Key {
     }
 
     fn tpm_scheme(&self, decryption: &Decryption) -> Result<DecryptScheme, Error> {
-        if !self.has(Attributes::DECRYPT) {
-            return Err(Error::Cannot(format!(
-                "this key cannot decrypt: {}",
-                self.abilities()
-            )));
-        }
-        if self.is_restricted() {
-            return Err(Error::Cannot(format!(
-                "a restricted decryption key is a parent for other keys and decrypts no messages ({})",
-                self.abilities()
-            )));
-        }
+        self.check_decrypts()?;
         let wrong = || {
             Err(Error::Scheme(format!(
                 "the padding is not what this key was made for: {}",

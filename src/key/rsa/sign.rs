@@ -199,11 +199,11 @@ impl Key {
         })
     }
 
-    /// PKCS#1 v1.5 with a digest that TPMs know is the TPM's business where the key signs; PSS is
-    /// better padded here, since some TPMs choose a salt that TLS 1.3 refuses.
+    /// PKCS#1 v1.5 with SHA-256 is the TPM's business where the key signs. Other digests differ from
+    /// chip to chip (few know SHA-3, many no SHA-512), and PSS salts do: padding them here costs the
+    /// same one command and works with every TPM.
     fn prefers_tpm_padding(&self, signing: &Signing) -> bool {
-        self.has(Attributes::SIGN)
-            && matches!(signing, Signing::Pkcs1(hash) if alg_of(*hash).is_some())
+        self.has(Attributes::SIGN) && matches!(signing, Signing::Pkcs1(Hash::Sha256))
     }
 
     fn check_tpm_pss(&self, hash: Hash, mgf_hash: Hash, salt: SaltChoice) -> Result<(), Error> {

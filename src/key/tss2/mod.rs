@@ -209,8 +209,8 @@ impl KeyFile {
         }
     }
 
-    /// The file in DER: minimal numbers, and no field that has its default value, since several
-    /// readers refuse the later ones.
+    /// The file in DER: minimal numbers, and none of the fields from [1] on that has its default value,
+    /// since several readers refuse the later ones.
     ///
     /// The predecessor's form, for a file with [`Self::legacy`], has no place for a secret, signed
     /// policies, a description or an RSA primary; they are not written.

@@ -12,8 +12,9 @@ pub(super) fn key_file(file: &KeyFile) -> Vec<u8> {
     let parent = unsigned(&file.parent.to_be_bytes());
     let public = element(tag::OCTET_STRING, &[&file.public]);
 
-    if file.empty_auth {
-        fields.extend(explicit(0, &boolean_true()));
+    // Absent means the same as FALSE, but tpm2-openssl takes an absent field for TRUE.
+    if file.empty_auth || !file.legacy {
+        fields.extend(explicit(0, &boolean(file.empty_auth)));
     }
     if file.legacy {
         fields.extend(explicit(1, &parent));
@@ -35,7 +36,7 @@ pub(super) fn key_file(file: &KeyFile) -> Vec<u8> {
             fields.extend(explicit(4, &element(tag::UTF8_STRING, &[text.as_bytes()])));
         }
         if file.rsa_parent {
-            fields.extend(explicit(5, &boolean_true()));
+            fields.extend(explicit(5, &boolean(true)));
         }
         fields.extend(parent);
         fields.extend(public);
@@ -67,8 +68,8 @@ fn policy(commands: &[PolicyCommand]) -> Vec<u8> {
     sequence(&[&list])
 }
 
-fn boolean_true() -> Vec<u8> {
-    element(tag::BOOLEAN, &[&[0xff]])
+fn boolean(value: bool) -> Vec<u8> {
+    element(tag::BOOLEAN, &[&[if value { 0xff } else { 0 }]])
 }
 
 fn explicit(n: u8, inner: &[u8]) -> Vec<u8> {

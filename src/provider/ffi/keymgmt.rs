@@ -65,6 +65,19 @@ pub(crate) trait Keymgmt: 'static {
     fn matches(one: &KeyData, other: &KeyData, selection: c_int) -> bool;
     /// Whether the key makes sense.
     fn validate(data: &KeyData, selection: c_int) -> Result<(), Error>;
+    /// Fills empty key data with somebody's public key; only peers of a key agreement are taken.
+    fn import(data: &mut KeyData, selection: c_int, params: Params<'_>) -> Result<(), Error> {
+        let _ = (data, selection, params);
+        Err(Error::new(
+            Reason::KeyCannot,
+            "keys of others stay with their provider",
+        ))
+    }
+    /// Descriptors of what [`Keymgmt::import`] takes.
+    fn import_types(selection: c_int) -> Option<&'static OSSL_PARAM> {
+        let _ = selection;
+        Some(NONE.first())
+    }
     /// The parts of `selection` in the form that other providers import.
     fn export(data: &KeyData, selection: c_int) -> Result<ParamList, Error>;
     /// Descriptors of what [`Keymgmt::export`] gives.
@@ -116,62 +129,41 @@ pub(crate) trait Keymgmt: 'static {
     ) -> Result<KeyData, Error>;
 }
 
-/// Key management that takes public keys of others: peers of a key agreement.
-pub(crate) trait Import: Keymgmt {
-    /// Fills empty key data; a private half is refused.
-    fn import(data: &mut KeyData, selection: c_int, params: Params<'_>) -> Result<(), Error>;
-    /// Descriptors of what is taken.
-    fn import_types(selection: c_int) -> Option<&'static OSSL_PARAM>;
-}
-
 type Data = Held<KeyData>;
 
 static NONE: super::param::Descriptors<1> = Table([super::param::END]);
 
-/// The entries that all tables have, and more.
-macro_rules! keymgmt_table {
-    ($($more:tt)*) => {
-        dispatch![
-            OSSL_FUNC_KEYMGMT_NEW: new => fn(*mut c_void) -> *mut c_void,
-            OSSL_FUNC_KEYMGMT_FREE: free => fn(*mut c_void),
-            OSSL_FUNC_KEYMGMT_LOAD: load => fn(*const c_void, usize) -> *mut c_void,
-            OSSL_FUNC_KEYMGMT_HAS: has::<K> => fn(*const c_void, c_int) -> c_int,
-            OSSL_FUNC_KEYMGMT_MATCH: matches::<K> => fn(*const c_void, *const c_void, c_int) -> c_int,
-            OSSL_FUNC_KEYMGMT_VALIDATE: validate::<K> => fn(*const c_void, c_int, c_int) -> c_int,
-            OSSL_FUNC_KEYMGMT_EXPORT: export::<K>
-                => fn(*mut c_void, c_int, Option<OSSL_CALLBACK>, *mut c_void) -> c_int,
-            OSSL_FUNC_KEYMGMT_EXPORT_TYPES: export_types::<K> => fn(c_int) -> *const OSSL_PARAM,
-            OSSL_FUNC_KEYMGMT_GET_PARAMS: get_params::<K>
-                => fn(*mut c_void, *mut OSSL_PARAM) -> c_int,
-            OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS: gettable::<K> => fn(*mut c_void) -> *const OSSL_PARAM,
-            OSSL_FUNC_KEYMGMT_SET_PARAMS: set_params::<K> => fn(*mut c_void, *const OSSL_PARAM) -> c_int,
-            OSSL_FUNC_KEYMGMT_SETTABLE_PARAMS: settable::<K> => fn(*mut c_void) -> *const OSSL_PARAM,
-            OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME: operation_name::<K> => fn(c_int) -> *const c_char,
-            OSSL_FUNC_KEYMGMT_DUP: duplicate::<K> => fn(*const c_void, c_int) -> *mut c_void,
-            OSSL_FUNC_KEYMGMT_GEN_INIT: gen_init::<K>
-                => fn(*mut c_void, c_int, *const OSSL_PARAM) -> *mut c_void,
-            OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE: gen_set_template::<K>
-                => fn(*mut c_void, *mut c_void) -> c_int,
-            OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS: gen_set_params::<K>
-                => fn(*mut c_void, *const OSSL_PARAM) -> c_int,
-            OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS: gen_settable::<K>
-                => fn(*mut c_void, *mut c_void) -> *const OSSL_PARAM,
-            OSSL_FUNC_KEYMGMT_GEN: generate::<K>
-                => fn(*mut c_void, Option<OSSL_CALLBACK>, *mut c_void) -> *mut c_void,
-            OSSL_FUNC_KEYMGMT_GEN_CLEANUP: gen_cleanup::<K> => fn(*mut c_void),
-            $($more)*
-        ]
-    };
-}
-
-/// The dispatch table of `K`.
-pub(crate) const fn table<K: Keymgmt>() -> Table<OSSL_DISPATCH, 21> {
-    keymgmt_table![]
-}
-
-/// The dispatch table of `K`, with import.
-pub(crate) const fn table_with_import<K: Import>() -> Table<OSSL_DISPATCH, 23> {
-    keymgmt_table![
+/// The dispatch table of `K`. Import is there also where everything is refused: libcrypto calls it
+/// without looking when a low-level object of its own is exported to us.
+pub(crate) const fn table<K: Keymgmt>() -> Table<OSSL_DISPATCH, 23> {
+    dispatch![
+        OSSL_FUNC_KEYMGMT_NEW: new => fn(*mut c_void) -> *mut c_void,
+        OSSL_FUNC_KEYMGMT_FREE: free => fn(*mut c_void),
+        OSSL_FUNC_KEYMGMT_LOAD: load => fn(*const c_void, usize) -> *mut c_void,
+        OSSL_FUNC_KEYMGMT_HAS: has::<K> => fn(*const c_void, c_int) -> c_int,
+        OSSL_FUNC_KEYMGMT_MATCH: matches::<K> => fn(*const c_void, *const c_void, c_int) -> c_int,
+        OSSL_FUNC_KEYMGMT_VALIDATE: validate::<K> => fn(*const c_void, c_int, c_int) -> c_int,
+        OSSL_FUNC_KEYMGMT_EXPORT: export::<K>
+            => fn(*mut c_void, c_int, Option<OSSL_CALLBACK>, *mut c_void) -> c_int,
+        OSSL_FUNC_KEYMGMT_EXPORT_TYPES: export_types::<K> => fn(c_int) -> *const OSSL_PARAM,
+        OSSL_FUNC_KEYMGMT_GET_PARAMS: get_params::<K>
+            => fn(*mut c_void, *mut OSSL_PARAM) -> c_int,
+        OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS: gettable::<K> => fn(*mut c_void) -> *const OSSL_PARAM,
+        OSSL_FUNC_KEYMGMT_SET_PARAMS: set_params::<K> => fn(*mut c_void, *const OSSL_PARAM) -> c_int,
+        OSSL_FUNC_KEYMGMT_SETTABLE_PARAMS: settable::<K> => fn(*mut c_void) -> *const OSSL_PARAM,
+        OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME: operation_name::<K> => fn(c_int) -> *const c_char,
+        OSSL_FUNC_KEYMGMT_DUP: duplicate::<K> => fn(*const c_void, c_int) -> *mut c_void,
+        OSSL_FUNC_KEYMGMT_GEN_INIT: gen_init::<K>
+            => fn(*mut c_void, c_int, *const OSSL_PARAM) -> *mut c_void,
+        OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE: gen_set_template::<K>
+            => fn(*mut c_void, *mut c_void) -> c_int,
+        OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS: gen_set_params::<K>
+            => fn(*mut c_void, *const OSSL_PARAM) -> c_int,
+        OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS: gen_settable::<K>
+            => fn(*mut c_void, *mut c_void) -> *const OSSL_PARAM,
+        OSSL_FUNC_KEYMGMT_GEN: generate::<K>
+            => fn(*mut c_void, Option<OSSL_CALLBACK>, *mut c_void) -> *mut c_void,
+        OSSL_FUNC_KEYMGMT_GEN_CLEANUP: gen_cleanup::<K> => fn(*mut c_void),
         OSSL_FUNC_KEYMGMT_IMPORT: import::<K>
             => fn(*mut c_void, c_int, *const OSSL_PARAM) -> c_int,
         OSSL_FUNC_KEYMGMT_IMPORT_TYPES: import_types::<K> => fn(c_int) -> *const OSSL_PARAM,
@@ -323,7 +315,7 @@ unsafe extern "C" fn settable<K: Keymgmt>(_provctx: *mut c_void) -> *const OSSL_
     })
 }
 
-unsafe extern "C" fn import<K: Import>(
+unsafe extern "C" fn import<K: Keymgmt>(
     keydata: *mut c_void,
     selection: c_int,
     params: *const OSSL_PARAM,
@@ -345,7 +337,7 @@ unsafe extern "C" fn import<K: Import>(
     })
 }
 
-unsafe extern "C" fn import_types<K: Import>(selection: c_int) -> *const OSSL_PARAM {
+unsafe extern "C" fn import_types<K: Keymgmt>(selection: c_int) -> *const OSSL_PARAM {
     guard("keymgmt_import_types", ptr::null(), || {
         K::import_types(selection).map_or(ptr::null(), ptr::from_ref)
     })

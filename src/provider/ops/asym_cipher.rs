@@ -112,7 +112,7 @@ impl RsaCipher {
             return Err(Error::new(Reason::KeyCannot, "an RSA-PSS key signs only"));
         }
         match self.direction {
-            Some(Direction::Decrypt) => Ok(key.check_decryption(&self.scheme())?),
+            Some(Direction::Decrypt) => Ok(key.check_decrypts()?),
             _ => Ok(()),
         }
     }

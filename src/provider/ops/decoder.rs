@@ -34,16 +34,19 @@ impl Decoder for Pem {
         let Some(block) = input.pem_block(LARGEST * 2) else {
             return Ok(Decoded::NotOurs);
         };
-        let Some(der) = KeyFile::der_in_pem(&block).map_err(crate::key::Error::from)? else {
-            return Ok(Decoded::NotOurs);
-        };
-        // What is wrong is said here although the next decoder would find it too: OpenSSL's file
-        // store drops every error of the decoders behind the first, and says "unsupported".
-        read(instance, &der)?;
-        Ok(Decoded::Der {
-            der,
-            structure: c"TSS2",
-        })
+        match KeyFile::der_in_pem(&block).map_err(crate::key::Error::from)? {
+            Some(der) => {
+                // What can be known to be wrong is said here: OpenSSL's `file:` store, by which its
+                // commands load keys, keeps the errors of this step and drops those of the next.
+                instance.tpm()?;
+                read(&der)?;
+                Ok(Decoded::Der {
+                    der,
+                    structure: c"TSS2",
+                })
+            }
+            None => Ok(Decoded::NotOurs),
+        }
     }
 }
 
@@ -65,11 +68,11 @@ impl<K: Kind> Decoder for Der<K> {
         let Some(der) = input.all(LARGEST).filter(|der| KeyFile::is_ours(der)) else {
             return Ok(Decoded::NotOurs);
         };
-        let file = read(instance, &der)?;
-        if KeyType::of_file(&file)? != K::TYPE {
+        let tpm = instance.tpm()?;
+        let (file, key_type) = read(&der)?;
+        if key_type != K::TYPE {
             return Ok(Decoded::NotOurs);
         }
-        let tpm = instance.tpm()?;
         let key = Key::from_file(tpm, file, &mut |what| passphrase.ask(what))?;
         if instance.load() == Load::Eager {
             key.check()?;
@@ -78,10 +81,9 @@ impl<K: Kind> Decoder for Der<K> {
     }
 }
 
-/// Reads a key file that this provider can use, with settings that make sense.
-fn read(instance: &Instance, der: &[u8]) -> Result<KeyFile, Error> {
-    instance.tpm()?;
+/// A key file that can be used, as far as the file itself tells.
+fn read(der: &[u8]) -> Result<(KeyFile, KeyType), Error> {
     let file = KeyFile::from_der(der).map_err(crate::key::Error::from)?;
-    Key::check_file(&file)?;
-    Ok(file)
+    let key_type = KeyType::of_file(&file)?;
+    Ok((file, key_type))
 }

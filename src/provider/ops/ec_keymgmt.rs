@@ -17,7 +17,7 @@ use crate::provider::abi::{
 };
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::Table;
-use crate::provider::ffi::keymgmt::{Import, KeyData, Keymgmt, Progress};
+use crate::provider::ffi::keymgmt::{KeyData, Keymgmt, Progress};
 use crate::provider::ffi::param::{
     Descriptors, END, INTEGER, OCTET_STRING, ParamList, Params, ParamsOut, UNSIGNED_INTEGER,
     UTF8_STRING, describe,
@@ -184,6 +184,28 @@ impl Keymgmt for Ec {
         Ok(())
     }
 
+    fn import(data: &mut KeyData, selected: c_int, params: Params<'_>) -> Result<(), Error> {
+        if selection::private(selected) && params.get(c"priv").is_some() {
+            return Err(Error::new(
+                Reason::KeyCannot,
+                "a private key is not imported into the TPM in passing",
+            ));
+        }
+        let group = params
+            .get(c"group")
+            .ok_or_else(|| Error::new(Reason::NullArgument, "no curve"))?;
+        let curve = curve_named(group.text()?)?;
+        *data = match params.get(c"pub").filter(|_| selection::public(selected)) {
+            Some(point) => KeyData::Peer(peer_at(curve, point.octets()?)?),
+            None => KeyData::Curve(curve),
+        };
+        Ok(())
+    }
+
+    fn import_types(selected: c_int) -> Option<&'static OSSL_PARAM> {
+        Self::export_types(selected)
+    }
+
     fn gettable() -> &'static OSSL_PARAM {
         GETTABLE.first()
     }
@@ -278,30 +300,6 @@ impl Keymgmt for Ec {
             return Ok(KeyData::Curve(generation.options.curve));
         }
         generation::run(instance, &generation.options, progress)
-    }
-}
-
-impl Import for Ec {
-    fn import(data: &mut KeyData, selected: c_int, params: Params<'_>) -> Result<(), Error> {
-        if selection::private(selected) && params.get(c"priv").is_some() {
-            return Err(Error::new(
-                Reason::KeyCannot,
-                "a private key is not imported into the TPM in passing",
-            ));
-        }
-        let group = params
-            .get(c"group")
-            .ok_or_else(|| Error::new(Reason::NullArgument, "no curve"))?;
-        let curve = curve_named(group.text()?)?;
-        *data = match params.get(c"pub").filter(|_| selection::public(selected)) {
-            Some(point) => KeyData::Peer(peer_at(curve, point.octets()?)?),
-            None => KeyData::Curve(curve),
-        };
-        Ok(())
-    }
-
-    fn import_types(selected: c_int) -> Option<&'static OSSL_PARAM> {
-        Self::export_types(selected)
     }
 }
 

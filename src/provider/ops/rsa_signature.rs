@@ -329,14 +329,14 @@ impl Signature for RsaSignature {
         if !touched {
             return Ok(());
         }
+        // Callers set one parameter after the other: what is not complete is judged when it is.
+        changed.check()?;
         if changed.padding != Padding::Pss && (changed.salt != Salt::Auto) {
             return Err(Error::new(
                 Reason::UnsupportedScheme,
                 "a salt length means something with PSS only: set the padding first",
             ));
         }
-        // Callers set one parameter after the other: what is not complete is judged when it is.
-        changed.check()?;
         changed.message = std::mem::replace(&mut self.message, Message::None);
         *self = changed;
         Ok(())

@@ -28,9 +28,9 @@ const RSA_PSS: &CStr = c"RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10";
 const EC: &CStr = c"EC:id-ecPublicKey:1.2.840.10045.2.1";
 const PROPERTIES: &CStr = c"provider=tpm";
 
-static RSA_KEYMGMT: Table<OSSL_DISPATCH, 21> = keymgmt::table::<Rsa>();
-static RSA_PSS_KEYMGMT: Table<OSSL_DISPATCH, 21> = keymgmt::table::<RsaPss>();
-static EC_KEYMGMT: Table<OSSL_DISPATCH, 23> = keymgmt::table_with_import::<Ec>();
+static RSA_KEYMGMT: Table<OSSL_DISPATCH, 23> = keymgmt::table::<Rsa>();
+static RSA_PSS_KEYMGMT: Table<OSSL_DISPATCH, 23> = keymgmt::table::<RsaPss>();
+static EC_KEYMGMT: Table<OSSL_DISPATCH, 23> = keymgmt::table::<Ec>();
 static ECDSA: Table<OSSL_DISPATCH, 22> = signature::table::<Ecdsa>();
 static ECDH: Table<OSSL_DISPATCH, 11> = keyexch::table::<Ecdh>();
 static RSA_SIGNATURE: Table<OSSL_DISPATCH, 22> = signature::table::<RsaSignature>();

@@ -315,12 +315,10 @@ impl Client {
         }
     }
 
-    /// Forgets where a key is loaded, without a command: what is there gave a wrong signature. The next
-    /// use loads the key again.
+    /// Gives up a loaded key, with the next section and not now: what is there gave a wrong signature.
+    /// The next use loads the key again.
     pub fn forget(&self, object: &Object) {
-        let mut inner = self.lock();
-        inner.state.residents.forget(&object.name);
-        inner.state.forgotten.push(object.name.clone());
+        self.lock().state.forgotten.push(object.name.clone());
     }
 
     /// State of the TPM's dictionary attack protection, in one command.
@@ -348,12 +346,15 @@ impl Client {
         };
         let Inner { link, state } = &mut *inner;
         let own = state.process();
-        let ours = state
+        if own.pid != std::process::id() || self.endpoint.sharing() != Sharing::Bare {
+            return;
+        }
+        let anything = state
             .residents
             .entries()
             .iter()
-            .any(|entry| entry.owner == own);
-        if own.pid != std::process::id() || self.endpoint.sharing() != Sharing::Bare || !ours {
+            .any(|entry| entry.owner == own || entry.owner.has_ended());
+        if !anything {
             return;
         }
         if let Ok(turn) = link.turn(Some(EXIT_WAIT)) {
@@ -363,32 +364,39 @@ impl Client {
         }
     }
 
-    /// Runs an operation in a critical section, a second time if the connection was cut.
+    /// Runs an operation in a critical section, a second time if the connection was cut; not if it was cut
+    /// while an authorization value was with the TPM, which may count a wrong one twice then.
     pub(super) fn with<T>(&self, operation: impl Fn(&mut Work<'_>) -> Result<T>) -> Result<T> {
         let mut inner = self.lock();
-        let first = self.once(&mut inner, &operation);
         let cut = |error: &Error| match error.kind() {
             ErrorKind::Transport(error) => error.kind() == TransportErrorKind::Cut,
             _ => false,
         };
-        let result = match first {
+        let result = match self.once(&mut inner, &operation) {
             // A resource manager or a simulator was started anew; nothing here does harm when done twice.
-            Err(error) if cut(&error) => self.once(&mut inner, &operation),
-            done => done,
+            (Err(error), false) if cut(&error) => self.once(&mut inner, &operation).0,
+            (result, _) => result,
         };
         result.map_err(|error| error.at(&self.place))
     }
 
+    /// The operation's result, and [`Work::value_at_stake`].
     fn once<T>(
         &self,
         inner: &mut Inner,
         operation: &impl Fn(&mut Work<'_>) -> Result<T>,
-    ) -> Result<T> {
+    ) -> (Result<T>, bool) {
         let Inner { link, state } = inner;
-        let mut work = Work::begin(link.turn(None)?, state, &self.options);
+        let turn = match link.turn(None) {
+            Ok(turn) => turn,
+            Err(error) => return (Err(error.into()), false),
+        };
+        let mut work = Work::begin(turn, state, &self.options);
+        work.discard_forgotten();
         let result = operation(&mut work).map_err(|error| work.explain(error));
+        let value_at_stake = work.value_at_stake();
         work.close();
-        result
+        (result, value_at_stake)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

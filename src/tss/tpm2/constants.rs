@@ -160,6 +160,7 @@ numbers! {
         HASH = 0x017d, "TPM2_Hash";
         POLICY_RESTART = 0x0180, "TPM2_PolicyRestart";
         HASH_SEQUENCE_START = 0x0186, "TPM2_HashSequenceStart";
+        TEST_PARMS = 0x018a, "TPM2_TestParms";
     }
 }
 
@@ -250,12 +251,28 @@ pub mod property {
     pub const FIRMWARE_VERSION_2: u32 = 0x10c;
     /// `TPM_PT_INPUT_BUFFER`: the largest `TPM2B_MAX_BUFFER`.
     pub const INPUT_BUFFER: u32 = 0x10d;
+    /// `TPM_PT_HR_TRANSIENT_MIN`: transient objects that fit at least.
+    pub const TRANSIENT_MIN: u32 = 0x10e;
+    /// `TPM_PT_HR_LOADED_MIN`: sessions that can be loaded at least.
+    pub const LOADED_SESSIONS_MIN: u32 = 0x110;
+    /// `TPM_PT_ACTIVE_SESSIONS_MAX`: sessions, loaded and saved.
+    pub const ACTIVE_SESSIONS_MAX: u32 = 0x111;
+    /// `TPM_PT_NV_INDEX_MAX`: bytes of the largest NV index.
+    pub const NV_INDEX_MAX: u32 = 0x117;
+    /// `TPM_PT_MAX_COMMAND_SIZE`.
+    pub const MAX_COMMAND_SIZE: u32 = 0x11e;
+    /// `TPM_PT_MAX_RESPONSE_SIZE`.
+    pub const MAX_RESPONSE_SIZE: u32 = 0x11f;
     /// `TPM_PT_NV_BUFFER_MAX`: bytes one NV_Read may return.
     pub const NV_BUFFER_MAX: u32 = 0x12c;
     /// First variable property; also `TPM_PT_PERMANENT`.
     pub const PERMANENT: u32 = 0x200;
+    /// `TPM_PT_STARTUP_CLEAR`: which hierarchies are enabled.
+    pub const STARTUP_CLEAR: u32 = 0x201;
     /// Free slots for transient objects, as far as the TPM can tell.
     pub const TRANSIENT_AVAIL: u32 = 0x207;
+    /// `TPM_PT_HR_PERSISTENT_AVAIL`: free slots for persistent objects.
+    pub const PERSISTENT_AVAIL: u32 = 0x209;
     /// `TPM_PT_LOCKOUT_COUNTER`.
     pub const LOCKOUT_COUNTER: u32 = 0x20e;
     /// `TPM_PT_MAX_AUTH_FAIL`.

@@ -163,7 +163,7 @@ impl Work<'_> {
             }
             .into(),
             Some(code) if code.is_bad_handle() => error.advise(format!(
-                "there is no {parent} in this TPM; was the key made on another one?"
+                "this TPM does not have {parent}; was the key made on another one?"
             )),
             _ => error,
         })
@@ -264,7 +264,12 @@ impl Work<'_> {
             )
         });
         self.release_parent(&stem);
-        created
+        created.map_err(|error| match error.code() {
+            Some(code) if code.is_bad_handle() => error.advise(format!(
+                "this TPM does not have {parent}; `tpmctl info` lists what there is"
+            )),
+            _ => error,
+        })
     }
 
     /// TPM2_Import.

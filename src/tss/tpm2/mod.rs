@@ -39,5 +39,5 @@ pub use constants::{AlgId, CommandCode, Curve};
 pub use name::{Entity, Name};
 pub use object::{DecryptScheme, Object, Parent, PrimaryTemplate, SignScheme, Source};
 pub use public::{Parms, Public, Scheme, Symmetric, Unique};
-pub use rc::ResponseCode;
+pub use rc::{ResponseCode, Subject};
 pub use registry::release_all_at_exit;

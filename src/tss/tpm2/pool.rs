@@ -85,8 +85,9 @@ impl Work<'_> {
         }
     }
 
-    /// Forgets the session that was used last, since the TPM answered that it is gone. After
-    /// `TPM_RC_CONTEXT_GAP` sessions are still there, too old to be used, and go.
+    /// Ends the session that was used last, since the TPM answered that it is gone; after
+    /// `TPM_RC_CONTEXT_GAP` all of them, which are still there and too old to be used. The answer is
+    /// not taken on trust: the handle is ours in this section, so flushing it can hit nobody else.
     pub(super) fn lose_session(&mut self, code: ResponseCode) {
         if code.is_context_gap() {
             return self.end_sessions(Duration::ZERO);
@@ -97,7 +98,10 @@ impl Work<'_> {
             .enumerate()
             .max_by_key(|(_, kept)| kept.used);
         if let Some(last) = last.map(|(index, _)| index) {
-            sessions.remove(last);
+            let lost = sessions.remove(last);
+            if self.sharing() != Sharing::InProcess {
+                let _ = self.flush(lost.session.handle());
+            }
         }
     }
 

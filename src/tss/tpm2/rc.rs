@@ -144,6 +144,15 @@ impl ResponseCode {
         self.base() == 0x9f
     }
 
+    /// A TPM 1.2 answered: its codes have neither of the bits that a TPM 2.0 sets in every code but
+    /// one (Part 2, 6.6.2), and that one (BAD_TAG) is for commands that do not have our tag.
+    pub fn is_tpm12(self) -> bool {
+        const FORMAT_OR_VERSION_OR_VENDOR: u32 = 0x580;
+        self.layer().is_none()
+            && self != Self::SUCCESS
+            && self.code() & FORMAT_OR_VERSION_OR_VENDOR == 0
+    }
+
     /// The TPM does not know the command.
     pub fn is_unknown_command(self) -> bool {
         self.base() == 0x143
@@ -191,6 +200,7 @@ impl fmt::Display for ResponseCode {
             (Some(meaning), _) => write!(f, ": {meaning}"),
             (None, 0x910..=0x916) => f.write_str(": the object is not loaded any more"),
             (None, 0x918..=0x91e) => f.write_str(": the session is gone"),
+            (None, _) if self.is_tpm12() => f.write_str(": this is a TPM 1.2"),
             (None, _) => Ok(()),
         }
     }
@@ -238,6 +248,11 @@ mod tests {
 
     #[test]
     fn predicates_see_through_layers_and_numbers() {
+        assert!(ResponseCode(0x00a).is_tpm12() && ResponseCode(0x01e).is_tpm12());
+        assert!(ResponseCode(0x00a).to_string().contains("TPM 1.2"));
+        for code in [0, 0x101, 0x922, 0x98e, 0x2c4, 0x400, 0x000b_000a] {
+            assert!(!ResponseCode(code).is_tpm12(), "{code:x}");
+        }
         for code in [0x922, 0x908, 0x90a, 0x920, 0x000b_0922] {
             assert!(ResponseCode(code).is_retry());
         }

@@ -4,7 +4,7 @@
 use zeroize::Zeroizing;
 
 use super::client::Client;
-use super::commands::capability::{Capabilities, GetCapability};
+use super::commands::capability::{Capabilities, GetCapability, TestRsaParms};
 use super::commands::hash::{Hash, HashSequenceStart, Hashed, SequenceComplete, SequenceUpdate};
 use super::commands::nv::{NvRead, NvReadPublic, nv_attribute};
 use super::commands::random::GetRandom;
@@ -87,6 +87,26 @@ impl Client {
                 Capabilities::Curves(list) => Some((list.last()?.0.into(), list)),
                 _ => None,
             })
+        })
+    }
+
+    /// Which of these sizes of RSA keys the TPM makes, one command each (TPM2_TestParms, Part 3, 30.3);
+    /// `None` if it cannot be asked.
+    pub fn rsa_sizes(&self, candidates: &[u16]) -> Result<Option<Vec<u16>>> {
+        self.with(|work| {
+            let mut sizes = Vec::new();
+            for &bits in candidates {
+                match work.run(&TestRsaParms { bits }, &Authority::None) {
+                    Ok(()) => sizes.push(bits),
+                    Err(error) => match error.code() {
+                        Some(code) if code.is_unknown_command() => return Ok(None),
+                        // A format-one code is about the parameters: the size, or RSA as such.
+                        Some(code) if code.code() & 0x80 != 0 => {}
+                        _ => return Err(error),
+                    },
+                }
+            }
+            Ok(Some(sizes))
         })
     }
 

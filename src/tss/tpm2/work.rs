@@ -43,7 +43,7 @@ pub(super) struct State {
     pub(super) stems: HashMap<(u32, PrimaryTemplate), Name>,
     /// How many objects of ours fit, learned when one did not, and when.
     slots: Option<(usize, Instant)>,
-    /// Objects to be dropped from a shared table in the next section.
+    /// Objects to be given up in the next section.
     pub(super) forgotten: Vec<Name>,
 }
 
@@ -100,6 +100,7 @@ pub(super) struct Work<'a> {
     /// Transient objects that go at the end of the section.
     temporary: Vec<u32>,
     broken: bool,
+    value_at_stake: bool,
 }
 
 impl<'a> Work<'a> {
@@ -128,9 +129,6 @@ impl<'a> Work<'a> {
         if turn.sharing() == Sharing::Bare {
             state.residents = Residents::from_record(&turn.record().unwrap_or_default());
         }
-        for name in std::mem::take(&mut state.forgotten) {
-            state.residents.forget(&name);
-        }
         Self {
             turn,
             state,
@@ -138,7 +136,29 @@ impl<'a> Work<'a> {
             pinned: Vec::new(),
             temporary: Vec::new(),
             broken: false,
+            value_at_stake: false,
         }
+    }
+
+    /// Gives up objects that did not do what they should. What still is the object it was taken for is
+    /// ours to flush; otherwise it would stay in a bare TPM until that is full.
+    pub(super) fn discard_forgotten(&mut self) {
+        for name in std::mem::take(&mut self.state.forgotten) {
+            let Some(resident) = self.state.residents.find(&name).cloned() else {
+                continue;
+            };
+            if matches!(self.is_still(resident.handle, &name), Ok(true)) {
+                self.drop_object(resident.handle);
+            } else {
+                self.state.residents.remove(resident.handle);
+            }
+        }
+    }
+
+    /// Whether the connection ended while an authorization value was with the TPM: nobody knows whether
+    /// it counted as a wrong try.
+    pub(super) fn value_at_stake(&self) -> bool {
+        self.value_at_stake
     }
 
     /// Ends the section: what is left over goes, what others should know is written down.
@@ -225,6 +245,10 @@ impl<'a> Work<'a> {
             }
             (Err(error), _) if matches!(error.kind(), ErrorKind::Transport(_)) => {
                 self.broken = true;
+                self.value_at_stake = match authority {
+                    Authority::None => false,
+                    Authority::Password(auth) | Authority::Session { auth, .. } => !auth.is_empty(),
+                };
             }
             _ => {}
         }

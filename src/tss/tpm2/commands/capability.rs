@@ -85,6 +85,31 @@ fn list<'a, T>(
     (0..count).map(|_| item(reader)).collect()
 }
 
+/// TPM2_TestParms (Part 3, 30.3): whether the TPM could make an RSA key of this size.
+pub struct TestRsaParms {
+    /// The modulus' size in bits.
+    pub bits: u16,
+}
+
+impl Request for TestRsaParms {
+    type Response = ();
+    const CODE: CommandCode = CommandCode::TEST_PARMS;
+
+    fn parameters(&self, writer: &mut Writer) {
+        // TPMT_PUBLIC_PARMS (Part 2, 12.2.3.8): no cipher, no scheme, the default exponent.
+        writer
+            .u16(AlgId::RSA.0)
+            .u16(AlgId::NULL.0)
+            .u16(AlgId::NULL.0)
+            .u16(self.bits)
+            .u32(0);
+    }
+
+    fn parse(&self, _: u32, _: &mut Reader<'_>) -> Result<(), Malformed> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -219,9 +219,9 @@ fn a_parent_with_a_value() {
         "{error}"
     );
     assert!(
-        error
-            .to_string()
-            .contains("the parent's authorization value is wrong"),
+        error.to_string().contains(
+            "the parent's authorization value (parent-auth, or TPM_PARENT_AUTH) is wrong"
+        ),
         "{error}"
     );
     client.release_at_exit();

@@ -1,0 +1,184 @@
+//! The command line. The man page, docs/tpmctl.1.md, lists the same; a test compares them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use tpm_provider::crypto::Hash;
+use tpm_provider::key::{KeyType, ParentChoice};
+use tpm_provider::tss::transport::Address;
+
+/// Looks after TPMs and the keys that the OpenSSL provider `tpm` keeps in them.
+#[derive(Parser)]
+#[command(
+    name = "tpmctl",
+    version = env!("TPM_PROVIDER_BUILD"),
+    propagate_version = false,
+    disable_help_subcommand = true,
+    after_help = "The TPM is the one of --tcti, else of TPM_TCTI in the environment, else of tcti in the \
+                  provider's section of openssl.cnf, else the first of /dev/tpmrm0 and /dev/tpm0.\n\
+                  See tpmctl(1)."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Args)]
+#[command(next_help_heading = "Common options")]
+pub(crate) struct Global {
+    /// The TPM, such as device:/dev/tpmrm0 or swtpm:host=127.0.0.1,port=2321
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub(crate) tcti: Option<Address>,
+
+    /// Authorization value of the parent key or hierarchy, or file:PATH
+    #[arg(long, global = true, value_name = "VALUE")]
+    pub(crate) parent_auth: Option<String>,
+
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Log to standard error; -vv and -vvv say more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Show what the TPM is, can do and holds
+    Info,
+    /// Make and inspect key files
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Remove transient objects and sessions from a TPM without a resource manager
+    Flush(Flush),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key in the TPM and write its key file
+    New(New),
+    /// Say what is in a key file, without a TPM
+    Show(Show),
+}
+
+#[derive(Args)]
+pub(crate) struct New {
+    /// Where the key file goes; `-` is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(crate) output: PathBuf,
+
+    /// Replace FILE if it exists
+    #[arg(short, long)]
+    pub(crate) force: bool,
+
+    /// Type of the key
+    #[arg(long = "type", value_enum, value_name = "TYPE", default_value_t = Type::Rsa)]
+    pub(crate) key_type: Type,
+
+    /// Size of the modulus
+    #[arg(long, default_value_t = 2048)]
+    pub(crate) bits: u32,
+
+    /// Parent: owner, null, endorsement, platform, or a persistent handle such as 0x81000001
+    #[arg(long, default_value = "owner", value_parser = parent)]
+    pub(crate) parent: ParentChoice,
+
+    /// Authorization value of the new key, file:PATH (so that ps does not show it), or `-` to be asked
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) auth: Option<String>,
+
+    /// Digest that the key is bound to; an RSA key then only signs [default for rsa-pss: SHA2-256]
+    #[arg(long, value_parser = digest)]
+    pub(crate) digest: Option<Hash>,
+}
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// The key file, PEM or DER; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Flush {
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
+    /// List only
+    #[arg(short = 'n', long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+
+    /// Objects only, unless --sessions is given, too
+    #[arg(long)]
+    pub(crate) objects: bool,
+
+    /// Sessions only, unless --objects is given, too
+    #[arg(long)]
+    pub(crate) sessions: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Completions {
+    /// bash, zsh or fish
+    #[arg(value_parser = shell)]
+    pub(crate) shell: Shell,
+}
+
+/// The types as the command line spells them.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Type {
+    /// Signatures with PKCS#1 v1.5 or PSS, and decryption
+    Rsa,
+    /// PSS signatures with one digest
+    RsaPss,
+}
+
+impl From<Type> for KeyType {
+    fn from(key_type: Type) -> Self {
+        match key_type {
+            Type::Rsa => Self::Rsa,
+            Type::RsaPss => Self::RsaPss,
+        }
+    }
+}
+
+fn parent(text: &str) -> Result<ParentChoice, String> {
+    ParentChoice::parse(text).map_err(|error| error.to_string())
+}
+
+fn digest(text: &str) -> Result<Hash, String> {
+    Hash::from_name(text).ok_or_else(|| {
+        let known: Vec<&str> = Hash::ALL.iter().map(|hash| hash.name()).collect();
+        format!("known are {}", known.join(", "))
+    })
+}
+
+/// Only the shells that `make install` serves are promised.
+fn shell(text: &str) -> Result<Shell, String> {
+    match text {
+        "bash" => Ok(Shell::Bash),
+        "zsh" => Ok(Shell::Zsh),
+        "fish" => Ok(Shell::Fish),
+        _ => Err("known are bash, zsh and fish".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn clap_finds_no_fault() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,349 @@
+//! The provider's section of openssl.cnf, read as config(5) has it, as far as a provider's settings
+//! need it: sections, quotes, escapes, continued lines, variables, `.include`. Whatever else a file
+//! may hold is passed over.
+
+use std::collections::HashMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The settings of one section.
+pub(crate) type Section = HashMap<String, String>;
+
+/// What was found.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// The file that was looked at, if it could be read.
+    pub(crate) file: Option<PathBuf>,
+    /// The provider's section.
+    pub(crate) section: Option<Section>,
+    /// Why the file that was named could not be read.
+    pub(crate) problem: Option<String>,
+}
+
+/// How deep files include each other: deeper ones include themselves.
+const DEEPEST: u8 = 8;
+
+/// The provider's section in the file that OpenSSL itself would read: `OPENSSL_CONF`, or openssl.cnf in
+/// OPENSSLDIR.
+pub(crate) fn provider_section() -> Found {
+    let (path, named) = match env::var_os("OPENSSL_CONF").filter(|path| !path.is_empty()) {
+        Some(path) => (PathBuf::from(path), true),
+        None => match default_file() {
+            Some(path) => (path, false),
+            None => return Found::default(),
+        },
+    };
+    match fs::read(&path) {
+        Ok(bytes) => {
+            let mut file = File::default();
+            file.read(&bytes, path.parent(), 0);
+            log::debug!("settings from {}", path.display());
+            Found {
+                section: file.provider().cloned(),
+                file: Some(path),
+                problem: None,
+            }
+        }
+        // The system's own may be missing: then there are no settings.
+        Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => Found::default(),
+        Err(error) => Found {
+            problem: Some(format!(
+                "the configuration file {} cannot be read: {error}",
+                path.display()
+            )),
+            ..Found::default()
+        },
+    }
+}
+
+/// `OPENSSLDIR: "/usr/lib/ssl"`, as libcrypto says.
+fn default_file() -> Option<PathBuf> {
+    let text = openssl::version::dir();
+    let directory = text.split('"').nth(1)?;
+    Some(Path::new(directory).join("openssl.cnf"))
+}
+
+#[derive(Default)]
+struct File {
+    sections: HashMap<String, Section>,
+    /// The section that lines belong to now; included files begin in it, too.
+    current: Option<String>,
+}
+
+impl File {
+    /// The section of the first provider that is ours.
+    fn provider(&self) -> Option<&Section> {
+        let init = self.value("default", "openssl_conf")?;
+        let providers = self.sections.get(self.value(init, "providers")?)?;
+        let mut ours: Vec<(&String, &Section)> = providers
+            .iter()
+            .filter_map(|(name, section)| Some((name, self.sections.get(section)?)))
+            .filter(|(name, section)| is_ours(name, section))
+            .collect();
+        ours.sort_by_key(|(name, _)| name.as_str());
+        ours.first().map(|(_, section)| *section)
+    }
+
+    fn value(&self, section: &str, name: &str) -> Option<&str> {
+        self.sections.get(section)?.get(name).map(String::as_str)
+    }
+
+    fn read(&mut self, bytes: &[u8], directory: Option<&Path>, depth: u8) {
+        let text = String::from_utf8_lossy(bytes);
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            let mut line = line.to_owned();
+            while continues(&line) {
+                line.pop();
+                line.push_str(lines.next().unwrap_or_default());
+            }
+            self.line(&line, directory, depth);
+        }
+    }
+
+    fn line(&mut self, line: &str, directory: Option<&Path>, depth: u8) {
+        let line = line.trim_start();
+        if let Some(rest) = line.strip_prefix('[') {
+            if let Some((name, _)) = rest.split_once(']') {
+                self.current = Some(name.trim().to_owned());
+                self.sections.entry(name.trim().to_owned()).or_default();
+            }
+            return;
+        }
+        if let Some(rest) = line.strip_prefix(".include") {
+            let rest = rest.trim_start();
+            let path = self.expand(rest.strip_prefix('=').unwrap_or(rest));
+            if depth < DEEPEST {
+                self.include(&path, directory, depth);
+            }
+            return;
+        }
+        // A comment's line has no name before its first '='.
+        let Some((name, value)) = line.split_once('=') else {
+            return;
+        };
+        if name.contains('#') || name.starts_with('.') {
+            return;
+        }
+        let value = self.expand(value);
+        let current = self.current.as_deref().unwrap_or("default");
+        let (section, name) = name
+            .trim()
+            .split_once("::")
+            .unwrap_or((current, name.trim()));
+        let (section, name) = (section.to_owned(), name.to_owned());
+        self.sections
+            .entry(section)
+            .or_default()
+            .insert(name, value);
+    }
+
+    /// Reads a file, or the *.cnf and *.conf files of a directory. A relative name is OPENSSL_CONF_INCLUDE's,
+    /// or the including file's neighbour.
+    fn include(&mut self, path: &str, directory: Option<&Path>, depth: u8) {
+        let base = env::var_os("OPENSSL_CONF_INCLUDE").map(PathBuf::from);
+        let base = base.as_deref().or(directory).unwrap_or(Path::new(""));
+        let path = base.join(path);
+        let mut files = vec![path.clone()];
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+            files = entries.map(|entry| entry.path()).collect();
+            files.retain(|file| {
+                let extension = file.extension().and_then(|extension| extension.to_str());
+                matches!(extension, Some("cnf" | "conf"))
+            });
+            files.sort();
+        }
+        for file in files {
+            match fs::read(&file) {
+                Ok(bytes) => self.read(&bytes, file.parent(), depth + 1),
+                Err(error) => log::warn!("{} is not included: {error}", file.display()),
+            }
+        }
+    }
+
+    /// A value: quotes and escapes resolved, variables filled in, comment and blanks at the ends cut.
+    fn expand(&self, raw: &str) -> String {
+        let mut value = String::new();
+        // Blanks after this length are not quoted, and cut at the end.
+        let mut kept = 0;
+        let mut chars = raw.trim_start().chars().peekable();
+        while let Some(char) = chars.next() {
+            match char {
+                '#' => break,
+                '\\' => {
+                    match chars.next() {
+                        Some('n') => value.push('\n'),
+                        Some('r') => value.push('\r'),
+                        Some('t') => value.push('\t'),
+                        Some('b') => value.push('\u{8}'),
+                        Some(other) => value.push(other),
+                        None => {}
+                    }
+                    kept = value.len();
+                }
+                '"' | '\'' | '`' => {
+                    while let Some(inner) = chars.next() {
+                        match inner {
+                            '\\' => value.extend(chars.next()),
+                            inner if inner == char => break,
+                            inner => value.push(inner),
+                        }
+                    }
+                    kept = value.len();
+                }
+                '$' => {
+                    let close = match chars.peek() {
+                        Some('{') => Some('}'),
+                        Some('(') => Some(')'),
+                        _ => None,
+                    };
+                    if close.is_some() {
+                        chars.next();
+                    }
+                    let mut name = String::new();
+                    while let Some(next) =
+                        chars.next_if(|next| next.is_alphanumeric() || "_:".contains(*next))
+                    {
+                        name.push(next);
+                    }
+                    if let Some(close) = close {
+                        chars.next_if_eq(&close);
+                    }
+                    value.push_str(&self.variable(&name));
+                    kept = value.len();
+                }
+                other => value.push(other),
+            }
+        }
+        let end = value.trim_end().len().max(kept);
+        value.truncate(end);
+        value
+    }
+
+    /// A variable's value; nothing for one that is not known, where OpenSSL would refuse the file.
+    fn variable(&self, name: &str) -> String {
+        let current = self.current.as_deref().unwrap_or("default");
+        match name.split_once("::") {
+            Some(("ENV", name)) => env::var(name).unwrap_or_default(),
+            Some((section, name)) => self.value(section, name).unwrap_or_default().to_owned(),
+            None => self
+                .value(current, name)
+                .or_else(|| self.value("default", name))
+                .unwrap_or_default()
+                .to_owned(),
+        }
+    }
+}
+
+/// Whether a line ends with an odd number of backslashes.
+fn continues(line: &str) -> bool {
+    let backslashes = line.bytes().rev().take_while(|byte| *byte == b'\\').count();
+    backslashes % 2 == 1
+}
+
+/// A provider is called by its name in the list (what stands before a dot does not count), by its
+/// `identity`, or by its module's file.
+fn is_ours(name: &str, section: &Section) -> bool {
+    let name = name.split_once('.').map_or(name, |(_, name)| name);
+    let module = section.get("module").map(Path::new);
+    match section.get("identity") {
+        Some(identity) => identity == "tpm",
+        None => name == "tpm" || module.and_then(Path::file_stem).is_some_and(|s| s == "tpm"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> File {
+        let mut file = File::default();
+        file.read(text.as_bytes(), None, 0);
+        file
+    }
+
+    #[test]
+    fn finds_the_section_of_the_sample() {
+        let file = parse(include_str!("../../../conf/openssl.cnf"));
+        assert_eq!(file.provider().unwrap().get("activate").unwrap(), "1");
+        assert_eq!(file.provider().unwrap().get("tcti"), None);
+    }
+
+    #[test]
+    fn reads_what_config_5_allows() {
+        let file = parse(
+            "openssl_conf = $init # the start\n\
+             init=start\n\
+             openssl_conf = ${init}\n\
+             [ start ]\n\
+             providers=list\n\
+             [list]\n\
+             default = d\n\
+             1.tpm = ours\n\
+             ours::tcti = \"swtpm:path=/a#b\" # not a comment inside\n\
+             [ours]\n\
+             dir = /run/x\n\
+             log = w\\\n\
+             arn\n\
+             #tcti = device:/wrong\n\
+             parent-auth = file:$dir/pin  \n\
+             other = $(default::init) \\#1\n",
+        );
+        let section = file.provider().unwrap();
+        let get = |name: &str| section.get(name).map(String::as_str);
+        assert_eq!(get("tcti"), Some("swtpm:path=/a#b"));
+        assert_eq!(get("log"), Some("warn"));
+        assert_eq!(get("parent-auth"), Some("file:/run/x/pin"));
+        assert_eq!(get("other"), Some("start #1"));
+    }
+
+    #[test]
+    fn knows_the_provider_under_other_names() {
+        let with = |lines: &str| {
+            parse(&format!(
+                "openssl_conf=i\n[i]\nproviders=p\n[p]\nhw=s\n[s]\n{lines}"
+            ))
+        };
+        assert!(with("module=/opt/tpm.so\n").provider().is_some());
+        assert!(with("identity = tpm\n").provider().is_some());
+        assert!(with("module=/opt/tpm2.so\n").provider().is_none());
+        assert!(
+            with("identity=x\nmodule=/opt/tpm.so\n")
+                .provider()
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn follows_includes_and_not_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("main.cnf"), ".include sub\n.include main.cnf\n").unwrap();
+        fs::create_dir(at("sub")).unwrap();
+        fs::write(
+            at("sub/a.conf"),
+            "openssl_conf=i\n[i]\nproviders=p\n[p]\ntpm=t\n",
+        )
+        .unwrap();
+        fs::write(at("sub/b.cnf"), "[t]\ntcti=device\n").unwrap();
+        fs::write(at("sub/c.txt"), "[t]\ntcti=wrong\n").unwrap();
+        let mut file = File::default();
+        file.read(
+            &fs::read(at("main.cnf")).unwrap(),
+            Some(directory.path()),
+            0,
+        );
+        assert_eq!(file.provider().unwrap().get("tcti").unwrap(), "device");
+    }
+
+    #[test]
+    fn garbage_is_passed_over() {
+        for text in [
+            "[", "=", "[]\n=\n", "\\", "a = \"", "a = $", "a = ${", ".include", "\u{0}",
+        ] {
+            assert!(parse(text).provider().is_none(), "{text:?}");
+        }
+    }
+}

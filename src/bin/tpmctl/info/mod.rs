@@ -1,0 +1,19 @@
+//! `tpmctl info`: what the TPM is, can do and holds.
+
+mod gather;
+mod text;
+
+use crate::cli::Global;
+use crate::error::Error;
+use crate::{output, settings};
+
+/// Asks the TPM and prints what it says.
+pub(crate) fn run(global: &Global) -> Result<(), Error> {
+    let chosen = settings::tpm(global)?;
+    let info = gather::Info::gather(&chosen)?;
+    if global.json {
+        output::print_json(&info)
+    } else {
+        output::print(&text::text(&info))
+    }
+}

@@ -1,0 +1,205 @@
+//! What the TPM said, for people.
+
+use super::gather::{Hierarchy, Info, Srk};
+use crate::output::Report;
+
+/// The whole report.
+pub(super) fn text(info: &Info) -> String {
+    let mut report = Report::new();
+    address(&mut report, info);
+    abilities(&mut report, info);
+    state(&mut report, info);
+    holdings(&mut report, info);
+    report.finish()
+}
+
+fn address(report: &mut Report, info: &Info) {
+    let tpm = &info.tpm;
+    let from = match &info.address.file {
+        Some(file) => format!("{} ({file})", info.address.origin),
+        None => info.address.origin.clone(),
+    };
+    let unknown = || "not told".to_owned();
+    report
+        .heading("TPM")
+        .fact("address", format!("{}, {from}", info.address.tcti))
+        .fact(
+            "sharing",
+            match info.address.sharing {
+                "resource-managed" => "resource-managed: every connection has its own objects",
+                "bare" => "bare: one client at a time, objects are everybody's",
+                _ => "in this process: it starts anew for every use",
+            },
+        )
+        .fact(
+            "family",
+            format!(
+                "{}, specification revision {}",
+                tpm.family,
+                tpm.revision.clone().unwrap_or_else(unknown)
+            ),
+        )
+        .fact(
+            "vendor",
+            format!(
+                "{} ({})",
+                tpm.manufacturer.clone().unwrap_or_else(unknown),
+                tpm.vendor
+            ),
+        )
+        .fact("firmware", &tpm.firmware);
+}
+
+fn abilities(report: &mut Report, info: &Info) {
+    let rsa = match &info.rsa_bits {
+        Some(sizes) => sizes.iter().map(ToString::to_string).collect(),
+        None => vec!["not told".to_owned()],
+    };
+    report
+        .heading("Algorithms")
+        .words("RSA key sizes", &rsa)
+        .words("curves", &info.curves);
+    for (class, title) in [
+        ("asymmetric", "asymmetric"),
+        ("symmetric", "symmetric"),
+        ("hash", "hashes"),
+        ("scheme", "schemes"),
+        ("mode", "modes"),
+        ("method", "methods"),
+        ("object", "other objects"),
+    ] {
+        let names: Vec<&str> = info
+            .algorithms
+            .iter()
+            .filter(|algorithm| algorithm.class == class)
+            .map(|algorithm| algorithm.name.as_str())
+            .collect();
+        report.words(title, &names);
+    }
+    let limits = &info.limits;
+    report.heading("Limits");
+    for (name, value, unit) in [
+        (
+            "transient objects",
+            limits.transient_objects_min,
+            "at least",
+        ),
+        ("... free now", limits.transient_objects_free, ""),
+        ("persistent, free", limits.persistent_objects_free, ""),
+        ("loaded sessions", limits.loaded_sessions_min, "at least"),
+        ("active sessions", limits.active_sessions_max, "at most"),
+        ("largest NV index", limits.nv_index_bytes, "bytes"),
+        ("NV buffer", limits.nv_buffer_bytes, "bytes"),
+        ("input buffer", limits.input_buffer_bytes, "bytes"),
+        ("largest command", limits.command_bytes, "bytes"),
+        ("largest response", limits.response_bytes, "bytes"),
+    ] {
+        if let Some(value) = value {
+            let value = match unit {
+                "bytes" => format!("{value} bytes"),
+                "" => value.to_string(),
+                bound => format!("{bound} {value}"),
+            };
+            report.fact(name, value);
+        }
+    }
+}
+
+fn state(report: &mut Report, info: &Info) {
+    let lockout = &info.lockout;
+    let hierarchies = &info.hierarchies;
+    report
+        .heading("Hierarchies")
+        .fact("owner", hierarchy(&hierarchies.owner))
+        .fact("endorsement", hierarchy(&hierarchies.endorsement))
+        .fact("platform", hierarchy(&hierarchies.platform));
+    let seconds = |seconds: u32, zero: &str| match seconds {
+        0 => zero.to_owned(),
+        seconds => format!("{seconds} s"),
+    };
+    report
+        .heading("Lockout")
+        .fact(
+            "state",
+            if lockout.in_lockout {
+                "LOCKED after too many wrong authorization values; \
+                 `tpm2_dictionarylockout --clear-lockout` resets it"
+            } else {
+                "not locked"
+            },
+        )
+        .fact(
+            "wrong tries",
+            format!(
+                "{} of {}, {} left",
+                lockout.counter, lockout.max_tries, lockout.tries_left
+            ),
+        )
+        .fact(
+            "one forgotten after",
+            seconds(lockout.interval_seconds, "never: tries are not counted"),
+        )
+        .fact(
+            "recovery",
+            seconds(lockout.recovery_seconds, "at the next restart"),
+        )
+        .fact(
+            "authorization",
+            if lockout.auth_set { "set" } else { "empty" },
+        );
+}
+
+fn hierarchy(hierarchy: &Hierarchy) -> &'static str {
+    match (hierarchy.enabled, hierarchy.auth_set) {
+        (false, _) => "disabled",
+        (true, Some(true)) => "enabled, authorization value set",
+        (true, Some(false)) => "enabled, authorization value empty",
+        (true, None) => "enabled",
+    }
+}
+
+fn holdings(report: &mut Report, info: &Info) {
+    report.heading("Storage root key");
+    srk(report, &info.srk);
+    report.heading("Contents");
+    if info.persistent.is_empty() {
+        report.fact("persistent", "none");
+    }
+    for object in &info.persistent {
+        report.fact(&object.handle, format!("persistent: {}", object.text()));
+    }
+    report.words("NV indices", &info.nv_indices);
+    let Some(loaded) = &info.loaded else {
+        report.fact("transient", "whatever each connection loads; none stays");
+        return;
+    };
+    if loaded.objects.is_empty() {
+        report.fact("transient", "none");
+    }
+    for object in &loaded.objects {
+        report.fact(&object.handle, format!("transient: {}", object.text()));
+    }
+    report.words("sessions", &loaded.sessions);
+}
+
+fn srk(report: &mut Report, srk: &Srk) {
+    let Some(name) = &srk.name else {
+        report.fact(
+            &srk.handle,
+            "absent: keys under the owner hierarchy need its primary made each time they are loaded",
+        );
+        return;
+    };
+    let place = match srk.of_owner {
+        Some(true) => "a primary of the owner hierarchy",
+        _ => "not a primary of the owner hierarchy",
+    };
+    let template = match srk.template {
+        Some("ecc") => "standard ECC P-256 template",
+        Some(_) => "standard RSA-2048 template",
+        None => "another template than the standard one",
+    };
+    report
+        .fact(&srk.handle, format!("{template}, {place}"))
+        .fact("parent-name =", name);
+}

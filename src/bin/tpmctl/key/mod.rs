@@ -1,0 +1,7 @@
+//! `tpmctl key`: key files.
+
+pub(crate) mod file;
+pub(crate) mod new;
+mod policy;
+pub(crate) mod secret;
+pub(crate) mod show;

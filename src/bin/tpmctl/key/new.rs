@@ -1,0 +1,207 @@
+//! `tpmctl key new`: makes a key in the TPM and writes its key file.
+
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tpm_provider::Secret;
+use tpm_provider::key::tss2::{KeyFile, NULL};
+use tpm_provider::key::{self, GenerateOptions, Key, KeyType, Usage, generate};
+use tpm_provider::tss::tpm2::Client;
+use tpm_provider::tss::tpm2::constants::handle;
+use tpm_provider::tss::tpm2::rc::Subject;
+
+use super::file::Target;
+use super::secret;
+use crate::cli::{Global, New};
+use crate::error::Error;
+use crate::interrupt::Hold;
+use crate::words::{RSA_SIZES, hex, hex_bytes};
+use crate::{output, settings};
+
+/// What was made.
+#[derive(Serialize)]
+struct Made {
+    file: String,
+    #[serde(rename = "type")]
+    key_type: &'static str,
+    bits: usize,
+    parent: String,
+    name: String,
+    authorization: bool,
+    tpm: String,
+}
+
+/// Makes the key.
+pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
+    let to_stdout = args.output == Path::new("-");
+    if to_stdout && global.json {
+        return Err(Error::new(
+            "the key file and --json cannot both go to standard output; name a file with --output",
+        ));
+    }
+    let target = match to_stdout {
+        true => None,
+        false => Some(Target::new(&args.output, args.force)?),
+    };
+    let chosen = settings::tpm_with_parent(global)?;
+    let options = options(args)?;
+    let client = chosen.client()?;
+    let hold = Hold::begin()?;
+    let made = with_spinner(&options, || generate(&chosen.tpm, &options));
+    hold.check()?;
+    let key = made.map_err(|error| explain(client, &options, error))?;
+    let file = key
+        .file()
+        .ok_or_else(|| Error::new("the new key came without a key file"))?;
+    match &target {
+        Some(target) => target.write(&file.to_pem())?,
+        None => output::print(&file.to_pem())?,
+    }
+    if global.json {
+        output::print_json(&Made {
+            file: args.output.display().to_string(),
+            key_type: key.key_type().name(),
+            bits: key.public().bits(),
+            parent: hex(file.parent),
+            name: hex_bytes(key.name().as_bytes()),
+            authorization: !file.empty_auth,
+            tpm: chosen.tpm.endpoint()?.address().to_string(),
+        })?;
+    }
+    tell(args, &key, file, target.is_some());
+    Ok(())
+}
+
+fn options(args: &New) -> Result<GenerateOptions, Error> {
+    let key_type = KeyType::from(args.key_type);
+    let mut options = GenerateOptions::new(key_type);
+    options.bits = args.bits;
+    options.parent = args.parent;
+    if let Some(digest) = args.digest {
+        options.usage = Usage::Sign(digest);
+    }
+    options.user_auth = match &args.auth {
+        Some(value) => secret::read(value)?,
+        None => Secret::empty(),
+    };
+    Ok(options)
+}
+
+/// Says in words what the TPM put in a number, where the options are to blame.
+fn explain(client: &Client, options: &GenerateOptions, error: key::Error) -> Error {
+    let code = match &error {
+        key::Error::Tss(error) => error.code(),
+        _ => None,
+    };
+    let parent = u32::from(options.parent);
+    let place = client.endpoint().address();
+    match code {
+        Some(code) if code.is_bad_handle() && handle::is_persistent(parent) => Error::new(format!(
+            "there is no key at {} in the TPM {place} to be the parent ({code}); `tpmctl info` \
+                 lists what there is",
+            hex(parent)
+        )),
+        // The template: parameter 2 of TPM2_Create.
+        Some(code) if code.subject() == Subject::Parameter(2) => {
+            let sizes = client.rsa_sizes(&RSA_SIZES).ok().flatten();
+            match sizes.filter(|sizes| !sizes.iter().any(|&bits| u32::from(bits) == options.bits)) {
+                Some(sizes) => {
+                    let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+                    Error::new(format!(
+                        "the TPM {place} makes no RSA keys of {} bits ({code}); its sizes are {}",
+                        options.bits,
+                        sizes.join(", ")
+                    ))
+                }
+                None => error.into(),
+            }
+        }
+        _ => error.into(),
+    }
+}
+
+/// Runs `work` with a sign of life on a terminal: a chip searches primes for up to a minute.
+fn with_spinner<T, E>(
+    options: &GenerateOptions,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    // Draws nothing where standard error is no terminal.
+    let spinner = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        spinner.set_style(style);
+    }
+    spinner.set_message(format!(
+        "The TPM is making an {} key of {} bits ...",
+        options.key_type.name(),
+        options.bits
+    ));
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    let result = work();
+    spinner.finish_and_clear();
+    result
+}
+
+/// What was made and what comes next, for people.
+fn tell(args: &New, key: &Key, file: &KeyFile, in_file: bool) {
+    let place = if in_file {
+        args.output.display().to_string()
+    } else {
+        "KEYFILE".to_owned()
+    };
+    let secret = if file.empty_auth {
+        "without an authorization value"
+    } else {
+        "with an authorization value"
+    };
+    let mut text = format!(
+        "Made an {} key of {} bits, {secret}, under the {}{}.",
+        key.key_type().name(),
+        key.public().bits(),
+        file.parent_text(),
+        if in_file {
+            format!(": {place} (mode 0600)")
+        } else {
+            String::new()
+        }
+    );
+    if file.parent == NULL {
+        text.push_str("\nKeys of the null hierarchy are lost when the TPM restarts.");
+    }
+    text.push_str(&format!(
+        "\nNext, with the provider active in openssl.cnf (see tpm-provider(7)), a certificate \
+         request:\n  openssl req -new -key {} -subj /CN=www.example.org -out {}",
+        quoted(&place),
+        quoted(&request_name(&place))
+    ));
+    output::note(&text);
+}
+
+fn request_name(place: &str) -> String {
+    let stem = place.strip_suffix(".pem").or(place.strip_suffix(".key"));
+    format!("{}.csr", stem.unwrap_or(place))
+}
+
+/// A word as a shell needs it.
+fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_command_can_be_pasted() {
+        assert_eq!(quoted("a/b.pem"), "a/b.pem");
+        assert_eq!(quoted("it's mine"), r"'it'\''s mine'");
+        assert_eq!(request_name("a/b.pem"), "a/b.csr");
+        assert_eq!(request_name("key"), "key.csr");
+    }
+}

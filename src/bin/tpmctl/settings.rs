@@ -1,0 +1,158 @@
+//! Which TPM and how: the command line, then the environment, then the provider's section of
+//! openssl.cnf, as the provider itself reads them.
+
+use std::env;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tpm_provider::key::{Config, Tpm, read_secret};
+use tpm_provider::log_setup;
+use tpm_provider::tss::tpm2::{Client, Name, Sessions};
+use tpm_provider::tss::transport::{Address, Family, Origin};
+
+use crate::cli::Global;
+use crate::cnf;
+use crate::error::Error;
+
+/// A TPM that was named or found, and the file that named it.
+pub(crate) struct Chosen {
+    /// The TPM.
+    pub(crate) tpm: Arc<Tpm>,
+    /// The configuration file, if the address is from one.
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl Chosen {
+    /// The client, for a TPM that is a TPM 2.0 as far as that is known without a command.
+    pub(crate) fn client(&self) -> Result<&Arc<Client>, Error> {
+        let endpoint = self.tpm.endpoint()?;
+        if endpoint.family() == Some(Family::Tpm12) {
+            return Err(Error::new(format!(
+                "TPM {} ({}): this is a TPM 1.2, which this version does not support",
+                endpoint.address(),
+                endpoint.origin()
+            )));
+        }
+        Ok(self.tpm.client()?)
+    }
+}
+
+/// Turns on logging: TPM_LOG, or more with each `-v`.
+pub(crate) fn log(verbose: u8) -> Result<(), Error> {
+    if let Some(level) = variable("TPM_LOG")? {
+        log_setup::enable(&level).map_err(|levels| {
+            Error::new(format!(
+                "TPM_LOG is {level:?} in the environment; it is one of {levels}"
+            ))
+        })?;
+    }
+    let level = match verbose {
+        0 => return Ok(()),
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    log_setup::enable(level).map_err(Error::new)
+}
+
+/// The TPM of a command that needs no secret. The parent's secret is left alone: its file may be one
+/// that only the service can read.
+pub(crate) fn tpm(global: &Global) -> Result<Chosen, Error> {
+    choose(global, false)
+}
+
+/// The TPM of a command that uses a parent.
+pub(crate) fn tpm_with_parent(global: &Global) -> Result<Chosen, Error> {
+    choose(global, true)
+}
+
+fn choose(global: &Global, parent: bool) -> Result<Chosen, Error> {
+    let found = cnf::provider_section();
+    let setting = |name: &str| {
+        let section = found.section.as_ref()?;
+        section.get(name).filter(|value| !value.is_empty())
+    };
+    let mut file = None;
+    let address = if let Some(address) = &global.tcti {
+        Some((address.clone(), Origin::CommandLine))
+    } else if let Some(text) = variable("TPM_TCTI")? {
+        let origin = Origin::Environment("TPM_TCTI");
+        Some((address(&text, &origin)?, origin))
+    } else if let Some(text) = setting("tcti") {
+        file.clone_from(&found.file);
+        let origin = Origin::Setting("tcti");
+        Some((address(text, &origin)?, origin))
+    } else {
+        // A file that is named and cannot be read might have named another TPM than detection finds.
+        if let Some(problem) = &found.problem {
+            return Err(Error::new(format!(
+                "{problem}; say with --tcti which TPM is meant"
+            )));
+        }
+        None
+    };
+    let mut config = Config {
+        address,
+        ..Config::default()
+    };
+    if parent {
+        config.sessions = sessions(setting("sessions"))?;
+        config.parent_name = setting("parent-name").map(|text| name(text)).transpose()?;
+        let value = match &global.parent_auth {
+            Some(value) => Some(value.clone()),
+            None => variable("TPM_PARENT_AUTH")?.or_else(|| setting("parent-auth").cloned()),
+        };
+        if let Some(value) = value {
+            config.parent_auth = read_secret(&value)?;
+        }
+    }
+    Ok(Chosen {
+        tpm: Tpm::new(config)?,
+        file,
+    })
+}
+
+/// A variable of ours; set and empty is as good as unset.
+fn variable(name: &str) -> Result<Option<String>, Error> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(Error::new(format!(
+            "{name} in the environment is not text in UTF-8"
+        ))),
+    }
+}
+
+fn address(text: &str, origin: &Origin) -> Result<Address, Error> {
+    text.parse::<Address>()
+        .map_err(|error| Error::new(error.with_origin(origin.clone()).to_string()))
+}
+
+fn sessions(text: Option<&String>) -> Result<Sessions, Error> {
+    match text.map(|text| text.trim()) {
+        None | Some("auto") => Ok(Sessions::Auto),
+        Some("always") => Ok(Sessions::Always),
+        Some("never") => Ok(Sessions::Never),
+        Some(other) => Err(Error::new(format!(
+            "sessions = {other:?} in the provider's openssl.cnf section: it is auto, always or never"
+        ))),
+    }
+}
+
+fn name(text: &str) -> Result<Name, Error> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| !b" :".contains(byte)).collect();
+    let bytes: Option<Vec<u8>> = digits
+        .chunks(2)
+        .map(|pair| match std::str::from_utf8(pair) {
+            Ok(pair) if pair.len() == 2 => u8::from_str_radix(pair, 16).ok(),
+            _ => None,
+        })
+        .collect();
+    match bytes {
+        Some(bytes) if (22..=66).contains(&bytes.len()) => Ok(Name::from_bytes(&bytes)),
+        _ => Err(Error::new(format!(
+            "parent-name = {text:?} in the provider's openssl.cnf section: it is a TPM name in \
+             hexadecimal, as `tpmctl info` prints it"
+        ))),
+    }
+}

@@ -1,0 +1,434 @@
+//! Authorization values: where they come from, how often they are tried, and where they are never seen.
+
+use crate::common::cc;
+use crate::common::client::Client;
+use crate::common::key;
+use crate::common::nginx::{self, Nginx};
+use crate::common::openssl::{Config, Openssl};
+use crate::common::proxy::{Action, Fault, Proxy};
+use crate::common::scratch::set_mode;
+use crate::common::swtpm::Swtpm;
+use crate::common::tls::Load;
+use crate::common::tools::{is_root, modules_dir, need};
+use crate::common::tpm::{cc as code, rc};
+use std::fs;
+
+/// Long enough to be found on the wire by accident never, and unlike anything in a path.
+const PIN: &str = "correct-horse-4711";
+
+struct Bench {
+    openssl: Openssl,
+    tap: Proxy,
+    tpm: Swtpm,
+}
+
+/// `key.pem` with the value [`PIN`], made through the tap.
+fn bench_with(config: Config) -> Bench {
+    let tpm = Swtpm::start();
+    tpm.provision_srk();
+    let tap = Proxy::start(&tpm);
+    let openssl = Openssl::with(config, &tap.address());
+    openssl.dir().write("pin", format!("{PIN}\n"));
+    openssl.dir().write("wrong", "wrong\n");
+    key::digest(&openssl, "sha256");
+    openssl.ok(
+        "genpkey -propquery provider=tpm -algorithm RSA -pkeyopt bits:2048 -pkeyopt user-auth:file:pin \
+         -out key.pem",
+    );
+    Bench { openssl, tap, tpm }
+}
+
+fn bench() -> Bench {
+    bench_with(Config::new())
+}
+
+const SIGN: &str = "pkeyutl -sign -inkey key.pem -in sha256.bin -out sig -pkeyopt digest:sha256";
+
+/// What the TPM itself says about wrong tries.
+fn counter(tpm: &Swtpm) -> u32 {
+    let out = tpm.tool("tpm2_getcap properties-variable").ok().out();
+    let line = out
+        .lines()
+        .find(|l| l.starts_with("TPM2_PT_LOCKOUT_COUNTER:"))
+        .unwrap_or_else(|| panic!("{out}"));
+    let value = line.split_whitespace().last().expect("a value");
+    u32::from_str_radix(value.trim_start_matches("0x"), 16).expect("a number")
+}
+
+#[test]
+fn a_value_comes_from_everywhere_it_can() {
+    let Bench { openssl, tap, tpm } = bench();
+    openssl.ok(&format!("{SIGN} -passin pass:{PIN}"));
+    openssl.ok(&format!("{SIGN} -passin file:pin"));
+    openssl
+        .run(&format!("{SIGN} -passin env:KEY_PIN"))
+        .env("KEY_PIN", PIN)
+        .ok();
+    openssl
+        .run(&format!("{SIGN} -passin stdin"))
+        .stdin(format!("{PIN}\n"))
+        .ok();
+    // A key whose value stood on the command line.
+    openssl.ok(
+        "genpkey -propquery provider=tpm -algorithm RSA -pkeyopt bits:2048 -pkeyopt user-auth:abc -out key.pem",
+    );
+    openssl.ok(&format!("{SIGN} -passin pass:abc"));
+    // What needs the public half only asks nobody.
+    let mut client = Client::start(&openssl);
+    client.ok("pin abc");
+    assert_eq!(client.ok("load 1 key.pem"), "prompts=1", "asked once");
+    client.ok("sign 1");
+    client.ok("decrypt 1");
+    client.end();
+    assert!(
+        !tap.saw(PIN.as_bytes()) && !tap.saw(b"abc"),
+        "in clear on the wire"
+    );
+    assert_eq!(counter(&tpm), 0);
+    tpm.assert_clean();
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let Bench {
+        openssl,
+        tap: _tap,
+        tpm,
+    } = bench();
+    openssl
+        .fails(
+            "genpkey -propquery provider=tpm -algorithm RSA -pkeyopt user-auth:file:/nonexistent/pin -out k",
+        )
+        .says("/nonexistent/pin");
+    assert!(!openssl.dir().join("k").exists() || openssl.dir().read("k").is_empty());
+    tpm.assert_clean();
+}
+
+/// Nobody answers the prompt: said at the first use, with the ways to answer, and no try is wasted.
+#[test]
+fn a_value_that_nobody_gave() {
+    let Bench { openssl, tap, tpm } = bench();
+    let mut client = Client::start(&openssl);
+    client.ok("pin");
+    assert_eq!(client.ask("load 1 key.pem"), "ok prompts=1");
+    tap.reset();
+    client.fails(
+        "sign 1",
+        &["authorization value", "-passin", "ssl_password_file"],
+    );
+    assert_eq!(tap.counts().total(), 0, "{:?}", tap.counts());
+    client.end();
+    assert_eq!(counter(&tpm), 0);
+    tpm.assert_clean();
+}
+
+#[test]
+fn a_wrong_value_costs_one_try_and_shuts_the_key() {
+    let Bench { openssl, tap, tpm } = bench();
+    let mut client = Client::start(&openssl);
+    client.ok("pin wrong");
+    client.ok("load 1 key.pem");
+    client.ok("dup 1 2");
+    client.fails(
+        "sign 1",
+        &[
+            "authorization value is wrong",
+            "tries left before the TPM locks",
+        ],
+    );
+    assert_eq!(counter(&tpm), 1);
+    tap.reset();
+    for step in ["sign 1", "decrypt 1", "raw 1", "sign 2"] {
+        client.fails(step, &["not tried again", "loaded anew", "lockout"]);
+    }
+    assert_eq!(tap.counts().total(), 0, "a shut key: {:?}", tap.counts());
+    assert_eq!(counter(&tpm), 1);
+    // Loaded again, with the right value.
+    client.ok(&format!("pin {PIN}"));
+    client.ok("load 3 key.pem");
+    client.ok("sign 3");
+    client.fails("sign 1", &["not tried again"]);
+    client.end();
+    assert_eq!(counter(&tpm), 1);
+    // Each way to use a key counts a wrong value once.
+    openssl
+        .fails(&format!("{SIGN} -passin file:wrong"))
+        .says("left before the TPM locks");
+    assert_eq!(counter(&tpm), 2);
+    tpm.assert_clean();
+}
+
+/// The answer to a wrong value is lost with the connection: the command is not sent a second time.
+#[test]
+fn a_wrong_value_is_tried_once_even_if_the_connection_ends() {
+    let Bench { openssl, tap, tpm } = bench();
+    // The TPM's first use of such a key after a start is repeated; that is over then.
+    openssl.ok(&format!("{SIGN} -passin file:pin"));
+    let mut client = Client::start(&openssl);
+    client.ok("pin wrong");
+    client.ok("load 1 key.pem");
+    tap.inject(Fault::on(code::SIGN, Action::CutAfter));
+    client.fails("sign 1", &[]);
+    client.end();
+    assert_eq!(counter(&tpm), 1);
+}
+
+#[test]
+fn a_locked_tpm_says_so_and_how_to_go_on() {
+    let Bench {
+        openssl,
+        tap: _tap,
+        tpm,
+    } = bench();
+    tpm.tool("tpm2_dictionarylockout --setup-parameters --max-tries=2 --recovery-time=1000 --lockout-recovery-time=1000")
+        .ok();
+    openssl
+        .fails(&format!("{SIGN} -passin file:wrong"))
+        .says("1 try left before the TPM locks");
+    openssl
+        .fails(&format!("{SIGN} -passin file:wrong"))
+        .says("the TPM is locked now");
+    // Now the right one does not help either.
+    openssl
+        .fails(&format!("{SIGN} -passin file:pin"))
+        .says("locked after too many wrong authorization values")
+        .says("1000 seconds")
+        .says("tpm2_dictionarylockout --clear-lockout");
+    // A key without a value is not concerned.
+    key::rsa(&openssl, "open", 2048, "");
+    openssl.ok(&SIGN.replace("key.pem", "open.pem"));
+    tpm.tool("tpm2_dictionarylockout --clear-lockout").ok();
+    openssl.ok(&format!("{SIGN} -passin file:pin"));
+    tpm.assert_clean();
+}
+
+#[test]
+fn a_parent_with_a_value() {
+    let tpm = Swtpm::start();
+    tpm.tool("tpm2_createprimary -Q -C o -G ecc -p parent-secret -c p.ctx")
+        .dir(tpm.state())
+        .ok();
+    tpm.tool("tpm2_evictcontrol -Q -C o -c p.ctx 0x81000002")
+        .dir(tpm.state())
+        .ok();
+    tpm.tool("tpm2_flushcontext -t").ok();
+    let tap = Proxy::start(&tpm);
+    let openssl = Openssl::with(
+        Config::new().setting("parent-auth", "parent-secret"),
+        &tap.address(),
+    );
+    key::digest(&openssl, "sha256");
+    key::rsa(&openssl, "key", 2048, "-pkeyopt parent:0x81000002");
+    openssl.ok(SIGN);
+    // An option, a variable and a file, in place of the setting.
+    let bare = Openssl::new(&tap.address());
+    bare.dir().write("key.pem", openssl.dir().read("key.pem"));
+    bare.dir().write("secret", "parent-secret\n");
+    key::digest(&bare, "sha256");
+    key::rsa(
+        &bare,
+        "k2",
+        2048,
+        "-pkeyopt parent:0x81000002 -pkeyopt parent-auth:file:secret",
+    );
+    bare.run(SIGN).env("TPM_PARENT_AUTH", "parent-secret").ok();
+    bare.run(SIGN).env("TPM_PARENT_AUTH", "file:secret").ok();
+    assert!(!tap.saw(b"parent-secret"));
+    // Without it: whose value is wrong, and the way out.
+    bare.fails(SIGN)
+        .says("the parent's authorization value (parent-auth, or TPM_PARENT_AUTH) is wrong");
+    bare.run(SIGN)
+        .env("TPM_PARENT_AUTH", "wrong")
+        .fails()
+        .says("the parent's authorization value");
+    tpm.assert_clean();
+}
+
+#[test]
+fn nothing_secret_in_the_log() {
+    let Bench { openssl, tap, tpm } = bench();
+    openssl.plain().ok("dgst -sha256 -out /dev/null key.pem");
+    openssl.ok("pkey -in key.pem -pubout -out key.pub -passin file:pin");
+    openssl.dir().write("secret", "plaintext-of-a-kind");
+    openssl
+        .plain()
+        .ok("pkeyutl -encrypt -pubin -inkey key.pub -in secret -out sealed");
+    let decrypt = "pkeyutl -decrypt -inkey key.pem -in sealed -out clear -passin";
+    for line in [
+        format!("{SIGN} -passin file:pin"),
+        format!("{decrypt} file:pin"),
+        format!("{SIGN} -passin file:wrong"),
+    ] {
+        let done = openssl.run(&line).env("TPM_LOG", "trace").done();
+        // The log is on, and speaks of commands.
+        assert!(done.err().contains("TPM2_Load"), "{done}");
+        let hex: String = PIN.bytes().map(|b| format!("{b:02x}")).collect();
+        done.never_says(PIN)
+            .never_says(&hex)
+            .never_says("plaintext-of-a-kind");
+    }
+    assert_eq!(openssl.dir().read_text("clear"), "plaintext-of-a-kind");
+    assert!(
+        !tap.saw(b"plaintext-of-a-kind"),
+        "the plaintext is on the wire"
+    );
+    assert!(!tap.saw(PIN.as_bytes()));
+    tpm.assert_clean();
+}
+
+/// What each setting costs, and that "never" does what it says.
+#[test]
+fn sessions_are_made_as_the_setting_says() {
+    for (setting, open_sign, open_decrypt, secret_sign) in
+        [("auto", 0, 1, 1), ("always", 2, 2, 2), ("never", 0, 0, 0)]
+    {
+        let Bench { openssl, tap, tpm } = bench_with(Config::new().setting("sessions", setting));
+        key::rsa(&openssl, "open", 2048, "-pkeyopt parent:0x81000001");
+        openssl.dir().write("secret", "plaintext-of-a-kind");
+        openssl
+            .plain()
+            .ok("pkeyutl -encrypt -pubin -inkey open.pub -in secret -out sealed");
+        let sessions = |line: &str| {
+            let (_, counts) = tap.cost(|| openssl.ok(line));
+            counts.of("StartAuthSession")
+        };
+        assert_eq!(
+            sessions(&SIGN.replace("key.pem", "open.pem")),
+            open_sign,
+            "{setting}"
+        );
+        assert_eq!(
+            sessions("pkeyutl -decrypt -inkey open.pem -in sealed -out clear"),
+            open_decrypt,
+            "{setting}"
+        );
+        assert_eq!(
+            tap.saw(b"plaintext-of-a-kind"),
+            setting == "never",
+            "{setting}"
+        );
+        assert_eq!(
+            sessions(&format!("{SIGN} -passin file:pin")),
+            secret_sign,
+            "{setting}"
+        );
+        assert_eq!(tap.saw(PIN.as_bytes()), setting == "never", "{setting}");
+        tpm.assert_clean();
+    }
+}
+
+/// A session that the TPM has lost is started again, once, and a right value is not a wrong try for that.
+#[test]
+fn a_lost_session_is_started_again() {
+    let Bench { openssl, tap, tpm } = bench();
+    let mut client = Client::start(&openssl);
+    client.ok(&format!("pin {PIN}"));
+    client.ok("load 1 key.pem");
+    client.ok("sign 1");
+    tap.inject(Fault::on(code::SIGN, Action::Answer(rc::REFERENCE_S0)));
+    client.ok("sign 1");
+    tap.inject(Fault::on(
+        code::START_AUTH_SESSION,
+        Action::Answer(rc::CONTEXT_GAP),
+    ));
+    let _ = client.ask("sign 1");
+    client.ok("sign 1");
+    client.end();
+    assert_eq!(counter(&tpm), 0);
+    tpm.assert_clean();
+}
+
+/// An answer that was changed on its way through an encrypted session is not believed.
+#[test]
+fn a_changed_answer_in_a_session_is_noticed() {
+    let Bench { openssl, tap, tpm } = bench();
+    let mut client = Client::start(&openssl);
+    client.ok(&format!("pin {PIN}"));
+    client.ok("load 1 key.pem");
+    client.ok("decrypt 1");
+    // A bit inside the encrypted plaintext: header 10, parameter size 4, length 2.
+    tap.inject(Fault::on(code::RSA_DECRYPT, Action::FlipBit(8 * 20)));
+    client.fails(
+        "decrypt 1",
+        &["integrity", "between this process and the TPM"],
+    );
+    client.ok("decrypt 1");
+    client.end();
+    assert_eq!(counter(&tpm), 0);
+    tpm.assert_clean();
+}
+
+/// A program with more rights than its caller must not be led to another TPM by a variable.
+#[test]
+fn a_privileged_program_distrusts_the_environment() {
+    if !is_root() {
+        eprintln!("needs root, to make a program privileged");
+        return;
+    }
+    let Bench {
+        openssl,
+        tap: _tap,
+        tpm,
+    } = bench();
+    let plain = Openssl::new(&tpm.address());
+    key::rsa(&plain, "key", 2048, "");
+    let program = cc::compile(openssl.dir(), "steps", "-lcrypto");
+    // Set-group-ID, run by somebody else: the loader says AT_SECURE. OpenSSL then ignores its own
+    // variables, so the configuration is given to it by hand; it names the module by its path.
+    set_mode(&program, 0o755);
+    let (path, conf) = (program.clone(), plain.dir().join("secure.cnf"));
+    fs::write(&conf, Config::new().absolute().text()).expect("written");
+    std::os::unix::fs::chown(&path, None, Some(1)).expect("root may");
+    set_mode(&path, 0o2755);
+    let run = |tcti: Option<&str>| {
+        let mut run = plain
+            .client(need("setpriv", "util-linux"))
+            .words("--reuid 65534 --regid 65534 --clear-groups --")
+            .arg(&path);
+        run.command.env("LD_LIBRARY_PATH", modules_dir());
+        match tcti {
+            Some(tcti) => run.command.env("TPM_TCTI", tcti),
+            None => run.command.env_remove("TPM_TCTI"),
+        };
+        Client::run(run)
+    };
+    let pem = plain.dir().join("key.pem");
+    set_mode(&pem, 0o644);
+    let mut client = run(Some(&tpm.address()));
+    client.ok(&format!("ctx 1 {}", conf.display()));
+    client.fails(
+        &format!("load 1 {} 1", pem.display()),
+        &["TPM_TCTI", "privileged program", "openssl.cnf"],
+    );
+    client.end();
+    // Without the variable nothing is wrong.
+    let mut client = run(None);
+    client.ok(&format!("ctx 1 {}", conf.display()));
+    client.ok(&format!("load 1 {} 1", pem.display()));
+    client.end();
+}
+
+/// nginx asks its password file; a wrong value there costs one try and not one for each handshake.
+#[test]
+fn nginx_reads_the_value_from_its_password_file() {
+    let Bench { openssl, tap, tpm } = bench();
+    openssl.ok("req -x509 -key key.pem -out key.crt -subj /CN=key -days 2 -passin file:pin");
+    let dir = openssl.dir();
+    for (file, good) in [("pin", true), ("wrong", false)] {
+        let block = nginx::Block::new(dir.join("key.crt"), dir.join("key.pem"))
+            .extra(&format!("ssl_password_file {};", dir.join(file).display()));
+        let config = nginx::Config::new(vec![block]).workers(1);
+        let mut server = Nginx::start(&openssl, &config);
+        if good {
+            Load::new(server.port(0), 5).run().all(5);
+        } else {
+            for _ in 0..4 {
+                openssl.plain().s_client(server.port(0), "-brief").fails();
+            }
+        }
+        server.quit();
+        assert_eq!(counter(&tpm), u32::from(!good));
+        tpm.assert_clean();
+    }
+    assert!(!tap.saw(PIN.as_bytes()));
+}
