@@ -97,12 +97,12 @@ fn describe_rsa(text: &mut String, key: &RsaPublic, pss: Option<&PssParams>) {
 
 /// The curve as `openssl pkey -text` names it.
 pub(crate) fn describe_curve(text: &mut String, curve: Curve) {
-    let nist = match curve {
-        Curve::P256 => "P-256",
-        Curve::P384 => "P-384",
-        Curve::P521 => "P-521",
-    };
-    let _ = writeln!(text, "ASN1 OID: {}\nNIST CURVE: {nist}", curve.name());
+    let _ = writeln!(
+        text,
+        "ASN1 OID: {}\nNIST CURVE: {}",
+        curve.name(),
+        curve.nist_name()
+    );
 }
 
 /// Bytes in OpenSSL's layout: fifteen to a line, indented by four, colons between.

@@ -112,8 +112,8 @@ impl Key {
         if peer.curve() != curve {
             return Err(Error::Data(format!(
                 "the peer's key is on {}, this key on {}",
-                peer.curve().name(),
-                curve.name()
+                peer.curve().nist_name(),
+                curve.nist_name()
             )));
         }
         let client = self.tpm.client()?;
@@ -205,6 +205,10 @@ fn fitting(curve: Curve, length: usize) -> AlgId {
 /// (SEC 1, 4.1.3), a short one has zeros before it.
 fn fitted(curve: Curve, alg: AlgId, digest: &[u8]) -> Vec<u8> {
     let size = hash_of(alg).map_or(digest.len(), Hash::size);
+    // A scheme's digest may be longer than the curve: the TPM takes the leftmost bits itself.
+    if digest.len() == size {
+        return digest.to_vec();
+    }
     let significant = match curve {
         Curve::P256 | Curve::P384 => digest.get(..curve.size()).unwrap_or(digest),
         Curve::P521 => digest,
@@ -226,6 +230,7 @@ mod tests {
         assert_eq!(fitted(Curve::P384, AlgId::SHA384, &long), long[..48]);
         assert_eq!(fitting(Curve::P521, 64), AlgId::SHA512);
         assert_eq!(fitted(Curve::P521, AlgId::SHA512, &long), long);
+        assert_eq!(fitted(Curve::P256, AlgId::SHA384, &long[..48]), long[..48]);
         let short = [7; 28];
         assert_eq!(fitting(Curve::P384, 28), AlgId::SHA256);
         assert_eq!(

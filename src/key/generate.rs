@@ -169,12 +169,24 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
         .client()?
         .create(&parent, &template, &options.user_auth)
         .map_err(|error| match error.code() {
-            // TPM_RC_VALUE of the template: what a TPM says of a size that it does not make.
-            Some(code) if code.base() == 0x084 && code.subject() == Subject::Parameter(2) => error
-                .advise(format!(
-                    "can it make RSA keys of {} bits with this exponent? `tpmctl info` lists the sizes",
-                    options.bits
-                )),
+            // TPM_RC_VALUE or TPM_RC_CURVE of the template: what a TPM says of a size or a curve that
+            // it does not have.
+            Some(code)
+                if matches!(code.base(), 0x084 | 0x0a6)
+                    && code.subject() == Subject::Parameter(2) =>
+            {
+                error.advise(match options.key_type {
+                    KeyType::Ec => format!(
+                        "can it make EC keys on {}? `tpmctl info` lists the curves",
+                        options.curve.nist_name()
+                    ),
+                    KeyType::Rsa | KeyType::RsaPss => format!(
+                        "can it make RSA keys of {} bits with this exponent? `tpmctl info` lists the \
+                         sizes",
+                        options.bits
+                    ),
+                })
+            }
             _ => error,
         })?;
     let half = PublicKey::of(&created.public)?;

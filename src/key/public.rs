@@ -54,7 +54,7 @@ pub enum PublicKey {
 
 impl PublicKey {
     /// Reads the public half out of an object's public area.
-    pub(super) fn of(public: &Public) -> Result<Self, Error> {
+    pub fn of(public: &Public) -> Result<Self, Error> {
         match (public.parms(), public.unique()) {
             (
                 Parms::Rsa {

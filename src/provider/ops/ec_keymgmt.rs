@@ -60,7 +60,12 @@ static GETTABLE: Descriptors<12> = Table([
     END,
 ]);
 
-static SETTABLE: Descriptors<2> = Table([describe(c"encoded-pub-key", OCTET_STRING), END]);
+static SETTABLE: Descriptors<4> = Table([
+    describe(c"encoded-pub-key", OCTET_STRING),
+    describe(c"point-format", UTF8_STRING),
+    describe(c"encoding", UTF8_STRING),
+    END,
+]);
 
 static GENERATION_SETTABLE: Descriptors<8> = Table([
     describe(c"group", UTF8_STRING),
@@ -225,6 +230,20 @@ impl Keymgmt for Ec {
 
     /// Makes a peer of a curve: what CMS does with the originator's point.
     fn set_params(data: &mut KeyData, params: Params<'_>) -> Result<(), Error> {
+        // What is written is what every reader knows; another wish is refused rather than ignored.
+        for (name, only) in [
+            (c"point-format", "uncompressed"),
+            (c"encoding", "named_curve"),
+        ] {
+            if let Some(wish) = params.get(name)
+                && wish.text()? != only
+            {
+                return Err(Error::new(
+                    Reason::UnsupportedScheme,
+                    format!("the public halves of TPM keys are written as {only} only"),
+                ));
+            }
+        }
         let Some(point) = params.get(c"encoded-pub-key") else {
             return Ok(());
         };

@@ -84,8 +84,8 @@ impl KeyExchange for Ecdh {
                 Reason::BadData,
                 format!(
                     "the peer's key is on {}, this key on {}",
-                    peer.curve().name(),
-                    own.name()
+                    peer.curve().nist_name(),
+                    own.nist_name()
                 ),
             ));
         }
