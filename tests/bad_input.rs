@@ -180,17 +180,15 @@ fn key_files_that_this_version_does_not_do() {
         ("j_seal.pem", &["sealed data", "2.23.133.10.1.5"][..]),
         ("j_imp_ec.pem", &["importable", "TPM2_Import"]),
         ("j_ec_pcr.pem", &["policy", "PolicyPCR"]),
-        ("j_ec.pem", &["elliptic-curve", "RSA keys only"]),
-        ("o_ec.pem", &["elliptic-curve"]),
-        ("e_ec.pem", &["elliptic-curve"]),
-        ("py_ec.pem", &["elliptic-curve"]),
     ] {
         let path = foreign(file).display().to_string();
         refuses(&openssl, &path, texts);
         client.fails(&format!("load 1 {path}"), texts);
     }
-    // The one that it does.
-    client.ok(&format!("load 1 {}", foreign("j_rsa.pem").display()));
+    // Those that it does.
+    for file in ["j_rsa.pem", "j_ec.pem", "o_ec.pem", "e_ec.pem", "py_ec.pem"] {
+        client.ok(&format!("load 1 {}", foreign(file).display()));
+    }
 }
 
 #[test]
@@ -423,9 +421,18 @@ fn uris_that_are_wrong() {
             done = done.says(text);
         }
     }
-    // The storage root key is there, and no RSA key.
+    // The storage root key is there, and has a public half; what it is for is said.
+    openssl.ok("pkey -noout -in handle:0x81000001");
+    openssl.ok("pkey -pubout -in handle:0x81000001 -out srk.pub");
+    let input = key::digest(&openssl, "sha256");
     openssl
-        .fails("pkey -noout -in handle:0x81000001")
-        .says("elliptic-curve");
+        .fails(&format!(
+            "pkeyutl -sign -inkey handle:0x81000001 -in {input} -out sig"
+        ))
+        .says("this key cannot sign")
+        .says("restricted");
+    openssl
+        .fails("pkeyutl -derive -inkey handle:0x81000001 -peerkey srk.pub -out secret")
+        .says("a parent for other keys");
     tpm.assert_clean();
 }

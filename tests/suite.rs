@@ -14,6 +14,12 @@ mod bad_input;
 mod certificates;
 #[path = "costs.rs"]
 mod costs;
+#[path = "ec.rs"]
+mod ec;
+#[path = "ec_keys.rs"]
+mod ec_keys;
+#[path = "ec_tls.rs"]
+mod ec_tls;
 #[path = "encoders.rs"]
 mod encoders;
 #[path = "faults.rs"]

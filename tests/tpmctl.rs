@@ -290,6 +290,16 @@ fn keys_of_every_kind() {
         ("--parent 0x81000001", "RSA", 2048, "0x81000001"),
         ("--parent null", "RSA", 2048, "0x40000007"),
         ("--parent endorsement", "RSA", 2048, "0x4000000b"),
+        ("--type ec", "EC", 256, "0x40000001"),
+        ("--type ec --curve P-256", "EC", 256, "0x40000001"),
+        ("--type ec --curve P-384", "EC", 384, "0x40000001"),
+        (
+            "--type ec --curve P-521 --parent 0x81000001",
+            "EC",
+            521,
+            "0x81000001",
+        ),
+        ("--type ec --digest sha256", "EC", 256, "0x40000001"),
     ] {
         let line = format!("key new --force -o key.pem {options}");
         let made = json(tpmctl(&tpm.address(), &line).dir(openssl.dir().path()));
@@ -301,6 +311,14 @@ fn keys_of_every_kind() {
         assert_eq!(shown["name"], made["name"], "{options}");
         assert_eq!(shown["bits"], bits, "{options}");
         assert_eq!(shown["usable"], true, "{options}");
+        let curve = (key_type == "EC").then(|| format!("NIST_P{bits}"));
+        assert_eq!(made["curve"].as_str(), curve.as_deref(), "{options}");
+        assert_eq!(shown["curve"].as_str(), curve.as_deref(), "{options}");
+        let usage = match options {
+            "--type rsa-pss" | "--type ec --digest sha256" => "signs",
+            _ => "signs and decrypts",
+        };
+        assert_eq!(shown["purpose"], usage, "{options}");
         let padding = match key_type {
             "RSA-PSS" => "-pkeyopt rsa_padding_mode:pss",
             _ => "",
@@ -398,6 +416,18 @@ fn nothing_is_overwritten_and_a_failure_leaves_no_file() {
     )
     .says("tpmctl info");
     refuses(new("key new -f -o key.pem --bits 2047"), "2047 bits");
+    tap.inject(Fault::on(cc::CREATE, Action::Answer(0x2e6)));
+    refuses(
+        new("key new -f -o key.pem --type ec --curve P-521"),
+        "can it make EC keys on P-521",
+    )
+    .says("TPM_RC_CURVE")
+    .never_says("RSA");
+    refuses(
+        new("key new -f -o key.pem --type ec --bits 256"),
+        "--bits is for RSA keys",
+    );
+    refuses(new("key new -f -o key.pem --curve P-256"), "add --type ec");
     assert_eq!(dir.read_text("key.pem"), "precious");
     refuses(new("key new -o new.pem --bits 4104"), "4104");
     refuses(new("key new -o missing/new.pem"), "no directory");
@@ -405,6 +435,8 @@ fn nothing_is_overwritten_and_a_failure_leaves_no_file() {
     refuses(new("key new --json"), "--output");
     usage(new("key new -o new.pem --parent 0x80000000"));
     usage(new("key new -o new.pem --type dsa"));
+    usage(new("key new -o new.pem --type ec --curve P-192"));
+    usage(new("key new -o new.pem --type ec --curve P-256 --bits 256"));
     usage(new("key new -o new.pem --digest md4711"));
     let names: Vec<_> = fs::read_dir(dir.path())
         .unwrap()

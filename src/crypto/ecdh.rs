@@ -39,6 +39,15 @@ impl Curve {
         }
     }
 
+    /// NIST's name.
+    pub fn nist_name(self) -> &'static str {
+        match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+            Self::P521 => "P-521",
+        }
+    }
+
     /// OpenSSL's group name.
     pub fn name(self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use aws_lc_rs::digest::Digest;
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED,
     EcdsaVerificationAlgorithm, ParsedPublicKey,
@@ -31,6 +32,46 @@ impl EcPublic {
         let key = ParsedPublicKey::new(algorithm(curve).0, &point)
             .map_err(|_| CryptoError::InvalidKey("the point is not on the curve"))?;
         Ok(Self { curve, point, key })
+    }
+
+    /// The key of an encoded point (SEC 1, 2.3.4), uncompressed or compressed: OpenSSL before 3.0.8
+    /// hands over compressed points, later versions what the key's owner chose.
+    ///
+    /// # Errors
+    /// [`CryptoError::InvalidKey`] for another form or length, or a point that is not on the curve.
+    pub fn from_point(curve: Curve, point: &[u8]) -> Result<Self, CryptoError> {
+        match point.split_first() {
+            Some((4, coordinates)) if coordinates.len() == 2 * curve.size() => {
+                let (x, y) = coordinates.split_at(curve.size());
+                Self::new(curve, x, y)
+            }
+            Some((2 | 3, x)) if x.len() == curve.size() => Self::from_compressed(curve, point),
+            _ => Err(CryptoError::InvalidKey(
+                "the point is in no known form or has a wrong length",
+            )),
+        }
+    }
+
+    /// The library finds y, and shows it in the key's SubjectPublicKeyInfo, which ends with the point.
+    fn from_compressed(curve: Curve, point: &[u8]) -> Result<Self, CryptoError> {
+        let whole = ParsedPublicKey::new(algorithm(curve).0, point)
+            .ok()
+            .and_then(|key| AsDer::<PublicKeyX509Der<'_>>::as_der(&key).ok());
+        let whole = whole.ok_or(CryptoError::InvalidKey("the point is not on the curve"))?;
+        let spki: &[u8] = whole.as_ref();
+        let start = spki.len().saturating_sub(2 * curve.size());
+        let (x, y) = spki
+            .get(start..)
+            .unwrap_or_default()
+            .split_at_checked(curve.size())
+            .unwrap_or_default();
+        // A sign that was lost on the way would be another key.
+        let found = Self::new(curve, x, y)?;
+        let odd = y.last().is_some_and(|last| last & 1 == 1);
+        match point.split_first() {
+            Some((form, wanted)) if (*form == 3) == odd && wanted == x => Ok(found),
+            _ => Err(CryptoError::InvalidKey("the point cannot be decompressed")),
+        }
     }
 
     /// The curve.
@@ -107,6 +148,12 @@ fn algorithm(curve: Curve) -> (&'static EcdsaVerificationAlgorithm, Hash) {
 /// that is not on the curve.
 pub fn verify(curve: Curve, x: &[u8], y: &[u8], digest: &[u8], r: &[u8], s: &[u8]) -> bool {
     EcPublic::new(curve, x, y).is_ok_and(|key| key.verify(digest, r, s))
+}
+
+/// The longest DER signature on a curve, in bytes: two numbers as long as the order with a sign octet
+/// each, and the lengths around them.
+pub fn max_signature(curve: Curve) -> usize {
+    encode_signature(&vec![0xff; curve.size()], &vec![0xff; curve.size()]).len()
 }
 
 /// DER of an ECDSA signature (RFC 3279, 2.2.3: ECDSA-Sig-Value) from unsigned big-endian numbers.
@@ -236,6 +283,46 @@ mod tests {
         assert!(EcPublic::new(Curve::P256, &[1], &[1]).is_err());
         assert!(EcPublic::new(Curve::P384, &[], &[]).is_err());
         assert!(EcPublic::new(Curve::P521, &[1; 67], &[1]).is_err());
+    }
+
+    /// Both signs of y come back whole; an x without a point, and other forms, are refused.
+    #[test]
+    fn points_are_decompressed() {
+        let curves: [(Curve, &EcdsaSigningAlgorithm); 3] = [
+            (Curve::P256, &ECDSA_P256_SHA256_FIXED_SIGNING),
+            (Curve::P384, &ECDSA_P384_SHA384_FIXED_SIGNING),
+            (Curve::P521, &ECDSA_P521_SHA512_FIXED_SIGNING),
+        ];
+        for (curve, signing) in curves {
+            for _ in 0..12 {
+                let pair = EcdsaKeyPair::generate(signing).unwrap();
+                let point = pair.public_key().as_ref();
+                let sign = point[2 * curve.size()] & 1;
+                let mut short = point[..=curve.size()].to_vec();
+                short[0] = 2 + sign;
+                let key = EcPublic::from_point(curve, &short).unwrap();
+                assert_eq!(key.point(), point);
+                short[0] = 3 - sign;
+                let other = EcPublic::from_point(curve, &short).unwrap();
+                assert_eq!(other.x(), key.x());
+                assert_ne!(other.y(), key.y());
+                for form in [0, 1, 4, 5, 6, 7] {
+                    short[0] = form;
+                    assert!(EcPublic::from_point(curve, &short).is_err(), "{form}");
+                }
+            }
+            let mut absent = 0;
+            for x in 1..=40 {
+                let mut point = vec![0; curve.size() + 1];
+                point[0] = 2;
+                point[curve.size()] = x;
+                absent += usize::from(EcPublic::from_point(curve, &point).is_err());
+            }
+            assert!((5..35).contains(&absent), "{absent} of 40");
+            assert!(EcPublic::from_point(curve, &vec![0xff; curve.size() + 1]).is_err());
+            assert!(EcPublic::from_point(curve, &[2]).is_err());
+            assert!(EcPublic::from_point(curve, &[]).is_err());
+        }
     }
 
     #[test]

@@ -54,6 +54,14 @@ pub fn kdfe(
     })
 }
 
+/// The key derivation function of ANSI X9.63 (SEC 1, 3.6.1), which CMS uses with ECDH.
+pub fn x963(hash: Hash, z: &[u8], info: &[u8], length: usize) -> Option<Zeroizing<Vec<u8>>> {
+    let bits = u32::try_from(length.checked_mul(8)?).ok()?;
+    Some(derive(hash, bits, |counter| {
+        Zeroizing::new(digest(hash, &[z, counter, info]))
+    }))
+}
+
 /// Joins blocks for the counters 1, 2, ... and cuts them to `bits`.
 fn derive(
     hash: Hash,

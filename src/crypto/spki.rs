@@ -47,16 +47,21 @@ pub fn rsa_pss(modulus: &[u8], exponent: &[u8], params: Option<&PssParams>) -> V
     sequence(&[&algorithm, &bit_string(&rsa_public_key(modulus, exponent))])
 }
 
+/// SubjectPublicKeyInfo of an EC key on a named curve (RFC 5480, 2) with an encoded point.
+pub fn ec_point(curve: Curve, point: &[u8]) -> Vec<u8> {
+    // id-ecPublicKey
+    let key_type = x962(&[2, 1]);
+    let algorithm = sequence(&[&key_type, &oid(curve.oid())]);
+    sequence(&[&algorithm, &bit_string(point)])
+}
+
 /// SubjectPublicKeyInfo of an EC key on a named curve (RFC 5480, 2), the point uncompressed.
 ///
 /// # Errors
 /// [`CryptoError::InvalidKey`] for a coordinate longer than the curve's field. That the point lies on
 /// the curve is not checked.
 pub fn ec(curve: Curve, x: &[u8], y: &[u8]) -> Result<Vec<u8>, CryptoError> {
-    // id-ecPublicKey
-    let key_type = x962(&[2, 1]);
-    let algorithm = sequence(&[&key_type, &oid(curve.oid())]);
-    Ok(sequence(&[&algorithm, &bit_string(&curve.point(x, y)?)]))
+    Ok(ec_point(curve, &curve.point(x, y)?))
 }
 
 /// AlgorithmIdentifier of a PKCS#1 v1.5 signature (RFC 4055, 5; the parameters are NULL).

@@ -3,42 +3,34 @@
 
 use std::fmt::Write;
 
-use super::{Key, KeyType};
+use super::{Key, PublicKey};
+use crate::crypto::Curve;
+use crate::crypto::rsa::RsaPublic;
+use crate::crypto::spki::PssParams;
 use crate::tss::tpm2::Source;
 
 impl Key {
     /// What can be said about the key: type, size, parent, attributes, policy, then its numbers.
     /// `private` adds what concerns the private half; none of it is secret.
     pub fn describe(&self, private: bool) -> String {
-        let rsa = self.public.rsa();
-        let kind = match self.key_type() {
-            KeyType::Rsa => "RSA",
-            KeyType::RsaPss => "RSA-PSS",
-        };
         let mut text = String::new();
+        let (kind, bits) = (self.key_type().name(), self.public.bits());
         // Writing to a String cannot fail.
         let _ = if private {
-            writeln!(text, "TPM 2.0 {kind} private key: ({} bit)", rsa.bits())
+            writeln!(text, "TPM 2.0 {kind} private key: ({bits} bit)")
         } else {
             // OpenSSL's heading, which scripts look for.
-            writeln!(text, "Public-Key: ({} bit)", rsa.bits())
+            writeln!(text, "Public-Key: ({bits} bit)")
         };
         if private {
             self.describe_object(&mut text);
         }
-        hex_block(&mut text, "Modulus", rsa.modulus());
-        let exponent = rsa
-            .exponent()
-            .iter()
-            .fold(0u64, |sum, &byte| sum << 8 | u64::from(byte));
-        let _ = writeln!(text, "Exponent: {exponent} (0x{exponent:x})");
-        if let Some(pss) = self.public.pss() {
-            let _ = writeln!(
-                text,
-                "PSS parameter restrictions:\n  Hash Algorithm: {}\n  Mask Algorithm: MGF1 with {}\n  \
-                 Salt Length: {}",
-                pss.hash, pss.mgf_hash, pss.salt_length
-            );
+        match &self.public {
+            PublicKey::Rsa { key, pss } => describe_rsa(&mut text, key, pss.as_ref()),
+            PublicKey::Ec(key) => {
+                hex_block(&mut text, "pub", key.point());
+                describe_curve(&mut text, key.curve());
+            }
         }
         text
     }
@@ -76,19 +68,47 @@ impl Key {
     }
 }
 
-/// Bytes in OpenSSL's layout: fifteen to a line, indented by four, colons between.
-fn hex_block(text: &mut String, title: &str, bytes: &[u8]) {
-    let _ = writeln!(text, "{title}:");
+fn describe_rsa(text: &mut String, key: &RsaPublic, pss: Option<&PssParams>) {
     // OpenSSL shows the sign octet of the DER integer.
-    let sign = bytes
+    let sign = key
+        .modulus()
         .first()
         .is_some_and(|byte| byte & 0x80 != 0)
         .then_some(0);
-    let all: Vec<String> = sign
-        .iter()
-        .chain(bytes)
-        .map(|byte| format!("{byte:02x}"))
+    let modulus: Vec<u8> = sign
+        .into_iter()
+        .chain(key.modulus().iter().copied())
         .collect();
+    hex_block(text, "Modulus", &modulus);
+    let exponent = key
+        .exponent()
+        .iter()
+        .fold(0u64, |sum, &byte| sum << 8 | u64::from(byte));
+    let _ = writeln!(text, "Exponent: {exponent} (0x{exponent:x})");
+    if let Some(pss) = pss {
+        let _ = writeln!(
+            text,
+            "PSS parameter restrictions:\n  Hash Algorithm: {}\n  Mask Algorithm: MGF1 with {}\n  \
+             Salt Length: {}",
+            pss.hash, pss.mgf_hash, pss.salt_length
+        );
+    }
+}
+
+/// The curve as `openssl pkey -text` names it.
+pub(crate) fn describe_curve(text: &mut String, curve: Curve) {
+    let _ = writeln!(
+        text,
+        "ASN1 OID: {}\nNIST CURVE: {}",
+        curve.name(),
+        curve.nist_name()
+    );
+}
+
+/// Bytes in OpenSSL's layout: fifteen to a line, indented by four, colons between.
+fn hex_block(text: &mut String, title: &str, bytes: &[u8]) {
+    let _ = writeln!(text, "{title}:");
+    let all: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let lines: Vec<String> = all
         .chunks(15)
         .map(|line| format!("    {}", line.join(":")))

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use super::authorization::Authorization;
-use super::public::alg_of;
+use super::public::{alg_of, tpm_curve_of};
 use super::tss2::{KeyFile, Kind};
 use super::uri::parse_handle;
 use super::{Error, Key, KeyType, PublicKey, Tpm};
 use crate::Secret;
-use crate::crypto::Hash;
+use crate::crypto::{Curve, Hash};
 use crate::tss::tpm2::{
     AlgId, Attributes, Object, Parent, PrimaryTemplate, Public, Scheme, Source, Subject,
 };
@@ -64,10 +64,12 @@ pub enum Usage {
 pub struct Options {
     /// The type under which OpenSSL shall know it.
     pub key_type: KeyType,
-    /// The modulus' size in bits.
+    /// An RSA modulus' size in bits.
     pub bits: u32,
-    /// The public exponent.
+    /// An RSA key's public exponent.
     pub exponent: u32,
+    /// An EC key's curve.
+    pub curve: Curve,
     /// What it is for.
     pub usage: Usage,
     /// Its parent.
@@ -79,14 +81,15 @@ pub struct Options {
 }
 
 impl Options {
-    /// RSA-2048 under the owner hierarchy, without an authorization value.
+    /// RSA-2048 or P-256 under the owner hierarchy, without an authorization value.
     pub fn new(key_type: KeyType) -> Self {
         Self {
             key_type,
             bits: 2048,
             exponent: 65537,
+            curve: Curve::P256,
             usage: match key_type {
-                KeyType::Rsa => Usage::Any,
+                KeyType::Rsa | KeyType::Ec => Usage::Any,
                 KeyType::RsaPss => Usage::Sign(Hash::Sha256),
             },
             parent: ParentChoice::OWNER,
@@ -96,16 +99,6 @@ impl Options {
     }
 
     fn template(&self) -> Result<Public, Error> {
-        let bits = u16::try_from(self.bits)
-            .ok()
-            .filter(|bits| *bits >= 1024 && bits % 8 == 0)
-            .ok_or_else(|| {
-                Error::Setting(format!(
-                    "{} bits is no size for an RSA key in a TPM: TPMs make 2048, many also 3072 and \
-                     4096 (`tpmctl info` lists what this one does)",
-                    self.bits
-                ))
-            })?;
         // A key without an authorization value has nothing that could be guessed, and must not stop
         // working because somebody guesses at another key.
         let lockout = if self.user_auth.is_empty() {
@@ -119,19 +112,37 @@ impl Options {
                 let scheme = match key_type {
                     KeyType::Rsa => AlgId::RSASSA,
                     KeyType::RsaPss => AlgId::RSAPSS,
+                    KeyType::Ec => AlgId::ECDSA,
                 };
                 let hash = alg_of(hash)
                     .ok_or_else(|| Error::Setting(format!("TPMs do not know the digest {hash}")))?;
                 (Attributes::SIGN, Scheme::Hashed(scheme, hash))
             }
         };
+        let attributes = Public::key_attributes(usage.with(lockout));
+        if self.key_type == KeyType::Ec {
+            return Ok(Public::ecc_template(
+                tpm_curve_of(self.curve),
+                attributes,
+                scheme,
+            )?);
+        }
+        let bits = u16::try_from(self.bits)
+            .ok()
+            .filter(|bits| *bits >= 1024 && bits % 8 == 0)
+            .ok_or_else(|| {
+                Error::Setting(format!(
+                    "{} bits is no size for an RSA key in a TPM: TPMs make 2048, many also 3072 and \
+                     4096 (`tpmctl info` lists what this one does)",
+                    self.bits
+                ))
+            })?;
         // 0 stands for 65537, and some TPMs accept nothing else.
         let exponent = if self.exponent == 65537 {
             0
         } else {
             self.exponent
         };
-        let attributes = Public::key_attributes(usage.with(lockout));
         Ok(Public::rsa_template(
             bits,
             exponent,
@@ -158,12 +169,24 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
         .client()?
         .create(&parent, &template, &options.user_auth)
         .map_err(|error| match error.code() {
-            // TPM_RC_VALUE of the template: what a TPM says of a size that it does not make.
-            Some(code) if code.base() == 0x084 && code.subject() == Subject::Parameter(2) => error
-                .advise(format!(
-                    "can it make RSA keys of {} bits with this exponent? `tpmctl info` lists the sizes",
-                    options.bits
-                )),
+            // TPM_RC_VALUE or TPM_RC_CURVE of the template: what a TPM says of a size or a curve that
+            // it does not have.
+            Some(code)
+                if matches!(code.base(), 0x084 | 0x0a6)
+                    && code.subject() == Subject::Parameter(2) =>
+            {
+                error.advise(match options.key_type {
+                    KeyType::Ec => format!(
+                        "can it make EC keys on {}? `tpmctl info` lists the curves",
+                        options.curve.nist_name()
+                    ),
+                    KeyType::Rsa | KeyType::RsaPss => format!(
+                        "can it make RSA keys of {} bits with this exponent? `tpmctl info` lists the \
+                         sizes",
+                        options.bits
+                    ),
+                })
+            }
             _ => error,
         })?;
     let half = PublicKey::of(&created.public)?;

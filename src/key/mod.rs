@@ -10,6 +10,7 @@
 
 mod authorization;
 mod describe;
+mod ec;
 mod error;
 mod generate;
 mod load;
@@ -29,7 +30,7 @@ pub use tpm::{Config, Tpm};
 
 use crate::Secret;
 use crate::crypto::{self, Hash};
-use crate::tss::tpm2::{Attributes, Name, Object, Source};
+use crate::tss::tpm2::{Attributes, Name, Object, Scheme, Source};
 use authorization::Authorization;
 use rsa::{SaltChoice, Signing};
 use tss2::KeyFile;
@@ -96,22 +97,82 @@ impl Key {
     /// Checks now that the key can be used later: opens the TPM, makes one verified signature, or
     /// one decryption with a key that only decrypts, and releases everything again.
     pub fn check(&self) -> Result<(), Error> {
-        let digest = crypto::hash(self.default_digest(), &[]);
-        let signing = match self.public.pss() {
-            Some(pss) => Signing::Pss {
-                hash: pss.hash,
-                mgf_hash: pss.mgf_hash,
-                salt: SaltChoice::Digest,
-            },
-            None => Signing::Pkcs1(self.default_digest()),
-        };
-        let result = match self.check_signing(&signing) {
-            Ok(()) if self.is_restricted() => self.sign_message(&signing, &[]).map(drop),
-            Ok(()) => self.sign(&signing, &digest).map(drop),
-            Err(_) => self.check_decrypting(),
+        let hash = self.default_digest();
+        let digest = crypto::hash(hash, &[]);
+        let result = match self.key_type() {
+            KeyType::Ec if self.check_ecdsa(Some(hash)).is_ok() => {
+                self.sign_ecdsa_message(hash, &[]).map(drop)
+            }
+            KeyType::Ec => self.public.ec().and_then(|own| self.agree(own)).map(drop),
+            KeyType::Rsa | KeyType::RsaPss => {
+                let signing = match self.public.pss() {
+                    Some(pss) => Signing::Pss {
+                        hash: pss.hash,
+                        mgf_hash: pss.mgf_hash,
+                        salt: SaltChoice::Digest,
+                    },
+                    None => Signing::Pkcs1(hash),
+                };
+                match self.check_signing(&signing) {
+                    Ok(()) if self.is_restricted() => self.sign_message(&signing, &[]).map(drop),
+                    Ok(()) => self.sign(&signing, &digest).map(drop),
+                    Err(_) => self.check_decrypting(),
+                }
+            }
         };
         self.tpm.client()?.release();
         result
+    }
+
+    /// Lets no signature out that does not verify. A first failure can be another key's doing that
+    /// has our key's handle on a bare TPM by now: it is loaded again, once.
+    fn verified_by(
+        &self,
+        produce: impl Fn() -> Result<Vec<u8>, Error>,
+        verify: impl Fn(&[u8]) -> Result<bool, Error>,
+    ) -> Result<Vec<u8>, Error> {
+        let mut signature = produce()?;
+        if !self.tpm.config().verify {
+            return Ok(signature);
+        }
+        if !verify(&signature)? {
+            log::warn!("a signature did not verify: the key is loaded again");
+            self.tpm.client()?.forget(&self.object);
+            signature = produce()?;
+            if !verify(&signature)? {
+                return Err(Error::WrongSignature(
+                    "the TPM returned a signature that does not verify under the key's public \
+                     half, twice; it was not handed out: the key file's public part may be damaged, \
+                     or the TPM faulty"
+                        .into(),
+                ));
+            }
+        }
+        Ok(signature)
+    }
+
+    /// Whether the key signs only digests that the TPM computed (Part 1, 25.2.3).
+    pub fn is_restricted(&self) -> bool {
+        self.has(Attributes::RESTRICTED)
+    }
+
+    /// How error messages call the key's abilities.
+    fn abilities(&self) -> String {
+        format!(
+            "the key's attributes are {}, its scheme is {}",
+            self.attributes(),
+            self.scheme_name()
+        )
+    }
+
+    fn scheme_name(&self) -> String {
+        match self.object.public.scheme() {
+            Scheme::Null => "null (free)".into(),
+            Scheme::Plain(scheme) => scheme.to_string(),
+            Scheme::Hashed(scheme, hash) | Scheme::HashedWith(scheme, hash, _) => {
+                format!("{scheme} with {hash}")
+            }
+        }
     }
 
     fn has(&self, attribute: Attributes) -> bool {

@@ -4,10 +4,11 @@
 use super::Error;
 use super::load::examine;
 use super::tss2::KeyFile;
-use crate::crypto::Hash;
+use crate::crypto::ecdsa::{self, EcPublic};
 use crate::crypto::rsa::RsaPublic;
 use crate::crypto::spki::{self, PssParams};
-use crate::tss::tpm2::{AlgId, Attributes, Parms, Public, Scheme, Unique};
+use crate::crypto::{Curve, Hash};
+use crate::tss::tpm2::{AlgId, Attributes, Curve as TpmCurve, Parms, Public, Scheme, Unique};
 
 /// The types under which OpenSSL knows our keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum KeyType {
     Rsa,
     /// `id-RSASSA-PSS`: PSS with one digest.
     RsaPss,
+    /// `id-ecPublicKey`: ECDSA and ECDH as far as the key's attributes allow.
+    Ec,
 }
 
 impl KeyType {
@@ -30,6 +33,7 @@ impl KeyType {
         match self {
             Self::Rsa => "RSA",
             Self::RsaPss => "RSA-PSS",
+            Self::Ec => "EC",
         }
     }
 }
@@ -44,11 +48,13 @@ pub enum PublicKey {
         /// The restriction of an RSA-PSS key.
         pss: Option<PssParams>,
     },
+    /// A point on a curve.
+    Ec(EcPublic),
 }
 
 impl PublicKey {
     /// Reads the public half out of an object's public area.
-    pub(super) fn of(public: &Public) -> Result<Self, Error> {
+    pub fn of(public: &Public) -> Result<Self, Error> {
         match (public.parms(), public.unique()) {
             (
                 Parms::Rsa {
@@ -73,9 +79,17 @@ impl PublicKey {
                     pss: pss_restriction(public.attributes(), *scheme)?,
                 })
             }
-            (Parms::Ecc { .. }, _) => Err(Error::Unsupported(
-                "this is an elliptic-curve key: this version supports RSA keys only".into(),
-            )),
+            (Parms::Ecc { curve, .. }, Unique::Ecc { x, y }) => {
+                let known = curve_of(*curve).ok_or_else(|| {
+                    Error::Unsupported(format!(
+                        "the key is on the curve {curve}: this version supports NIST P-256, P-384 \
+                         and P-521"
+                    ))
+                })?;
+                let key = EcPublic::new(known, x, y)
+                    .map_err(|error| Error::Data(format!("the key's public half: {error}")))?;
+                Ok(Self::Ec(key))
+            }
             (Parms::KeyedHash { .. } | Parms::SymCipher { .. }, _) => Err(Error::Unsupported(
                 "this is sealed data or a symmetric key, not a key pair".into(),
             )),
@@ -94,13 +108,23 @@ impl PublicKey {
         match self {
             Self::Rsa { pss: None, .. } => KeyType::Rsa,
             Self::Rsa { pss: Some(_), .. } => KeyType::RsaPss,
+            Self::Ec(_) => KeyType::Ec,
         }
     }
 
     /// The RSA numbers.
-    pub fn rsa(&self) -> &RsaPublic {
+    pub fn rsa(&self) -> Result<&RsaPublic, Error> {
         match self {
-            Self::Rsa { key, .. } => key,
+            Self::Rsa { key, .. } => Ok(key),
+            Self::Ec(_) => Err(Error::Cannot("this is an EC key, not an RSA key".into())),
+        }
+    }
+
+    /// The point.
+    pub fn ec(&self) -> Result<&EcPublic, Error> {
+        match self {
+            Self::Ec(key) => Ok(key),
+            Self::Rsa { .. } => Err(Error::Cannot("this is an RSA key, not an EC key".into())),
         }
     }
 
@@ -108,6 +132,7 @@ impl PublicKey {
     pub fn pss(&self) -> Option<&PssParams> {
         match self {
             Self::Rsa { pss, .. } => pss.as_ref(),
+            Self::Ec(_) => None,
         }
     }
 
@@ -116,28 +141,64 @@ impl PublicKey {
         match self {
             Self::Rsa { key, pss: None } => spki::rsa(key.modulus(), key.exponent()),
             Self::Rsa { key, pss } => spki::rsa_pss(key.modulus(), key.exponent(), pss.as_ref()),
+            Self::Ec(key) => spki::ec_point(key.curve(), key.point()),
         }
     }
 
-    /// Size in bits.
+    /// Size in bits: of the modulus, or of the curve's order.
     pub fn bits(&self) -> usize {
-        self.rsa().bits()
+        match self {
+            Self::Rsa { key, .. } => key.bits(),
+            Self::Ec(key) => key.curve().bits(),
+        }
     }
 
     /// Security strength in bits (SP 800-57 Part 1, table 2; RSA sizes between by OpenSSL's rule
     /// of the next lower step).
     pub fn security_bits(&self) -> usize {
-        match self.bits() {
-            15360.. => 256,
-            7680.. => 192,
-            4096.. => 152,
-            3072.. => 128,
-            2048.. => 112,
-            1024.. => 80,
+        match (self, self.bits()) {
+            (Self::Ec(_), bits) => (bits / 2).min(256),
+            (_, 15360..) => 256,
+            (_, 7680..) => 192,
+            (_, 4096..) => 152,
+            (_, 3072..) => 128,
+            (_, 2048..) => 112,
+            (_, 1024..) => 80,
             _ => 0,
         }
     }
+
+    /// The longest signature, or for RSA also ciphertext, in bytes.
+    pub fn max_size(&self) -> usize {
+        match self {
+            Self::Rsa { key, .. } => key.size(),
+            Self::Ec(key) => ecdsa::max_signature(key.curve()),
+        }
+    }
 }
+
+/// The curve behind a TPM identifier (Part 2, 6.4).
+pub(crate) fn curve_of(curve: TpmCurve) -> Option<Curve> {
+    CURVES
+        .iter()
+        .find(|(_, one)| *one == curve)
+        .map(|(curve, _)| *curve)
+}
+
+/// The TPM's identifier of a curve.
+pub(crate) fn tpm_curve_of(curve: Curve) -> TpmCurve {
+    match curve {
+        Curve::P256 => TpmCurve::NIST_P256,
+        Curve::P384 => TpmCurve::NIST_P384,
+        Curve::P521 => TpmCurve::NIST_P521,
+    }
+}
+
+const CURVES: [(Curve, TpmCurve); 3] = [
+    (Curve::P256, TpmCurve::NIST_P256),
+    (Curve::P384, TpmCurve::NIST_P384),
+    (Curve::P521, TpmCurve::NIST_P521),
+];
 
 /// A signing key whose scheme is fixed to RSAPSS is an RSA-PSS key: it refuses everything else.
 /// Its salt is as long as its digest, which is what TPMs produce and TLS 1.3 requires.

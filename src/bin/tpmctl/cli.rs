@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use tpm_provider::crypto::Hash;
+use tpm_provider::crypto::{Curve, Hash};
 use tpm_provider::key::{KeyType, ParentChoice};
 use tpm_provider::tss::transport::Address;
 
@@ -82,9 +82,13 @@ pub(crate) struct New {
     #[arg(long = "type", value_enum, value_name = "TYPE", default_value_t = Type::Rsa)]
     pub(crate) key_type: Type,
 
-    /// Size of the modulus
-    #[arg(long, default_value_t = 2048)]
-    pub(crate) bits: u32,
+    /// Size of an RSA key's modulus [default: 2048]
+    #[arg(long)]
+    pub(crate) bits: Option<u32>,
+
+    /// Curve of an EC key: P-256, P-384 or P-521 [default: P-256]
+    #[arg(long, value_parser = curve, conflicts_with = "bits")]
+    pub(crate) curve: Option<Curve>,
 
     /// Parent: owner, null, endorsement, platform, or a persistent handle such as 0x81000001
     #[arg(long, default_value = "owner", value_parser = parent)]
@@ -94,7 +98,7 @@ pub(crate) struct New {
     #[arg(long, value_name = "VALUE")]
     pub(crate) auth: Option<String>,
 
-    /// Digest that the key is bound to; an RSA key then only signs [default for rsa-pss: SHA2-256]
+    /// Digest that the key is bound to; an RSA or EC key then only signs [default for rsa-pss: SHA2-256]
     #[arg(long, value_parser = digest)]
     pub(crate) digest: Option<Hash>,
 }
@@ -139,6 +143,8 @@ pub(crate) enum Type {
     Rsa,
     /// PSS signatures with one digest
     RsaPss,
+    /// ECDSA signatures and ECDH
+    Ec,
 }
 
 impl From<Type> for KeyType {
@@ -146,6 +152,7 @@ impl From<Type> for KeyType {
         match key_type {
             Type::Rsa => Self::Rsa,
             Type::RsaPss => Self::RsaPss,
+            Type::Ec => Self::Ec,
         }
     }
 }
@@ -159,6 +166,10 @@ fn digest(text: &str) -> Result<Hash, String> {
         let known: Vec<&str> = Hash::ALL.iter().map(|hash| hash.name()).collect();
         format!("known are {}", known.join(", "))
     })
+}
+
+fn curve(text: &str) -> Result<Curve, String> {
+    Curve::from_name(text).ok_or_else(|| "known are P-256, P-384 and P-521".to_owned())
 }
 
 /// Only the shells that `make install` serves are promised.

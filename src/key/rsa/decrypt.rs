@@ -65,7 +65,7 @@ impl Key {
         decryption: &Decryption,
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let rsa = self.public.rsa();
+        let rsa = self.public.rsa()?;
         if ciphertext.len() != rsa.size() {
             return Err(Error::Data(format!(
                 "the ciphertext has {} bytes; for this RSA key of {} bits it has {}",
@@ -96,7 +96,7 @@ impl Key {
 
     /// A result of the TPM as long as the modulus: it may leave out leading zeros.
     pub(super) fn whole_block(&self, result: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let size = self.public.rsa().size();
+        let size = self.public.rsa()?.size();
         if result.len() > size {
             return Err(Error::Data(format!(
                 "the TPM returned {} bytes instead of {size}",
@@ -124,7 +124,7 @@ impl Key {
             },
         };
         let message = random_premaster()?;
-        let ciphertext = encrypt(self.public.rsa(), &scheme, &*message)?;
+        let ciphertext = encrypt(self.public.rsa()?, &scheme, &*message)?;
         if *self.decrypt(&scheme, &ciphertext)? != *message {
             return Err(Error::Data(
                 "the TPM decrypts something else than what was encrypted to this key".into(),
@@ -196,7 +196,7 @@ impl Key {
                     other => other?,
                 };
                 // The same constant-time choice as over a block that we unpad ourselves.
-                let block = padding::pkcs1_encrypt(self.public.rsa().size(), &message)?;
+                let block = padding::pkcs1_encrypt(self.public.rsa()?.size(), &message)?;
                 let secret =
                     padding::tls_premaster(&block, *client_version, *negotiated, &fallback);
                 Ok(Zeroizing::new(secret.to_vec()))
@@ -204,7 +204,7 @@ impl Key {
             Decryption::Pkcs1 {
                 implicit_rejection: true,
             } if bad_padding => {
-                let block = vec![0; self.public.rsa().size()];
+                let block = vec![0; self.public.rsa()?.size()];
                 Ok(padding::pkcs1_decrypt_implicit(
                     &block,
                     &self.rejection_secret()?,
@@ -268,7 +268,7 @@ impl Key {
         Ok(crypto::hmac(
             Hash::Sha256,
             secret,
-            &[self.public.rsa().modulus()],
+            &[self.public.rsa()?.modulus()],
         ))
     }
 }

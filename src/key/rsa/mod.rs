@@ -20,28 +20,4 @@ impl Key {
             && !self.has(Attributes::RESTRICTED)
             && self.object.public.scheme() == Scheme::Null
     }
-
-    /// Whether the key signs only digests that the TPM computed (Part 1, 25.2.3).
-    pub fn is_restricted(&self) -> bool {
-        self.has(Attributes::RESTRICTED)
-    }
-
-    /// How error messages call the key's abilities.
-    fn abilities(&self) -> String {
-        format!(
-            "the key's attributes are {}, its scheme is {}",
-            self.attributes(),
-            self.scheme_name()
-        )
-    }
-
-    pub(super) fn scheme_name(&self) -> String {
-        match self.object.public.scheme() {
-            Scheme::Null => "null (free)".into(),
-            Scheme::Plain(scheme) => scheme.to_string(),
-            Scheme::Hashed(scheme, hash) | Scheme::HashedWith(scheme, hash, _) => {
-                format!("{scheme} with {hash}")
-            }
-        }
-    }
 }

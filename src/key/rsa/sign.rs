@@ -59,7 +59,7 @@ impl Key {
 
     /// The length of the PSS salt that `salt` means with this key, in bytes.
     pub fn salt_length(&self, hash: Hash, salt: SaltChoice) -> Result<usize, Error> {
-        let rsa = self.public.rsa();
+        let rsa = self.public.rsa()?;
         let largest = (rsa.bits() - 1)
             .div_ceil(8)
             .checked_sub(hash.size() + 2)
@@ -86,7 +86,7 @@ impl Key {
 
     /// Signs a digest, or for [`Signing::Pkcs1Raw`] and [`Signing::None`] the bytes as they are.
     pub fn sign(&self, signing: &Signing, digest: &[u8]) -> Result<Vec<u8>, Error> {
-        check_length(signing, digest, self.public.rsa().size())?;
+        check_length(signing, digest, self.public.rsa()?.size())?;
         let route = self.route(signing, Some(digest))?;
         self.verified(signing, digest, || match route {
             Route::Sign(scheme) => {
@@ -237,7 +237,7 @@ impl Key {
     }
 
     fn raw_signature(&self, signing: &Signing, digest: &[u8]) -> Result<Vec<u8>, Error> {
-        let rsa = self.public.rsa();
+        let rsa = self.public.rsa()?;
         let size = rsa.size();
         let block = match signing {
             Signing::Pkcs1(hash) => {
@@ -281,33 +281,19 @@ impl Key {
         Ok(self.whole_block(&bytes)?.to_vec())
     }
 
-    /// Lets no signature out that does not verify. A first failure can be another key's doing that
-    /// has our key's handle on a bare TPM by now: it is loaded again, once.
     fn verified(
         &self,
         signing: &Signing,
         digest: &[u8],
         produce: impl Fn() -> Result<Vec<u8>, Error>,
     ) -> Result<Vec<u8>, Error> {
-        let mut signature = produce()?;
-        if !self.tpm.config().verify {
-            return Ok(signature);
-        }
-        if !self.verify(signing, &signature, digest) {
-            self.refuse_wrong_salt(signing, &signature, digest)?;
-            log::warn!("a signature did not verify: the key is loaded again");
-            self.tpm.client()?.forget(&self.object);
-            signature = produce()?;
-            if !self.verify(signing, &signature, digest) {
-                return Err(Error::WrongSignature(
-                    "the TPM returned a signature that does not verify under the key's public \
-                     half, twice; it was not handed out: the key file's public part may be damaged, \
-                     or the TPM faulty"
-                        .into(),
-                ));
+        self.verified_by(produce, |signature| {
+            let right = self.verify(signing, signature, digest);
+            if !right {
+                self.refuse_wrong_salt(signing, signature, digest)?;
             }
-        }
-        Ok(signature)
+            Ok(right)
+        })
     }
 
     fn refuse_wrong_salt(
@@ -319,10 +305,8 @@ impl Key {
         let Signing::Pss { hash, mgf_hash, .. } = signing else {
             return Ok(());
         };
-        let any =
-            self.public
-                .rsa()
-                .verify_pss(*hash, *mgf_hash, SaltLength::Any, digest, signature);
+        let rsa = self.public.rsa()?;
+        let any = rsa.verify_pss(*hash, *mgf_hash, SaltLength::Any, digest, signature);
         if any && !self.is_raw() {
             self.tpm.note_wrong_pss_salt();
             self.check_tpm_pss(*hash, *mgf_hash, SaltChoice::Digest)?;
@@ -332,7 +316,9 @@ impl Key {
 
     /// Verifies in software.
     pub fn verify(&self, signing: &Signing, signature: &[u8], digest: &[u8]) -> bool {
-        let rsa = self.public.rsa();
+        let Ok(rsa) = self.public.rsa() else {
+            return false;
+        };
         match signing {
             Signing::Pkcs1(hash) => rsa.verify_pkcs1(*hash, digest, signature),
             Signing::Pkcs1Raw => rsa.verify_pkcs1_unprefixed(digest, signature),

@@ -5,7 +5,8 @@ use std::ptr::{self, NonNull};
 
 use super::Core;
 use crate::provider::abi::{
-    OSSL_OP_ASYM_CIPHER, OSSL_OP_DECODER, OSSL_OP_ENCODER, OSSL_OP_KEYMGMT, OSSL_OP_SIGNATURE,
+    OSSL_OP_ASYM_CIPHER, OSSL_OP_DECODER, OSSL_OP_ENCODER, OSSL_OP_KEYEXCH, OSSL_OP_KEYMGMT,
+    OSSL_OP_SIGNATURE,
 };
 
 /// `EVP_KEYMGMT_fetch` and its likes.
@@ -22,6 +23,7 @@ impl Core {
             OSSL_OP_KEYMGMT => (c"EVP_KEYMGMT_fetch", c"EVP_KEYMGMT_free", c"RSA"),
             OSSL_OP_SIGNATURE => (c"EVP_SIGNATURE_fetch", c"EVP_SIGNATURE_free", c"RSA"),
             OSSL_OP_ASYM_CIPHER => (c"EVP_ASYM_CIPHER_fetch", c"EVP_ASYM_CIPHER_free", c"RSA"),
+            OSSL_OP_KEYEXCH => (c"EVP_KEYEXCH_fetch", c"EVP_KEYEXCH_free", c"ECDH"),
             OSSL_OP_DECODER => (c"OSSL_DECODER_fetch", c"OSSL_DECODER_free", c"RSA"),
             OSSL_OP_ENCODER => (c"OSSL_ENCODER_fetch", c"OSSL_ENCODER_free", c"RSA"),
             _ => return false,

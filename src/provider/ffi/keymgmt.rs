@@ -6,24 +6,46 @@ use std::sync::Arc;
 
 use super::param::{ParamList, Params, ParamsOut};
 use super::{Callback, Held, Reference, Table, borrow_instance, guard};
+use crate::crypto::Curve;
+use crate::crypto::ecdsa::EcPublic;
 use crate::key::Key;
 use crate::provider::Instance;
 use crate::provider::abi::{OSSL_CALLBACK, OSSL_DISPATCH, OSSL_PARAM};
 use crate::provider::core::{Error, Reason};
 
-/// What an `EVP_PKEY` of ours holds: a key, or nothing yet.
+/// What an `EVP_PKEY` of ours holds.
 #[derive(Default)]
-pub(crate) struct KeyData {
-    /// The key; OpenSSL asks for empty key data before an import, which we then refuse.
-    pub(crate) key: Option<Arc<Key>>,
+pub(crate) enum KeyData {
+    /// Nothing yet: OpenSSL makes empty key data before it imports.
+    #[default]
+    Empty,
+    /// A key in a TPM.
+    Key(Arc<Key>),
+    /// The curve of a key to come.
+    Curve(Curve),
+    /// Somebody's public key: the peer of a key agreement.
+    Peer(EcPublic),
 }
 
 impl KeyData {
     /// The key, or an error that names its absence.
     pub(crate) fn key(&self) -> Result<&Arc<Key>, Error> {
-        self.key
-            .as_ref()
-            .ok_or_else(|| Error::new(Reason::NullArgument, "there is no key in it"))
+        match self {
+            Self::Key(key) => Ok(key),
+            _ => Err(Error::new(
+                Reason::NullArgument,
+                "there is no private key in it",
+            )),
+        }
+    }
+
+    /// The EC public key, our own or a peer's.
+    pub(crate) fn ec_public(&self) -> Option<&EcPublic> {
+        match self {
+            Self::Key(key) => key.public().ec().ok(),
+            Self::Peer(peer) => Some(peer),
+            _ => None,
+        }
     }
 }
 
@@ -43,6 +65,19 @@ pub(crate) trait Keymgmt: 'static {
     fn matches(one: &KeyData, other: &KeyData, selection: c_int) -> bool;
     /// Whether the key makes sense.
     fn validate(data: &KeyData, selection: c_int) -> Result<(), Error>;
+    /// Fills empty key data with somebody's public key; only peers of a key agreement are taken.
+    fn import(data: &mut KeyData, selection: c_int, params: Params<'_>) -> Result<(), Error> {
+        let _ = (data, selection, params);
+        Err(Error::new(
+            Reason::KeyCannot,
+            "keys of others stay with their provider",
+        ))
+    }
+    /// Descriptors of what [`Keymgmt::import`] takes.
+    fn import_types(selection: c_int) -> Option<&'static OSSL_PARAM> {
+        let _ = selection;
+        Some(NONE.first())
+    }
     /// The parts of `selection` in the form that other providers import.
     fn export(data: &KeyData, selection: c_int) -> Result<ParamList, Error>;
     /// Descriptors of what [`Keymgmt::export`] gives.
@@ -53,12 +88,35 @@ pub(crate) trait Keymgmt: 'static {
     fn gettable() -> &'static OSSL_PARAM;
     /// A second reference to the parts in `selection`.
     fn duplicate(data: &KeyData, selection: c_int) -> Result<KeyData, Error>;
+    /// Takes parameters; only EC keys without a private half have any.
+    fn set_params(data: &mut KeyData, params: Params<'_>) -> Result<(), Error> {
+        let _ = data;
+        match params.iter().next() {
+            None => Ok(()),
+            Some(param) => Err(Error::new(
+                Reason::KeyCannot,
+                format!(
+                    "{} of a key in a TPM cannot be changed",
+                    param.key().to_string_lossy()
+                ),
+            )),
+        }
+    }
+    /// Descriptors of the parameters.
+    fn settable() -> &'static OSSL_PARAM {
+        NONE.first()
+    }
     /// Starts a generation.
     fn generation(
         instance: &Arc<Instance>,
         selection: c_int,
         params: Params<'_>,
     ) -> Result<Self::Generation, Error>;
+    /// Takes the parameters of another key.
+    fn set_template(generation: &mut Self::Generation, template: &KeyData) -> Result<(), Error> {
+        let _ = (generation, template);
+        Ok(())
+    }
     /// Takes options for a generation.
     fn set_generation(generation: &mut Self::Generation, params: Params<'_>) -> Result<(), Error>;
     /// Descriptors of the options.
@@ -73,8 +131,11 @@ pub(crate) trait Keymgmt: 'static {
 
 type Data = Held<KeyData>;
 
-/// The dispatch table of `K`.
-pub(crate) const fn table<K: Keymgmt>() -> Table<OSSL_DISPATCH, 22> {
+static NONE: super::param::Descriptors<1> = Table([super::param::END]);
+
+/// The dispatch table of `K`. Import is there also where everything is refused: libcrypto calls it
+/// without looking when a low-level object of its own is exported to us.
+pub(crate) const fn table<K: Keymgmt>() -> Table<OSSL_DISPATCH, 23> {
     dispatch![
         OSSL_FUNC_KEYMGMT_NEW: new => fn(*mut c_void) -> *mut c_void,
         OSSL_FUNC_KEYMGMT_FREE: free => fn(*mut c_void),
@@ -82,20 +143,20 @@ pub(crate) const fn table<K: Keymgmt>() -> Table<OSSL_DISPATCH, 22> {
         OSSL_FUNC_KEYMGMT_HAS: has::<K> => fn(*const c_void, c_int) -> c_int,
         OSSL_FUNC_KEYMGMT_MATCH: matches::<K> => fn(*const c_void, *const c_void, c_int) -> c_int,
         OSSL_FUNC_KEYMGMT_VALIDATE: validate::<K> => fn(*const c_void, c_int, c_int) -> c_int,
-        OSSL_FUNC_KEYMGMT_IMPORT: import => fn(*mut c_void, c_int, *const OSSL_PARAM) -> c_int,
-        OSSL_FUNC_KEYMGMT_IMPORT_TYPES: import_types => fn(c_int) -> *const OSSL_PARAM,
         OSSL_FUNC_KEYMGMT_EXPORT: export::<K>
             => fn(*mut c_void, c_int, Option<OSSL_CALLBACK>, *mut c_void) -> c_int,
         OSSL_FUNC_KEYMGMT_EXPORT_TYPES: export_types::<K> => fn(c_int) -> *const OSSL_PARAM,
         OSSL_FUNC_KEYMGMT_GET_PARAMS: get_params::<K>
             => fn(*mut c_void, *mut OSSL_PARAM) -> c_int,
         OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS: gettable::<K> => fn(*mut c_void) -> *const OSSL_PARAM,
-        OSSL_FUNC_KEYMGMT_SET_PARAMS: set_params => fn(*mut c_void, *const OSSL_PARAM) -> c_int,
-        OSSL_FUNC_KEYMGMT_SETTABLE_PARAMS: settable => fn(*mut c_void) -> *const OSSL_PARAM,
+        OSSL_FUNC_KEYMGMT_SET_PARAMS: set_params::<K> => fn(*mut c_void, *const OSSL_PARAM) -> c_int,
+        OSSL_FUNC_KEYMGMT_SETTABLE_PARAMS: settable::<K> => fn(*mut c_void) -> *const OSSL_PARAM,
         OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME: operation_name::<K> => fn(c_int) -> *const c_char,
         OSSL_FUNC_KEYMGMT_DUP: duplicate::<K> => fn(*const c_void, c_int) -> *mut c_void,
         OSSL_FUNC_KEYMGMT_GEN_INIT: gen_init::<K>
             => fn(*mut c_void, c_int, *const OSSL_PARAM) -> *mut c_void,
+        OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE: gen_set_template::<K>
+            => fn(*mut c_void, *mut c_void) -> c_int,
         OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS: gen_set_params::<K>
             => fn(*mut c_void, *const OSSL_PARAM) -> c_int,
         OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS: gen_settable::<K>
@@ -103,6 +164,9 @@ pub(crate) const fn table<K: Keymgmt>() -> Table<OSSL_DISPATCH, 22> {
         OSSL_FUNC_KEYMGMT_GEN: generate::<K>
             => fn(*mut c_void, Option<OSSL_CALLBACK>, *mut c_void) -> *mut c_void,
         OSSL_FUNC_KEYMGMT_GEN_CLEANUP: gen_cleanup::<K> => fn(*mut c_void),
+        OSSL_FUNC_KEYMGMT_IMPORT: import::<K>
+            => fn(*mut c_void, c_int, *const OSSL_PARAM) -> c_int,
+        OSSL_FUNC_KEYMGMT_IMPORT_TYPES: import_types::<K> => fn(c_int) -> *const OSSL_PARAM,
     ]
 }
 
@@ -174,17 +238,6 @@ unsafe extern "C" fn validate<K: Keymgmt>(
     })
 }
 
-/// Keys of others stay where they are: the refusal sends OpenSSL to another provider. It is quiet,
-/// for the same reason as that of `export`. The function must be there all the same: OpenSSL calls
-/// it without a look when a low-level RSA object shall become one of our keys.
-unsafe extern "C" fn import(_: *mut c_void, _: c_int, _: *const OSSL_PARAM) -> c_int {
-    0
-}
-
-unsafe extern "C" fn import_types(_selection: c_int) -> *const OSSL_PARAM {
-    no_parameters()
-}
-
 unsafe extern "C" fn export<K: Keymgmt>(
     keydata: *mut c_void,
     selection: c_int,
@@ -240,36 +293,54 @@ unsafe extern "C" fn gettable<K: Keymgmt>(_provctx: *mut c_void) -> *const OSSL_
     })
 }
 
-/// Nothing about a key in a TPM can be set; OpenSSL asks all the same when it copies parameters.
-unsafe extern "C" fn set_params(keydata: *mut c_void, params: *const OSSL_PARAM) -> c_int {
+unsafe extern "C" fn set_params<K: Keymgmt>(
+    keydata: *mut c_void,
+    params: *const OSSL_PARAM,
+) -> c_int {
     guard("keymgmt_set_params", 0, || {
-        // SAFETY: `keydata` is NULL or key data of ours.
-        let Some(data) = (unsafe { Data::borrow(keydata) }) else {
+        // SAFETY: `keydata` is NULL or key data of ours; who sets its parameters must not share it
+        // with another thread meanwhile, as OpenSSL documents.
+        let Some(data) = (unsafe { Data::borrow_mut(keydata) }) else {
             return 0;
         };
         // SAFETY: `params` is NULL or an ended array.
-        let params = unsafe { Params::new(params) };
-        let result = match params.iter().next() {
-            None => Ok(()),
-            Some(param) => Err(Error::new(
-                Reason::KeyCannot,
-                format!(
-                    "{} of a key in a TPM cannot be changed",
-                    param.key().to_string_lossy()
-                ),
-            )),
-        };
+        let result = K::set_params(&mut data.value, unsafe { Params::new(params) });
         data.instance.answer(c"keymgmt_set_params", result)
     })
 }
 
-unsafe extern "C" fn settable(_provctx: *mut c_void) -> *const OSSL_PARAM {
-    no_parameters()
+unsafe extern "C" fn settable<K: Keymgmt>(_provctx: *mut c_void) -> *const OSSL_PARAM {
+    guard("keymgmt_settable_params", ptr::null(), || {
+        ptr::from_ref(K::settable())
+    })
 }
 
-fn no_parameters() -> *const OSSL_PARAM {
-    static NONE: super::param::Descriptors<1> = Table([super::param::END]);
-    NONE.as_ptr()
+unsafe extern "C" fn import<K: Keymgmt>(
+    keydata: *mut c_void,
+    selection: c_int,
+    params: *const OSSL_PARAM,
+) -> c_int {
+    guard("keymgmt_import", 0, || {
+        // SAFETY: `keydata` is NULL or key data that was just made and nobody shares.
+        let Some(data) = (unsafe { Data::borrow_mut(keydata) }) else {
+            return 0;
+        };
+        // SAFETY: `params` is NULL or an ended array.
+        match K::import(&mut data.value, selection, unsafe { Params::new(params) }) {
+            Ok(()) => 1,
+            // A refusal is a normal answer here too: OpenSSL then compares in the other direction.
+            Err(refusal) => {
+                log::debug!("import refused: {refusal}");
+                0
+            }
+        }
+    })
+}
+
+unsafe extern "C" fn import_types<K: Keymgmt>(selection: c_int) -> *const OSSL_PARAM {
+    guard("keymgmt_import_types", ptr::null(), || {
+        K::import_types(selection).map_or(ptr::null(), ptr::from_ref)
+    })
 }
 
 unsafe extern "C" fn operation_name<K: Keymgmt>(operation: c_int) -> *const c_char {
@@ -316,6 +387,21 @@ unsafe extern "C" fn gen_init<K: Keymgmt>(
                 ptr::null_mut()
             }
         }
+    })
+}
+
+unsafe extern "C" fn gen_set_template<K: Keymgmt>(
+    genctx: *mut c_void,
+    template: *mut c_void,
+) -> c_int {
+    guard("keymgmt_gen_set_template", 0, || {
+        // SAFETY: `genctx` is NULL or a generation of ours, `template` NULL or key data of ours.
+        let both = unsafe { Held::<K::Generation>::borrow_mut(genctx).zip(Data::borrow(template)) };
+        let Some((held, template)) = both else {
+            return 0;
+        };
+        let result = K::set_template(&mut held.value, &template.value);
+        held.instance.answer(c"keymgmt_gen_set_template", result)
     })
 }
 

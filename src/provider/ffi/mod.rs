@@ -13,6 +13,7 @@ pub(crate) mod decoder;
 pub(crate) mod encoder;
 mod entry;
 mod handle;
+pub(crate) mod keyexch;
 pub(crate) mod keymgmt;
 pub(crate) mod param;
 pub(crate) mod signature;

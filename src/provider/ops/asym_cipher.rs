@@ -155,7 +155,7 @@ impl AsymCipher for RsaCipher {
     fn size(&self, _direction: Direction) -> Result<usize, Error> {
         Ok(match self.padding {
             Padding::Tls => PREMASTER,
-            _ => self.key()?.public().rsa().size(),
+            _ => self.key()?.public().max_size(),
         })
     }
 
@@ -170,7 +170,11 @@ impl AsymCipher for RsaCipher {
 
     fn encrypt(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
         let key = self.expect(Direction::Encrypt)?;
-        Ok(rsa::encrypt(key.public().rsa(), &self.scheme(), plaintext)?)
+        Ok(rsa::encrypt(
+            key.public().rsa()?,
+            &self.scheme(),
+            plaintext,
+        )?)
     }
 
     fn decrypt(&mut self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {

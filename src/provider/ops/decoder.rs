@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::keymgmt::Kind;
+use super::kind::Kind;
 use super::selection;
 use crate::key::tss2::KeyFile;
 use crate::key::{Key, KeyType};
@@ -77,12 +77,7 @@ impl<K: Kind> Decoder for Der<K> {
         if instance.load() == Load::Eager {
             key.check()?;
         }
-        Ok(Decoded::Key(
-            K::TYPE.name(),
-            KeyData {
-                key: Some(Arc::new(key)),
-            },
-        ))
+        Ok(Decoded::Key(K::TYPE.name(), KeyData::Key(Arc::new(key))))
     }
 }
 

@@ -4,8 +4,14 @@
 mod asym_cipher;
 mod decoder;
 mod digest;
+mod ec_keymgmt;
+mod ecdh;
+mod ecdsa;
 mod encoder;
-mod keymgmt;
+mod generation;
+mod kind;
+mod message;
+mod rsa_keymgmt;
 mod rsa_padding;
 mod rsa_signature;
 mod selection;

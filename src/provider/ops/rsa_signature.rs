@@ -1,14 +1,14 @@
-//! RSA signatures. Digests are computed here, so that contexts can be copied and the TPM is asked
-//! once per signature; only what a restricted key signs is hashed by the TPM.
+//! RSA signatures.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
 
 use super::digest::digest_named;
+use super::message::{Finished, Message};
 use super::rsa_padding::{Padding, Salt};
+use crate::crypto::Hash;
 use crate::crypto::rsa::SaltLength;
 use crate::crypto::spki::{self, PssParams};
-use crate::crypto::{Digest, Hash};
 use crate::key::Key;
 use crate::key::rsa::{SaltChoice, Signing};
 use crate::provider::Instance;
@@ -30,17 +30,6 @@ pub(super) struct RsaSignature {
     mgf_hash: Option<Hash>,
     salt: Salt,
     message: Message,
-}
-
-/// What has come of the message so far.
-#[derive(Clone)]
-enum Message {
-    /// No message: the caller brings a digest.
-    None,
-    /// Hashed as it comes.
-    Hashed(Digest),
-    /// Kept whole, for the TPM to hash.
-    Whole(Vec<u8>),
 }
 
 static GETTABLE: Descriptors<6> = Table([
@@ -155,18 +144,11 @@ impl RsaSignature {
         }
     }
 
-    fn take_digest(&mut self) -> Result<Vec<u8>, Error> {
-        match std::mem::replace(&mut self.message, Message::None) {
-            Message::Hashed(digest) => Ok(digest.finish()),
-            Message::None | Message::Whole(_) => Err(not_initialized("hash a message")),
-        }
-    }
-
     fn verify_digest(&self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {
         let key = self.key()?;
         let signing = self.complete()?;
         if let (Signing::Pss { hash, mgf_hash, .. }, Salt::Auto) = (&signing, self.salt) {
-            let rsa = key.public().rsa();
+            let rsa = key.public().rsa()?;
             return Ok(rsa.verify_pss(*hash, *mgf_hash, SaltLength::Any, digest, signature));
         }
         Ok(key.verify(&signing, signature, digest))
@@ -239,46 +221,34 @@ impl Signature for RsaSignature {
             None if hashing && self.hash.is_none() => self.hash = Some(key.default_digest()),
             None => {}
         }
-        if let (true, Some(hash)) = (hashing, self.hash) {
-            self.message = if purpose == Purpose::DigestSign && key.is_restricted() {
-                Message::Whole(Vec::new())
-            } else {
-                Message::Hashed(Digest::new(hash))
-            };
-        }
+        self.message = Message::start(purpose, &key, self.hash);
         self.set_params(params)?;
         self.check()
     }
 
     fn update(&mut self, data: &[u8]) -> Result<(), Error> {
-        match &mut self.message {
-            Message::Hashed(digest) => digest.update(data),
-            Message::Whole(message) => message.extend_from_slice(data),
-            Message::None => return Err(not_initialized("hash a message")),
-        }
-        Ok(())
+        self.message.update(data)
     }
 
     fn size(&self) -> Result<usize, Error> {
-        Ok(self.key()?.public().rsa().size())
+        Ok(self.key()?.public().max_size())
     }
 
     fn finish_sign(&mut self) -> Result<Vec<u8>, Error> {
         let key = Arc::clone(self.expect(Purpose::DigestSign)?);
         let signing = self.complete()?;
-        if let Message::Whole(message) = &mut self.message {
-            let message = std::mem::take(message);
-            self.message = Message::None;
-            return Ok(key.sign_message(&signing, &message)?);
-        }
-        let digest = self.take_digest()?;
-        Ok(key.sign(&signing, &digest)?)
+        Ok(match self.message.finish()? {
+            Finished::Digest(digest) => key.sign(&signing, &digest)?,
+            Finished::Whole(message) => key.sign_message(&signing, &message)?,
+        })
     }
 
     fn finish_verify(&mut self, signature: &[u8]) -> Result<bool, Error> {
         self.expect(Purpose::DigestVerify)?;
-        let digest = self.take_digest()?;
-        self.verify_digest(signature, &digest)
+        match self.message.finish()? {
+            Finished::Digest(digest) => self.verify_digest(signature, &digest),
+            Finished::Whole(_) => Err(not_initialized("verify")),
+        }
     }
 
     fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
@@ -293,7 +263,7 @@ impl Signature for RsaSignature {
 
     fn verify_recover(&mut self, signature: &[u8]) -> Result<Vec<u8>, Error> {
         let key = self.expect(Purpose::VerifyRecover)?;
-        let rsa = key.public().rsa();
+        let rsa = key.public().rsa()?;
         let wrong = || Error::new(Reason::BadData, "the signature's padding is wrong");
         match self.complete()? {
             Signing::Pkcs1Raw => rsa.recover_pkcs1(signature).ok_or_else(wrong),
@@ -340,7 +310,7 @@ impl Signature for RsaSignature {
             match param.key().to_bytes() {
                 b"digest" => {
                     let hash = digest_named(param.text()?)?;
-                    let fixed = !matches!(self.message, Message::None);
+                    let fixed = !self.message.is_none();
                     if fixed && self.hash != Some(hash) {
                         return Err(Error::new(
                             Reason::InvalidArgument,

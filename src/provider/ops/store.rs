@@ -71,9 +71,7 @@ impl Store for HandleStore {
                 let key = Key::from_handle(tpm, handle, pass, &mut |what| passphrase.ask(what))?;
                 Ok(Some(Stored::Key(
                     key.key_type().name(),
-                    KeyData {
-                        key: Some(Arc::new(key)),
-                    },
+                    KeyData::Key(Arc::new(key)),
                 )))
             }
             HandleKind::NvIndex => {

@@ -6,31 +6,39 @@ use std::ffi::{CStr, c_int};
 
 use super::asym_cipher::RsaCipher;
 use super::decoder::{Der, Pem};
+use super::ec_keymgmt::Ec;
+use super::ecdh::Ecdh;
+use super::ecdsa::Ecdsa;
 use super::encoder::{PrivateDer, PrivatePem, SpkiDer, SpkiPem, Text};
-use super::keymgmt::{Rsa, RsaPss};
+use super::rsa_keymgmt::{Rsa, RsaPss};
 use super::rsa_signature::RsaSignature;
 use super::store::HandleStore;
 use crate::provider::abi::{
     OSSL_ALGORITHM, OSSL_DISPATCH, OSSL_OP_ASYM_CIPHER, OSSL_OP_DECODER, OSSL_OP_ENCODER,
-    OSSL_OP_KEYMGMT, OSSL_OP_SIGNATURE, OSSL_OP_STORE,
+    OSSL_OP_KEYEXCH, OSSL_OP_KEYMGMT, OSSL_OP_SIGNATURE, OSSL_OP_STORE,
 };
 use crate::provider::ffi::{
-    Algorithms, END_OF_ALGORITHMS as END, Table, algorithm, asym_cipher, decoder, encoder, keymgmt,
-    signature, store,
+    Algorithms, END_OF_ALGORITHMS as END, Table, algorithm, asym_cipher, decoder, encoder, keyexch,
+    keymgmt, signature, store,
 };
 
 /// Every alias counts: libssl picks a certificate slot by asking whether a key "is a" type.
 const RSA: &CStr = c"RSA:rsaEncryption:1.2.840.113549.1.1.1";
 const RSA_PSS: &CStr = c"RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10";
+const EC: &CStr = c"EC:id-ecPublicKey:1.2.840.10045.2.1";
 const PROPERTIES: &CStr = c"provider=tpm";
 
-static RSA_KEYMGMT: Table<OSSL_DISPATCH, 22> = keymgmt::table::<Rsa>();
-static RSA_PSS_KEYMGMT: Table<OSSL_DISPATCH, 22> = keymgmt::table::<RsaPss>();
+static RSA_KEYMGMT: Table<OSSL_DISPATCH, 23> = keymgmt::table::<Rsa>();
+static RSA_PSS_KEYMGMT: Table<OSSL_DISPATCH, 23> = keymgmt::table::<RsaPss>();
+static EC_KEYMGMT: Table<OSSL_DISPATCH, 23> = keymgmt::table::<Ec>();
+static ECDSA: Table<OSSL_DISPATCH, 22> = signature::table::<Ecdsa>();
+static ECDH: Table<OSSL_DISPATCH, 11> = keyexch::table::<Ecdh>();
 static RSA_SIGNATURE: Table<OSSL_DISPATCH, 22> = signature::table::<RsaSignature>();
 static RSA_CIPHER: Table<OSSL_DISPATCH, 12> = asym_cipher::table::<RsaCipher>();
 static PEM_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Pem>();
 static RSA_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Rsa>>();
 static RSA_PSS_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<RsaPss>>();
+static EC_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Ec>>();
 static SPKI_DER: Table<OSSL_DISPATCH, 7> = encoder::table::<SpkiDer>();
 static SPKI_PEM: Table<OSSL_DISPATCH, 7> = encoder::table::<SpkiPem>();
 static PRIVATE_DER: Table<OSSL_DISPATCH, 7> = encoder::table::<PrivateDer>();
@@ -38,7 +46,7 @@ static PRIVATE_PEM: Table<OSSL_DISPATCH, 7> = encoder::table::<PrivatePem>();
 static TEXT: Table<OSSL_DISPATCH, 7> = encoder::table::<Text>();
 static HANDLE_STORE: Table<OSSL_DISPATCH, 7> = store::table::<HandleStore>();
 
-static KEYMGMT: Algorithms<3> = Table([
+static KEYMGMT: Algorithms<4> = Table([
     algorithm(RSA, PROPERTIES, RSA_KEYMGMT.as_ptr(), c"RSA keys in a TPM"),
     algorithm(
         RSA_PSS,
@@ -46,15 +54,22 @@ static KEYMGMT: Algorithms<3> = Table([
         RSA_PSS_KEYMGMT.as_ptr(),
         c"RSA-PSS keys in a TPM",
     ),
+    algorithm(EC, PROPERTIES, EC_KEYMGMT.as_ptr(), c"EC keys in a TPM"),
     END,
 ]);
 
-static SIGNATURE: Algorithms<2> = Table([
+static SIGNATURE: Algorithms<3> = Table([
     algorithm(
         RSA,
         PROPERTIES,
         RSA_SIGNATURE.as_ptr(),
         c"RSA signatures by a TPM",
+    ),
+    algorithm(
+        c"ECDSA",
+        PROPERTIES,
+        ECDSA.as_ptr(),
+        c"ECDSA signatures by a TPM",
     ),
     END,
 ]);
@@ -69,6 +84,11 @@ static ASYM_CIPHER: Algorithms<2> = Table([
     END,
 ]);
 
+static KEYEXCH: Algorithms<2> = Table([
+    algorithm(c"ECDH", PROPERTIES, ECDH.as_ptr(), c"ECDH in a TPM"),
+    END,
+]);
+
 static STORE: Algorithms<2> = Table([
     algorithm(
         c"handle",
@@ -79,7 +99,7 @@ static STORE: Algorithms<2> = Table([
     END,
 ]);
 
-static DECODER: Algorithms<4> = Table([
+static DECODER: Algorithms<5> = Table([
     algorithm(
         c"DER",
         c"provider=tpm,input=pem",
@@ -96,6 +116,12 @@ static DECODER: Algorithms<4> = Table([
         RSA_PSS,
         c"provider=tpm,input=der,structure=TSS2",
         RSA_PSS_DECODER.as_ptr(),
+        c"DER of TPM keys",
+    ),
+    algorithm(
+        EC,
+        c"provider=tpm,input=der,structure=TSS2",
+        EC_DECODER.as_ptr(),
         c"DER of TPM keys",
     ),
     END,
@@ -137,7 +163,7 @@ macro_rules! encoders {
     };
 }
 
-static ENCODER: Algorithms<11> = encoders![RSA, RSA_PSS];
+static ENCODER: Algorithms<16> = encoders![RSA, RSA_PSS, EC];
 
 /// The algorithms of an operation.
 pub(crate) fn algorithms(operation: c_int) -> Option<&'static OSSL_ALGORITHM> {
@@ -145,6 +171,7 @@ pub(crate) fn algorithms(operation: c_int) -> Option<&'static OSSL_ALGORITHM> {
         OSSL_OP_KEYMGMT => Some(KEYMGMT.first()),
         OSSL_OP_SIGNATURE => Some(SIGNATURE.first()),
         OSSL_OP_ASYM_CIPHER => Some(ASYM_CIPHER.first()),
+        OSSL_OP_KEYEXCH => Some(KEYEXCH.first()),
         OSSL_OP_STORE => Some(STORE.first()),
         OSSL_OP_DECODER => Some(DECODER.first()),
         OSSL_OP_ENCODER => Some(ENCODER.first()),

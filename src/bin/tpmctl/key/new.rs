@@ -8,9 +8,9 @@ use serde::Serialize;
 use tpm_provider::Secret;
 use tpm_provider::key::tss2::{KeyFile, NULL};
 use tpm_provider::key::{self, GenerateOptions, Key, KeyType, Usage, generate};
-use tpm_provider::tss::tpm2::Client;
 use tpm_provider::tss::tpm2::constants::handle;
 use tpm_provider::tss::tpm2::rc::Subject;
+use tpm_provider::tss::tpm2::{Client, Parms, Public};
 
 use super::file::Target;
 use super::secret;
@@ -27,6 +27,7 @@ struct Made {
     #[serde(rename = "type")]
     key_type: &'static str,
     bits: usize,
+    curve: Option<String>,
     parent: String,
     name: String,
     authorization: bool,
@@ -41,6 +42,7 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
             "the key file and --json cannot both go to standard output; name a file with --output",
         ));
     }
+    check(args)?;
     let target = match to_stdout {
         true => None,
         false => Some(Target::new(&args.output, args.force)?),
@@ -64,6 +66,7 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
             file: args.output.display().to_string(),
             key_type: key.key_type().name(),
             bits: key.public().bits(),
+            curve: curve(file),
             parent: hex(file.parent),
             name: hex_bytes(key.name().as_bytes()),
             authorization: !file.empty_auth,
@@ -74,10 +77,31 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
     Ok(())
 }
 
+/// The curve of an EC key, named as in `key show`.
+fn curve(file: &KeyFile) -> Option<String> {
+    match Public::from_tpm2b(&file.public).ok()?.parms() {
+        Parms::Ecc { curve, .. } => Some(curve.to_string()),
+        _ => None,
+    }
+}
+
+/// Whether the size was given in the type's own terms.
+fn check(args: &New) -> Result<(), Error> {
+    let wrong = match KeyType::from(args.key_type) {
+        KeyType::Ec if args.bits.is_some() => "--bits is for RSA keys; an EC key has a --curve",
+        KeyType::Rsa | KeyType::RsaPss if args.curve.is_some() => {
+            "--curve is for EC keys: add --type ec"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::new(wrong))
+}
+
 fn options(args: &New) -> Result<GenerateOptions, Error> {
     let key_type = KeyType::from(args.key_type);
     let mut options = GenerateOptions::new(key_type);
-    options.bits = args.bits;
+    options.bits = args.bits.unwrap_or(options.bits);
+    options.curve = args.curve.unwrap_or(options.curve);
     options.parent = args.parent;
     if let Some(digest) = args.digest {
         options.usage = Usage::Sign(digest);
@@ -103,7 +127,12 @@ fn explain(client: &Client, options: &GenerateOptions, error: key::Error) -> Err
                  lists what there is",
             hex(parent)
         )),
-        // The template: parameter 2 of TPM2_Create.
+        // The template: parameter 2 of TPM2_Create. The library's text says which curve was asked for.
+        Some(code)
+            if code.subject() == Subject::Parameter(2) && options.key_type == KeyType::Ec =>
+        {
+            error.into()
+        }
         Some(code) if code.subject() == Subject::Parameter(2) => {
             let sizes = client.rsa_sizes(&RSA_SIZES).ok().flatten();
             match sizes.filter(|sizes| !sizes.iter().any(|&bits| u32::from(bits) == options.bits)) {
@@ -133,9 +162,12 @@ fn with_spinner<T, E>(
         spinner.set_style(style);
     }
     spinner.set_message(format!(
-        "The TPM is making an {} key of {} bits ...",
+        "The TPM is making an {} key {} ...",
         options.key_type.name(),
-        options.bits
+        match options.key_type {
+            KeyType::Ec => format!("on {}", options.curve.nist_name()),
+            KeyType::Rsa | KeyType::RsaPss => format!("of {} bits", options.bits),
+        }
     ));
     spinner.enable_steady_tick(Duration::from_millis(120));
     let result = work();
@@ -156,9 +188,12 @@ fn tell(args: &New, key: &Key, file: &KeyFile, in_file: bool) {
         "with an authorization value"
     };
     let mut text = format!(
-        "Made an {} key of {} bits, {secret}, under the {}{}.",
+        "Made an {} key {}, {secret}, under the {}{}.",
         key.key_type().name(),
-        key.public().bits(),
+        match key.public().ec() {
+            Ok(point) => format!("on {}", point.curve().nist_name()),
+            Err(_) => format!("of {} bits", key.public().bits()),
+        },
         file.parent_text(),
         if in_file {
             format!(": {place} (mode 0600)")

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use tpm_provider::key::tss2::{KeyFile, Kind};
-use tpm_provider::key::{Config, Key, Tpm};
+use tpm_provider::key::{Config, Key, PublicKey, Tpm};
 use tpm_provider::tss::tpm2::{Parms, Public};
 
 use super::policy::Step;
@@ -85,7 +85,11 @@ impl Shown {
                 let exponent = if *exponent == 0 { 65537 } else { *exponent };
                 (Some(*bits), Some(exponent), None)
             }
-            Parms::Ecc { curve, .. } => (None, None, Some(curve.to_string())),
+            Parms::Ecc { curve, .. } => {
+                let bits = PublicKey::of(public).ok().map(|key| key.bits());
+                let bits = bits.and_then(|bits| u16::try_from(bits).ok());
+                (bits, None, Some(curve.to_string()))
+            }
             _ => (None, None, None),
         };
         // The judgement is the provider's own. Nothing of this opens a TPM.

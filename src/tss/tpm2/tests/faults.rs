@@ -62,7 +62,7 @@ fn lost_objects_and_sessions_come_back() {
     }
     log.take();
     sign(&client, &key, PIN);
-    log.expect("Sign!918 StartAuthSession Sign");
+    log.expect("Sign!918 FlushContext!1cb StartAuthSession Sign");
     log.inject("Sign", Fault::Code(0x901));
     sign(&client, &key, PIN);
     log.expect("Sign!901 FlushContext StartAuthSession Sign");

@@ -6,9 +6,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::digest::digest_named;
+use super::generation;
+use super::kind::Kind;
 use super::selection;
-use crate::Secret;
-use crate::key::{self, GenerateOptions, Key, KeyType, ParentChoice, Usage};
+use crate::key::{GenerateOptions, KeyType, Usage};
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Reason};
@@ -19,13 +20,8 @@ use crate::provider::ffi::param::{
     describe,
 };
 
-/// A key type of OpenSSL.
-pub(super) trait Kind: 'static {
-    /// Which one.
-    const TYPE: KeyType;
-    /// The signature algorithm's name for these keys.
-    const SIGNATURE: &'static CStr = c"RSA";
-}
+/// An RSA key type.
+pub(super) trait RsaKind: Kind {}
 
 /// RSA keys for any padding.
 pub(super) struct Rsa;
@@ -36,9 +32,13 @@ impl Kind for Rsa {
     const TYPE: KeyType = KeyType::Rsa;
 }
 
+impl RsaKind for Rsa {}
+
 impl Kind for RsaPss {
     const TYPE: KeyType = KeyType::RsaPss;
 }
+
+impl RsaKind for RsaPss {}
 
 /// What a generation shall make, as far as it is known.
 pub(crate) struct Generation<K> {
@@ -80,16 +80,16 @@ static GENERATION_SETTABLE: Descriptors<10> = Table([
     END,
 ]);
 
-impl<K: Kind> Keymgmt for K {
+impl<K: RsaKind> Keymgmt for K {
     type Generation = Generation<K>;
 
     fn operation_name(_operation: c_int) -> Option<&'static CStr> {
-        Some(K::SIGNATURE)
+        Some(c"RSA")
     }
 
     /// Both halves are there, or nothing is.
     fn has(data: &KeyData, selection: c_int) -> bool {
-        data.key.is_some() || !(selection::private(selection) || selection::public(selection))
+        data.key().is_ok() || !(selection::private(selection) || selection::public(selection))
     }
 
     /// A private key matches where its public half does.
@@ -97,8 +97,8 @@ impl<K: Kind> Keymgmt for K {
         if !(selection::private(selection) || selection::public(selection)) {
             return true;
         }
-        match (&one.key, &other.key) {
-            (Some(one), Some(other)) => one.public() == other.public(),
+        match (one.key(), other.key()) {
+            (Ok(one), Ok(other)) => one.public() == other.public(),
             _ => false,
         }
     }
@@ -120,7 +120,7 @@ impl<K: Kind> Keymgmt for K {
         let public = data.key()?.public();
         let mut list = ParamList::new();
         if selection::public(selection) {
-            let rsa = public.rsa();
+            let rsa = public.rsa()?;
             list = list
                 .big_number(c"n", rsa.modulus())
                 .big_number(c"e", rsa.exponent());
@@ -143,10 +143,10 @@ impl<K: Kind> Keymgmt for K {
 
     fn get_params(data: &KeyData, params: &mut ParamsOut) -> Result<(), Error> {
         let key = data.key()?;
-        let (public, rsa) = (key.public(), key.public().rsa());
+        let (public, rsa) = (key.public(), key.public().rsa()?);
         params.set_number(c"bits", public.bits() as u64)?;
         params.set_number(c"security-bits", public.security_bits() as u64)?;
-        params.set_number(c"max-size", rsa.size() as u64)?;
+        params.set_number(c"max-size", public.max_size() as u64)?;
         match public.pss() {
             // A PSS key knows one digest; said as mandatory, and enforced in digest_sign_init.
             Some(pss) => {
@@ -168,9 +168,10 @@ impl<K: Kind> Keymgmt for K {
         // Public and private halves are one object here: a copy is another reference to it. Only
         // parameters of an RSA key are nothing at all.
         let whole = selection::private(selection) || selection::public(selection);
-        Ok(KeyData {
-            key: data.key.as_ref().filter(|_| whole).map(Arc::clone),
-        })
+        match data {
+            KeyData::Key(key) if whole => Ok(KeyData::Key(Arc::clone(key))),
+            _ => Ok(KeyData::Empty),
+        }
     }
 
     fn generation(
@@ -227,50 +228,22 @@ impl<K: Kind> Keymgmt for K {
         {
             return Err(refused("a TPM's PSS salt is as long as the digest"));
         }
-        if let Some(parent) = params.get(c"parent") {
-            options.parent = ParentChoice::parse(parent.text()?)?;
-        }
-        if let Some(secret) = params.get(c"parent-auth") {
-            options.parent_auth = Some(secret_of(secret.text()?)?);
-        }
-        if let Some(secret) = params.get(c"user-auth") {
-            options.user_auth = secret_of(secret.text()?)?;
-        }
-        Ok(())
+        generation::set_common(options, params)
     }
 
     fn generation_settable() -> &'static OSSL_PARAM {
         GENERATION_SETTABLE.first()
     }
 
-    /// The TPM says nothing while it searches primes, which takes seconds: one sign of life before
-    /// and one after, as OpenSSL's own generation ends.
     fn generate(
         instance: &Arc<Instance>,
         generation: &mut Generation<K>,
         progress: Progress<'_>,
     ) -> Result<KeyData, Error> {
-        if !progress(0, 0) {
-            return Err(refused("the generation was cancelled"));
-        }
-        let key = key::generate(instance.tpm()?, &generation.options)?;
-        progress(3, 0);
-        Ok(KeyData {
-            key: Some(Arc::new(key)),
-        })
+        generation::run(instance, &generation.options, progress)
     }
-}
-
-fn secret_of(value: &str) -> Result<Secret, Error> {
-    Ok(key::read_secret(value)?)
 }
 
 fn refused(text: &str) -> Error {
     Error::new(Reason::InvalidArgument, text)
 }
-
-// `Key` is shared between OpenSSL's threads.
-const _: fn() = || {
-    fn shared<T: Send + Sync>() {}
-    shared::<Key>();
-};

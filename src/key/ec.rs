@@ -1,0 +1,241 @@
+//! EC operations: ECDSA signatures and ECDH agreement.
+#![forbid(unsafe_code)]
+
+use zeroize::Zeroizing;
+
+use super::public::{alg_of, hash_of};
+use super::{Error, Key};
+use crate::crypto::ecdsa::{self, EcPublic};
+use crate::crypto::{self, Curve, Hash};
+use crate::tss;
+use crate::tss::tpm2::{AlgId, Attributes, Client, Object, Scheme, SignScheme, Signature};
+
+/// How an ECDSA signature comes about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    /// TPM2_Sign over a digest of this algorithm's length.
+    Sign(AlgId),
+    /// TPM2_Hash, then TPM2_Sign with its ticket.
+    Restricted(AlgId),
+}
+
+impl Key {
+    /// Whether the key can make ECDSA signatures over digests of `hash`, or of any kind; costs
+    /// nothing. The error says what stands in the way.
+    pub fn check_ecdsa(&self, hash: Option<Hash>) -> Result<(), Error> {
+        let length = hash.map_or(self.default_digest(), |hash| hash).size();
+        self.ecdsa_route(hash, length).map(drop)
+    }
+
+    /// Signs a digest; the signature is in DER (RFC 3279, 2.2.3). `hash` says what the digest was
+    /// made with, if that is known; without it, any length goes.
+    pub fn sign_ecdsa(&self, hash: Option<Hash>, digest: &[u8]) -> Result<Vec<u8>, Error> {
+        if let Some(hash) = hash.filter(|hash| hash.size() != digest.len()) {
+            return Err(Error::Data(format!(
+                "the data to sign has {} bytes, expected {} for {hash}",
+                digest.len(),
+                hash.size()
+            )));
+        }
+        // The longest digest a TPM takes; on shorter curves only the leftmost bits count anyway.
+        let longest = Hash::Sha512.size();
+        let curve = self.public.ec()?.curve();
+        if digest.is_empty() || (curve == Curve::P521 && digest.len() > longest) {
+            return Err(Error::Data(format!(
+                "a digest of {} bytes cannot be signed with this key: 1 to {longest} bytes are possible",
+                digest.len()
+            )));
+        }
+        match self.ecdsa_route(hash, digest.len())? {
+            Route::Sign(alg) => {
+                let fitted = fitted(curve, alg, digest);
+                self.verified_ecdsa(digest, |client, object, secret| {
+                    client.sign(object, secret, SignScheme::Ecdsa(alg), &fitted)
+                })
+            }
+            Route::Restricted(_) => Err(Error::Cannot(format!(
+                "a restricted key signs only messages that the TPM hashes itself, not a digest made \
+                 elsewhere ({})",
+                self.abilities()
+            ))),
+        }
+    }
+
+    /// Signs a whole message with a restricted key, whose digest the TPM must compute.
+    pub fn sign_ecdsa_message(&self, hash: Hash, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let digest = crypto::hash(hash, &[message]);
+        match self.ecdsa_route(Some(hash), digest.len())? {
+            Route::Restricted(alg) => self.verified_ecdsa(&digest, |client, object, secret| {
+                client.sign_restricted(object, secret, SignScheme::Ecdsa(alg), alg, message)
+            }),
+            Route::Sign(_) => self.sign_ecdsa(Some(hash), &digest),
+        }
+    }
+
+    /// Verifies a DER signature in software.
+    pub fn verify_ecdsa(&self, signature: &[u8], digest: &[u8]) -> bool {
+        let Ok(key) = self.public.ec() else {
+            return false;
+        };
+        ecdsa::decode_signature(signature).is_some_and(|(r, s)| key.verify(digest, &r, &s))
+    }
+
+    /// Whether the key can agree on secrets; costs nothing.
+    pub fn check_agreement(&self) -> Result<(), Error> {
+        self.public.ec()?;
+        if !self.has(Attributes::DECRYPT) {
+            return Err(Error::Cannot(format!(
+                "ECDH needs a key with the attribute decrypt: {}",
+                self.abilities()
+            )));
+        }
+        if self.is_restricted() {
+            return Err(Error::Cannot(format!(
+                "a restricted decryption key is a parent for other keys and agrees on nothing else ({})",
+                self.abilities()
+            )));
+        }
+        match self.object.public.scheme() {
+            Scheme::Null | Scheme::Hashed(AlgId::ECDH, _) => Ok(()),
+            _ => Err(Error::Scheme(format!(
+                "ECDH is not what this key was made for: {}",
+                self.abilities()
+            ))),
+        }
+    }
+
+    /// The shared secret with `peer` (SP 800-56A, 5.7.1.2): the x coordinate, as long as the curve's
+    /// field.
+    pub fn agree(&self, peer: &EcPublic) -> Result<Zeroizing<Vec<u8>>, Error> {
+        self.check_agreement()?;
+        let curve = self.public.ec()?.curve();
+        if peer.curve() != curve {
+            return Err(Error::Data(format!(
+                "the peer's key is on {}, this key on {}",
+                peer.curve().nist_name(),
+                curve.nist_name()
+            )));
+        }
+        let client = self.tpm.client()?;
+        let (x, _) =
+            self.authorized(|object, secret| client.ecdh_z(object, secret, peer.x(), peer.y()))?;
+        let missing = curve.size().checked_sub(x.len()).ok_or_else(|| {
+            Error::Data("the TPM returned a coordinate longer than the curve's".into())
+        })?;
+        let mut secret = Zeroizing::new(vec![0; missing]);
+        secret.extend_from_slice(&x);
+        Ok(secret)
+    }
+
+    fn ecdsa_route(&self, hash: Option<Hash>, length: usize) -> Result<Route, Error> {
+        let curve = self.public.ec()?.curve();
+        if !self.has(Attributes::SIGN) {
+            return Err(Error::Cannot(format!(
+                "this key cannot sign: {}",
+                self.abilities()
+            )));
+        }
+        let alg = match self.object.public.scheme() {
+            // Only the length matters to the TPM: a digest of another kind is fitted to it.
+            Scheme::Null => fitting(curve, length),
+            Scheme::Hashed(AlgId::ECDSA, fixed) => {
+                let same = match hash {
+                    Some(hash) => alg_of(hash) == Some(fixed),
+                    None => hash_of(fixed).is_some_and(|fixed| fixed.size() == length),
+                };
+                if !same {
+                    return Err(Error::Scheme(format!(
+                        "ECDSA with {} is not what this key was made for: {}",
+                        hash.map_or_else(
+                            || format!("a digest of {length} bytes"),
+                            |it| it.to_string()
+                        ),
+                        self.abilities()
+                    )));
+                }
+                fixed
+            }
+            _ => {
+                return Err(Error::Scheme(format!(
+                    "ECDSA is not what this key was made for: {}",
+                    self.abilities()
+                )));
+            }
+        };
+        Ok(if self.is_restricted() {
+            Route::Restricted(alg)
+        } else {
+            Route::Sign(alg)
+        })
+    }
+
+    /// Lets no signature out that does not verify; see the RSA side.
+    fn verified_ecdsa(
+        &self,
+        digest: &[u8],
+        sign: impl Fn(&Client, &Object, &crate::Secret) -> Result<Signature, tss::Error>,
+    ) -> Result<Vec<u8>, Error> {
+        let client = self.tpm.client()?;
+        let produce = || {
+            let signature = self.authorized(|object, secret| sign(client, object, secret))?;
+            match signature {
+                Signature::Ecc { r, s, .. } => Ok(ecdsa::encode_signature(&r, &s)),
+                _ => Err(Error::WrongSignature(
+                    "the TPM returned a signature of another kind".into(),
+                )),
+            }
+        };
+        self.verified_by(
+            produce,
+            |signature| Ok(self.verify_ecdsa(signature, digest)),
+        )
+    }
+}
+
+/// The digest algorithm whose length serves for digests of `length` bytes on `curve`.
+fn fitting(curve: Curve, length: usize) -> AlgId {
+    match length.min(curve.bits() / 8) {
+        0..=32 => AlgId::SHA256,
+        33..=48 => AlgId::SHA384,
+        _ => AlgId::SHA512,
+    }
+}
+
+/// The digest as a number of the length that `alg` has: of a long one the leftmost bits count
+/// (SEC 1, 4.1.3), a short one has zeros before it.
+fn fitted(curve: Curve, alg: AlgId, digest: &[u8]) -> Vec<u8> {
+    let size = hash_of(alg).map_or(digest.len(), Hash::size);
+    // A scheme's digest may be longer than the curve: the TPM takes the leftmost bits itself.
+    if digest.len() == size {
+        return digest.to_vec();
+    }
+    let significant = match curve {
+        Curve::P256 | Curve::P384 => digest.get(..curve.size()).unwrap_or(digest),
+        Curve::P521 => digest,
+    };
+    let significant = significant.get(..size).unwrap_or(significant);
+    [vec![0; size - significant.len()], significant.to_vec()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_fitted_to_the_curve() {
+        let long: Vec<u8> = (0..64).collect();
+        assert_eq!(fitting(Curve::P256, 64), AlgId::SHA256);
+        assert_eq!(fitted(Curve::P256, AlgId::SHA256, &long), long[..32]);
+        assert_eq!(fitting(Curve::P384, 64), AlgId::SHA384);
+        assert_eq!(fitted(Curve::P384, AlgId::SHA384, &long), long[..48]);
+        assert_eq!(fitting(Curve::P521, 64), AlgId::SHA512);
+        assert_eq!(fitted(Curve::P521, AlgId::SHA512, &long), long);
+        assert_eq!(fitted(Curve::P256, AlgId::SHA384, &long[..48]), long[..48]);
+        let short = [7; 28];
+        assert_eq!(fitting(Curve::P384, 28), AlgId::SHA256);
+        assert_eq!(
+            fitted(Curve::P384, AlgId::SHA256, &short),
+            [&[0; 4][..], &short].concat()
+        );
+    }
+}

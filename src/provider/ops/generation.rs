@@ -1,0 +1,47 @@
+//! Key generation: what all key types have in common.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use crate::Secret;
+use crate::key::{self, GenerateOptions, ParentChoice};
+use crate::provider::Instance;
+use crate::provider::core::{Error, Reason};
+use crate::provider::ffi::keymgmt::{KeyData, Progress};
+use crate::provider::ffi::param::Params;
+
+/// Takes the options that say where the key belongs and what guards it.
+pub(super) fn set_common(options: &mut GenerateOptions, params: Params<'_>) -> Result<(), Error> {
+    if let Some(parent) = params.get(c"parent") {
+        options.parent = ParentChoice::parse(parent.text()?)?;
+    }
+    if let Some(secret) = params.get(c"parent-auth") {
+        options.parent_auth = Some(secret_of(secret.text()?)?);
+    }
+    if let Some(secret) = params.get(c"user-auth") {
+        options.user_auth = secret_of(secret.text()?)?;
+    }
+    Ok(())
+}
+
+/// Makes the key. The TPM says nothing while it searches primes, which takes seconds: one sign of
+/// life before and one after, as OpenSSL's own generation ends.
+pub(super) fn run(
+    instance: &Arc<Instance>,
+    options: &GenerateOptions,
+    progress: Progress<'_>,
+) -> Result<KeyData, Error> {
+    if !progress(0, 0) {
+        return Err(Error::new(
+            Reason::InvalidArgument,
+            "the generation was cancelled",
+        ));
+    }
+    let key = key::generate(instance.tpm()?, options)?;
+    progress(3, 0);
+    Ok(KeyData::Key(Arc::new(key)))
+}
+
+fn secret_of(value: &str) -> Result<Secret, Error> {
+    Ok(key::read_secret(value)?)
+}

@@ -1,0 +1,10 @@
+//! Key types of OpenSSL as Rust types.
+#![forbid(unsafe_code)]
+
+use crate::key::KeyType;
+
+/// A key type of OpenSSL, for what is written once for all of them.
+pub(super) trait Kind: 'static {
+    /// Which one.
+    const TYPE: KeyType;
+}
