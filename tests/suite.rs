@@ -18,6 +18,8 @@ mod costs;
 mod encoders;
 #[path = "faults.rs"]
 mod faults;
+#[path = "fixed_digest.rs"]
+mod fixed_digest;
 #[path = "harness.rs"]
 mod harness;
 #[path = "interop.rs"]
