@@ -2,7 +2,7 @@
 //! byte, in either order of the providers and without a TPM.
 
 use crate::common::key;
-use crate::common::openssl::{Config, ORDERS, Openssl};
+use crate::common::openssl::{Config, Openssl, software_orders};
 use crate::common::orders::each_order_with_servers;
 use crate::common::process::Done;
 
@@ -45,7 +45,7 @@ fn same_ok(openssl: &Openssl, line: &str) {
 
 /// In both orders, with a TPM that nobody can reach: keys of others need none.
 fn both_orders(test: impl Fn(&Openssl)) {
-    for order in ORDERS {
+    for &order in software_orders() {
         test(&Openssl::with(
             Config::new().order(order),
             "swtpm:path=/nowhere",

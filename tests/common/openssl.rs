@@ -281,6 +281,13 @@ impl Plain<'_> {
     }
 }
 
+/// Whether s_client says that the server signed with `sigalg`, which it calls `kind` before 3.5.
+pub fn peer_signed_with(output: &str, sigalg: &str, kind: &str) -> bool {
+    [sigalg, kind]
+        .iter()
+        .any(|name| output.contains(&format!("Peer signature type: {name}\n")))
+}
+
 /// Removes from the environment what the person who runs the tests may have there.
 pub fn clean(mut run: Run) -> Run {
     for name in [
