@@ -17,7 +17,7 @@ CARGO_OUT = $(or $(CARGO_TARGET_DIR),target)/release
 MODULE    = target/ossl-modules/tpm.so
 TPMCTL    = target/release/tpmctl
 
-.PHONY: all build demo check bench man audit install uninstall clean help
+.PHONY: all build demo check matrix bench man audit install uninstall clean help
 
 all: build
 
@@ -39,7 +39,14 @@ check: ## install what is missing, build, lint, run every test
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release $(CARGOFLAGS) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release $(CARGOFLAGS) --no-deps --document-private-items
-	$(CARGO) test --release $(CARGOFLAGS)
+	@# The output goes to the matrix, too, so that what has just been run is not run again.
+	bash -o pipefail -c '$(CARGO) test --release $(CARGOFLAGS) 2>&1 | tee target/tests.log'
+	tools/matrix check target/tests.log
+
+matrix: ## run the tests against OpenSSL 3.5, 3.6 and 4.0 (built outside the tree), write docs/MATRIX.md
+	tools/setup check
+	@$(MAKE) --no-print-directory build
+	tools/matrix
 
 bench: ## signatures per second: the TPM alone, ours through OpenSSL, a software key
 	tools/setup bench

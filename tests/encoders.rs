@@ -20,10 +20,11 @@ fn public_halves_are_what_openssl_writes() {
             assert!(!wanted.is_empty());
             // The public key alone, and ours.
             assert_eq!(openssl.ok(&format!("pkey {line}")).stdout, wanted, "{line}");
+            let wanted = numbers(&wanted);
             // Of a private key that is loaded, -text shows the private key.
             if options != "-text" && options != "-text -noout" {
                 let line = format!("pkey -in key.pem -pubout {options}");
-                assert_eq!(openssl.ok(&line).stdout, wanted, "{line}");
+                assert_eq!(numbers(&openssl.ok(&line).stdout), wanted, "{line}");
             }
         }
         openssl.ok("pkey -in key.pem -pubcheck -noout");
@@ -114,6 +115,19 @@ fn forms_with_a_private_key_inside_are_refused() {
     });
 }
 
+/// What `-text` writes, without layout where that is not ours to choose: 4.0 breaks lines elsewhere and writes no zero
+/// byte before a modulus.
+fn numbers(output: &[u8]) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(output) else {
+        return output.to_vec();
+    };
+    if text.contains("Modulus:") {
+        let text = text.replace([' ', '\n'], "");
+        return text.replace("Modulus:00:", "Modulus:").into_bytes();
+    }
+    output.to_vec()
+}
+
 #[test]
 fn text_shows_what_the_tpm_knows() {
     each_order_with(&Config::new(), |openssl| {
@@ -124,11 +138,11 @@ fn text_shows_what_the_tpm_knows() {
             2048,
             "-pkeyopt user-auth:pin -pkeyopt digest:sha384",
         );
-        let numbers = openssl
+        let modulus = openssl
             .plain()
             .ok("pkey -pubin -in key.pub -text_pub -noout")
             .out();
-        let numbers = numbers.split_once('\n').expect("a heading").1;
+        let modulus = modulus.split_once('\n').expect("a heading").1;
         let text = openssl.ok("pkey -in key.pem -text -noout").out();
         for line in [
             "TPM 2.0 RSA private key: (2048 bit)\n",
@@ -139,10 +153,14 @@ fn text_shows_what_the_tpm_knows() {
             "Scheme: null (free)\n",
             "Authorization value: none\n",
             "Policy: none\n",
-            numbers,
         ] {
             assert!(text.contains(line), "{line:?} is not in\n{text}");
         }
+        let (all, wanted) = (numbers(text.as_bytes()), numbers(modulus.as_bytes()));
+        assert!(
+            all.windows(wanted.len()).any(|part| part == wanted),
+            "{modulus:?} is not in\n{text}"
+        );
         let text = openssl
             .ok("pkey -in auth.pem -passin pass:pin -text -noout")
             .never_says("pin\n")

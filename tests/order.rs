@@ -3,7 +3,7 @@
 
 use crate::common::cc;
 use crate::common::key;
-use crate::common::openssl::{Config, ORDERS, Openssl, Order};
+use crate::common::openssl::{Config, ORDERS, Openssl, Order, software_orders};
 use crate::common::orders::{each_order, each_order_with, each_order_with_servers};
 use crate::common::scratch::Scratch;
 use std::path::PathBuf;
@@ -136,7 +136,7 @@ fn threads_that_ask_for_the_first_time_together() {
 /// Whatever is made without asking for a TPM is a software key, in a file that everybody reads.
 #[test]
 fn genpkey_without_a_query_makes_software_keys() {
-    for order in ORDERS {
+    for &order in software_orders() {
         let openssl = Openssl::with(Config::new().order(order), NOWHERE);
         for arguments in [
             "RSA",
@@ -165,7 +165,7 @@ fn genpkey_without_a_query_makes_software_keys() {
 
 #[test]
 fn software_keys_sign_and_decrypt_through_the_command() {
-    for order in ORDERS {
+    for &order in software_orders() {
         let openssl = Openssl::with(Config::new().order(order), NOWHERE);
         key::software_rsa(&openssl, "soft", 2048);
         let input = key::digest(&openssl, "sha256");
@@ -206,7 +206,7 @@ fn ec_certificate(openssl: &Openssl) {
 /// ECDHE over P-256 alone, with an ECDSA certificate in software: keys of a type that we do not have.
 #[test]
 fn tls_with_p256_alone() {
-    for order in ORDERS {
+    for &order in software_orders() {
         let openssl = Openssl::with(Config::new().order(order), NOWHERE);
         ec_certificate(&openssl);
         let server = openssl.s_server("-cert software.crt -key software.pem -www -groups P-256");

@@ -24,6 +24,8 @@ mod ec_tls;
 mod encoders;
 #[path = "faults.rs"]
 mod faults;
+#[path = "fixed_digest.rs"]
+mod fixed_digest;
 #[path = "harness.rs"]
 mod harness;
 #[path = "interop.rs"]

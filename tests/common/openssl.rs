@@ -3,10 +3,18 @@
 use super::process::{Daemon, Done, Run, wait_for};
 use super::scratch::Scratch;
 use super::tools::{module, modules_dir, need, sample, substitute};
+use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::Duration;
+
+/// The openssl under test, which also judges the results: the system's, or the one of another version that
+/// `TPM_PROVIDER_OPENSSL` names (`make matrix`). C clients keep the system's libcrypto.
+pub fn program() -> PathBuf {
+    env::var_os("TPM_PROVIDER_OPENSSL").map_or_else(|| need("openssl", "openssl"), PathBuf::from)
+}
 
 /// A directory with an openssl.cnf; commands run in it, so file names can be relative.
 pub struct Openssl {
@@ -28,6 +36,30 @@ pub enum Order {
 
 /// Both orders, for tests that must hold in either.
 pub const ORDERS: [Order; 2] = [Order::DefaultFirst, Order::TpmFirst];
+
+/// The orders in which software keys must work as if we were not there. A program with a static libcrypto of
+/// hidden symbols lets nobody step aside (src/provider/precedence.rs): there the documented order alone.
+pub fn software_orders() -> &'static [Order] {
+    if shares_its_functions() {
+        &ORDERS
+    } else {
+        &ORDERS[..1]
+    }
+}
+
+/// Whether a module can find the functions of the libcrypto that the openssl under test runs on: those of a shared
+/// library, or those that a program with a libcrypto of its own exports.
+fn shares_its_functions() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        Run::new(need("readelf", "binutils"))
+            .args(["-W", "--dyn-syms"])
+            .arg(program())
+            .ok()
+            .out()
+            .contains(" EVP_")
+    })
+}
 
 /// What `conf/openssl.cnf` becomes for a test.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +139,7 @@ impl Openssl {
         dir.write("openssl.cnf", config.text());
         Self {
             dir,
-            program: need("openssl", "openssl"),
+            program: program(),
             env: Vec::new(),
             with_provider: true,
         }
@@ -119,7 +151,7 @@ impl Openssl {
         dir.write("openssl.cnf", "");
         Self {
             dir,
-            program: need("openssl", "openssl"),
+            program: program(),
             env: Vec::new(),
             with_provider: false,
         }
@@ -247,6 +279,13 @@ impl Plain<'_> {
             .words(line)
             .stdin("Q\n")
     }
+}
+
+/// Whether s_client says that the server signed with `sigalg`, which it calls `kind` before 3.5.
+pub fn peer_signed_with(output: &str, sigalg: &str, kind: &str) -> bool {
+    [sigalg, kind]
+        .iter()
+        .any(|name| output.contains(&format!("Peer signature type: {name}\n")))
 }
 
 /// Removes from the environment what the person who runs the tests may have there.

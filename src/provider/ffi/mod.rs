@@ -15,6 +15,7 @@ mod entry;
 mod handle;
 pub(crate) mod keyexch;
 pub(crate) mod keymgmt;
+pub(crate) mod message_signature;
 pub(crate) mod param;
 pub(crate) mod signature;
 pub(crate) mod store;

@@ -122,7 +122,7 @@ pub(crate) const fn table<S: Signature>() -> Table<OSSL_DISPATCH, 22> {
 /// # Safety
 ///
 /// `ctx` must be NULL or a context of `S` that nobody else uses during the call.
-unsafe fn with<S: Signature>(
+pub(super) unsafe fn with<S: Signature>(
     name: &'static std::ffi::CStr,
     ctx: *mut c_void,
     work: impl FnOnce(&mut S) -> Result<c_int, Error>,
@@ -143,7 +143,7 @@ unsafe fn with<S: Signature>(
     })
 }
 
-unsafe extern "C" fn newctx<S: Signature>(
+pub(super) unsafe extern "C" fn newctx<S: Signature>(
     provctx: *mut c_void,
     _property_query: *const c_char,
 ) -> *mut c_void {
@@ -157,14 +157,14 @@ unsafe extern "C" fn newctx<S: Signature>(
     })
 }
 
-unsafe extern "C" fn freectx<S: Signature>(ctx: *mut c_void) {
+pub(super) unsafe extern "C" fn freectx<S: Signature>(ctx: *mut c_void) {
     guard("signature_freectx", (), || {
         // SAFETY: `ctx` is NULL or a context that nobody uses any more.
         unsafe { Held::<S>::free(ctx) };
     });
 }
 
-unsafe extern "C" fn dupctx<S: Signature>(ctx: *mut c_void) -> *mut c_void {
+pub(super) unsafe extern "C" fn dupctx<S: Signature>(ctx: *mut c_void) -> *mut c_void {
     guard("signature_dupctx", ptr::null_mut(), || {
         // SAFETY: `ctx` is NULL or a context of ours.
         let Some(held) = (unsafe { Held::<S>::borrow(ctx) }) else {
@@ -183,7 +183,7 @@ unsafe extern "C" fn dupctx<S: Signature>(ctx: *mut c_void) -> *mut c_void {
 /// # Safety
 ///
 /// As for the init functions of the table.
-unsafe fn init<S: Signature>(
+pub(super) unsafe fn init<S: Signature>(
     name: &'static std::ffi::CStr,
     purpose: Purpose,
     ctx: *mut c_void,
@@ -205,7 +205,7 @@ unsafe fn init<S: Signature>(
     }
 }
 
-unsafe extern "C" fn sign_init<S: Signature>(
+pub(super) unsafe extern "C" fn sign_init<S: Signature>(
     ctx: *mut c_void,
     provkey: *mut c_void,
     params: *const OSSL_PARAM,
@@ -223,7 +223,7 @@ unsafe extern "C" fn sign_init<S: Signature>(
     }
 }
 
-unsafe extern "C" fn verify_init<S: Signature>(
+pub(super) unsafe extern "C" fn verify_init<S: Signature>(
     ctx: *mut c_void,
     provkey: *mut c_void,
     params: *const OSSL_PARAM,
@@ -241,7 +241,7 @@ unsafe extern "C" fn verify_init<S: Signature>(
     }
 }
 
-unsafe extern "C" fn verify_recover_init<S: Signature>(
+pub(super) unsafe extern "C" fn verify_recover_init<S: Signature>(
     ctx: *mut c_void,
     provkey: *mut c_void,
     params: *const OSSL_PARAM,
@@ -314,7 +314,7 @@ fn sign_into<S: Signature>(
     Ok(1)
 }
 
-unsafe extern "C" fn sign<S: Signature>(
+pub(super) unsafe extern "C" fn sign<S: Signature>(
     ctx: *mut c_void,
     sig: *mut c_uchar,
     siglen: *mut usize,
@@ -333,7 +333,7 @@ unsafe extern "C" fn sign<S: Signature>(
     }
 }
 
-unsafe extern "C" fn verify<S: Signature>(
+pub(super) unsafe extern "C" fn verify<S: Signature>(
     ctx: *mut c_void,
     sig: *const c_uchar,
     siglen: usize,
@@ -349,7 +349,7 @@ unsafe extern "C" fn verify<S: Signature>(
     }
 }
 
-unsafe extern "C" fn verify_recover<S: Signature>(
+pub(super) unsafe extern "C" fn verify_recover<S: Signature>(
     ctx: *mut c_void,
     rout: *mut c_uchar,
     routlen: *mut usize,
@@ -371,7 +371,7 @@ unsafe extern "C" fn verify_recover<S: Signature>(
     }
 }
 
-unsafe extern "C" fn digest_update<S: Signature>(
+pub(super) unsafe extern "C" fn digest_update<S: Signature>(
     ctx: *mut c_void,
     data: *const c_uchar,
     datalen: usize,
@@ -385,7 +385,7 @@ unsafe extern "C" fn digest_update<S: Signature>(
     }
 }
 
-unsafe extern "C" fn digest_sign_final<S: Signature>(
+pub(super) unsafe extern "C" fn digest_sign_final<S: Signature>(
     ctx: *mut c_void,
     sig: *mut c_uchar,
     siglen: *mut usize,
@@ -452,7 +452,7 @@ unsafe extern "C" fn digest_verify<S: Signature>(
     }
 }
 
-unsafe extern "C" fn get_ctx_params<S: Signature>(
+pub(super) unsafe extern "C" fn get_ctx_params<S: Signature>(
     ctx: *mut c_void,
     params: *mut OSSL_PARAM,
 ) -> c_int {
@@ -465,7 +465,7 @@ unsafe extern "C" fn get_ctx_params<S: Signature>(
     }
 }
 
-unsafe extern "C" fn gettable_ctx_params<S: Signature>(
+pub(super) unsafe extern "C" fn gettable_ctx_params<S: Signature>(
     _ctx: *mut c_void,
     _provctx: *mut c_void,
 ) -> *const OSSL_PARAM {
@@ -474,7 +474,7 @@ unsafe extern "C" fn gettable_ctx_params<S: Signature>(
     })
 }
 
-unsafe extern "C" fn set_ctx_params<S: Signature>(
+pub(super) unsafe extern "C" fn set_ctx_params<S: Signature>(
     ctx: *mut c_void,
     params: *const OSSL_PARAM,
 ) -> c_int {
@@ -487,7 +487,7 @@ unsafe extern "C" fn set_ctx_params<S: Signature>(
     }
 }
 
-unsafe extern "C" fn settable_ctx_params<S: Signature>(
+pub(super) unsafe extern "C" fn settable_ctx_params<S: Signature>(
     ctx: *mut c_void,
     _provctx: *mut c_void,
 ) -> *const OSSL_PARAM {

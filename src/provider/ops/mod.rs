@@ -8,6 +8,7 @@ mod ec_keymgmt;
 mod ecdh;
 mod ecdsa;
 mod encoder;
+mod fixed_digest;
 mod generation;
 mod kind;
 mod message;

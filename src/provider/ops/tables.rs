@@ -10,6 +10,7 @@ use super::ec_keymgmt::Ec;
 use super::ecdh::Ecdh;
 use super::ecdsa::Ecdsa;
 use super::encoder::{PrivateDer, PrivatePem, SpkiDer, SpkiPem, Text};
+use super::fixed_digest::{self, FixedDigest};
 use super::rsa_keymgmt::{Rsa, RsaPss};
 use super::rsa_signature::RsaSignature;
 use super::store::HandleStore;
@@ -19,7 +20,7 @@ use crate::provider::abi::{
 };
 use crate::provider::ffi::{
     Algorithms, END_OF_ALGORITHMS as END, Table, algorithm, asym_cipher, decoder, encoder, keyexch,
-    keymgmt, signature, store,
+    keymgmt, message_signature, signature, store,
 };
 
 /// Every alias counts: libssl picks a certificate slot by asking whether a key "is a" type.
@@ -58,21 +59,72 @@ static KEYMGMT: Algorithms<4> = Table([
     END,
 ]);
 
-static SIGNATURE: Algorithms<3> = Table([
-    algorithm(
-        RSA,
-        PROPERTIES,
-        RSA_SIGNATURE.as_ptr(),
-        c"RSA signatures by a TPM",
-    ),
-    algorithm(
-        c"ECDSA",
-        PROPERTIES,
-        ECDSA.as_ptr(),
-        c"ECDSA signatures by a TPM",
-    ),
-    END,
-]);
+/// Signature algorithms with the digest in their names, which are those of OpenSSL's own providers.
+macro_rules! with_digest {
+    ($($table:ident: $inner:ty, $digest:ty, $names:expr;)*) => {
+        $(static $table: Table<OSSL_DISPATCH, 21> =
+            message_signature::table::<FixedDigest<$inner, $digest>>();)*
+
+        static SIGNATURE: Algorithms<20> = Table([
+            algorithm(
+                RSA,
+                PROPERTIES,
+                RSA_SIGNATURE.as_ptr(),
+                c"RSA signatures by a TPM",
+            ),
+            algorithm(
+                c"ECDSA",
+                PROPERTIES,
+                ECDSA.as_ptr(),
+                c"ECDSA signatures by a TPM",
+            ),
+            $(algorithm(
+                $names,
+                PROPERTIES,
+                $table.as_ptr(),
+                c"signatures of messages by a TPM",
+            ),)*
+            END,
+        ]);
+    };
+}
+
+with_digest! {
+    RSA_SHA1: RsaSignature, fixed_digest::Sha1,
+        c"RSA-SHA1:RSA-SHA-1:sha1WithRSAEncryption:1.2.840.113549.1.1.5";
+    RSA_SHA224: RsaSignature, fixed_digest::Sha224,
+        c"RSA-SHA2-224:RSA-SHA224:sha224WithRSAEncryption:1.2.840.113549.1.1.14";
+    RSA_SHA256: RsaSignature, fixed_digest::Sha256,
+        c"RSA-SHA2-256:RSA-SHA256:sha256WithRSAEncryption:1.2.840.113549.1.1.11";
+    RSA_SHA384: RsaSignature, fixed_digest::Sha384,
+        c"RSA-SHA2-384:RSA-SHA384:sha384WithRSAEncryption:1.2.840.113549.1.1.12";
+    RSA_SHA512: RsaSignature, fixed_digest::Sha512,
+        c"RSA-SHA2-512:RSA-SHA512:sha512WithRSAEncryption:1.2.840.113549.1.1.13";
+    RSA_SHA512_256: RsaSignature, fixed_digest::Sha512_256,
+        c"RSA-SHA2-512/256:RSA-SHA512-256:sha512-256WithRSAEncryption:1.2.840.113549.1.1.16";
+    RSA_SHA3_256: RsaSignature, fixed_digest::Sha3_256,
+        c"RSA-SHA3-256:id-rsassa-pkcs1-v1_5-with-sha3-256:2.16.840.1.101.3.4.3.14";
+    RSA_SHA3_384: RsaSignature, fixed_digest::Sha3_384,
+        c"RSA-SHA3-384:id-rsassa-pkcs1-v1_5-with-sha3-384:2.16.840.1.101.3.4.3.15";
+    RSA_SHA3_512: RsaSignature, fixed_digest::Sha3_512,
+        c"RSA-SHA3-512:id-rsassa-pkcs1-v1_5-with-sha3-512:2.16.840.1.101.3.4.3.16";
+    ECDSA_SHA1: Ecdsa, fixed_digest::Sha1,
+        c"ECDSA-SHA1:ECDSA-SHA-1:ecdsa-with-SHA1:1.2.840.10045.4.1";
+    ECDSA_SHA224: Ecdsa, fixed_digest::Sha224,
+        c"ECDSA-SHA2-224:ECDSA-SHA224:ecdsa-with-SHA224:1.2.840.10045.4.3.1";
+    ECDSA_SHA256: Ecdsa, fixed_digest::Sha256,
+        c"ECDSA-SHA2-256:ECDSA-SHA256:ecdsa-with-SHA256:1.2.840.10045.4.3.2";
+    ECDSA_SHA384: Ecdsa, fixed_digest::Sha384,
+        c"ECDSA-SHA2-384:ECDSA-SHA384:ecdsa-with-SHA384:1.2.840.10045.4.3.3";
+    ECDSA_SHA512: Ecdsa, fixed_digest::Sha512,
+        c"ECDSA-SHA2-512:ECDSA-SHA512:ecdsa-with-SHA512:1.2.840.10045.4.3.4";
+    ECDSA_SHA3_256: Ecdsa, fixed_digest::Sha3_256,
+        c"ECDSA-SHA3-256:ecdsa_with_SHA3-256:id-ecdsa-with-sha3-256:2.16.840.1.101.3.4.3.10";
+    ECDSA_SHA3_384: Ecdsa, fixed_digest::Sha3_384,
+        c"ECDSA-SHA3-384:ecdsa_with_SHA3-384:id-ecdsa-with-sha3-384:2.16.840.1.101.3.4.3.11";
+    ECDSA_SHA3_512: Ecdsa, fixed_digest::Sha3_512,
+        c"ECDSA-SHA3-512:ecdsa_with_SHA3-512:id-ecdsa-with-sha3-512:2.16.840.1.101.3.4.3.12";
+}
 
 static ASYM_CIPHER: Algorithms<2> = Table([
     algorithm(

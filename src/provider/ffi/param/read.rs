@@ -16,6 +16,14 @@ pub(crate) struct Params<'a> {
 }
 
 impl<'a> Params<'a> {
+    /// No parameters.
+    pub(crate) const fn none() -> Self {
+        Self {
+            first: std::ptr::null(),
+            lifetime: PhantomData,
+        }
+    }
+
     /// # Safety
     ///
     /// Unless NULL, `first` must start an array that ends with a NULL key and whose buffers stay

@@ -1,0 +1,58 @@
+//! Signature algorithms that include their digest, and the message functions: since 3.4, so a C client is built with
+//! the libcrypto of the openssl under test (`make matrix`). An older system's has neither, and nothing to be tested.
+
+use crate::common::cc;
+use crate::common::key;
+use crate::common::openssl::{Openssl, program};
+use crate::common::orders::each_order_with;
+use std::path::PathBuf;
+
+const RSA: &str = "RSA-SHA1 RSA-SHA2-224 RSA-SHA256 RSA-SHA2-384 RSA-SHA512 RSA-SHA512-256 RSA-SHA3-256 RSA-SHA3-384 \
+                   RSA-SHA3-512 1.2.840.113549.1.1.11";
+const EC: &str = "ECDSA-SHA1 ECDSA-SHA2-224 ECDSA-SHA256 ECDSA-SHA2-384 ECDSA-SHA512 ECDSA-SHA3-256 ECDSA-SHA3-384 \
+                  ECDSA-SHA3-512 1.2.840.10045.4.3.2";
+
+/// The client, built with the libcrypto that lies beside the program under test; none before 3.4.
+fn client(openssl: &Openssl) -> Option<PathBuf> {
+    let version = openssl.plain().ok("version").out();
+    let mut numbers = version.split([' ', '.']).skip(1).map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+        panic!("{version}");
+    };
+    if (major, minor) < (3, 4) {
+        println!("not with {version}: the message functions came with 3.4");
+        return None;
+    }
+    let program = program();
+    let home = program.parent().and_then(|apps| apps.parent());
+    let build = home.filter(|dir| dir.join("libcrypto.a").is_file());
+    let arguments = build.map_or("-lcrypto".to_owned(), |dir| {
+        let dir = dir.display();
+        format!("-I{dir}/include {dir}/libcrypto.a -ldl -lpthread")
+    });
+    Some(cc::compile(openssl.dir(), "message", &arguments))
+}
+
+#[test]
+fn rsa_messages() {
+    each_order_with(&Default::default(), |openssl| {
+        let Some(client) = client(openssl) else {
+            return;
+        };
+        key::rsa(openssl, "key", 2048, "");
+        let run = openssl.client(client);
+        run.words("key.pem key.pub ECDSA-SHA256").words(RSA).ok();
+    });
+}
+
+#[test]
+fn ec_messages() {
+    each_order_with(&Default::default(), |openssl| {
+        let Some(client) = client(openssl) else {
+            return;
+        };
+        key::generate(openssl, "key", "EC -pkeyopt group:P-256");
+        let run = openssl.client(client);
+        run.words("key.pem key.pub RSA-SHA256").words(EC).ok();
+    });
+}
