@@ -55,8 +55,9 @@ fn start(site: &Site, mode: Mode, inner: u16) -> (Served, [u16; 2]) {
         Mode::MasterWorker => run.arg("-W"),
     };
     let ports = [tpm, software];
+    let all = [tpm, software, to_inner, to_other];
     let served = Served {
-        service: Service::start("haproxy", run.arg("-f").arg(conf), dir, &ports),
+        service: Service::start("haproxy", run.arg("-f").arg(conf), dir, &all),
         ports,
         signal: libc::SIGUSR1,
         code: Some(0),

@@ -45,8 +45,9 @@ fn start(site: &Site, inner: u16) -> (Served<Backend>, [u16; 2]) {
     let conf = dir.write("stunnel.conf", text);
     let run = site.openssl.client(program).arg(conf);
     let ports = [tpm, software];
+    let all = [tpm, software, to_inner, to_other];
     let served = Served {
-        service: Service::start("stunnel", run, dir, &ports),
+        service: Service::start("stunnel", run, dir, &all),
         ports,
         signal: libc::SIGTERM,
         code: Some(0),

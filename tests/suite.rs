@@ -24,8 +24,6 @@ mod clients_haproxy;
 mod clients_nginx;
 #[path = "clients_node.rs"]
 mod clients_node;
-#[path = "clients_openvpn.rs"]
-mod clients_openvpn;
 #[path = "clients_python.rs"]
 mod clients_python;
 #[path = "clients_stunnel.rs"]

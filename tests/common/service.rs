@@ -55,8 +55,11 @@ impl Service {
     /// Ends it with `signal` and waits until the last of its processes is gone.
     #[track_caller]
     pub fn end(mut self, signal: i32) -> std::process::ExitStatus {
-        self.daemon.signal(signal);
-        let status = self.daemon.wait(Duration::from_secs(30));
+        // HAProxy's master, for one, misses a signal that comes while it still starts.
+        let status = (0..15).find_map(|_| {
+            self.daemon.signal(signal);
+            self.daemon.wait(Duration::from_secs(2))
+        });
         let status = status.unwrap_or_else(|| panic!("{} stays: {}", self.name, self.output()));
         let group = self.daemon.pid();
         // SAFETY: signal 0 only asks whether the group exists.
