@@ -12,6 +12,22 @@ mod abi;
 mod bad_input;
 #[path = "certificates.rs"]
 mod certificates;
+#[path = "clients.rs"]
+mod clients;
+#[path = "clients_apache.rs"]
+mod clients_apache;
+#[path = "clients_curl.rs"]
+mod clients_curl;
+#[path = "clients_haproxy.rs"]
+mod clients_haproxy;
+#[path = "clients_nginx.rs"]
+mod clients_nginx;
+#[path = "clients_node.rs"]
+mod clients_node;
+#[path = "clients_python.rs"]
+mod clients_python;
+#[path = "clients_stunnel.rs"]
+mod clients_stunnel;
 #[path = "costs.rs"]
 mod costs;
 #[path = "ec.rs"]

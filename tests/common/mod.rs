@@ -8,6 +8,7 @@
     reason = "a toolbox: not every tool is in use at every time"
 )]
 
+pub mod backend;
 pub mod cc;
 pub mod client;
 pub mod key;
@@ -19,7 +20,10 @@ pub mod orders;
 pub mod process;
 pub mod proxy;
 pub mod scratch;
+pub mod service;
+pub mod site;
 pub mod swtpm;
+pub mod table;
 pub mod tls;
 pub mod tools;
 pub mod tpm;

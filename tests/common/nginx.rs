@@ -360,3 +360,29 @@ fn temp_paths(dir: &Scratch) -> String {
         .map(|kind| format!("  {kind}_temp_path {}/{kind};\n", dir.path().display()))
         .concat()
 }
+
+/// nginx with `conf/nginx-upstream.conf`, its files in `openssl`'s directory, before the server on port
+/// `inner`. Returns the ports of the two proxies.
+pub fn proxying(openssl: &Openssl, inner: u16) -> (Nginx, [u16; 2]) {
+    let dir = Scratch::new();
+    let at = dir.path().display().to_string();
+    let blocks = ["tpm", "software"].map(|name| Block::new(name, name));
+    let ports = [blocks[0].port, blocks[1].port];
+    let mut text = sample("nginx-upstream.conf");
+    for (from, to) in [
+        ("127.0.0.1:8001", format!("127.0.0.1:{}", ports[0])),
+        ("127.0.0.1:8002", format!("127.0.0.1:{}", ports[1])),
+        ("127.0.0.1:8444", format!("127.0.0.1:{inner}")),
+        ("/etc/nginx/tls", openssl.dir().path().display().to_string()),
+    ] {
+        text = substitute(&text, from, &to);
+    }
+    let user = if is_root() { "user root;\n" } else { "" };
+    let text = format!(
+        "{user}daemon off;\npid {at}/nginx.pid;\nerror_log {at}/error.log info;\n\
+         events {{ worker_connections 64; }}\nhttp {{\naccess_log off;\n{}{text}}}\n",
+        temp_paths(&dir)
+    );
+    let server = Nginx::start_with(openssl, dir, &text, blocks.to_vec());
+    (server, ports)
+}

@@ -3,6 +3,7 @@
 use openssl::ssl::{SslConnector, SslMethod, SslSessionCacheMode, SslVerifyMode, SslVersion};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -19,6 +20,7 @@ pub struct Load {
     version: Option<SslVersion>,
     ciphers: Option<String>,
     sigalgs: Option<String>,
+    trusted: Option<PathBuf>,
     request: bool,
 }
 
@@ -42,6 +44,7 @@ impl Load {
             version: None,
             ciphers: None,
             sigalgs: None,
+            trusted: None,
             request: true,
         }
     }
@@ -66,6 +69,12 @@ impl Load {
 
     pub fn sigalgs(mut self, sigalgs: &str) -> Self {
         self.sigalgs = Some(sigalgs.to_owned());
+        self
+    }
+
+    /// The server must show this certificate, or one that it has issued.
+    pub fn trusting(mut self, certificate: PathBuf) -> Self {
+        self.trusted = Some(certificate);
         self
     }
 
@@ -106,7 +115,10 @@ impl Load {
 
     fn connector(&self) -> SslConnector {
         let mut builder = SslConnector::builder(SslMethod::tls_client()).expect("libssl");
-        builder.set_verify(SslVerifyMode::NONE);
+        match &self.trusted {
+            Some(file) => builder.set_ca_file(file).expect("a certificate"),
+            None => builder.set_verify(SslVerifyMode::NONE),
+        }
         // No resumption: each handshake costs the server a signature.
         builder.set_session_cache_mode(SslSessionCacheMode::OFF);
         builder

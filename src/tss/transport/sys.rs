@@ -357,7 +357,7 @@ pub(super) fn connect_unix_in(
     // no lock that another thread of the parent may have held.
     let child = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
     if child < 0 {
-        return Err(io::Error::last_os_error());
+        return connect_unix_beside(socket, directory, &address);
     }
     if child == 0 {
         // SAFETY: see above; `address` is this process' own copy of a live local.
@@ -377,6 +377,34 @@ pub(super) fn connect_unix_in(
         };
     }
     Err(io::Error::from_raw_os_error(libc::EINTR))
+}
+
+/// The same in a process that may not have children: HAProxy forbids them itself, with RLIMIT_NPROC.
+///
+/// This thread gets a working directory of its own, so that the host's other threads do not see it
+/// change, and has its old one again afterwards. What remains is that a later chdir, chroot or umask of another
+/// thread no longer reaches this one; hosts that lock themselves up like this have done all that before.
+fn connect_unix_beside(
+    socket: BorrowedFd<'_>,
+    directory: RawFd,
+    address: &libc::sockaddr_un,
+) -> io::Result<()> {
+    // SAFETY: the call takes an integer.
+    retry(|| unsafe { libc::unshare(libc::CLONE_FS) })?;
+    let here = open_at(None, OsStr::new("."), libc::O_PATH | libc::O_DIRECTORY, 0)?;
+    // SAFETY: the call takes an integer.
+    retry(|| unsafe { libc::fchdir(directory) })?;
+    // SAFETY: the address is live and as long as is said.
+    let connected = retry(|| unsafe {
+        libc::connect(
+            socket.as_raw_fd(),
+            std::ptr::from_ref(address).cast(),
+            ADDRESS_LENGTH,
+        )
+    });
+    // SAFETY: the call takes an integer, and the descriptor is open.
+    retry(|| unsafe { libc::fchdir(here.as_raw_fd()) })?;
+    connected.map(drop)
 }
 
 /// Sleeps between tries of something another process must first give up, a little longer each time.
@@ -443,6 +471,24 @@ mod tests {
         let socket = unix_socket().unwrap();
         let missing = connect_unix_in(socket.as_fd(), kept.as_raw_fd(), OsStr::new("none"));
         assert_eq!(missing.unwrap_err().raw_os_error(), Some(libc::ENOENT));
+    }
+
+    #[test]
+    fn a_socket_is_reached_without_a_child_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join("s")).unwrap();
+        let kept = File::open(directory.path()).unwrap();
+        let before = std::env::current_dir().unwrap();
+        let connect = |name: &str| {
+            let socket = unix_socket().unwrap();
+            let address = unix_address(OsStr::new(name)).unwrap();
+            connect_unix_beside(socket.as_fd(), kept.as_raw_fd(), &address).map(|()| socket)
+        };
+        let _socket = connect("s").unwrap();
+        listener.accept().unwrap();
+        let missing = connect("none").unwrap_err();
+        assert_eq!(missing.raw_os_error(), Some(libc::ENOENT));
+        assert_eq!(std::env::current_dir().unwrap(), before);
     }
 
     #[test]
