@@ -43,8 +43,8 @@ impl KeyType {
 pub enum PublicKey {
     /// An RSA key; restricted to PSS if there are parameters.
     Rsa {
-        /// Modulus and exponent.
-        key: RsaPublic,
+        /// Modulus and exponent; boxed, since they are kept parsed for verification.
+        key: Box<RsaPublic>,
         /// The restriction of an RSA-PSS key.
         pss: Option<PssParams>,
     },
@@ -75,7 +75,7 @@ impl PublicKey {
                     )));
                 }
                 Ok(Self::Rsa {
-                    key,
+                    key: Box::new(key),
                     pss: pss_restriction(public.attributes(), *scheme)?,
                 })
             }
