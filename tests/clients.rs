@@ -51,7 +51,6 @@ pub const ROWS: &[Row] = &[
     row(HAPROXY, Server, "haproxy.cfg", ALL, clients_haproxy::haproxy_serves),
     row(HAPROXY, Client, "haproxy.cfg", ALL, clients_haproxy::haproxy_connects),
     row(HAPROXY_MASTER, Server, "haproxy.cfg", ALL, clients_haproxy::a_master_and_its_worker_serve),
-    row(HAPROXY_MASTER, Client, "haproxy.cfg", ALL, clients_haproxy::a_master_and_its_worker_connect),
     row(STUNNEL, Server, "stunnel.conf", ALL, clients_stunnel::stunnel_serves),
     row(STUNNEL, Client, "stunnel.conf", ALL, clients_stunnel::stunnel_connects),
     row(CURL, Client, "curlrc", ALL, clients_curl::curl_connects),

@@ -84,9 +84,11 @@ pub fn get(port: u16) -> Option<String> {
     (status == "200").then_some(answer)
 }
 
-fn connect(client: &str, mode: Mode) {
-    connects(find(client, Role::Client), |site, _, inner| {
-        let (server, ports) = start(site, mode, inner);
+/// Without a master: asked to stop softly, it waits for what its worker keeps open to the server behind,
+/// for as long as that likes, and there is no other way to end it in order.
+fn connect() {
+    connects(find("HAProxy", Role::Client), |site, _, inner| {
+        let (server, ports) = start(site, Mode::Plain, inner);
         let answers = ports.map(get);
         let output = server.service.output();
         let status = server.service.end(libc::SIGUSR1);
@@ -109,12 +111,7 @@ pub fn a_master_and_its_worker_serve() {
 
 #[test]
 pub fn haproxy_connects() {
-    connect("HAProxy", Mode::Plain);
-}
-
-#[test]
-pub fn a_master_and_its_worker_connect() {
-    connect("HAProxy, master-worker", Mode::MasterWorker);
+    connect();
 }
 
 /// The TPM's name was resolved before the chroot.

@@ -157,14 +157,14 @@ fn algorithm_identifiers_have_no_parameters() {
                         assert_eq!(length(lines[at - 1]), length(lines[at]) + 2, "{shown}");
                     }
                 }
+                // OpenSSL 3.0 names ECDSA with SHA-3 and does not verify it in requests or chains.
+                if hash.starts_with("sha3") {
+                    continue;
+                }
                 openssl
                     .plain()
                     .ok("req -in x.csr -verify -noout")
                     .says("verify OK");
-                // OpenSSL 3.0 knows ECDSA with SHA-3 in requests, and in no chain.
-                if hash.starts_with("sha3") {
-                    continue;
-                }
                 openssl
                     .plain()
                     .ok("verify -check_ss_sig -CAfile x.crt x.crt");
