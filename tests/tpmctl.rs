@@ -435,7 +435,7 @@ fn nothing_is_overwritten_and_a_failure_leaves_no_file() {
     refuses(new("key new --json"), "--output");
     usage(new("key new -o new.pem --parent 0x80000000"));
     usage(new("key new -o new.pem --type dsa"));
-    usage(new("key new -o new.pem --type ec --curve P-192"));
+    usage(new("key new -o new.pem --type ec --curve secp256k1"));
     usage(new("key new -o new.pem --type ec --curve P-256 --bits 256"));
     usage(new("key new -o new.pem --digest md4711"));
     let names: Vec<_> = fs::read_dir(dir.path())

@@ -11,15 +11,24 @@ use aws_lc_rs::signature::{
 };
 
 use super::der::{self, Reader, tag};
-use super::ecdh::Curve;
-use super::{CryptoError, Hash, fixed_width};
+use super::weierstrass::{self, Arithmetic};
+use super::{CryptoError, Curve, Hash, fixed_width};
 
 /// A public key, parsed and checked once for many verifications.
 #[derive(Clone)]
 pub struct EcPublic {
     curve: Curve,
     point: Vec<u8>,
-    key: ParsedPublicKey,
+    engine: Engine,
+}
+
+/// Who does a curve's arithmetic.
+#[derive(Clone)]
+enum Engine {
+    /// aws-lc-rs. With it the digest whose length is the order's (for P-521 the longest there is).
+    Library(ParsedPublicKey, Hash),
+    /// Our own, for the curves which the library lacks.
+    Own(&'static dyn Arithmetic),
 }
 
 impl EcPublic {
@@ -29,9 +38,18 @@ impl EcPublic {
     /// [`CryptoError::InvalidKey`] when the point is not on the curve.
     pub fn new(curve: Curve, x: &[u8], y: &[u8]) -> Result<Self, CryptoError> {
         let point = curve.point(x, y)?;
-        let key = ParsedPublicKey::new(algorithm(curve).0, &point)
-            .map_err(|_| CryptoError::InvalidKey("the point is not on the curve"))?;
-        Ok(Self { curve, point, key })
+        let engine = match method(curve) {
+            Method::Library(algorithm, hash) => ParsedPublicKey::new(algorithm, &point)
+                .ok()
+                .map(|key| Engine::Library(key, hash)),
+            Method::Own(own) => own.contains(x, y).then_some(Engine::Own(own)),
+        };
+        let engine = engine.ok_or(OFF_CURVE)?;
+        Ok(Self {
+            curve,
+            point,
+            engine,
+        })
     }
 
     /// The key of an encoded point (SEC 1, 2.3.4), uncompressed or compressed: OpenSSL before 3.0.8
@@ -52,26 +70,19 @@ impl EcPublic {
         }
     }
 
-    /// The library finds y, and shows it in the key's SubjectPublicKeyInfo, which ends with the point.
     fn from_compressed(curve: Curve, point: &[u8]) -> Result<Self, CryptoError> {
-        let whole = ParsedPublicKey::new(algorithm(curve).0, point)
-            .ok()
-            .and_then(|key| AsDer::<PublicKeyX509Der<'_>>::as_der(&key).ok());
-        let whole = whole.ok_or(CryptoError::InvalidKey("the point is not on the curve"))?;
-        let spki: &[u8] = whole.as_ref();
-        let start = spki.len().saturating_sub(2 * curve.size());
-        let (x, y) = spki
-            .get(start..)
-            .unwrap_or_default()
-            .split_at_checked(curve.size())
-            .unwrap_or_default();
+        let (form, x) = point.split_first().ok_or(OFF_CURVE)?;
+        let odd = *form == 3;
+        let y = match method(curve) {
+            Method::Library(algorithm, _) => decompress(curve, algorithm, point),
+            Method::Own(own) => own.decompress(x, odd),
+        };
+        let found = Self::new(curve, x, &y.ok_or(OFF_CURVE)?)?;
         // A sign that was lost on the way would be another key.
-        let found = Self::new(curve, x, y)?;
-        let odd = y.last().is_some_and(|last| last & 1 == 1);
-        match point.split_first() {
-            Some((form, wanted)) if (*form == 3) == odd && wanted == x => Ok(found),
-            _ => Err(CryptoError::InvalidKey("the point cannot be decompressed")),
+        if found.y().last().is_some_and(|last| (last & 1 == 1) == odd) {
+            return Ok(found);
         }
+        Err(CryptoError::InvalidKey("the point cannot be decompressed"))
     }
 
     /// The curve.
@@ -103,20 +114,25 @@ impl EcPublic {
     }
 
     fn check(&self, digest: &[u8], r: &[u8], s: &[u8]) -> Option<bool> {
-        let (_, hash) = algorithm(self.curve);
-        // The library takes digests of one length per curve. As a number a short digest equals the
-        // same with zeros before it, and of a long one only the leftmost bits count.
-        let significant = match self.curve {
-            Curve::P256 | Curve::P384 => digest.get(..hash.size()).unwrap_or(digest),
-            Curve::P521 => digest,
+        // Of a long digest only the leftmost bits count.
+        let most = match self.curve {
+            Curve::P521 => digest.len(),
+            other => other.digest_bytes(),
         };
-        let pad = hash.size().checked_sub(significant.len())?;
-        let digest = [&vec![0; pad][..], significant].concat();
-        let digest = Digest::import_less_safe(&digest, hash.algorithm()).ok()?;
-
-        let size = self.curve.size();
-        let signature = [fixed_width(r, size)?, fixed_width(s, size)?].concat();
-        Some(self.key.verify_digest_sig(&digest, &signature).is_ok())
+        let significant = digest.get(..most).unwrap_or(digest);
+        match &self.engine {
+            Engine::Library(key, hash) => {
+                // The library takes digests of one length per curve. As a number a short digest
+                // equals the same with zeros before it.
+                let pad = hash.size().checked_sub(significant.len())?;
+                let digest = [&vec![0; pad][..], significant].concat();
+                let digest = Digest::import_less_safe(&digest, hash.algorithm()).ok()?;
+                let size = self.curve.size();
+                let signature = [fixed_width(r, size)?, fixed_width(s, size)?].concat();
+                Some(key.verify_digest_sig(&digest, &signature).is_ok())
+            }
+            Engine::Own(own) => Some(own.verify(self.x(), self.y(), significant, r, s)),
+        }
     }
 }
 
@@ -134,14 +150,39 @@ impl PartialEq for EcPublic {
 
 impl Eq for EcPublic {}
 
-/// The verification algorithm for a curve, and the digest whose length is the order's (for P-521
-/// the longest there is).
-fn algorithm(curve: Curve) -> (&'static EcdsaVerificationAlgorithm, Hash) {
+const OFF_CURVE: CryptoError = CryptoError::InvalidKey("the point is not on the curve");
+
+/// How a curve is computed on, before there is a key.
+enum Method {
+    Library(&'static EcdsaVerificationAlgorithm, Hash),
+    Own(&'static dyn Arithmetic),
+}
+
+fn method(curve: Curve) -> Method {
     match curve {
-        Curve::P256 => (&ECDSA_P256_SHA256_FIXED, Hash::Sha256),
-        Curve::P384 => (&ECDSA_P384_SHA384_FIXED, Hash::Sha384),
-        Curve::P521 => (&ECDSA_P521_SHA512_FIXED, Hash::Sha512),
+        Curve::P256 => Method::Library(&ECDSA_P256_SHA256_FIXED, Hash::Sha256),
+        Curve::P384 => Method::Library(&ECDSA_P384_SHA384_FIXED, Hash::Sha384),
+        Curve::P521 => Method::Library(&ECDSA_P521_SHA512_FIXED, Hash::Sha512),
+        Curve::P192 => Method::Own(&weierstrass::P192),
+        Curve::P224 => Method::Own(&weierstrass::P224),
+        Curve::BrainpoolP256 => Method::Own(&weierstrass::BRAINPOOL_P256),
+        Curve::BrainpoolP384 => Method::Own(&weierstrass::BRAINPOOL_P384),
+        Curve::BrainpoolP512 => Method::Own(&weierstrass::BRAINPOOL_P512),
     }
+}
+
+/// The library finds y, and shows it in the key's SubjectPublicKeyInfo, which ends with the point.
+fn decompress(
+    curve: Curve,
+    algorithm: &'static EcdsaVerificationAlgorithm,
+    point: &[u8],
+) -> Option<Vec<u8>> {
+    let key = ParsedPublicKey::new(algorithm, point).ok()?;
+    let whole = AsDer::<PublicKeyX509Der<'_>>::as_der(&key).ok()?;
+    let spki: &[u8] = whole.as_ref();
+    let found = spki.get(spki.len().checked_sub(2 * curve.size())?..)?;
+    let (x, y) = found.split_at_checked(curve.size())?;
+    (Some(x) == point.get(1..)).then(|| y.to_vec())
 }
 
 /// One verification with a key that is not kept; see [`EcPublic::verify`]. False as well for a point

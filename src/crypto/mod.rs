@@ -4,13 +4,15 @@
 //! key derivation for sessions and imports, verification of what the TPM returned, and the small DER
 //! encodings that go with it. Nothing in here does I/O, and nothing knows OpenSSL or the TPM.
 //!
-//! The primitives are aws-lc-rs's. Two things it lacks are done by hand: the raw RSA public operation
-//! ([`rsa`], on crypto-bigint) and the paddings of a decrypted RSA block ([`padding`]), which are
+//! The primitives are aws-lc-rs's. Three things it lacks are done by hand: the raw RSA public operation
+//! ([`rsa`], on crypto-bigint), the verification of ECDSA on curves beyond P-256, P-384 and P-521 (on
+//! crypto-bigint as well; public data only) and the paddings of a decrypted RSA block ([`padding`]), which are
 //! constant in time because their input is a secret.
 #![forbid(unsafe_code)]
 
 pub mod cfb;
 mod ct;
+mod curve;
 pub mod der;
 pub mod ecdh;
 pub mod ecdsa;
@@ -19,10 +21,11 @@ pub mod kdf;
 pub mod padding;
 pub mod rsa;
 pub mod spki;
+mod weierstrass;
 
 use thiserror::Error;
 
-pub use ecdh::Curve;
+pub use curve::Curve;
 pub use hash::{Digest, Hash, hash, hmac};
 
 /// Why a cryptographic operation could not be done.

@@ -148,7 +148,17 @@ mod tests {
         );
         assert_eq!(rsa(&n, &e), key.public_key_to_der().unwrap());
 
-        let nids = [Nid::X9_62_PRIME256V1, Nid::SECP384R1, Nid::SECP521R1];
+        let nids = [
+            Nid::X9_62_PRIME192V1,
+            Nid::SECP224R1,
+            Nid::X9_62_PRIME256V1,
+            Nid::SECP384R1,
+            Nid::SECP521R1,
+            Nid::BRAINPOOL_P256R1,
+            Nid::BRAINPOOL_P384R1,
+            Nid::BRAINPOOL_P512R1,
+        ];
+        assert_eq!(nids.len(), Curve::ALL.len());
         for (curve, nid) in Curve::ALL.into_iter().zip(nids) {
             let group = EcGroup::from_curve_name(nid).unwrap();
             let key = EcKey::generate(&group).unwrap();

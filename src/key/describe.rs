@@ -97,12 +97,10 @@ fn describe_rsa(text: &mut String, key: &RsaPublic, pss: Option<&PssParams>) {
 
 /// The curve as `openssl pkey -text` names it.
 pub(crate) fn describe_curve(text: &mut String, curve: Curve) {
-    let _ = writeln!(
-        text,
-        "ASN1 OID: {}\nNIST CURVE: {}",
-        curve.name(),
-        curve.nist_name()
-    );
+    let _ = writeln!(text, "ASN1 OID: {}", curve.name());
+    if let Some(name) = curve.nist_name() {
+        let _ = writeln!(text, "NIST CURVE: {name}");
+    }
 }
 
 /// Bytes in OpenSSL's layout: fifteen to a line, indented by four, colons between.

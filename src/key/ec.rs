@@ -112,8 +112,8 @@ impl Key {
         if peer.curve() != curve {
             return Err(Error::Data(format!(
                 "the peer's key is on {}, this key on {}",
-                peer.curve().nist_name(),
-                curve.nist_name()
+                peer.curve(),
+                curve
             )));
         }
         let client = self.tpm.client()?;
@@ -194,27 +194,31 @@ impl Key {
 
 /// The digest algorithm whose length serves for digests of `length` bytes on `curve`.
 fn fitting(curve: Curve, length: usize) -> AlgId {
-    match length.min(curve.bits() / 8) {
+    match length.min(curve.digest_bytes()) {
         0..=32 => AlgId::SHA256,
         33..=48 => AlgId::SHA384,
         _ => AlgId::SHA512,
     }
 }
 
-/// The digest as a number of the length that `alg` has: of a long one the leftmost bits count
-/// (SEC 1, 4.1.3), a short one has zeros before it.
+/// The digest as the same number in the length that `alg` has. Of a digest longer than the order the
+/// leftmost bits count (SEC 1, 4.1.3), for the TPM as well: on P-192 and P-224 those of SHA-256. A short
+/// one therefore has zeros before it up to the order's length, and after it from there.
 fn fitted(curve: Curve, alg: AlgId, digest: &[u8]) -> Vec<u8> {
     let size = hash_of(alg).map_or(digest.len(), Hash::size);
     // A scheme's digest may be longer than the curve: the TPM takes the leftmost bits itself.
     if digest.len() == size {
         return digest.to_vec();
     }
-    let significant = match curve {
-        Curve::P256 | Curve::P384 => digest.get(..curve.size()).unwrap_or(digest),
-        Curve::P521 => digest,
+    let counted = match curve {
+        Curve::P521 => size,
+        other => other.digest_bytes().min(size),
     };
-    let significant = significant.get(..size).unwrap_or(significant);
-    [vec![0; size - significant.len()], significant.to_vec()].concat()
+    let significant = digest.get(..counted).unwrap_or(digest);
+    let mut fitted = vec![0; counted - significant.len()];
+    fitted.extend_from_slice(significant);
+    fitted.resize(size, 0);
+    fitted
 }
 
 #[cfg(test)]
@@ -236,6 +240,21 @@ mod tests {
         assert_eq!(
             fitted(Curve::P384, AlgId::SHA256, &short),
             [&[0; 4][..], &short].concat()
+        );
+        // Shorter than the digest: the TPM reads the first 24 of 32 bytes.
+        assert_eq!(fitting(Curve::P192, 20), AlgId::SHA256);
+        assert_eq!(
+            fitted(Curve::P192, AlgId::SHA256, &long[..20]),
+            [&[0; 4][..], &long[..20], &[0; 8]].concat()
+        );
+        assert_eq!(
+            fitted(Curve::P224, AlgId::SHA256, &long),
+            [&long[..28], &[0; 4]].concat()
+        );
+        assert_eq!(fitting(Curve::BrainpoolP512, 64), AlgId::SHA512);
+        assert_eq!(
+            fitted(Curve::BrainpoolP512, AlgId::SHA512, &long[..63]),
+            [&[0][..], &long[..63]].concat()
         );
     }
 }

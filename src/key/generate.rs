@@ -4,14 +4,16 @@
 use std::sync::Arc;
 
 use super::authorization::Authorization;
-use super::public::{alg_of, tpm_curve_of};
+use super::public::{alg_of, curve_of, tpm_curve_of};
 use super::tss2::{KeyFile, Kind};
 use super::uri::parse_handle;
 use super::{Error, Key, KeyType, PublicKey, Tpm};
 use crate::Secret;
 use crate::crypto::{Curve, Hash};
+use crate::tss;
 use crate::tss::tpm2::{
-    AlgId, Attributes, Object, Parent, PrimaryTemplate, Public, Scheme, Source, Subject,
+    AlgId, Attributes, Client, Curve as TpmCurve, Object, Parent, PrimaryTemplate, Public, Scheme,
+    Source, Subject,
 };
 
 /// Under which parent a key is made (key files: field `parent`).
@@ -165,30 +167,13 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
             .clone()
             .unwrap_or_else(|| tpm.config().parent_auth.clone()),
     };
-    let created = tpm
-        .client()?
+    let client = tpm.client()?;
+    if options.key_type == KeyType::Ec {
+        check_curve(client, options.curve, client.known_curves())?;
+    }
+    let created = client
         .create(&parent, &template, &options.user_auth)
-        .map_err(|error| match error.code() {
-            // TPM_RC_VALUE or TPM_RC_CURVE of the template: what a TPM says of a size or a curve that
-            // it does not have.
-            Some(code)
-                if matches!(code.base(), 0x084 | 0x0a6)
-                    && code.subject() == Subject::Parameter(2) =>
-            {
-                error.advise(match options.key_type {
-                    KeyType::Ec => format!(
-                        "can it make EC keys on {}? `tpmctl info` lists the curves",
-                        options.curve.nist_name()
-                    ),
-                    KeyType::Rsa | KeyType::RsaPss => format!(
-                        "can it make RSA keys of {} bits with this exponent? `tpmctl info` lists the \
-                         sizes",
-                        options.bits
-                    ),
-                })
-            }
-            _ => error,
-        })?;
+        .map_err(|error| explain(client, options, error))?;
     let half = PublicKey::of(&created.public)?;
     let file = KeyFile {
         kind: Kind::Loadable,
@@ -217,6 +202,55 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
         file: Some(file),
         authorization: Authorization::known(options.user_auth.clone()),
     })
+}
+
+/// Refuses a curve that the TPM is known not to have.
+fn check_curve(client: &Client, curve: Curve, offered: Option<Vec<TpmCurve>>) -> Result<(), Error> {
+    let Some(offered) = offered.filter(|list| !list.contains(&tpm_curve_of(curve))) else {
+        return Ok(());
+    };
+    let names: Vec<String> = offered
+        .iter()
+        .map(|one| curve_of(*one).map_or_else(|| one.to_string(), |known| known.to_string()))
+        .collect();
+    Err(Error::Scheme(format!(
+        "the TPM at {} has no keys on the curve {curve}: it offers {}",
+        client.endpoint().address(),
+        names.join(", ")
+    )))
+}
+
+/// Says more of a template that the TPM refuses. Which curves it has is asked then and not before:
+/// generation on a curve that it has costs nothing more.
+fn explain(client: &Client, options: &Options, error: tss::Error) -> Error {
+    let Some(code) = error
+        .code()
+        .filter(|code| code.subject() == Subject::Parameter(2))
+    else {
+        return error.into();
+    };
+    // TPM_RC_VALUE and TPM_RC_CURVE are about the size or the curve.
+    let size = matches!(code.base(), 0x084 | 0x0a6);
+    match options.key_type {
+        // TPMs differ in the code for a curve that they lack.
+        KeyType::Ec => match check_curve(client, options.curve, client.curves().ok()) {
+            Err(refusal) => refusal,
+            Ok(()) if size => error
+                .advise(format!(
+                    "can it make EC keys on {}? `tpmctl info` lists the curves",
+                    options.curve
+                ))
+                .into(),
+            Ok(()) => error.into(),
+        },
+        KeyType::Rsa | KeyType::RsaPss if size => error
+            .advise(format!(
+                "can it make RSA keys of {} bits with this exponent? `tpmctl info` lists the sizes",
+                options.bits
+            ))
+            .into(),
+        KeyType::Rsa | KeyType::RsaPss => error.into(),
+    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub use authorization::{Ask, read_secret};
 pub use error::Error;
 pub use generate::{Options as GenerateOptions, ParentChoice, Usage, generate};
-pub use public::{KeyType, PublicKey};
+pub use public::{KeyType, PublicKey, SM2};
 pub use tpm::{Config, Tpm};
 
 use crate::Secret;

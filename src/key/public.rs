@@ -82,8 +82,8 @@ impl PublicKey {
             (Parms::Ecc { curve, .. }, Unique::Ecc { x, y }) => {
                 let known = curve_of(*curve).ok_or_else(|| {
                     Error::Unsupported(format!(
-                        "the key is on the curve {curve}: this version supports NIST P-256, P-384 \
-                         and P-521"
+                        "the key is on the curve {curve}: {}",
+                        why_not(*curve)
                     ))
                 })?;
                 let key = EcPublic::new(known, x, y)
@@ -157,7 +157,7 @@ impl PublicKey {
     /// of the next lower step).
     pub fn security_bits(&self) -> usize {
         match (self, self.bits()) {
-            (Self::Ec(_), bits) => (bits / 2).min(256),
+            (Self::Ec(key), _) => key.curve().security_bits(),
             (_, 15360..) => 256,
             (_, 7680..) => 192,
             (_, 4096..) => 152,
@@ -179,26 +179,42 @@ impl PublicKey {
 
 /// The curve behind a TPM identifier (Part 2, 6.4).
 pub(crate) fn curve_of(curve: TpmCurve) -> Option<Curve> {
-    CURVES
-        .iter()
-        .find(|(_, one)| *one == curve)
-        .map(|(curve, _)| *curve)
+    Curve::ALL
+        .into_iter()
+        .find(|one| tpm_curve_of(*one) == curve)
 }
 
 /// The TPM's identifier of a curve.
 pub(crate) fn tpm_curve_of(curve: Curve) -> TpmCurve {
     match curve {
+        Curve::P192 => TpmCurve::NIST_P192,
+        Curve::P224 => TpmCurve::NIST_P224,
         Curve::P256 => TpmCurve::NIST_P256,
         Curve::P384 => TpmCurve::NIST_P384,
         Curve::P521 => TpmCurve::NIST_P521,
+        Curve::BrainpoolP256 => TpmCurve::BP_P256_R1,
+        Curve::BrainpoolP384 => TpmCurve::BP_P384_R1,
+        Curve::BrainpoolP512 => TpmCurve::BP_P512_R1,
     }
 }
 
-const CURVES: [(Curve, TpmCurve); 3] = [
-    (Curve::P256, TpmCurve::NIST_P256),
-    (Curve::P384, TpmCurve::NIST_P384),
-    (Curve::P521, TpmCurve::NIST_P521),
-];
+/// Why there are no keys on a curve that TPMs have.
+fn why_not(curve: TpmCurve) -> String {
+    match curve {
+        TpmCurve::BN_P256 | TpmCurve::BN_P638 => {
+            "it has no object identifier, so no public key on it can be written down or put into a \
+             certificate"
+                .into()
+        }
+        TpmCurve::SM2_P256 => SM2.into(),
+        _ => format!("supported are {}", Curve::names()),
+    }
+}
+
+/// Why there are no keys on the SM2 curve.
+pub const SM2: &str = "OpenSSL takes every key on it for one of type SM2, which signs with the scheme \
+                       SM2 and the digest SM3 instead of ECDSA (TPM_ALG_SM2, TPM_ALG_SM3_256); this \
+                       version does not do that scheme";
 
 /// A signing key whose scheme is fixed to RSAPSS is an RSA-PSS key: it refuses everything else.
 /// Its salt is as long as its digest, which is what TPMs produce and TLS 1.3 requires.

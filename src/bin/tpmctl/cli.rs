@@ -86,7 +86,8 @@ pub(crate) struct New {
     #[arg(long)]
     pub(crate) bits: Option<u32>,
 
-    /// Curve of an EC key: P-256, P-384 or P-521 [default: P-256]
+    /// Curve of an EC key, by any name that OpenSSL has for it: P-256, P-384, brainpoolP256r1 ... (what
+    /// this TPM has, `tpmctl info` lists) [default: P-256]
     #[arg(long, value_parser = curve, conflicts_with = "bits")]
     pub(crate) curve: Option<Curve>,
 
@@ -169,7 +170,7 @@ fn digest(text: &str) -> Result<Hash, String> {
 }
 
 fn curve(text: &str) -> Result<Curve, String> {
-    Curve::from_name(text).ok_or_else(|| "known are P-256, P-384 and P-521".to_owned())
+    Curve::from_name(text).ok_or_else(|| format!("known are {}", Curve::names()))
 }
 
 /// Only the shells that `make install` serves are promised.

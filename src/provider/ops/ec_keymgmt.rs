@@ -10,7 +10,7 @@ use super::kind::Kind;
 use super::selection;
 use crate::crypto::Curve;
 use crate::crypto::ecdsa::EcPublic;
-use crate::key::{GenerateOptions, KeyType, Usage};
+use crate::key::{GenerateOptions, KeyType, SM2, Usage};
 use crate::provider::Instance;
 use crate::provider::abi::{
     OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS, OSSL_OP_KEYEXCH, OSSL_OP_SIGNATURE, OSSL_PARAM,
@@ -91,9 +91,14 @@ fn wants_curve(selected: c_int) -> bool {
 
 fn curve_named(name: &str) -> Result<Curve, Error> {
     Curve::from_name(name).ok_or_else(|| {
+        let why = if name.eq_ignore_ascii_case("SM2") {
+            SM2.to_owned()
+        } else {
+            format!("supported are {}", Curve::names())
+        };
         Error::new(
             Reason::UnsupportedScheme,
-            format!("the curve {name:?} is not supported: P-256, P-384 and P-521 are"),
+            format!("the curve {name:?} is not supported: {why}"),
         )
     })
 }
@@ -167,7 +172,7 @@ impl Keymgmt for Ec {
         let curve =
             curve_of(data).ok_or_else(|| Error::new(Reason::NullArgument, "there is no key"))?;
         params.set_number(c"bits", curve.bits() as u64)?;
-        params.set_number(c"security-bits", (curve.bits() / 2).min(256) as u64)?;
+        params.set_number(c"security-bits", curve.security_bits() as u64)?;
         params.set_number(
             c"max-size",
             crate::crypto::ecdsa::max_signature(curve) as u64,

@@ -82,11 +82,7 @@ impl KeyExchange for Ecdh {
         if peer.curve() != own {
             return Err(Error::new(
                 Reason::BadData,
-                format!(
-                    "the peer's key is on {}, this key on {}",
-                    peer.curve().nist_name(),
-                    own.nist_name()
-                ),
+                format!("the peer's key is on {}, this key on {}", peer.curve(), own),
             ));
         }
         self.peer = Some(peer.clone());

@@ -59,9 +59,9 @@ pub struct Client {
     inner: Mutex<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     link: Box<dyn Link>,
-    state: State,
+    pub(super) state: State,
 }
 
 impl Client {
@@ -399,7 +399,7 @@ impl Client {
         (result, value_at_stake)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(|poisoned| {
             // A panic may have left half a thought behind; what is loaded can always be loaded again.
             let mut inner = poisoned.into_inner();

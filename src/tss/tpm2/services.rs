@@ -80,14 +80,24 @@ impl Client {
             .collect())
     }
 
-    /// Curves the TPM has.
+    /// Curves the TPM has; asked once, so that further calls cost nothing.
     pub fn curves(&self) -> Result<Vec<Curve>> {
+        if let Some(known) = self.known_curves() {
+            return Ok(known);
+        }
         self.with(|work| {
-            work.pages(capability::ECC_CURVES, 0, |data| match data {
+            let curves = work.pages(capability::ECC_CURVES, 0, |data| match data {
                 Capabilities::Curves(list) => Some((list.last()?.0.into(), list)),
                 _ => None,
-            })
+            })?;
+            work.state.curves = Some(curves.clone());
+            Ok(curves)
         })
+    }
+
+    /// Curves the TPM has, if it was asked before. No command.
+    pub fn known_curves(&self) -> Option<Vec<Curve>> {
+        self.lock().state.curves.clone()
     }
 
     /// Which of these sizes of RSA keys the TPM makes, one command each (TPM2_TestParms, Part 3, 30.3);

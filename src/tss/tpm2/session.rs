@@ -88,11 +88,11 @@ impl Salt {
     }
 }
 
-fn software_curve(curve: Curve) -> Option<ecdh::Curve> {
+fn software_curve(curve: Curve) -> Option<crypto::Curve> {
     Some(match curve {
-        Curve::NIST_P256 => ecdh::Curve::P256,
-        Curve::NIST_P384 => ecdh::Curve::P384,
-        Curve::NIST_P521 => ecdh::Curve::P521,
+        Curve::NIST_P256 => crypto::Curve::P256,
+        Curve::NIST_P384 => crypto::Curve::P384,
+        Curve::NIST_P521 => crypto::Curve::P521,
         _ => return None,
     })
 }

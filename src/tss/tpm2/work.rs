@@ -9,7 +9,7 @@ use super::commands::Request;
 use super::commands::capability::{Capabilities, GetCapability};
 use super::commands::context::FlushContext;
 use super::commands::object::{PublicInfo, ReadPublic};
-use super::constants::{CommandCode, capability, property};
+use super::constants::{CommandCode, Curve, capability, property};
 use super::exec::{Authorization, execute};
 use super::link::Turn;
 use super::name::Name;
@@ -45,6 +45,8 @@ pub(super) struct State {
     slots: Option<(usize, Instant)>,
     /// Objects to be given up in the next section.
     pub(super) forgotten: Vec<Name>,
+    /// The curves the TPM has; asked once.
+    pub(super) curves: Option<Vec<Curve>>,
 }
 
 impl State {
@@ -58,6 +60,7 @@ impl State {
             stems: HashMap::new(),
             slots: None,
             forgotten: Vec::new(),
+            curves: None,
         }
     }
 

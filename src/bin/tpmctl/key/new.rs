@@ -165,7 +165,7 @@ fn with_spinner<T, E>(
         "The TPM is making an {} key {} ...",
         options.key_type.name(),
         match options.key_type {
-            KeyType::Ec => format!("on {}", options.curve.nist_name()),
+            KeyType::Ec => format!("on {}", options.curve),
             KeyType::Rsa | KeyType::RsaPss => format!("of {} bits", options.bits),
         }
     ));
@@ -191,7 +191,7 @@ fn tell(args: &New, key: &Key, file: &KeyFile, in_file: bool) {
         "Made an {} key {}, {secret}, under the {}{}.",
         key.key_type().name(),
         match key.public().ec() {
-            Ok(point) => format!("on {}", point.curve().nist_name()),
+            Ok(point) => format!("on {}", point.curve()),
             Err(_) => format!("of {} bits", key.public().bits()),
         },
         file.parent_text(),

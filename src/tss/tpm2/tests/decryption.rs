@@ -118,8 +118,8 @@ fn key_agreement_on_both_sides() {
     let tpm = Tpm::new();
     tpm.provision();
     for (curve, software) in [
-        (Curve::NIST_P256, ecdh::Curve::P256),
-        (Curve::NIST_P384, ecdh::Curve::P384),
+        (Curve::NIST_P256, crypto::Curve::P256),
+        (Curve::NIST_P384, crypto::Curve::P384),
     ] {
         let (client, log) = tpm.client(Sessions::Auto);
         let attributes = Public::key_attributes(Attributes::DECRYPT);

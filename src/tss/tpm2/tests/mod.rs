@@ -393,7 +393,7 @@ fn sign(client: &Client, object: &Object, auth: &[u8]) {
 fn is_good(object: &Object, digest: &[u8], signature: &Signature) -> bool {
     match (object.public.unique(), signature) {
         (Unique::Ecc { x, y }, Signature::Ecc { r, s, .. }) => {
-            ecdsa::EcPublic::new(ecdh::Curve::P256, x, y)
+            ecdsa::EcPublic::new(crypto::Curve::P256, x, y)
                 .unwrap()
                 .verify(digest, r, s)
         }
