@@ -488,10 +488,20 @@ fn generation_and_its_options() {
                 "genpkey -propquery provider=tpm -algorithm EC {options} -out no.pem"
             ))
         };
-        for name in ["brainpoolP256r1", "secp256k1", "SM2", "P-192"] {
+        for (name, why) in [
+            (
+                "secp256k1",
+                "supported are P-192, P-224, P-256, P-384, P-521, brainpoolP256r1",
+            ),
+            ("brainpoolP320r1", "brainpoolP384r1, brainpoolP512r1"),
+            (
+                "SM2",
+                "signs with the scheme SM2 and the digest SM3 instead of ECDSA",
+            ),
+        ] {
             refused(&format!("-pkeyopt group:{name}"))
                 .says(&format!("the curve \"{name}\" is not supported"))
-                .says("P-256, P-384 and P-521 are");
+                .says(why);
         }
         refused("-pkeyopt group:P-256 -pkeyopt ec_param_enc:explicit").says("named_curve");
         // One digest: the key signs with it, refuses others, and agrees on nothing.

@@ -32,6 +32,8 @@ mod clients_stunnel;
 mod costs;
 #[path = "ec.rs"]
 mod ec;
+#[path = "ec_curves.rs"]
+mod ec_curves;
 #[path = "ec_keys.rs"]
 mod ec_keys;
 #[path = "ec_tls.rs"]

@@ -1,6 +1,7 @@
 //! The client against swtpm: every test has its own TPM, and counts the commands it costs.
 #![forbid(unsafe_code)]
 
+mod brainpool;
 mod counts;
 mod decryption;
 mod faults;

@@ -57,6 +57,26 @@ fn capabilities() {
     assert!(!lockout.in_lockout && lockout.max_tries > 0);
 }
 
+/// Which curves there are is asked once for each client, and not before somebody wants to know.
+#[test]
+fn curves_are_asked_once() {
+    let tpm = Tpm::new();
+    let (client, log) = tpm.client(Sessions::Auto);
+    assert_eq!(client.known_curves(), None);
+    log.expect("");
+    // A failure is no answer to remember.
+    log.inject("GetCapability", Fault::Code(0x101));
+    assert!(client.curves().is_err());
+    assert_eq!(client.known_curves(), None);
+    log.take();
+    let curves = client.curves().unwrap();
+    assert!(curves.contains(&Curve::NIST_P256) && curves.contains(&Curve::BN_P256));
+    log.expect("GetCapability");
+    assert_eq!(client.curves().unwrap(), curves);
+    assert_eq!(client.known_curves(), Some(curves));
+    log.expect("");
+}
+
 #[test]
 fn random_numbers_and_tests() {
     let tpm = Tpm::new();
