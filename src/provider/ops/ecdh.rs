@@ -20,12 +20,16 @@ use crate::provider::ffi::param::{
     describe,
 };
 use crate::provider::ffi::signature::not_initialized;
+use crate::provider::peers::Waiting;
 
 /// One agreement under way.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Ecdh {
+    instance: Arc<Instance>,
     key: Option<Arc<Key>>,
     peer: Option<EcPublic>,
+    /// From init until there is a peer.
+    waiting: Option<Waiting>,
     /// The derivation function; without one the secret is the coordinate itself.
     x963: bool,
     hash: Option<Hash>,
@@ -63,8 +67,17 @@ impl Ecdh {
 impl Context for Ecdh {
     const NAMES: &'static Names = &keyexch::NAMES;
 
-    fn new(_instance: &Arc<Instance>) -> Self {
-        Self::default()
+    fn new(instance: &Arc<Instance>) -> Self {
+        Self {
+            instance: Arc::clone(instance),
+            key: None,
+            peer: None,
+            waiting: None,
+            x963: false,
+            hash: None,
+            length: 0,
+            info: Vec::new(),
+        }
     }
 
     fn duplicate(&self) -> Result<Self, Error> {
@@ -126,7 +139,8 @@ impl KeyExchange for Ecdh {
         key.check_agreement()?;
         *self = Self {
             key: Some(Arc::clone(key)),
-            ..Self::default()
+            waiting: Some(self.instance.wait_for_peer()),
+            ..Self::new(&self.instance)
         };
         self.set_params(params)
     }
@@ -144,6 +158,7 @@ impl KeyExchange for Ecdh {
             ));
         }
         self.peer = Some(peer.clone());
+        self.waiting = None;
         Ok(())
     }
 
