@@ -51,7 +51,8 @@ fn identifiers_are_the_headers() {
     );
 }
 
-/// An identifier without its function type would be a misspelt or misread one.
+/// An identifier without its function type would be a misspelt or misread one; newer ones are looked for in headers
+/// that are new enough.
 #[test]
 fn every_function_identifier_has_its_type() {
     let text = fs::read_to_string(root().join("src/provider/abi/ids.rs")).expect("ids.rs");
@@ -64,9 +65,10 @@ fn every_function_identifier_has_its_type() {
         .collect();
     assert!(words.len() > 200, "{words:?}");
     let functions: Vec<String> = words.iter().map(|w| w.to_uppercase()).collect();
+    let version = header(&[]).version;
     let missing: Vec<_> = parse(&text)
         .into_iter()
-        .filter(|id| id.since.is_none())
+        .filter(|id| id.since.is_none_or(|since| since <= version))
         .filter_map(|id| Some(id.name.strip_prefix("OSSL_FUNC_")?.to_uppercase()))
         .filter(|name| !functions.contains(name))
         .collect();

@@ -9,6 +9,7 @@ use crate::common::process::Run;
 use crate::common::proxy::{Action, Fault, Proxy};
 use crate::common::swtpm::Swtpm;
 use crate::common::tools::{need_file, root};
+use crate::common::tpm::cc as code;
 use std::fs;
 
 const SIGN: &str = "pkeyutl -sign -inkey key.pem -in sha256.bin -out sig -pkeyopt digest:sha256";
@@ -546,6 +547,160 @@ fn flipped_bits_in_the_public_point() {
         }
     }
     tpm.assert_clean();
+}
+
+/// Coordinates of a wrong length, each in a key file that is otherwise well-formed.
+#[test]
+fn wrong_lengths_in_the_public_point() {
+    let tpm = Swtpm::start();
+    let openssl = Openssl::new(&tpm.address());
+    key::generate(&openssl, "key", "EC -pkeyopt group:P-256");
+    let (_, der) =
+        pem_rfc7468::decode_vec(openssl.dir().read_text("key.pem").as_bytes()).expect("a PEM file");
+    let public = openssl.dir().read_text("key.pub");
+    let (_, spki) = pem_rfc7468::decode_vec(public.as_bytes()).expect("a PEM file");
+    let (x, y) = spki[spki.len() - 64..].split_at(32);
+    let longer = |coordinate: &[u8]| [&[1], coordinate].concat();
+    for (what, x, y) in [
+        ("x is short", &x[1..], y.to_vec()),
+        ("y is short", x, y[1..].to_vec()),
+        ("y is empty", x, Vec::new()),
+        ("both are empty", &[], Vec::new()),
+        ("x is long", &longer(x), y.to_vec()),
+        ("y is long", x, longer(y)),
+        ("y is as long as two", x, [y, y].concat()),
+    ] {
+        openssl.dir().write("odd.pem", with_point(&der, x, &y));
+        openssl
+            .run("pkey -noout -in odd.pem")
+            .env("TPM_TCTI", "swtpm:path=/nowhere")
+            .fails()
+            .says("the key's public half: ");
+        println!("{what}");
+    }
+    // Zeros before a coordinate are no other number, and TPMs may write them or leave them out.
+    openssl
+        .dir()
+        .write("same.pem", with_point(&der, x, &[&[0], y].concat()));
+    assert_eq!(openssl.ok("pkey -in same.pem -pubout").out(), public);
+    tpm.assert_clean();
+}
+
+/// The key file with another point at the end of its TPM2B_PUBLIC, all lengths right, as PEM.
+fn with_point(der: &[u8], x: &[u8], y: &[u8]) -> String {
+    let number = |at: usize| usize::from(u16::from_be_bytes([der[at], der[at + 1]]));
+    let public = (0..der.len())
+        .find(|&at| der[at] == 4 && usize::from(der[at + 1]) == number(at + 2) + 2)
+        .expect("an OCTET STRING with a TPM2B in it");
+    let end = public + 2 + usize::from(der[public + 1]);
+    // A P-256 point: two coordinates of 32 bytes, each with its length before it.
+    let before = &der[public + 4..end - 68];
+    let sized = |bytes: &[u8]| {
+        let size = u16::try_from(bytes.len()).expect("a short one");
+        [&size.to_be_bytes(), bytes].concat()
+    };
+    let area = sized(&[before, &sized(x), &sized(y)].concat());
+    let field = |tag: u8, content: &[u8]| {
+        let size = u16::try_from(content.len()).expect("a short one");
+        let length = match size {
+            0..0x80 => vec![size.to_be_bytes()[1]],
+            0x80..0x100 => vec![0x81, size.to_be_bytes()[1]],
+            _ => [&[0x82], &size.to_be_bytes()[..]].concat(),
+        };
+        [&[tag], &length[..], content].concat()
+    };
+    let head = match der[1] {
+        0x81 => 3,
+        0x82 => 4,
+        _ => 2,
+    };
+    let content = [&der[head..public], &field(4, &area), &der[end..]].concat();
+    let label = "TSS2 PRIVATE KEY";
+    pem_rfc7468::encode_string(label, pem_rfc7468::LineEnding::LF, &field(0x30, &content))
+        .expect("PEM")
+}
+
+/// A TPM that answers with points that are none: of a key that it holds, and of an agreement.
+#[test]
+fn points_of_a_lying_tpm() {
+    let tpm = Swtpm::start();
+    tpm.provision_srk();
+    let tap = Proxy::start(&tpm);
+    // Without sessions, or an HMAC would notice before we do.
+    let openssl = Openssl::with(Config::new().setting("sessions", "never"), &tap.address());
+    key::generate(&openssl, "key", "EC -pkeyopt parent:0x81000001");
+    soft(&openssl, "P-256");
+    let derive = "pkeyutl -derive -inkey key.pem -peerkey soft.pub -out secret";
+    openssl.ok(derive);
+    let genuine = last(&tap, "ECDH_ZGen");
+    let size = usize::from(u16::from_be_bytes([genuine[14], genuine[15]]));
+    let (x, y) = (&genuine[18..50], &genuine[52..84]);
+    assert_eq!(size, 68);
+    let answer = |x: &[u8], y: &[u8]| {
+        let sized = |bytes: &[u8]| {
+            let size = u16::try_from(bytes.len()).expect("a short one");
+            [&size.to_be_bytes(), bytes].concat()
+        };
+        let point = sized(&[sized(x), sized(y)].concat());
+        let parameters = u32::try_from(point.len()).expect("a short one");
+        let body = [&parameters.to_be_bytes()[..], &point, &genuine[84..]].concat();
+        let size = u32::try_from(10 + body.len()).expect("a short one");
+        [
+            &genuine[..2],
+            &size.to_be_bytes()[..],
+            &genuine[6..10],
+            &body,
+        ]
+        .concat()
+    };
+    assert_eq!(answer(x, y), genuine);
+    let mut broken = answer(x, y);
+    broken[17] += 1;
+    for (what, answer) in [
+        ("x is long", answer(&[&[1], x].concat(), y)),
+        ("x is as long as two", answer(&[x, x].concat(), y)),
+        ("the lengths disagree", broken),
+        ("half of it", genuine[..50].to_vec()),
+    ] {
+        openssl.dir().write("secret", "");
+        let fault = Fault::on(code::ECDH_ZGEN, Action::Garbage(answer));
+        tap.inject(fault.always());
+        openssl.fails(derive);
+        tap.heal();
+        assert_eq!(openssl.dir().read("secret"), b"", "{what}");
+    }
+    openssl.ok(derive);
+
+    // A key that the TPM holds: its point comes with ReadPublic.
+    for line in [
+        &format!("tpm2_createprimary -Q -C o -G ecc256:null:null -a {COMMON}|sign -c held.ctx"),
+        "tpm2_evictcontrol -Q -C o -c held.ctx 0x81000005",
+    ] {
+        tpm.tool(line).dir(openssl.dir().path()).ok();
+    }
+    flush(&tpm);
+    let line = "pkey -in handle:0x81000005 -pubout";
+    openssl.ok(line);
+    let public = last(&tap, "ReadPublic");
+    let area = usize::from(u16::from_be_bytes([public[10], public[11]]));
+    for bit in [0, 7, 8 * 31, 8 * 34, 8 * 65] {
+        // The last 66 bytes of the area: x, the length of y, y.
+        let at = 8 * (12 + area - 66) + bit;
+        tap.inject(Fault::on(code::READ_PUBLIC, Action::FlipBit(at)).always());
+        openssl.fails(line);
+        tap.heal();
+    }
+    openssl.ok(line);
+}
+
+/// The TPM's last answer to that command.
+fn last(tap: &Proxy, name: &str) -> Vec<u8> {
+    let exchanges = tap.exchanges();
+    let found = exchanges.iter().rev().find(|e| e.name() == name);
+    found
+        .unwrap_or_else(|| panic!("no {name}"))
+        .response
+        .clone()
 }
 
 /// A C program takes the ways that no openssl command takes: points as bytes, keys from numbers, copies.

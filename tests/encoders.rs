@@ -92,6 +92,47 @@ fn a_key_file_is_written_back_as_it_was() {
     });
 }
 
+/// `openssl ec` and `openssl rsa` ask for other structures than `openssl pkey` does.
+#[test]
+fn the_commands_of_one_key_type_write_key_files_too() {
+    each_order(|openssl| {
+        generate(openssl, "ec", "EC -pkeyopt group:P-256");
+        for (command, name) in [("rsa", "key"), ("ec", "ec")] {
+            let pem = openssl.dir().read_text(&format!("{name}.pem"));
+            let line = format!("{command} -in {name}.pem");
+            openssl.ok(&format!("{line} -out copy.pem"));
+            assert_eq!(openssl.dir().read_text("copy.pem"), pem, "{line}");
+            openssl.ok(&format!("{line} -outform DER -out copy.der"));
+            assert_eq!(openssl.dir().read("copy.der"), body(&pem), "{line}");
+            openssl.ok(&format!("{line} -pubout -out copy.pub"));
+            let public = openssl.dir().read_text(&format!("{name}.pub"));
+            assert_eq!(openssl.dir().read_text("copy.pub"), public, "{line}");
+            let text = openssl
+                .ok(&format!("pkey -in {name}.pem -text -noout"))
+                .out();
+            assert_eq!(openssl.ok(&format!("{line} -text -noout")).out(), text);
+            openssl.ok(&format!("{line} -check -noout")).says("");
+            // Neither command looks at whether the encryption that it asks for can be had.
+            openssl.dir().write("x", "");
+            openssl
+                .fails(&format!("{line} -aes256 -passout pass:x -out x"))
+                .says("is not encrypted with AES-256-CBC");
+            assert_eq!(openssl.dir().read("x"), b"", "{line}");
+        }
+        openssl
+            .fails("ec -in ec.pem -no_public -out x")
+            .says("always holds the public half");
+        openssl
+            .fails("ec -in ec.pem -conv_form compressed -out x")
+            .says("uncompressed only");
+        assert_eq!(openssl.dir().read("x"), b"");
+        // The curve alone is not a secret, and not ours: what OpenSSL writes of it.
+        let curve = openssl.ok("ec -in ec.pem -param_out").stdout;
+        let wanted = openssl.plain().ok("ec -pubin -in ec.pub -param_out").stdout;
+        assert_eq!(curve, wanted);
+    });
+}
+
 /// There is no private key to be had in a form that would need it, and no file that only seems to be
 /// encrypted.
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::common::cc;
 use crate::common::key;
-use crate::common::openssl::{Openssl, program};
+use crate::common::openssl::Openssl;
 use crate::common::orders::each_order_with;
 use std::path::PathBuf;
 
@@ -12,25 +12,14 @@ const RSA: &str = "RSA-SHA1 RSA-SHA2-224 RSA-SHA256 RSA-SHA2-384 RSA-SHA512 RSA-
 const EC: &str = "ECDSA-SHA1 ECDSA-SHA2-224 ECDSA-SHA256 ECDSA-SHA2-384 ECDSA-SHA512 ECDSA-SHA3-256 ECDSA-SHA3-384 \
                   ECDSA-SHA3-512 1.2.840.10045.4.3.2";
 
-/// The client, built with the libcrypto that lies beside the program under test; none before 3.4.
+/// The client; none before 3.4.
 fn client(openssl: &Openssl) -> Option<PathBuf> {
-    let version = openssl.plain().ok("version").out();
-    let mut numbers = version.split([' ', '.']).skip(1).map(str::parse::<u32>);
-    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
-        panic!("{version}");
-    };
-    if (major, minor) < (3, 4) {
-        println!("not with {version}: the message functions came with 3.4");
+    let version = openssl.version();
+    if version < (3, 4) {
+        println!("not with {version:?}: the message functions came with 3.4");
         return None;
     }
-    let program = program();
-    let home = program.parent().and_then(|apps| apps.parent());
-    let build = home.filter(|dir| dir.join("libcrypto.a").is_file());
-    let arguments = build.map_or("-lcrypto".to_owned(), |dir| {
-        let dir = dir.display();
-        format!("-I{dir}/include {dir}/libcrypto.a -ldl -lpthread")
-    });
-    Some(cc::compile(openssl.dir(), "message", &arguments))
+    Some(cc::compile_with_program(openssl.dir(), "message"))
 }
 
 #[test]

@@ -56,6 +56,8 @@ mod memory;
 mod messages;
 #[path = "module.rs"]
 mod module;
+#[path = "newer.rs"]
+mod newer;
 #[path = "nginx.rs"]
 mod nginx;
 #[path = "node.rs"]

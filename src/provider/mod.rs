@@ -6,14 +6,16 @@ mod core;
 mod ffi;
 mod init;
 mod ops;
+mod peers;
 mod precedence;
 
 pub use self::init::OSSL_provider_init;
 
 use std::ffi::{CStr, c_int};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use self::core::{Core, CoreBioRef, Error, Load, Settings};
+use self::core::{Core, CoreBioRef, Environment, Error, Load, Section, Settings};
+use self::peers::{Peers, Waiting};
 use self::precedence::{Answer, Precedence};
 use crate::key::Tpm;
 
@@ -24,36 +26,79 @@ use crate::key::Tpm;
 /// is one thing.
 pub(crate) struct Instance {
     core: Core,
-    settings: Settings,
+    environment: Environment,
+    /// What the section said at init.
+    section: Section,
+    /// The settings of init.
+    initial: Setup,
+    /// Those of the first use, where they are others.
+    late: OnceLock<Option<Setup>>,
     precedence: Precedence,
+    peers: Peers,
     rejects_implicitly: bool,
+}
+
+/// Settings and what follows from them.
+struct Setup {
+    settings: Settings,
     /// The TPM, or what is wrong with the settings: a failed init would be silent in every client,
     /// so the fault waits for the first of our keys.
     tpm: Result<Arc<Tpm>, Error>,
 }
 
+impl Setup {
+    fn new(core: &Core, environment: &Environment) -> Self {
+        let mut settings = Settings::default();
+        let tpm = settings
+            .read(core, environment)
+            .and_then(|config| Tpm::new(config).map_err(Error::from));
+        Self { settings, tpm }
+    }
+}
+
 impl Instance {
     fn new(core: Core) -> Self {
-        let mut settings = Settings::default();
-        let rejects_implicitly = core.version() >= Some((3, 2));
-        let tpm = settings
-            .read(&core)
-            .and_then(|config| Tpm::new(config).map_err(Error::from));
-        if let Err(error) = &tpm {
+        let environment = Environment::read();
+        let initial = Setup::new(&core, &environment);
+        if let Err(error) = &initial.tpm {
             log::warn!("the settings are not usable: {error}");
         }
         Self {
+            rejects_implicitly: core.version() >= Some((3, 2)),
+            section: Section::read(&core),
             core,
-            settings,
+            environment,
+            initial,
+            late: OnceLock::new(),
             precedence: Precedence::default(),
-            rejects_implicitly,
-            tpm,
+            peers: Peers::default(),
         }
+    }
+
+    /// The settings, which stay what they are from the first call on. It is at init that names are
+    /// resolved and directories are held, since hosts may chroot or drop privileges after it; but
+    /// what the host has set between init and first use is meant too.
+    fn setup(&self) -> &Setup {
+        let late = self.late.get_or_init(|| {
+            let changed = Section::read(&self.core) != self.section;
+            changed.then(|| Setup::new(&self.core, &self.environment))
+        });
+        late.as_ref().unwrap_or(&self.initial)
     }
 
     /// The TPM of this instance, or what is wrong with the settings.
     pub(crate) fn tpm(&self) -> Result<&Arc<Tpm>, Error> {
-        self.tpm.as_ref().map_err(Clone::clone)
+        self.setup().tpm.as_ref().map_err(Clone::clone)
+    }
+
+    /// Notes that an agreement on this thread waits for its peer, until the result is dropped.
+    pub(crate) fn wait_for_peer(&self) -> Waiting {
+        self.peers.wait()
+    }
+
+    /// Whether an agreement on this thread waits for its peer.
+    pub(crate) fn waits_for_peer(&self) -> bool {
+        self.peers.are_waited_for()
     }
 
     /// Whether wrong PKCS#1 v1.5 padding gives a made-up message unless a caller says otherwise, as in
@@ -64,7 +109,7 @@ impl Instance {
 
     /// When keys are checked.
     pub(crate) fn load(&self) -> Load {
-        self.settings.load
+        self.setup().settings.load
     }
 
     /// Puts an error on the calling thread's queue and into the log.

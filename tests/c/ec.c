@@ -119,6 +119,48 @@ static EVP_PKEY *from_numbers(const char *curve, unsigned char *bytes, size_t le
     return key;
 }
 
+/* A private key of others is not taken in, not even when we are asked by name. */
+static void not_taken(EVP_PKEY *pair)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", "provider=tpm");
+    EVP_PKEY *taken = NULL;
+    OSSL_PARAM *numbers = NULL;
+
+    CHECK(EVP_PKEY_todata(pair, EVP_PKEY_KEYPAIR, &numbers) == 1);
+    CHECK(OSSL_PARAM_locate(numbers, OSSL_PKEY_PARAM_PRIV_KEY) != NULL);
+    CHECK(ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1);
+    CHECK(EVP_PKEY_fromdata(ctx, &taken, EVP_PKEY_KEYPAIR, numbers) != 1 && taken == NULL);
+    ERR_clear_error();
+    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM_free(numbers);
+}
+
+/* A peer may be a whole key pair. It stays one, of its own provider, and no other pair comes in by that door. */
+static void pairs(EVP_PKEY *key, EVP_PKEY *pair, const unsigned char *secret, size_t len)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    unsigned char again[66];
+    size_t size = sizeof(again);
+
+    not_taken(pair);
+    CHECK(derive(key, pair, again, sizeof(again), 0) == len && memcmp(secret, again, len) == 0);
+    not_taken(pair);
+    CHECK(derive(key, pair, again, sizeof(again), 1) == len && memcmp(secret, again, len) == 0);
+    not_taken(pair);
+    CHECK(ctx != NULL && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer_ex(ctx, pair, 0) == 1);
+    not_taken(pair);
+    CHECK(EVP_PKEY_derive(ctx, again, &size) == 1 && size == len && memcmp(secret, again, len) == 0);
+    EVP_PKEY_CTX_free(ctx);
+    /* An agreement that ends without a peer. */
+    ctx = EVP_PKEY_CTX_new(key, NULL);
+    CHECK(ctx != NULL && EVP_PKEY_derive_init(ctx) == 1);
+    EVP_PKEY_CTX_free(ctx);
+    not_taken(pair);
+    CHECK(strcmp(OSSL_PROVIDER_get0_name(EVP_PKEY_get0_provider(pair)), "default") == 0);
+    sign(pair);
+    CHECK(derive(pair, pair, again, sizeof(again), 0) == len);
+}
+
 static void agree(EVP_PKEY *key, const char *curve)
 {
     EVP_PKEY *soft = EVP_EC_gen(curve), *open, *half, *dup;
@@ -131,6 +173,7 @@ static void agree(EVP_PKEY *key, const char *curve)
     /* Peers are public halves, as they come from a wire. */
     CHECK((open = from_numbers(curve, point, size, NULL)) != NULL);
     len = derive(key, open, ours, sizeof(ours), 0);
+    pairs(key, soft, ours, len);
 
     half = from_numbers(curve, own, size, NULL);
     CHECK(half != NULL && EVP_PKEY_eq(half, key) == 1);
@@ -193,6 +236,9 @@ static void others(EVP_PKEY *key, const char *curve)
 
     CHECK((other = from_numbers(name, point, size, NULL)) != NULL);
     OPENSSL_free(point);
+    CHECK(EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, pair) != 1);
+    CHECK(ERR_peek_error() != 0);
+    ERR_clear_error();
     EVP_PKEY_free(pair);
     CHECK(EVP_PKEY_parameters_eq(key, other) != 1);
     CHECK(EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, other) != 1);

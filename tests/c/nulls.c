@@ -14,6 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef OSSL_FUNC_KEYMGMT_GEN_GET_PARAMS /* since 3.4 */
+#define OSSL_FUNC_KEYMGMT_GEN_GET_PARAMS 15
+#endif
+
 /* Six arguments that are all zero suit every function of the tables, whose arguments are pointers and integers. */
 typedef void *any_fn(void *, void *, void *, void *, void *, void *, void *, void *);
 
@@ -118,9 +122,10 @@ int main(int argc, char **argv)
 
                 if (d->function_id == newctx || d->function_id == freectx)
                     continue;
-                /* Functions whose first argument is the provider's context, not the operation's. */
+                /* Functions whose first argument is the provider's context or a generation, not the operation's context. */
                 if ((op == OSSL_OP_KEYMGMT
                      && (d->function_id == OSSL_FUNC_KEYMGMT_GEN_INIT || d->function_id == OSSL_FUNC_KEYMGMT_LOAD
+                         || d->function_id == OSSL_FUNC_KEYMGMT_GEN_GET_PARAMS
                          || (d->function_id >= OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE
                              && d->function_id <= OSSL_FUNC_KEYMGMT_GEN_CLEANUP)))
                     || (op == OSSL_OP_DECODER && d->function_id < OSSL_FUNC_DECODER_DECODE)

@@ -1,5 +1,6 @@
 //! Small C programs: what Rust cannot ask of OpenSSL's headers, and hosts that are not Rust.
 
+use super::openssl::program;
 use super::process::Run;
 use super::scratch::Scratch;
 use super::tools::{need, need_file, root};
@@ -14,6 +15,19 @@ pub fn compile(dir: &Scratch, name: &str, arguments: &str) -> PathBuf {
         name,
         arguments,
     )
+}
+
+/// Compiles `tests/c/NAME.c` with the headers and the libcrypto of the openssl under test: those that lie beside it
+/// where `make matrix` has built it, else the system's.
+pub fn compile_with_program(dir: &Scratch, name: &str) -> PathBuf {
+    let program = program();
+    let home = program.parent().and_then(Path::parent);
+    let build = home.filter(|dir| dir.join("libcrypto.a").is_file());
+    let arguments = build.map_or("-lcrypto".to_owned(), |dir| {
+        let dir = dir.display();
+        format!("-I{dir}/include {dir}/libcrypto.a -ldl -lpthread")
+    });
+    compile(dir, name, &arguments)
 }
 
 /// Compiles C text.

@@ -214,6 +214,16 @@ impl Openssl {
         self.run(line).fails()
     }
 
+    /// Major and minor number of the openssl under test.
+    pub fn version(&self) -> (u32, u32) {
+        let text = self.plain().ok("version").out();
+        let mut numbers = text.split([' ', '.']).skip(1).map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+            _ => panic!("no version: {text}"),
+        }
+    }
+
     /// The same directory with an openssl that knows nothing of us: the judge of our results.
     pub fn plain(&self) -> Plain<'_> {
         Plain(self)

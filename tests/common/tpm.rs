@@ -11,6 +11,7 @@ pub mod cc {
     pub const SHUTDOWN: u32 = 0x145;
     pub const CREATE_PRIMARY: u32 = 0x131;
     pub const CREATE: u32 = 0x153;
+    pub const ECDH_ZGEN: u32 = 0x154;
     pub const IMPORT: u32 = 0x156;
     pub const LOAD: u32 = 0x157;
     pub const RSA_DECRYPT: u32 = 0x159;

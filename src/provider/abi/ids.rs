@@ -86,6 +86,10 @@ pub const OSSL_FUNC_KEYMGMT_EXPORT: c_int = 42;
 pub const OSSL_FUNC_KEYMGMT_EXPORT_TYPES: c_int = 43;
 pub const OSSL_FUNC_KEYMGMT_DUP: c_int = 44;
 
+// since 3.4
+pub const OSSL_FUNC_KEYMGMT_GEN_GET_PARAMS: c_int = 15;
+pub const OSSL_FUNC_KEYMGMT_GEN_GETTABLE_PARAMS: c_int = 16;
+
 pub const OSSL_FUNC_KEYEXCH_NEWCTX: c_int = 1;
 pub const OSSL_FUNC_KEYEXCH_INIT: c_int = 2;
 pub const OSSL_FUNC_KEYEXCH_DERIVE: c_int = 3;

@@ -14,5 +14,5 @@ mod upcalls;
 pub(crate) use bio::CoreBioRef;
 pub(crate) use error::{Error, REASON_STRINGS, Reason};
 pub(crate) use passphrase::Passphrase;
-pub(crate) use settings::{Load, Settings};
+pub(crate) use settings::{Environment, Load, Section, Settings};
 pub(crate) use upcalls::Core;

@@ -1,9 +1,13 @@
-//! Settings: the provider's section of openssl.cnf and the environment, read once at init.
+//! Settings: the environment as it was at init, and the provider's section of openssl.cnf, to which
+//! `-provparam` of OpenSSL 3.5 and `OSSL_PROVIDER_add_conf_parameter` may add after init.
 
 use std::ffi::{CStr, c_char};
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::{Core, Error, Reason, exit};
+use crate::crypto::{Digest, Hash};
 use crate::key::{self, Config};
 use crate::tss::tpm2::{Name, Sessions};
 use crate::tss::transport::{Address, Limits, Origin};
@@ -19,11 +23,67 @@ pub(crate) enum Load {
     Eager,
 }
 
+/// Our variables as they are at init: a worker of nginx has lost them when it first needs a key.
+pub(crate) struct Environment {
+    tcti: Variable,
+    parent_auth: Variable,
+    log: Variable,
+}
+
+/// A variable's value, or why it does not count.
+type Variable = Result<Option<String>, Error>;
+
+impl Environment {
+    /// Reads the variables.
+    pub(crate) fn read() -> Self {
+        Self {
+            tcti: environment(c"TPM_TCTI"),
+            parent_auth: environment(c"TPM_PARENT_AUTH"),
+            log: environment(c"TPM_LOG"),
+        }
+    }
+}
+
 /// What the door itself needs to know.
 #[derive(Default)]
 pub(crate) struct Settings {
     /// When keys are checked.
     pub(crate) load: Load,
+}
+
+/// The settings there are.
+const KEYS: [&CStr; 9] = [
+    c"log",
+    c"load",
+    c"verify",
+    c"sessions",
+    c"tcti",
+    c"parent-name",
+    c"parent-auth",
+    c"timeout",
+    c"lock-timeout",
+];
+
+/// What a section said at one time, to notice later that it has changed.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Section(Vec<u8>);
+
+impl Section {
+    /// Reads everything that [`Settings::read`] looks at.
+    pub(crate) fn read(core: &Core) -> Self {
+        let mut digest = Digest::new(Hash::Sha256);
+        for key in KEYS.into_iter().chain(MISTAKES.map(|(key, _)| key)) {
+            // The two ends tell a missing value from an empty one, and one value from its neighbour.
+            match core.setting(key).map(Zeroizing::new) {
+                Some(value) => {
+                    digest.update(value.as_bytes());
+                    digest.update(b"\0+");
+                }
+                None => digest.update(b"\0-"),
+            }
+        }
+        Self(digest.finish())
+    }
 }
 
 /// Names that are not settings and look like one; OpenSSL gives no list of what a section holds,
@@ -42,9 +102,9 @@ const MISTAKES: [(&CStr, &str); 10] = [
 ];
 
 impl Settings {
-    /// Reads the section and the environment.
-    pub(crate) fn read(&mut self, core: &Core) -> Result<Config, Error> {
-        let level = environment(c"TPM_LOG")?.or_else(|| core.setting(c"log"));
+    /// Reads the section; a variable goes before its setting.
+    pub(crate) fn read(&mut self, core: &Core, environment: &Environment) -> Result<Config, Error> {
+        let level = environment.log.clone()?.or_else(|| core.setting(c"log"));
         if let Some(level) = level {
             log_setup::enable(&level)
                 .map_err(|levels| bad("log", &level, &format!("one of {levels}")))?;
@@ -78,10 +138,10 @@ impl Settings {
         )?
         .unwrap_or(Sessions::Auto);
         Ok(Config {
-            address: address(core)?,
+            address: address(core, environment)?,
             sessions,
             parent_name: parent_name(core)?,
-            parent_auth: parent_auth(core)?,
+            parent_auth: parent_auth(core, environment)?,
             verify,
             limits: limits(core)?,
             on_open: exit::register,
@@ -89,8 +149,8 @@ impl Settings {
     }
 }
 
-fn address(core: &Core) -> Result<Option<(Address, Origin)>, Error> {
-    let (text, origin) = match environment(c"TPM_TCTI")? {
+fn address(core: &Core, environment: &Environment) -> Result<Option<(Address, Origin)>, Error> {
+    let (text, origin) = match environment.tcti.clone()? {
         Some(text) => (text, Origin::Environment("TPM_TCTI")),
         None => match core.setting(c"tcti") {
             Some(text) => (text, Origin::Setting("tcti")),
@@ -106,8 +166,12 @@ fn address(core: &Core) -> Result<Option<(Address, Origin)>, Error> {
     Ok(Some((address, origin)))
 }
 
-fn parent_auth(core: &Core) -> Result<Secret, Error> {
-    match environment(c"TPM_PARENT_AUTH")?.or_else(|| core.setting(c"parent-auth")) {
+fn parent_auth(core: &Core, environment: &Environment) -> Result<Secret, Error> {
+    match environment
+        .parent_auth
+        .clone()?
+        .or_else(|| core.setting(c"parent-auth"))
+    {
         Some(value) => Ok(key::read_secret(&value)?),
         None => Ok(Secret::empty()),
     }

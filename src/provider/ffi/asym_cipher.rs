@@ -1,17 +1,18 @@
 //! The door of encryption and decryption: provider-asym_cipher(7).
 
 use std::ffi::{CStr, c_int, c_uchar, c_void};
-use std::ptr;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::Table;
 use super::bytes::{self, Output};
-use super::keymgmt::KeyData;
-use super::param::{Params, ParamsOut};
-use super::{Held, Table, borrow_instance, guard};
+use super::context::{
+    Context, Names, context_names, dupctx, freectx, get_ctx_params, gettable_ctx_params, key,
+    newctx, set_ctx_params, settable_ctx_params, with,
+};
+use super::param::Params;
 use crate::key::Key;
-use crate::provider::Instance;
 use crate::provider::abi::{OSSL_DISPATCH, OSSL_PARAM};
 use crate::provider::core::Error;
 
@@ -24,12 +25,11 @@ pub(crate) enum Direction {
     Decrypt,
 }
 
+/// For the contexts of encryption algorithms.
+pub(crate) const NAMES: Names = context_names!("asym_cipher");
+
 /// One encryption algorithm.
-pub(crate) trait AsymCipher: Sized + 'static {
-    /// A context without a key.
-    fn new(instance: &Arc<Instance>) -> Self;
-    /// A copy.
-    fn duplicate(&self) -> Result<Self, Error>;
+pub(crate) trait AsymCipher: Context {
     /// Sets the context up; no key means the one it has already.
     fn init(
         &mut self,
@@ -45,14 +45,6 @@ pub(crate) trait AsymCipher: Sized + 'static {
     fn encrypt(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, Error>;
     /// Decrypts one message.
     fn decrypt(&mut self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error>;
-    /// Answers questions about the context.
-    fn get_params(&self, params: &mut ParamsOut) -> Result<(), Error>;
-    /// Descriptors of the questions.
-    fn gettable() -> &'static OSSL_PARAM;
-    /// Takes settings.
-    fn set_params(&mut self, params: Params<'_>) -> Result<(), Error>;
-    /// Descriptors of the settings.
-    fn settable() -> &'static OSSL_PARAM;
 }
 
 /// The dispatch table of `C`.
@@ -84,61 +76,6 @@ pub(crate) const fn table<C: AsymCipher>() -> Table<OSSL_DISPATCH, 12> {
 // from init, contexts from `newctx` or `dupctx` here, one thread at a time, key data of our
 // keymgmt, parameter arrays that end with a NULL key, and buffers of the length given beside them.
 
-/// Runs `work` on a context; its error goes to OpenSSL's queue.
-///
-/// # Safety
-///
-/// `ctx` must be NULL or a context of `C` that nobody else uses during the call.
-unsafe fn with<C: AsymCipher>(
-    name: &'static CStr,
-    ctx: *mut c_void,
-    work: impl FnOnce(&mut C) -> Result<(), Error>,
-) -> c_int {
-    guard(name.to_str().unwrap_or("asym_cipher"), 0, || {
-        // SAFETY: the caller vouches for it.
-        let Some(held) = (unsafe { Held::<C>::borrow_mut(ctx) }) else {
-            return 0;
-        };
-        let Held { instance, value } = held;
-        let result = instance.quietly(|| work(value));
-        instance.answer(name, result)
-    })
-}
-
-unsafe extern "C" fn newctx<C: AsymCipher>(provctx: *mut c_void) -> *mut c_void {
-    guard("asym_cipher_newctx", ptr::null_mut(), || {
-        // SAFETY: `provctx` is ours or NULL.
-        let Some(instance) = (unsafe { borrow_instance(provctx) }) else {
-            return ptr::null_mut();
-        };
-        let context = C::new(&instance);
-        Held::new(instance, context).into_raw()
-    })
-}
-
-unsafe extern "C" fn freectx<C: AsymCipher>(ctx: *mut c_void) {
-    guard("asym_cipher_freectx", (), || {
-        // SAFETY: `ctx` is NULL or a context that nobody uses any more.
-        unsafe { Held::<C>::free(ctx) };
-    });
-}
-
-unsafe extern "C" fn dupctx<C: AsymCipher>(ctx: *mut c_void) -> *mut c_void {
-    guard("asym_cipher_dupctx", ptr::null_mut(), || {
-        // SAFETY: `ctx` is NULL or a context of ours.
-        let Some(held) = (unsafe { Held::<C>::borrow(ctx) }) else {
-            return ptr::null_mut();
-        };
-        match held.value.duplicate() {
-            Ok(copy) => Held::new(Arc::clone(&held.instance), copy).into_raw(),
-            Err(error) => {
-                held.instance.raise(&error, c"asym_cipher_dupctx");
-                ptr::null_mut()
-            }
-        }
-    })
-}
-
 /// # Safety
 ///
 /// As for the init functions of the table.
@@ -152,12 +89,8 @@ unsafe fn init<C: AsymCipher>(
     // SAFETY: `ctx` is NULL or a context of ours; `provkey` is NULL or key data of ours; `params`
     // is NULL or an ended array.
     unsafe {
-        with::<C>(name, ctx, |context| {
-            let key = match Held::<KeyData>::borrow(provkey) {
-                Some(data) => Some(data.value.key()?),
-                None => None,
-            };
-            context.init(direction, key, Params::new(params))
+        with::<C, _>(name, ctx, |context| {
+            context.init(direction, key(provkey)?, Params::new(params))
         })
     }
 }
@@ -206,7 +139,7 @@ unsafe extern "C" fn encrypt<C: AsymCipher>(
 ) -> c_int {
     // SAFETY: `ctx` is NULL or a context of ours; the buffers have the lengths beside them.
     unsafe {
-        with::<C>(c"asym_cipher_encrypt", ctx, |context| {
+        with::<C, _>(c"asym_cipher_encrypt", ctx, |context| {
             let output = Output::new(out, outlen, outsize);
             if output.is_query() {
                 return output.answer_size(context.size(Direction::Encrypt)?);
@@ -227,7 +160,7 @@ unsafe extern "C" fn decrypt<C: AsymCipher>(
 ) -> c_int {
     // SAFETY: `ctx` is NULL or a context of ours; the buffers have the lengths beside them.
     unsafe {
-        with::<C>(c"asym_cipher_decrypt", ctx, |context| {
+        with::<C, _>(c"asym_cipher_decrypt", ctx, |context| {
             let output = Output::new(out, outlen, outsize);
             if output.is_query() {
                 return output.answer_size(context.size(Direction::Decrypt)?);
@@ -236,46 +169,4 @@ unsafe extern "C" fn decrypt<C: AsymCipher>(
             output.write(&context.decrypt(bytes::input(input, inlen)?)?)
         })
     }
-}
-
-unsafe extern "C" fn get_ctx_params<C: AsymCipher>(
-    ctx: *mut c_void,
-    params: *mut OSSL_PARAM,
-) -> c_int {
-    // SAFETY: `ctx` is NULL or a context of ours; `params` is NULL or an ended array.
-    unsafe {
-        with::<C>(c"asym_cipher_get_ctx_params", ctx, |context| {
-            context.get_params(&mut ParamsOut::new(params))
-        })
-    }
-}
-
-unsafe extern "C" fn gettable_ctx_params<C: AsymCipher>(
-    _ctx: *mut c_void,
-    _provctx: *mut c_void,
-) -> *const OSSL_PARAM {
-    guard("asym_cipher_gettable_ctx_params", ptr::null(), || {
-        ptr::from_ref(C::gettable())
-    })
-}
-
-unsafe extern "C" fn set_ctx_params<C: AsymCipher>(
-    ctx: *mut c_void,
-    params: *const OSSL_PARAM,
-) -> c_int {
-    // SAFETY: `ctx` is NULL or a context of ours; `params` is NULL or an ended array.
-    unsafe {
-        with::<C>(c"asym_cipher_set_ctx_params", ctx, |context| {
-            context.set_params(Params::new(params))
-        })
-    }
-}
-
-unsafe extern "C" fn settable_ctx_params<C: AsymCipher>(
-    _ctx: *mut c_void,
-    _provctx: *mut c_void,
-) -> *const OSSL_PARAM {
-    guard("asym_cipher_settable_ctx_params", ptr::null(), || {
-        ptr::from_ref(C::settable())
-    })
 }

@@ -43,6 +43,13 @@ pub(crate) const fn table<E: Encoder>() -> Table<OSSL_DISPATCH, 7> {
     ]
 }
 
+/// What an encoder was told.
+#[derive(Default)]
+struct State {
+    /// Why it must not write: `openssl ec` and `openssl rsa` do not look at what came of a setting.
+    refused: Option<Error>,
+}
+
 // In all functions below OpenSSL passes what its documentation of the identifier says: `provctx`
 // from init, contexts from `newctx` here, key data of our keymgmt and a live core BIO.
 
@@ -52,14 +59,14 @@ unsafe extern "C" fn newctx(provctx: *mut c_void) -> *mut c_void {
         let Some(instance) = (unsafe { borrow_instance(provctx) }) else {
             return ptr::null_mut();
         };
-        Held::new(instance, ()).into_raw()
+        Held::new(instance, State::default()).into_raw()
     })
 }
 
 unsafe extern "C" fn freectx(ctx: *mut c_void) {
     guard("encoder_freectx", (), || {
         // SAFETY: `ctx` is NULL or a context that nobody uses any more.
-        unsafe { Held::<()>::free(ctx) };
+        unsafe { Held::<State>::free(ctx) };
     });
 }
 
@@ -79,13 +86,13 @@ unsafe extern "C" fn set_ctx_params<E: Encoder>(
 ) -> c_int {
     guard("encoder_set_ctx_params", 0, || {
         // SAFETY: `ctx` is NULL or a context of ours.
-        let Some(held) = (unsafe { Held::<()>::borrow(ctx) }) else {
+        let Some(held) = (unsafe { Held::<State>::borrow_mut(ctx) }) else {
             return 0;
         };
         // SAFETY: `params` is NULL or an ended array.
         let cipher = unsafe { Params::new(params) }.get(c"cipher");
-        let result = match cipher.map(|cipher| cipher.text()) {
-            Some(Ok(name)) if E::PRIVATE && !name.is_empty() => Err(Error::new(
+        held.value.refused = match cipher.map(|cipher| cipher.text()) {
+            Some(Ok(name)) if E::PRIVATE && !name.is_empty() => Some(Error::new(
                 Reason::InvalidArgument,
                 format!(
                     "a TPM key file is not encrypted with {name}: the TPM has wrapped it already, \
@@ -93,8 +100,10 @@ unsafe extern "C" fn set_ctx_params<E: Encoder>(
                      (-pkeyopt user-auth:... when it is made)"
                 ),
             )),
-            _ => Ok(()),
+            Some(_) => None,
+            None => return 1,
         };
+        let result = held.value.refused.clone().map_or(Ok(()), Err);
         held.instance.answer(c"encoder_set_ctx_params", result)
     })
 }
@@ -110,7 +119,7 @@ unsafe extern "C" fn encode<E: Encoder>(
 ) -> c_int {
     guard("encoder_encode", 0, || {
         // SAFETY: `ctx` is NULL or a context of ours.
-        let Some(held) = (unsafe { Held::<()>::borrow(ctx) }) else {
+        let Some(held) = (unsafe { Held::<State>::borrow(ctx) }) else {
             return 0;
         };
         // SAFETY: `object` is NULL or key data of our keymgmt.
@@ -123,7 +132,10 @@ unsafe extern "C" fn encode<E: Encoder>(
                     "only keys of this provider can be encoded by it",
                 )
             })
-            .and_then(|data| E::encode(&data.value, selection))
+            .and_then(|data| match &held.value.refused {
+                Some(error) => Err(error.clone()),
+                None => E::encode(&data.value, selection),
+            })
             // SAFETY: the core lends the BIO for the time of this call.
             .and_then(|encoding| unsafe { held.instance.write_all(out, &encoding) });
         held.instance.answer(c"encoder_encode", result)

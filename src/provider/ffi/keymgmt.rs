@@ -66,8 +66,13 @@ pub(crate) trait Keymgmt: 'static {
     /// Whether the key makes sense.
     fn validate(data: &KeyData, selection: c_int) -> Result<(), Error>;
     /// Fills empty key data with somebody's public key; only peers of a key agreement are taken.
-    fn import(data: &mut KeyData, selection: c_int, params: Params<'_>) -> Result<(), Error> {
-        let _ = (data, selection, params);
+    fn import(
+        instance: &Instance,
+        data: &mut KeyData,
+        selection: c_int,
+        params: Params<'_>,
+    ) -> Result<(), Error> {
+        let _ = (instance, data, selection, params);
         Err(Error::new(
             Reason::KeyCannot,
             "keys of others stay with their provider",
@@ -121,6 +126,10 @@ pub(crate) trait Keymgmt: 'static {
     fn set_generation(generation: &mut Self::Generation, params: Params<'_>) -> Result<(), Error>;
     /// Descriptors of the options.
     fn generation_settable() -> &'static OSSL_PARAM;
+    /// Answers questions about what will be made.
+    fn get_generation(generation: &Self::Generation, params: &mut ParamsOut) -> Result<(), Error>;
+    /// Descriptors of the questions.
+    fn generation_gettable() -> &'static OSSL_PARAM;
     /// Makes the key.
     fn generate(
         instance: &Arc<Instance>,
@@ -135,7 +144,7 @@ static NONE: super::param::Descriptors<1> = Table([super::param::END]);
 
 /// The dispatch table of `K`. Import is there also where everything is refused: libcrypto calls it
 /// without looking when a low-level object of its own is exported to us.
-pub(crate) const fn table<K: Keymgmt>() -> Table<OSSL_DISPATCH, 23> {
+pub(crate) const fn table<K: Keymgmt>() -> Table<OSSL_DISPATCH, 25> {
     dispatch![
         OSSL_FUNC_KEYMGMT_NEW: new => fn(*mut c_void) -> *mut c_void,
         OSSL_FUNC_KEYMGMT_FREE: free => fn(*mut c_void),
@@ -160,6 +169,10 @@ pub(crate) const fn table<K: Keymgmt>() -> Table<OSSL_DISPATCH, 23> {
         OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS: gen_set_params::<K>
             => fn(*mut c_void, *const OSSL_PARAM) -> c_int,
         OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS: gen_settable::<K>
+            => fn(*mut c_void, *mut c_void) -> *const OSSL_PARAM,
+        OSSL_FUNC_KEYMGMT_GEN_GET_PARAMS: gen_get_params::<K>
+            => fn(*mut c_void, *mut OSSL_PARAM) -> c_int,
+        OSSL_FUNC_KEYMGMT_GEN_GETTABLE_PARAMS: gen_gettable::<K>
             => fn(*mut c_void, *mut c_void) -> *const OSSL_PARAM,
         OSSL_FUNC_KEYMGMT_GEN: generate::<K>
             => fn(*mut c_void, Option<OSSL_CALLBACK>, *mut c_void) -> *mut c_void,
@@ -325,8 +338,9 @@ unsafe extern "C" fn import<K: Keymgmt>(
         let Some(data) = (unsafe { Data::borrow_mut(keydata) }) else {
             return 0;
         };
+        let Held { instance, value } = data;
         // SAFETY: `params` is NULL or an ended array.
-        match K::import(&mut data.value, selection, unsafe { Params::new(params) }) {
+        match K::import(instance, value, selection, unsafe { Params::new(params) }) {
             Ok(()) => 1,
             // A refusal is a normal answer here too: OpenSSL then compares in the other direction.
             Err(refusal) => {
@@ -427,6 +441,31 @@ unsafe extern "C" fn gen_settable<K: Keymgmt>(
 ) -> *const OSSL_PARAM {
     guard("keymgmt_gen_settable_params", ptr::null(), || {
         ptr::from_ref(K::generation_settable())
+    })
+}
+
+unsafe extern "C" fn gen_get_params<K: Keymgmt>(
+    genctx: *mut c_void,
+    params: *mut OSSL_PARAM,
+) -> c_int {
+    guard("keymgmt_gen_get_params", 0, || {
+        // SAFETY: `genctx` is NULL or a generation of ours.
+        let Some(held) = (unsafe { Held::<K::Generation>::borrow(genctx) }) else {
+            return 0;
+        };
+        // SAFETY: `params` is NULL or an ended array with writable buffers.
+        let mut params = unsafe { ParamsOut::new(params) };
+        let result = K::get_generation(&held.value, &mut params);
+        held.instance.answer(c"keymgmt_gen_get_params", result)
+    })
+}
+
+unsafe extern "C" fn gen_gettable<K: Keymgmt>(
+    _genctx: *mut c_void,
+    _provctx: *mut c_void,
+) -> *const OSSL_PARAM {
+    guard("keymgmt_gen_gettable_params", ptr::null(), || {
+        ptr::from_ref(K::generation_gettable())
     })
 }
 

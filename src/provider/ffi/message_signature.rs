@@ -4,10 +4,12 @@
 use std::ffi::{c_char, c_int, c_uchar, c_void};
 use std::ptr;
 
+use super::context::{
+    dupctx, freectx, get_ctx_params, gettable_ctx_params, set_ctx_params, settable_ctx_params, with,
+};
 use super::signature::{
-    Purpose, Signature, digest_sign_final, digest_update, dupctx, freectx, get_ctx_params,
-    gettable_ctx_params, init, newctx, set_ctx_params, settable_ctx_params, sign, sign_init,
-    verify, verify_init, verify_recover, verify_recover_init, with,
+    Purpose, Signature, digest_sign_final, digest_update, init, newctx, sign, sign_init, verify,
+    verify_init, verify_recover, verify_recover_init,
 };
 use super::{Table, guard};
 use crate::provider::abi::{OSSL_DISPATCH, OSSL_PARAM};
@@ -105,9 +107,11 @@ unsafe extern "C" fn verify_message_init<S: MessageSignature>(
 unsafe extern "C" fn verify_message_final<S: MessageSignature>(ctx: *mut c_void) -> c_int {
     // SAFETY: `ctx` is NULL or a context of ours.
     unsafe {
-        with::<S>(c"signature_verify_message_final", ctx, |context| {
-            context.finish_verify_given().map(c_int::from)
-        })
+        with::<S, _>(
+            c"signature_verify_message_final",
+            ctx,
+            S::finish_verify_given,
+        )
     }
 }
 

@@ -9,6 +9,7 @@
 mod dispatch;
 pub(crate) mod asym_cipher;
 pub(crate) mod bytes;
+pub(crate) mod context;
 pub(crate) mod decoder;
 pub(crate) mod encoder;
 mod entry;

@@ -4,12 +4,14 @@ use std::ffi::{c_char, c_int, c_uchar, c_void};
 use std::ptr;
 use std::sync::Arc;
 
+use super::Table;
 use super::bytes::{self, Output};
-use super::keymgmt::KeyData;
-use super::param::{Params, ParamsOut};
-use super::{Held, Table, borrow_instance, guard};
+use super::context::{
+    self, Context, Names, context_names, dupctx, freectx, get_ctx_params, gettable_ctx_params, key,
+    set_ctx_params, settable_ctx_params, with,
+};
+use super::param::Params;
 use crate::key::Key;
-use crate::provider::Instance;
 use crate::provider::abi::{OSSL_DISPATCH, OSSL_PARAM};
 use crate::provider::core::{Error, Reason};
 
@@ -28,12 +30,11 @@ pub(crate) enum Purpose {
     DigestVerify,
 }
 
+/// For the contexts of signature algorithms.
+pub(crate) const NAMES: Names = context_names!("signature");
+
 /// One signature algorithm.
-pub(crate) trait Signature: Sized + 'static {
-    /// A context without a key.
-    fn new(instance: &Arc<Instance>) -> Self;
-    /// A copy, with the state of the digest.
-    fn duplicate(&self) -> Result<Self, Error>;
+pub(crate) trait Signature: Context {
     /// Sets the context up; no key means the one it has already.
     fn init(
         &mut self,
@@ -56,16 +57,6 @@ pub(crate) trait Signature: Sized + 'static {
     fn verify(&mut self, signature: &[u8], digest: &[u8]) -> Result<bool, Error>;
     /// Recovers what was signed.
     fn verify_recover(&mut self, signature: &[u8]) -> Result<Vec<u8>, Error>;
-    /// Answers questions about the context.
-    fn get_params(&self, params: &mut ParamsOut) -> Result<(), Error>;
-    /// Descriptors of the questions.
-    fn gettable() -> &'static OSSL_PARAM;
-    /// Takes settings.
-    fn set_params(&mut self, params: Params<'_>) -> Result<(), Error>;
-    /// Descriptors of the settings.
-    fn settable(&self) -> &'static OSSL_PARAM;
-    /// Descriptors of the settings before there is a context.
-    fn settable_by_default() -> &'static OSSL_PARAM;
 }
 
 /// The dispatch table of `S`.
@@ -117,67 +108,12 @@ pub(crate) const fn table<S: Signature>() -> Table<OSSL_DISPATCH, 22> {
 // from init, contexts from `newctx` or `dupctx` here, one thread at a time, key data of our
 // keymgmt, parameter arrays that end with a NULL key, and buffers of the length given beside them.
 
-/// Runs `work` on a context; its error goes to OpenSSL's queue.
-///
-/// # Safety
-///
-/// `ctx` must be NULL or a context of `S` that nobody else uses during the call.
-pub(super) unsafe fn with<S: Signature>(
-    name: &'static std::ffi::CStr,
-    ctx: *mut c_void,
-    work: impl FnOnce(&mut S) -> Result<c_int, Error>,
-) -> c_int {
-    guard(name.to_str().unwrap_or("signature"), 0, || {
-        // SAFETY: the caller vouches for it.
-        let Some(held) = (unsafe { Held::<S>::borrow_mut(ctx) }) else {
-            return 0;
-        };
-        let Held { instance, value } = held;
-        match instance.quietly(|| work(value)) {
-            Ok(answer) => answer,
-            Err(error) => {
-                instance.raise(&error, name);
-                0
-            }
-        }
-    })
-}
-
 pub(super) unsafe extern "C" fn newctx<S: Signature>(
     provctx: *mut c_void,
     _property_query: *const c_char,
 ) -> *mut c_void {
-    guard("signature_newctx", ptr::null_mut(), || {
-        // SAFETY: `provctx` is ours or NULL.
-        let Some(instance) = (unsafe { borrow_instance(provctx) }) else {
-            return ptr::null_mut();
-        };
-        let context = S::new(&instance);
-        Held::new(instance, context).into_raw()
-    })
-}
-
-pub(super) unsafe extern "C" fn freectx<S: Signature>(ctx: *mut c_void) {
-    guard("signature_freectx", (), || {
-        // SAFETY: `ctx` is NULL or a context that nobody uses any more.
-        unsafe { Held::<S>::free(ctx) };
-    });
-}
-
-pub(super) unsafe extern "C" fn dupctx<S: Signature>(ctx: *mut c_void) -> *mut c_void {
-    guard("signature_dupctx", ptr::null_mut(), || {
-        // SAFETY: `ctx` is NULL or a context of ours.
-        let Some(held) = (unsafe { Held::<S>::borrow(ctx) }) else {
-            return ptr::null_mut();
-        };
-        match held.value.duplicate() {
-            Ok(copy) => Held::new(Arc::clone(&held.instance), copy).into_raw(),
-            Err(error) => {
-                held.instance.raise(&error, c"signature_dupctx");
-                ptr::null_mut()
-            }
-        }
-    })
+    // SAFETY: the argument is that of the table's function.
+    unsafe { context::newctx::<S>(provctx) }
 }
 
 /// # Safety
@@ -194,13 +130,13 @@ pub(super) unsafe fn init<S: Signature>(
     // SAFETY: `ctx` is NULL or a context of ours; `digest` is NULL or a C string; `provkey` is
     // NULL or key data of ours; `params` is NULL or an ended array.
     unsafe {
-        with::<S>(name, ctx, |context| {
-            let key = match Held::<KeyData>::borrow(provkey) {
-                Some(data) => Some(data.value.key()?),
-                None => None,
-            };
-            context.init(purpose, key, bytes::text(digest)?, Params::new(params))?;
-            Ok(1)
+        with::<S, _>(name, ctx, |context| {
+            context.init(
+                purpose,
+                key(provkey)?,
+                bytes::text(digest)?,
+                Params::new(params),
+            )
         })
     }
 }
@@ -303,15 +239,13 @@ fn sign_into<S: Signature>(
     context: &mut S,
     output: Output,
     sign: impl FnOnce(&mut S) -> Result<Vec<u8>, Error>,
-) -> Result<c_int, Error> {
+) -> Result<(), Error> {
     let size = context.size()?;
     if output.is_query() {
-        output.answer_size(size)?;
-        return Ok(1);
+        return output.answer_size(size);
     }
     output.require(size)?;
-    output.write(&sign(context)?)?;
-    Ok(1)
+    output.write(&sign(context)?)
 }
 
 pub(super) unsafe extern "C" fn sign<S: Signature>(
@@ -324,7 +258,7 @@ pub(super) unsafe extern "C" fn sign<S: Signature>(
 ) -> c_int {
     // SAFETY: `ctx` is NULL or a context of ours; the buffers have the lengths beside them.
     unsafe {
-        with::<S>(c"signature_sign", ctx, |context| {
+        with::<S, _>(c"signature_sign", ctx, |context| {
             let tbs = bytes::input(tbs, tbslen)?;
             sign_into(context, Output::new(sig, siglen, sigsize), |context| {
                 context.sign(tbs)
@@ -342,9 +276,9 @@ pub(super) unsafe extern "C" fn verify<S: Signature>(
 ) -> c_int {
     // SAFETY: `ctx` is NULL or a context of ours; the buffers have the lengths beside them.
     unsafe {
-        with::<S>(c"signature_verify", ctx, |context| {
+        with::<S, _>(c"signature_verify", ctx, |context| {
             let (sig, tbs) = (bytes::input(sig, siglen)?, bytes::input(tbs, tbslen)?);
-            context.verify(sig, tbs).map(c_int::from)
+            context.verify(sig, tbs)
         })
     }
 }
@@ -359,14 +293,12 @@ pub(super) unsafe extern "C" fn verify_recover<S: Signature>(
 ) -> c_int {
     // SAFETY: `ctx` is NULL or a context of ours; the buffers have the lengths beside them.
     unsafe {
-        with::<S>(c"signature_verify_recover", ctx, |context| {
+        with::<S, _>(c"signature_verify_recover", ctx, |context| {
             let output = Output::new(rout, routlen, routsize);
             if output.is_query() {
-                output.answer_size(context.size()?)?;
-                return Ok(1);
+                return output.answer_size(context.size()?);
             }
-            output.write(&context.verify_recover(bytes::input(sig, siglen)?)?)?;
-            Ok(1)
+            output.write(&context.verify_recover(bytes::input(sig, siglen)?)?)
         })
     }
 }
@@ -378,9 +310,8 @@ pub(super) unsafe extern "C" fn digest_update<S: Signature>(
 ) -> c_int {
     // SAFETY: `ctx` is NULL or a context of ours; `data` has `datalen` bytes.
     unsafe {
-        with::<S>(c"signature_digest_update", ctx, |context| {
-            context.update(bytes::input(data, datalen)?)?;
-            Ok(1)
+        with::<S, _>(c"signature_digest_update", ctx, |context| {
+            context.update(bytes::input(data, datalen)?)
         })
     }
 }
@@ -393,7 +324,7 @@ pub(super) unsafe extern "C" fn digest_sign_final<S: Signature>(
 ) -> c_int {
     // SAFETY: `ctx` is NULL or a context of ours; the buffer has the length beside it.
     unsafe {
-        with::<S>(c"signature_digest_sign_final", ctx, |context| {
+        with::<S, _>(c"signature_digest_sign_final", ctx, |context| {
             sign_into(context, Output::new(sig, siglen, sigsize), S::finish_sign)
         })
     }
@@ -409,7 +340,7 @@ unsafe extern "C" fn digest_sign<S: Signature>(
 ) -> c_int {
     // SAFETY: `ctx` is NULL or a context of ours; the buffers have the lengths beside them.
     unsafe {
-        with::<S>(c"signature_digest_sign", ctx, |context| {
+        with::<S, _>(c"signature_digest_sign", ctx, |context| {
             let tbs = bytes::input(tbs, tbslen)?;
             sign_into(context, Output::new(sig, siglen, sigsize), |context| {
                 context.update(tbs)?;
@@ -426,10 +357,8 @@ unsafe extern "C" fn digest_verify_final<S: Signature>(
 ) -> c_int {
     // SAFETY: `ctx` is NULL or a context of ours; `sig` has `siglen` bytes.
     unsafe {
-        with::<S>(c"signature_digest_verify_final", ctx, |context| {
-            context
-                .finish_verify(bytes::input(sig, siglen)?)
-                .map(c_int::from)
+        with::<S, _>(c"signature_digest_verify_final", ctx, |context| {
+            context.finish_verify(bytes::input(sig, siglen)?)
         })
     }
 }
@@ -443,59 +372,11 @@ unsafe extern "C" fn digest_verify<S: Signature>(
 ) -> c_int {
     // SAFETY: `ctx` is NULL or a context of ours; the buffers have the lengths beside them.
     unsafe {
-        with::<S>(c"signature_digest_verify", ctx, |context| {
+        with::<S, _>(c"signature_digest_verify", ctx, |context| {
             context.update(bytes::input(tbs, tbslen)?)?;
-            context
-                .finish_verify(bytes::input(sig, siglen)?)
-                .map(c_int::from)
+            context.finish_verify(bytes::input(sig, siglen)?)
         })
     }
-}
-
-pub(super) unsafe extern "C" fn get_ctx_params<S: Signature>(
-    ctx: *mut c_void,
-    params: *mut OSSL_PARAM,
-) -> c_int {
-    // SAFETY: `ctx` is NULL or a context of ours; `params` is NULL or an ended array.
-    unsafe {
-        with::<S>(c"signature_get_ctx_params", ctx, |context| {
-            context.get_params(&mut ParamsOut::new(params))?;
-            Ok(1)
-        })
-    }
-}
-
-pub(super) unsafe extern "C" fn gettable_ctx_params<S: Signature>(
-    _ctx: *mut c_void,
-    _provctx: *mut c_void,
-) -> *const OSSL_PARAM {
-    guard("signature_gettable_ctx_params", ptr::null(), || {
-        ptr::from_ref(S::gettable())
-    })
-}
-
-pub(super) unsafe extern "C" fn set_ctx_params<S: Signature>(
-    ctx: *mut c_void,
-    params: *const OSSL_PARAM,
-) -> c_int {
-    // SAFETY: `ctx` is NULL or a context of ours; `params` is NULL or an ended array.
-    unsafe {
-        with::<S>(c"signature_set_ctx_params", ctx, |context| {
-            context.set_params(Params::new(params))?;
-            Ok(1)
-        })
-    }
-}
-
-pub(super) unsafe extern "C" fn settable_ctx_params<S: Signature>(
-    ctx: *mut c_void,
-    _provctx: *mut c_void,
-) -> *const OSSL_PARAM {
-    guard("signature_settable_ctx_params", ptr::null(), || {
-        // SAFETY: `ctx` is NULL or a context of ours.
-        let held = unsafe { Held::<S>::borrow(ctx) };
-        ptr::from_ref(held.map_or_else(S::settable_by_default, |held| held.value.settable()))
-    })
 }
 
 /// The error of a context that was not initialised for what is asked of it.

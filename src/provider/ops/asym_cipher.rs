@@ -14,7 +14,8 @@ use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::Table;
-use crate::provider::ffi::asym_cipher::{AsymCipher, Direction};
+use crate::provider::ffi::asym_cipher::{self, AsymCipher, Direction};
+use crate::provider::ffi::context::{Context, Names};
 use crate::provider::ffi::param::{
     Descriptors, END, INTEGER, OCTET_STRING, Params, ParamsOut, UNSIGNED_INTEGER, UTF8_STRING,
     describe,
@@ -118,7 +119,9 @@ impl RsaCipher {
     }
 }
 
-impl AsymCipher for RsaCipher {
+impl Context for RsaCipher {
+    const NAMES: &'static Names = &asym_cipher::NAMES;
+
     fn new(instance: &Arc<Instance>) -> Self {
         Self {
             key: None,
@@ -135,51 +138,6 @@ impl AsymCipher for RsaCipher {
 
     fn duplicate(&self) -> Result<Self, Error> {
         Ok(self.clone())
-    }
-
-    fn init(
-        &mut self,
-        direction: Direction,
-        key: Option<&Arc<Key>>,
-        params: Params<'_>,
-    ) -> Result<(), Error> {
-        if let Some(key) = key {
-            self.key = Some(Arc::clone(key));
-        }
-        self.key()?;
-        self.direction = Some(direction);
-        self.padding = Padding::Pkcs1;
-        self.set_params(params)
-    }
-
-    fn size(&self, _direction: Direction) -> Result<usize, Error> {
-        Ok(match self.padding {
-            Padding::Tls => PREMASTER,
-            _ => self.key()?.public().max_size(),
-        })
-    }
-
-    /// A plaintext may be shorter than the key, and callers may know that; only what is sure to be
-    /// needed is required before the TPM is asked.
-    fn required(&self, direction: Direction) -> Result<usize, Error> {
-        match (direction, self.padding) {
-            (Direction::Encrypt, _) | (_, Padding::None | Padding::Tls) => self.size(direction),
-            (Direction::Decrypt, Padding::Pkcs1 | Padding::Oaep) => Ok(0),
-        }
-    }
-
-    fn encrypt(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
-        let key = self.expect(Direction::Encrypt)?;
-        Ok(rsa::encrypt(
-            key.public().rsa()?,
-            &self.scheme(),
-            plaintext,
-        )?)
-    }
-
-    fn decrypt(&mut self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let key = self.expect(Direction::Decrypt)?;
-        Ok(key.decrypt(&self.scheme(), ciphertext)?)
     }
 
     fn get_params(&self, params: &mut ParamsOut) -> Result<(), Error> {
@@ -238,6 +196,53 @@ impl AsymCipher for RsaCipher {
 
     fn settable() -> &'static OSSL_PARAM {
         SETTABLE.first()
+    }
+}
+
+impl AsymCipher for RsaCipher {
+    fn init(
+        &mut self,
+        direction: Direction,
+        key: Option<&Arc<Key>>,
+        params: Params<'_>,
+    ) -> Result<(), Error> {
+        if let Some(key) = key {
+            self.key = Some(Arc::clone(key));
+        }
+        self.key()?;
+        self.direction = Some(direction);
+        self.padding = Padding::Pkcs1;
+        self.set_params(params)
+    }
+
+    fn size(&self, _direction: Direction) -> Result<usize, Error> {
+        Ok(match self.padding {
+            Padding::Tls => PREMASTER,
+            _ => self.key()?.public().max_size(),
+        })
+    }
+
+    /// A plaintext may be shorter than the key, and callers may know that; only what is sure to be
+    /// needed is required before the TPM is asked.
+    fn required(&self, direction: Direction) -> Result<usize, Error> {
+        match (direction, self.padding) {
+            (Direction::Encrypt, _) | (_, Padding::None | Padding::Tls) => self.size(direction),
+            (Direction::Decrypt, Padding::Pkcs1 | Padding::Oaep) => Ok(0),
+        }
+    }
+
+    fn encrypt(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
+        let key = self.expect(Direction::Encrypt)?;
+        Ok(rsa::encrypt(
+            key.public().rsa()?,
+            &self.scheme(),
+            plaintext,
+        )?)
+    }
+
+    fn decrypt(&mut self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let key = self.expect(Direction::Decrypt)?;
+        Ok(key.decrypt(&self.scheme(), ciphertext)?)
     }
 }
 

@@ -60,8 +60,9 @@ static GETTABLE: Descriptors<12> = Table([
     END,
 ]);
 
-static SETTABLE: Descriptors<4> = Table([
+static SETTABLE: Descriptors<5> = Table([
     describe(c"encoded-pub-key", OCTET_STRING),
+    describe(c"include-public", INTEGER),
     describe(c"point-format", UTF8_STRING),
     describe(c"encoding", UTF8_STRING),
     END,
@@ -75,6 +76,14 @@ static GENERATION_SETTABLE: Descriptors<8> = Table([
     describe(c"parent", UTF8_STRING),
     describe(c"parent-auth", UTF8_STRING),
     describe(c"user-auth", UTF8_STRING),
+    END,
+]);
+
+static GENERATION_GETTABLE: Descriptors<5> = Table([
+    describe(c"group", UTF8_STRING),
+    describe(c"encoding", UTF8_STRING),
+    describe(c"point-format", UTF8_STRING),
+    describe(c"digest", UTF8_STRING),
     END,
 ]);
 
@@ -194,8 +203,14 @@ impl Keymgmt for Ec {
         Ok(())
     }
 
-    fn import(data: &mut KeyData, selected: c_int, params: Params<'_>) -> Result<(), Error> {
-        if selection::private(selected) && params.get(c"priv").is_some() {
+    fn import(
+        instance: &Instance,
+        data: &mut KeyData,
+        selected: c_int,
+        params: Params<'_>,
+    ) -> Result<(), Error> {
+        let private = selection::private(selected) && params.get(c"priv").is_some();
+        if private && !instance.waits_for_peer() {
             return Err(Error::new(
                 Reason::KeyCannot,
                 "a private key is not imported into the TPM in passing",
@@ -235,6 +250,14 @@ impl Keymgmt for Ec {
 
     /// Makes a peer of a curve: what CMS does with the originator's point.
     fn set_params(data: &mut KeyData, params: Params<'_>) -> Result<(), Error> {
+        if let Some(include) = params.get(c"include-public")
+            && include.number()? == 0
+        {
+            return Err(Error::new(
+                Reason::UnsupportedScheme,
+                "a TPM key file always holds the public half: the TPM wants both to load a key",
+            ));
+        }
         // What is written is what every reader knows; another wish is refused rather than ignored.
         for (name, only) in [
             (c"point-format", "uncompressed"),
@@ -313,6 +336,17 @@ impl Keymgmt for Ec {
 
     fn generation_settable() -> &'static OSSL_PARAM {
         GENERATION_SETTABLE.first()
+    }
+
+    fn get_generation(generation: &Generation, params: &mut ParamsOut) -> Result<(), Error> {
+        params.set_owned_text(c"group", generation.options.curve.name())?;
+        params.set_owned_text(c"encoding", "named_curve")?;
+        params.set_owned_text(c"point-format", "uncompressed")?;
+        generation::get_common(&generation.options, params)
+    }
+
+    fn generation_gettable() -> &'static OSSL_PARAM {
+        GENERATION_GETTABLE.first()
     }
 
     fn generate(

@@ -13,18 +13,23 @@ use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::Table;
-use crate::provider::ffi::keyexch::KeyExchange;
+use crate::provider::ffi::context::{Context, Names};
+use crate::provider::ffi::keyexch::{self, KeyExchange};
 use crate::provider::ffi::param::{
     Descriptors, END, INTEGER, OCTET_STRING, Params, ParamsOut, UNSIGNED_INTEGER, UTF8_STRING,
     describe,
 };
 use crate::provider::ffi::signature::not_initialized;
+use crate::provider::peers::Waiting;
 
 /// One agreement under way.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Ecdh {
+    instance: Arc<Instance>,
     key: Option<Arc<Key>>,
     peer: Option<EcPublic>,
+    /// From init until there is a peer.
+    waiting: Option<Waiting>,
     /// The derivation function; without one the secret is the coordinate itself.
     x963: bool,
     hash: Option<Hash>,
@@ -59,60 +64,24 @@ impl Ecdh {
     }
 }
 
-impl KeyExchange for Ecdh {
-    fn new(_instance: &Arc<Instance>) -> Self {
-        Self::default()
+impl Context for Ecdh {
+    const NAMES: &'static Names = &keyexch::NAMES;
+
+    fn new(instance: &Arc<Instance>) -> Self {
+        Self {
+            instance: Arc::clone(instance),
+            key: None,
+            peer: None,
+            waiting: None,
+            x963: false,
+            hash: None,
+            length: 0,
+            info: Vec::new(),
+        }
     }
 
     fn duplicate(&self) -> Result<Self, Error> {
         Ok(self.clone())
-    }
-
-    fn init(&mut self, key: &Arc<Key>, params: Params<'_>) -> Result<(), Error> {
-        key.check_agreement()?;
-        *self = Self {
-            key: Some(Arc::clone(key)),
-            ..Self::default()
-        };
-        self.set_params(params)
-    }
-
-    fn set_peer(&mut self, peer: &EcPublic) -> Result<(), Error> {
-        let own = self.key()?.public().ec()?.curve();
-        if peer.curve() != own {
-            return Err(Error::new(
-                Reason::BadData,
-                format!("the peer's key is on {}, this key on {}", peer.curve(), own),
-            ));
-        }
-        self.peer = Some(peer.clone());
-        Ok(())
-    }
-
-    fn size(&self) -> Result<usize, Error> {
-        Ok(if self.x963 {
-            self.length
-        } else {
-            self.key()?.public().ec()?.curve().size()
-        })
-    }
-
-    fn derive(&mut self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let peer = self
-            .peer
-            .as_ref()
-            .ok_or_else(|| not_initialized("agree on a secret: there is no peer"))?;
-        let secret = self.key()?.agree(peer)?;
-        if !self.x963 {
-            return Ok(secret);
-        }
-        let hash = self.hash.unwrap_or(Hash::Sha1);
-        kdf::x963(hash, &secret, &self.info, self.length).ok_or_else(|| {
-            Error::new(
-                Reason::InvalidArgument,
-                format!("{} bytes cannot be derived", self.length),
-            )
-        })
     }
 
     fn get_params(&self, params: &mut ParamsOut) -> Result<(), Error> {
@@ -162,5 +131,60 @@ impl KeyExchange for Ecdh {
 
     fn settable() -> &'static OSSL_PARAM {
         SETTABLE.first()
+    }
+}
+
+impl KeyExchange for Ecdh {
+    fn init(&mut self, key: &Arc<Key>, params: Params<'_>) -> Result<(), Error> {
+        key.check_agreement()?;
+        *self = Self {
+            key: Some(Arc::clone(key)),
+            waiting: Some(self.instance.wait_for_peer()),
+            ..Self::new(&self.instance)
+        };
+        self.set_params(params)
+    }
+
+    fn set_peer(&mut self, peer: &EcPublic) -> Result<(), Error> {
+        let own = self.key()?.public().ec()?.curve();
+        if peer.curve() != own {
+            return Err(Error::new(
+                Reason::BadData,
+                format!(
+                    "the peer's key is on {}, this key on {}",
+                    peer.curve(),
+                    own
+                ),
+            ));
+        }
+        self.peer = Some(peer.clone());
+        self.waiting = None;
+        Ok(())
+    }
+
+    fn size(&self) -> Result<usize, Error> {
+        Ok(if self.x963 {
+            self.length
+        } else {
+            self.key()?.public().ec()?.curve().size()
+        })
+    }
+
+    fn derive(&mut self) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let peer = self
+            .peer
+            .as_ref()
+            .ok_or_else(|| not_initialized("agree on a secret: there is no peer"))?;
+        let secret = self.key()?.agree(peer)?;
+        if !self.x963 {
+            return Ok(secret);
+        }
+        let hash = self.hash.unwrap_or(Hash::Sha1);
+        kdf::x963(hash, &secret, &self.info, self.length).ok_or_else(|| {
+            Error::new(
+                Reason::InvalidArgument,
+                format!("{} bytes cannot be derived", self.length),
+            )
+        })
     }
 }

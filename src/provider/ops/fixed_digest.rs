@@ -13,9 +13,10 @@ use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::Error;
 use crate::provider::ffi::Table;
+use crate::provider::ffi::context::{Context, Names};
 use crate::provider::ffi::message_signature::{KeyTypes, MessageSignature};
 use crate::provider::ffi::param::{Descriptors, END, OCTET_STRING, Params, ParamsOut, describe};
-use crate::provider::ffi::signature::{Purpose, Signature, not_initialized};
+use crate::provider::ffi::signature::{self, Purpose, Signature, not_initialized};
 
 /// A digest as a type.
 pub(super) trait Digested: 'static {
@@ -70,7 +71,9 @@ pub(super) struct FixedDigest<S, D> {
 
 static SETTABLE: Descriptors<2> = Table([describe(c"signature", OCTET_STRING), END]);
 
-impl<S: Fixable, D: Digested> Signature for FixedDigest<S, D> {
+impl<S: Fixable, D: Digested> Context for FixedDigest<S, D> {
+    const NAMES: &'static Names = &signature::NAMES;
+
     fn new(instance: &Arc<Instance>) -> Self {
         Self {
             inner: S::new(instance),
@@ -89,6 +92,27 @@ impl<S: Fixable, D: Digested> Signature for FixedDigest<S, D> {
         })
     }
 
+    fn get_params(&self, params: &mut ParamsOut) -> Result<(), Error> {
+        self.inner.get_params(params)
+    }
+
+    fn gettable() -> &'static OSSL_PARAM {
+        S::gettable()
+    }
+
+    fn set_params(&mut self, params: Params<'_>) -> Result<(), Error> {
+        if let Some(signature) = params.get(c"signature") {
+            self.given = Some(signature.octets()?.to_vec());
+        }
+        Ok(())
+    }
+
+    fn settable() -> &'static OSSL_PARAM {
+        SETTABLE.first()
+    }
+}
+
+impl<S: Fixable, D: Digested> Signature for FixedDigest<S, D> {
     fn init(
         &mut self,
         purpose: Purpose,
@@ -138,29 +162,6 @@ impl<S: Fixable, D: Digested> Signature for FixedDigest<S, D> {
 
     fn verify_recover(&mut self, signature: &[u8]) -> Result<Vec<u8>, Error> {
         self.inner.verify_recover(signature)
-    }
-
-    fn get_params(&self, params: &mut ParamsOut) -> Result<(), Error> {
-        self.inner.get_params(params)
-    }
-
-    fn gettable() -> &'static OSSL_PARAM {
-        S::gettable()
-    }
-
-    fn set_params(&mut self, params: Params<'_>) -> Result<(), Error> {
-        if let Some(signature) = params.get(c"signature") {
-            self.given = Some(signature.octets()?.to_vec());
-        }
-        Ok(())
-    }
-
-    fn settable(&self) -> &'static OSSL_PARAM {
-        SETTABLE.first()
-    }
-
-    fn settable_by_default() -> &'static OSSL_PARAM {
-        SETTABLE.first()
     }
 }
 

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use crate::Secret;
-use crate::key::{self, GenerateOptions, ParentChoice};
+use crate::key::{self, GenerateOptions, ParentChoice, Usage};
 use crate::provider::Instance;
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::keymgmt::{KeyData, Progress};
-use crate::provider::ffi::param::Params;
+use crate::provider::ffi::param::{Params, ParamsOut};
 
 /// Takes the options that say where the key belongs and what guards it.
 pub(super) fn set_common(options: &mut GenerateOptions, params: Params<'_>) -> Result<(), Error> {
@@ -22,6 +22,17 @@ pub(super) fn set_common(options: &mut GenerateOptions, params: Params<'_>) -> R
         options.user_auth = secret_of(secret.text()?)?;
     }
     Ok(())
+}
+
+/// Says what [`set_common`] and the digest have come to. Secrets are not among the answers.
+pub(super) fn get_common(options: &GenerateOptions, params: &mut ParamsOut) -> Result<(), Error> {
+    params.set_owned_text(
+        c"digest",
+        match options.usage {
+            Usage::Any => "",
+            Usage::Sign(hash) => hash.name(),
+        },
+    )
 }
 
 /// Makes the key. The TPM says nothing while it searches primes, which takes seconds: one sign of

@@ -18,5 +18,6 @@ mod rsa_signature;
 mod selection;
 mod store;
 mod tables;
+mod task;
 
 pub(super) use tables::algorithms;

@@ -80,6 +80,14 @@ static GENERATION_SETTABLE: Descriptors<10> = Table([
     END,
 ]);
 
+static GENERATION_GETTABLE: Descriptors<5> = Table([
+    describe(c"bits", UNSIGNED_INTEGER),
+    describe(c"primes", UNSIGNED_INTEGER),
+    describe(c"e", UNSIGNED_INTEGER),
+    describe(c"digest", UTF8_STRING),
+    END,
+]);
+
 impl<K: RsaKind> Keymgmt for K {
     type Generation = Generation<K>;
 
@@ -233,6 +241,18 @@ impl<K: RsaKind> Keymgmt for K {
 
     fn generation_settable() -> &'static OSSL_PARAM {
         GENERATION_SETTABLE.first()
+    }
+
+    fn get_generation(generation: &Generation<K>, params: &mut ParamsOut) -> Result<(), Error> {
+        let options = &generation.options;
+        params.set_number(c"bits", options.bits.into())?;
+        params.set_number(c"primes", 2)?;
+        params.set_number(c"e", options.exponent.into())?;
+        generation::get_common(options, params)
+    }
+
+    fn generation_gettable() -> &'static OSSL_PARAM {
+        GENERATION_GETTABLE.first()
     }
 
     fn generate(

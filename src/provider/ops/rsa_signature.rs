@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::digest::digest_named;
-use super::message::{Finished, Message};
+use super::message::Finished;
 use super::rsa_padding::{Padding, Salt};
+use super::task::Task;
 use crate::crypto::Hash;
 use crate::crypto::rsa::SaltLength;
 use crate::crypto::spki::{self, PssParams};
@@ -15,21 +16,19 @@ use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::Table;
+use crate::provider::ffi::context::{Context, Names};
 use crate::provider::ffi::param::{
     Descriptors, END, OCTET_STRING, Params, ParamsOut, UTF8_STRING, describe,
 };
-use crate::provider::ffi::signature::{Purpose, Signature, not_initialized};
+use crate::provider::ffi::signature::{self, Purpose, Signature};
 
 /// One signature or verification under way.
 #[derive(Clone)]
 pub(super) struct RsaSignature {
-    key: Option<Arc<Key>>,
-    purpose: Option<Purpose>,
+    task: Task,
     padding: Padding,
-    hash: Option<Hash>,
     mgf_hash: Option<Hash>,
     salt: Salt,
-    message: Message,
 }
 
 static GETTABLE: Descriptors<6> = Table([
@@ -61,30 +60,9 @@ static SETTABLE_WITH_DIGEST: Descriptors<5> = Table([
 ]);
 
 impl RsaSignature {
-    fn key(&self) -> Result<&Arc<Key>, Error> {
-        self.key
-            .as_ref()
-            .ok_or_else(|| not_initialized("sign or verify"))
-    }
-
-    fn expect(&self, purpose: Purpose) -> Result<&Arc<Key>, Error> {
-        if self.purpose != Some(purpose) {
-            return Err(not_initialized(match purpose {
-                Purpose::Sign | Purpose::DigestSign => "sign",
-                Purpose::Verify | Purpose::DigestVerify => "verify",
-                Purpose::VerifyRecover => "recover signed data",
-            }));
-        }
-        self.key()
-    }
-
-    fn is_signing(&self) -> bool {
-        matches!(self.purpose, Some(Purpose::Sign | Purpose::DigestSign))
-    }
-
     /// The scheme as far as it is set up; `None` for PSS without a digest yet.
     fn signing(&self) -> Option<Signing> {
-        Some(match (self.padding, self.hash) {
+        Some(match (self.padding, self.task.hash) {
             (Padding::Pkcs1, Some(hash)) => Signing::Pkcs1(hash),
             (Padding::Pkcs1, None) => Signing::Pkcs1Raw,
             (Padding::Pss, Some(hash)) => Signing::Pss {
@@ -111,12 +89,12 @@ impl RsaSignature {
 
     /// Says at once what the key cannot do: TLS probes what it may offer by initialising.
     fn check(&self) -> Result<(), Error> {
-        let key = self.key()?;
+        let key = self.task.key()?;
         if let Some(pss) = key.public().pss() {
             self.check_restriction(pss)?;
         }
         match self.signing() {
-            Some(signing) if self.is_signing() => Ok(key.check_signing(&signing)?),
+            Some(signing) if self.task.is_signing() => Ok(key.check_signing(&signing)?),
             _ => Ok(()),
         }
     }
@@ -128,7 +106,7 @@ impl RsaSignature {
             return refused("an RSA-PSS key signs with PSS only".into());
         }
         for (what, hash, only) in [
-            ("digest", self.hash, pss.hash),
+            ("digest", self.task.hash, pss.hash),
             ("MGF1 digest", self.mgf_hash, pss.mgf_hash),
         ] {
             if let Some(hash) = hash.filter(|hash| *hash != only) {
@@ -145,7 +123,7 @@ impl RsaSignature {
     }
 
     fn verify_digest(&self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {
-        let key = self.key()?;
+        let key = self.task.key()?;
         let signing = self.complete()?;
         if let (Signing::Pss { hash, mgf_hash, .. }, Salt::Auto) = (&signing, self.salt) {
             let rsa = key.public().rsa()?;
@@ -163,7 +141,7 @@ impl RsaSignature {
                 mgf_hash,
                 salt,
             } => {
-                let salt_length = self.key()?.salt_length(hash, salt)?;
+                let salt_length = self.task.key()?.salt_length(hash, salt)?;
                 Ok(spki::pss_algorithm(&PssParams {
                     hash,
                     mgf_hash,
@@ -178,16 +156,15 @@ impl RsaSignature {
     }
 }
 
-impl Signature for RsaSignature {
+impl Context for RsaSignature {
+    const NAMES: &'static Names = &signature::NAMES;
+
     fn new(_instance: &Arc<Instance>) -> Self {
         Self {
-            key: None,
-            purpose: None,
+            task: Task::new(),
             padding: Padding::Pkcs1,
-            hash: None,
             mgf_hash: None,
             salt: Salt::Auto,
-            message: Message::None,
         }
     }
 
@@ -195,102 +172,15 @@ impl Signature for RsaSignature {
         Ok(self.clone())
     }
 
-    fn init(
-        &mut self,
-        purpose: Purpose,
-        key: Option<&Arc<Key>>,
-        digest: Option<&str>,
-        params: Params<'_>,
-    ) -> Result<(), Error> {
-        if let Some(key) = key {
-            self.key = Some(Arc::clone(key));
-        }
-        let key = Arc::clone(self.key()?);
-        self.purpose = Some(purpose);
-        self.message = Message::None;
-        (self.padding, self.mgf_hash, self.salt) = (Padding::Pkcs1, None, Salt::Auto);
-        self.hash = None;
-        if let Some(pss) = key.public().pss() {
-            self.padding = Padding::Pss;
-            (self.hash, self.mgf_hash) = (Some(pss.hash), Some(pss.mgf_hash));
-            self.salt = Salt::Fixed(SaltChoice::Bytes(pss.salt_length));
-        }
-        let hashing = matches!(purpose, Purpose::DigestSign | Purpose::DigestVerify);
-        match digest.filter(|name| !name.is_empty()) {
-            Some(name) => self.hash = Some(digest_named(name)?),
-            None if hashing && self.hash.is_none() => self.hash = Some(key.default_digest()),
-            None => {}
-        }
-        self.message = Message::start(purpose, &key, self.hash);
-        self.set_params(params)?;
-        self.check()
-    }
-
-    fn update(&mut self, data: &[u8]) -> Result<(), Error> {
-        self.message.update(data)
-    }
-
-    fn size(&self) -> Result<usize, Error> {
-        Ok(self.key()?.public().max_size())
-    }
-
-    fn finish_sign(&mut self) -> Result<Vec<u8>, Error> {
-        let key = Arc::clone(self.expect(Purpose::DigestSign)?);
-        let signing = self.complete()?;
-        Ok(match self.message.finish()? {
-            Finished::Digest(digest) => key.sign(&signing, &digest)?,
-            Finished::Whole(message) => key.sign_message(&signing, &message)?,
-        })
-    }
-
-    fn finish_verify(&mut self, signature: &[u8]) -> Result<bool, Error> {
-        self.expect(Purpose::DigestVerify)?;
-        match self.message.finish()? {
-            Finished::Digest(digest) => self.verify_digest(signature, &digest),
-            Finished::Whole(_) => Err(not_initialized("verify")),
-        }
-    }
-
-    fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
-        let key = self.expect(Purpose::Sign)?;
-        Ok(key.sign(&self.complete()?, digest)?)
-    }
-
-    fn verify(&mut self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {
-        self.expect(Purpose::Verify)?;
-        self.verify_digest(signature, digest)
-    }
-
-    fn verify_recover(&mut self, signature: &[u8]) -> Result<Vec<u8>, Error> {
-        let key = self.expect(Purpose::VerifyRecover)?;
-        let rsa = key.public().rsa()?;
-        let wrong = || Error::new(Reason::BadData, "the signature's padding is wrong");
-        match self.complete()? {
-            Signing::Pkcs1Raw => rsa.recover_pkcs1(signature).ok_or_else(wrong),
-            Signing::Pkcs1(hash) => rsa
-                .recover_pkcs1(signature)
-                .and_then(|info| {
-                    let digest = info.strip_prefix(hash.digest_info_prefix())?;
-                    (digest.len() == hash.size()).then(|| digest.to_vec())
-                })
-                .ok_or_else(wrong),
-            Signing::None => Ok(rsa.public_op(signature).map_err(crate::key::Error::from)?),
-            Signing::Pss { .. } => Err(Error::new(
-                Reason::UnsupportedScheme,
-                "nothing can be recovered from a PSS signature",
-            )),
-        }
-    }
-
     fn get_params(&self, params: &mut ParamsOut) -> Result<(), Error> {
         if params.asks(c"algorithm-id") {
             params.set_octets(c"algorithm-id", &self.algorithm_id()?)?;
         }
         params.set_choice(c"pad-mode", self.padding.number(), self.padding.name())?;
-        params.set_owned_text(c"digest", self.hash.map_or("", Hash::name))?;
+        params.set_owned_text(c"digest", self.task.hash.map_or("", Hash::name))?;
         params.set_owned_text(
             c"mgf1-digest",
-            self.mgf_hash.or(self.hash).map_or("", Hash::name),
+            self.mgf_hash.or(self.task.hash).map_or("", Hash::name),
         )?;
         params.set_choice(c"saltlen", self.salt.number(), &self.salt.name())
     }
@@ -302,22 +192,14 @@ impl Signature for RsaSignature {
     fn set_params(&mut self, params: Params<'_>) -> Result<(), Error> {
         // On a copy, so that a refused setting changes nothing.
         let mut changed = Self {
-            message: Message::None,
-            ..self.clone()
+            task: self.task.without_message(),
+            ..*self
         };
         let mut touched = false;
         for param in params.iter() {
             match param.key().to_bytes() {
                 b"digest" => {
-                    let hash = digest_named(param.text()?)?;
-                    let fixed = !self.message.is_none();
-                    if fixed && self.hash != Some(hash) {
-                        return Err(Error::new(
-                            Reason::InvalidArgument,
-                            "the digest was chosen when the context was initialised",
-                        ));
-                    }
-                    changed.hash = Some(hash);
+                    changed.task.hash = Some(self.task.digest_to_set(param.text()?)?);
                 }
                 b"pad-mode" => changed.padding = Padding::read(&param)?,
                 b"mgf1-digest" => changed.mgf_hash = Some(digest_named(param.text()?)?),
@@ -337,19 +219,94 @@ impl Signature for RsaSignature {
                 "a salt length means something with PSS only: set the padding first",
             ));
         }
-        changed.message = std::mem::replace(&mut self.message, Message::None);
+        changed.task.take_message(&mut self.task);
         *self = changed;
         Ok(())
     }
 
-    fn settable(&self) -> &'static OSSL_PARAM {
-        match self.message {
-            Message::None => SETTABLE.first(),
-            _ => SETTABLE_WITH_DIGEST.first(),
+    fn settable_now(&self) -> &'static OSSL_PARAM {
+        if self.task.has_message() {
+            SETTABLE_WITH_DIGEST.first()
+        } else {
+            SETTABLE.first()
         }
     }
 
-    fn settable_by_default() -> &'static OSSL_PARAM {
+    fn settable() -> &'static OSSL_PARAM {
         SETTABLE.first()
+    }
+}
+
+impl Signature for RsaSignature {
+    fn init(
+        &mut self,
+        purpose: Purpose,
+        key: Option<&Arc<Key>>,
+        digest: Option<&str>,
+        params: Params<'_>,
+    ) -> Result<(), Error> {
+        let key = self.task.reset(key)?;
+        (self.padding, self.mgf_hash, self.salt) = (Padding::Pkcs1, None, Salt::Auto);
+        if let Some(pss) = key.public().pss() {
+            self.padding = Padding::Pss;
+            (self.task.hash, self.mgf_hash) = (Some(pss.hash), Some(pss.mgf_hash));
+            self.salt = Salt::Fixed(SaltChoice::Bytes(pss.salt_length));
+        }
+        self.task.start(purpose, digest)?;
+        self.set_params(params)?;
+        self.check()
+    }
+
+    fn update(&mut self, data: &[u8]) -> Result<(), Error> {
+        self.task.update(data)
+    }
+
+    fn size(&self) -> Result<usize, Error> {
+        self.task.size()
+    }
+
+    fn finish_sign(&mut self) -> Result<Vec<u8>, Error> {
+        let (key, message) = self.task.finish_sign()?;
+        let signing = self.complete()?;
+        Ok(match message {
+            Finished::Digest(digest) => key.sign(&signing, &digest)?,
+            Finished::Whole(message) => key.sign_message(&signing, &message)?,
+        })
+    }
+
+    fn finish_verify(&mut self, signature: &[u8]) -> Result<bool, Error> {
+        let (_, digest) = self.task.finish_verify()?;
+        self.verify_digest(signature, &digest)
+    }
+
+    fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
+        let key = self.task.expect(Purpose::Sign)?;
+        Ok(key.sign(&self.complete()?, digest)?)
+    }
+
+    fn verify(&mut self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {
+        self.task.expect(Purpose::Verify)?;
+        self.verify_digest(signature, digest)
+    }
+
+    fn verify_recover(&mut self, signature: &[u8]) -> Result<Vec<u8>, Error> {
+        let key = self.task.expect(Purpose::VerifyRecover)?;
+        let rsa = key.public().rsa()?;
+        let wrong = || Error::new(Reason::BadData, "the signature's padding is wrong");
+        match self.complete()? {
+            Signing::Pkcs1Raw => rsa.recover_pkcs1(signature).ok_or_else(wrong),
+            Signing::Pkcs1(hash) => rsa
+                .recover_pkcs1(signature)
+                .and_then(|info| {
+                    let digest = info.strip_prefix(hash.digest_info_prefix())?;
+                    (digest.len() == hash.size()).then(|| digest.to_vec())
+                })
+                .ok_or_else(wrong),
+            Signing::None => Ok(rsa.public_op(signature).map_err(crate::key::Error::from)?),
+            Signing::Pss { .. } => Err(Error::new(
+                Reason::UnsupportedScheme,
+                "nothing can be recovered from a PSS signature",
+            )),
+        }
     }
 }

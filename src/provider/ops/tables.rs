@@ -29,9 +29,9 @@ const RSA_PSS: &CStr = c"RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10";
 const EC: &CStr = c"EC:id-ecPublicKey:1.2.840.10045.2.1";
 const PROPERTIES: &CStr = c"provider=tpm";
 
-static RSA_KEYMGMT: Table<OSSL_DISPATCH, 23> = keymgmt::table::<Rsa>();
-static RSA_PSS_KEYMGMT: Table<OSSL_DISPATCH, 23> = keymgmt::table::<RsaPss>();
-static EC_KEYMGMT: Table<OSSL_DISPATCH, 23> = keymgmt::table::<Ec>();
+static RSA_KEYMGMT: Table<OSSL_DISPATCH, 25> = keymgmt::table::<Rsa>();
+static RSA_PSS_KEYMGMT: Table<OSSL_DISPATCH, 25> = keymgmt::table::<RsaPss>();
+static EC_KEYMGMT: Table<OSSL_DISPATCH, 25> = keymgmt::table::<Ec>();
 static ECDSA: Table<OSSL_DISPATCH, 22> = signature::table::<Ecdsa>();
 static ECDH: Table<OSSL_DISPATCH, 11> = keyexch::table::<Ecdh>();
 static RSA_SIGNATURE: Table<OSSL_DISPATCH, 22> = signature::table::<RsaSignature>();
@@ -179,9 +179,9 @@ static DECODER: Algorithms<5> = Table([
     END,
 ]);
 
-/// The five encoders of a key type.
+/// The five encoders of every key type, and those that single types have besides.
 macro_rules! encoders {
-    ($($names:expr),*) => {
+    ($($names:expr),*; $($more:expr),*) => {
         Table([
             $(
                 algorithm(
@@ -210,12 +210,27 @@ macro_rules! encoders {
                 ),
                 algorithm($names, c"provider=tpm,output=text", TEXT.as_ptr(), c"text"),
             )*
+            $($more,)*
             END,
         ])
     };
 }
 
-static ENCODER: Algorithms<16> = encoders![RSA, RSA_PSS, EC];
+static ENCODER: Algorithms<18> = encoders![RSA, RSA_PSS, EC;
+    // `openssl ec` asks for no other structure; `openssl rsa` asks for PrivateKeyInfo.
+    algorithm(
+        EC,
+        c"provider=tpm,output=der,structure=type-specific",
+        PRIVATE_DER.as_ptr(),
+        c"TPM key file",
+    ),
+    algorithm(
+        EC,
+        c"provider=tpm,output=pem,structure=type-specific",
+        PRIVATE_PEM.as_ptr(),
+        c"TPM key file",
+    )
+];
 
 /// The algorithms of an operation.
 pub(crate) fn algorithms(operation: c_int) -> Option<&'static OSSL_ALGORITHM> {
