@@ -2,7 +2,7 @@
 
 use crate::common::key;
 use crate::common::openssl::{Config, Openssl};
-use crate::common::orders::{each_order_with, each_order_with_servers};
+use crate::common::orders::{each_order_with, each_order_with_servers, each_software_order_with};
 
 const CA: &str = "[ca]\ndefault_ca = own\n[own]\ndir = .\ndatabase = index.txt\nserial = serial\n\
     new_certs_dir = .\ndefault_md = sha256\ndefault_days = 2\npolicy = any\n\
@@ -102,10 +102,10 @@ fn ocsp_answers_are_signed() {
 }
 
 /// A certificate by CMP: the TPM's key signs the client's messages, proves that it has the key to be certified, and signs the
-/// server's messages. The server is inside the command.
+/// server's messages. The server is inside the command, and verifies with the client's public key, an ordinary one.
 #[test]
 fn certificates_by_cmp() {
-    each_order_with(&Config::new(), |openssl| {
+    each_software_order_with(&Config::new(), |openssl| {
         key::rsa(openssl, "rsa", 2048, "");
         key::generate(openssl, "ec", "EC -pkeyopt group:P-256");
         key::software_rsa(openssl, "soft", 2048);
