@@ -33,13 +33,17 @@ demo: ## install what is missing, build, and show a TPM key with openssl and ngi
 	@$(MAKE) --no-print-directory build
 	tools/demo
 
-check: ## install what is missing, build, lint, run every test
+check: ## install what is missing, build, lint, run every test, compare docs/MATRIX.md with the results
 	tools/setup check
 	@$(MAKE) --no-print-directory build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release $(CARGOFLAGS) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release $(CARGOFLAGS) --no-deps --document-private-items
-	$(CARGO) test --release $(CARGOFLAGS)
+	@# make's shell may know no pipefail.
+	@mkdir -p target/matrix
+	{ $(CARGO) test --release $(CARGOFLAGS); echo $$? >target/matrix/status; } 2>&1 | tee target/matrix/cargo-test.log
+	@exit $$(cat target/matrix/status)
+	tools/matrix check target/matrix/cargo-test.log
 
 matrix: ## run the tests against OpenSSL 3.5, 3.6 and 4.0 (built outside the tree), write docs/MATRIX.md
 	tools/setup check

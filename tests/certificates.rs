@@ -2,7 +2,7 @@
 
 use crate::common::key;
 use crate::common::openssl::{Config, Openssl};
-use crate::common::orders::{each_order_with, each_order_with_servers};
+use crate::common::orders::{each_order_with, each_order_with_servers, each_software_order_with};
 
 const CA: &str = "[ca]\ndefault_ca = own\n[own]\ndir = .\ndatabase = index.txt\nserial = serial\n\
     new_certs_dir = .\ndefault_md = sha256\ndefault_days = 2\npolicy = any\n\
@@ -98,6 +98,40 @@ fn ocsp_answers_are_signed() {
             .plain()
             .ok("ocsp -issuer key.crt -cert a.crt -respin answer -CAfile key.crt -no_nonce")
             .says("Response verify OK");
+    });
+}
+
+/// A certificate by CMP: the TPM's key signs the client's messages, proves that it has the key to be certified, and signs the
+/// server's messages. The server is inside the command, and verifies with the client's public key, an ordinary one.
+#[test]
+fn certificates_by_cmp() {
+    each_software_order_with(&Config::new(), |openssl| {
+        key::rsa(openssl, "rsa", 2048, "");
+        key::generate(openssl, "ec", "EC -pkeyopt group:P-256");
+        key::software_rsa(openssl, "soft", 2048);
+        for name in ["rsa", "ec", "soft"] {
+            openssl.ok(&format!(
+                "req -x509 -key {name}.pem -out {name}.crt -subj /CN={name} -days 2 \
+                 -addext keyUsage=digitalSignature,keyCertSign"
+            ));
+        }
+        for (client, server) in [
+            ("rsa", "soft"),
+            ("ec", "soft"),
+            ("soft", "rsa"),
+            ("soft", "ec"),
+        ] {
+            openssl.ok(&format!(
+                "cmp -cmd cr -use_mock_srv -srv_cert {server}.crt -srv_key {server}.pem -srv_trusted {client}.crt \
+                 -rsp_cert {client}.crt -cert {client}.crt -key {client}.pem -trusted {server}.crt \
+                 -newkey {client}.pem -subject /CN={client} -recipient /CN={server} -certout got.crt"
+            ));
+            let got = openssl.plain().ok("x509 -in got.crt -outform DER").stdout;
+            let wanted = openssl
+                .plain()
+                .ok(&format!("x509 -in {client}.crt -outform DER"));
+            assert!(got == wanted.stdout, "{client}, {server}");
+        }
     });
 }
 

@@ -2,62 +2,93 @@
 //!
 //! Each row's test goes through the row's cells and asserts each of them; see `common/table.rs`.
 
-use crate::common::table::Cell::{self, Works};
+use crate::common::table::Cell::{self, Cannot, Works};
 use crate::common::table::Role::{Client, Server};
 use crate::common::table::{Role, Row, markdown};
 use crate::common::tools::root;
 use crate::{
-    clients_apache, clients_curl, clients_haproxy, clients_nginx, clients_node, clients_python,
-    clients_stunnel,
+    clients_apache, clients_curl, clients_haproxy, clients_nginx, clients_node, clients_openssl,
+    clients_openvpn, clients_python, clients_stunnel,
 };
 use std::fs;
 
 const ALL: [[Cell; 2]; 2] = [[Works; 2]; 2];
 
+/// A client, Debian's package, and whether it takes keys and certificates by URI.
+type Program = (&'static str, &'static str, Cell);
+
 const fn row(
-    (client, package): (&'static str, &'static str),
+    (client, package, uri): Program,
     role: Role,
-    sample: &'static str,
-    cells: [[Cell; 2]; 2],
+    sample: Option<&'static str>,
     test: fn(),
 ) -> Row {
     Row {
         client,
         package,
         role,
-        sample: Some(sample),
-        cells,
+        sample,
+        cells: ALL,
+        beside: Works,
+        uri,
         test,
     }
 }
 
-const APACHE_PREFORK: (&str, &str) = ("Apache httpd, prefork", "apache2-bin");
-const APACHE_EVENT: (&str, &str) = ("Apache httpd, event", "apache2-bin");
-const HAPROXY: (&str, &str) = ("HAProxy", "haproxy");
-const HAPROXY_MASTER: (&str, &str) = ("HAProxy, master-worker", "haproxy");
-const NGINX: (&str, &str) = ("nginx", "nginx-light");
-const STUNNEL: (&str, &str) = ("stunnel", "stunnel4");
-const CURL: (&str, &str) = ("curl", "curl");
-const PYTHON: (&str, &str) = ("Python's ssl", "python3");
-const NODE: (&str, &str) = ("Node.js", "nodejs");
+const APACHE_URI: Cell =
+    Cannot("Apache httpd 2.4 opens `pkcs11:` URIs, and takes any other for a file's name.");
+const HAPROXY_URI: Cell = Cannot("HAProxy 2.6 takes files only.");
+const NGINX_URI: Cell =
+    Cannot("nginx takes keys by URI from 1.29 on (`store:`); Debian 12 has 1.22.");
+const STUNNEL_URI: Cell =
+    Cannot("stunnel 5.68 takes files, and names of keys of an OpenSSL engine.");
+const CURL_URI: Cell =
+    Cannot("curl takes keys of a provider by URI from 8.12 on; Debian 12 has 7.88.");
+const PYTHON_URI: Cell = Cannot("Python's `load_cert_chain` takes files only.");
+const NODE_URI: Cell =
+    Cannot("Node.js takes a key's text or a key object made from one, never a name.");
+const OPENVPN_URI: Cell = Cannot("OpenVPN 2.6 takes files only.");
+
+const OPENVPN_ALONE: &str = "OpenVPN has one key in a process; the software key is another process's, with the provider active.";
+const S_CLIENT_ALONE: &str = "s_client makes one connection; the software key is another process's, with the provider active.";
+
+const APACHE_PREFORK: Program = ("Apache httpd, prefork", "apache2-bin", APACHE_URI);
+const APACHE_EVENT: Program = ("Apache httpd, event", "apache2-bin", APACHE_URI);
+const HAPROXY: Program = ("HAProxy", "haproxy", HAPROXY_URI);
+const HAPROXY_MASTER: Program = ("HAProxy, master-worker", "haproxy", HAPROXY_URI);
+const NGINX: Program = ("nginx", "nginx-light", NGINX_URI);
+const STUNNEL: Program = ("stunnel", "stunnel4", STUNNEL_URI);
+const CURL: Program = ("curl", "curl", CURL_URI);
+const PYTHON: Program = ("Python's ssl", "python3", PYTHON_URI);
+const NODE: Program = ("Node.js", "nodejs", NODE_URI);
+const OPENVPN: Program = ("OpenVPN", "openvpn", OPENVPN_URI);
+const S_SERVER: Program = ("openssl s_server", "openssl", Works);
+const S_CLIENT: Program = ("openssl s_client", "openssl", Works);
 
 /// What works.
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
-    row(NGINX, Server, "nginx.conf", ALL, clients_nginx::nginx_serves),
-    row(NGINX, Client, "nginx-upstream.conf", ALL, clients_nginx::nginx_connects),
-    row(APACHE_PREFORK, Server, "apache.conf", ALL, clients_apache::prefork_serves),
-    row(APACHE_EVENT, Server, "apache.conf", ALL, clients_apache::event_serves),
-    row(HAPROXY, Server, "haproxy.cfg", ALL, clients_haproxy::haproxy_serves),
-    row(HAPROXY, Client, "haproxy.cfg", ALL, clients_haproxy::haproxy_connects),
-    row(HAPROXY_MASTER, Server, "haproxy.cfg", ALL, clients_haproxy::a_master_and_its_worker_serve),
-    row(STUNNEL, Server, "stunnel.conf", ALL, clients_stunnel::stunnel_serves),
-    row(STUNNEL, Client, "stunnel.conf", ALL, clients_stunnel::stunnel_connects),
-    row(CURL, Client, "curlrc", ALL, clients_curl::curl_connects),
-    row(PYTHON, Server, "python/server.py", ALL, clients_python::python_serves),
-    row(PYTHON, Client, "python/client.py", ALL, clients_python::python_connects),
-    row(NODE, Server, "node/server.js", ALL, clients_node::node_serves),
-    row(NODE, Client, "node/client.js", ALL, clients_node::node_connects),
+    row(NGINX, Server, Some("nginx.conf"), clients_nginx::nginx_serves),
+    row(NGINX, Client, Some("nginx-upstream.conf"), clients_nginx::nginx_connects),
+    row(APACHE_PREFORK, Server, Some("apache.conf"), clients_apache::prefork_serves),
+    row(APACHE_PREFORK, Client, Some("apache-proxy.conf"), clients_apache::prefork_connects),
+    row(APACHE_EVENT, Server, Some("apache.conf"), clients_apache::event_serves),
+    row(APACHE_EVENT, Client, Some("apache-proxy.conf"), clients_apache::event_connects),
+    row(HAPROXY, Server, Some("haproxy.cfg"), clients_haproxy::haproxy_serves),
+    row(HAPROXY, Client, Some("haproxy.cfg"), clients_haproxy::haproxy_connects),
+    row(HAPROXY_MASTER, Server, Some("haproxy.cfg"), clients_haproxy::a_master_and_its_worker_serve),
+    row(HAPROXY_MASTER, Client, Some("haproxy.cfg"), clients_haproxy::a_master_and_its_worker_connect),
+    row(STUNNEL, Server, Some("stunnel.conf"), clients_stunnel::stunnel_serves),
+    row(STUNNEL, Client, Some("stunnel.conf"), clients_stunnel::stunnel_connects),
+    row(CURL, Client, Some("curlrc"), clients_curl::curl_connects),
+    row(PYTHON, Server, Some("python/server.py"), clients_python::python_serves),
+    row(PYTHON, Client, Some("python/client.py"), clients_python::python_connects),
+    row(NODE, Server, Some("node/server.js"), clients_node::node_serves),
+    row(NODE, Client, Some("node/client.js"), clients_node::node_connects),
+    row(OPENVPN, Server, Some("openvpn/server.conf"), clients_openvpn::openvpn_serves).alone(OPENVPN_ALONE),
+    row(OPENVPN, Client, Some("openvpn/client.conf"), clients_openvpn::openvpn_connects).alone(OPENVPN_ALONE),
+    row(S_SERVER, Server, None, clients_openssl::s_server_serves),
+    row(S_CLIENT, Client, None, clients_openssl::s_client_connects).alone(S_CLIENT_ALONE),
 ];
 
 /// The row of a client in a role.
@@ -73,8 +104,8 @@ fn each_row_has_a_test_of_its_own() {
             assert!((row.client, row.role) != (other.client, other.role));
             assert!(row.test as usize != other.test as usize, "{}", row.client);
         }
-        for cell in row.cells.iter().flatten() {
-            if let Cell::Cannot(why) = cell {
+        for cell in row.all_cells() {
+            if let Cannot(why) = cell {
                 assert!(why.ends_with('.') && why.len() > 20, "a sentence: {why}");
             }
         }

@@ -1,26 +1,21 @@
 //! Apache httpd with a key in the TPM beside an ordinary one.
 
 use crate::clients::find;
+use crate::clients_haproxy::get;
 use crate::common::net::free_port;
 use crate::common::scratch::{Scratch, set_mode};
 use crate::common::service::Service;
 use crate::common::site::Site;
-use crate::common::table::{Role, Served, serves};
+use crate::common::table::{Role, Served, connects, serves};
 use crate::common::tools::{is_root, need, need_file, sample, substitute};
 
-/// httpd with `conf/apache.conf` and the rest of a configuration as Debian has it.
-fn start(site: &Site, mpm: &str) -> Served {
-    start_with(site, mpm, &sample("apache.conf"))
-}
-
-fn start_with(site: &Site, mpm: &str, text: &str) -> Served {
-    let program = need("apache2", "apache2-bin");
-    let modules = need_file("/usr/lib/apache2/modules", "apache2-bin");
+/// httpd with `conf/apache.conf`.
+fn serve(site: &Site, mpm: &str) -> Served {
     let ports = [free_port(), free_port()];
     let dir = Scratch::new();
     let at = dir.path().display().to_string();
     dir.write("index.html", "served\n");
-    let mut text = text.to_owned();
+    let mut text = sample("apache.conf");
     for (port, of) in ports.iter().zip(["443", "8443"]) {
         text = substitute(
             &text,
@@ -36,19 +31,58 @@ fn start_with(site: &Site, mpm: &str, text: &str) -> Served {
     ] {
         text = substitute(&text, from, to);
     }
+    let modules = ["socache_shmcb", "dir"];
+    start(site, mpm, &modules, &text, dir, ports)
+}
+
+/// httpd with `conf/apache-proxy.conf`, before the server on port `inner`.
+fn proxy(site: &Site, mpm: &str, inner: u16) -> Served {
+    let ports = [free_port(), free_port()];
+    let mut text = sample("apache-proxy.conf");
+    for (from, to) in [
+        ("127.0.0.1:8001", format!("127.0.0.1:{}", ports[0])),
+        ("127.0.0.1:8002", format!("127.0.0.1:{}", ports[1])),
+        ("localhost:8444", format!("localhost:{inner}")),
+        ("/etc/apache2/tls", site.at()),
+    ] {
+        text = substitute(&text, from, &to);
+    }
+    let modules = ["proxy", "proxy_http"];
+    start(site, mpm, &modules, &text, Scratch::new(), ports)
+}
+
+/// httpd with `text` and the rest of a configuration as Debian has it.
+fn start(
+    site: &Site,
+    mpm: &str,
+    modules: &[&str],
+    text: &str,
+    dir: Scratch,
+    ports: [u16; 2],
+) -> Served {
+    let program = need("apache2", "apache2-bin");
+    let modules_at = need_file("/usr/lib/apache2/modules", "apache2-bin");
+    let at = dir.path().display().to_string();
     dir.write("site.conf", text);
-    let load = [
-        &format!("mpm_{mpm}"),
-        "ssl",
-        "socache_shmcb",
-        "authz_core",
-        "dir",
-    ]
-    .map(|m| format!("LoadModule {m}_module {}/mod_{m}.so\n", modules.display()))
-    .concat();
+    let mpm = format!("mpm_{mpm}");
+    let load: String = [&*mpm, "ssl", "authz_core"]
+        .iter()
+        .chain(modules)
+        .map(|m| {
+            format!(
+                "LoadModule {m}_module {}/mod_{m}.so\n",
+                modules_at.display()
+            )
+        })
+        .collect();
     // Debian's user; it must get at the files and at the TPM's socket.
     let user = if is_root() {
         "User www-data\nGroup www-data\n"
+    } else {
+        ""
+    };
+    let index = if modules.contains(&"dir") {
+        "DirectoryIndex index.html\n"
     } else {
         ""
     };
@@ -57,7 +91,7 @@ fn start_with(site: &Site, mpm: &str, text: &str) -> Served {
         "httpd.conf",
         format!(
             "ServerRoot {at}\nServerName localhost\nPidFile {at}/pid\nErrorLog {at}/error.log\nLogLevel info\n\
-             DefaultRuntimeDir {at}\n{load}{user}StartServers 2\nDirectoryIndex index.html\nInclude {at}/site.conf\n"
+             DefaultRuntimeDir {at}\n{load}{user}StartServers 2\n{index}Include {at}/site.conf\n"
         ),
     );
     let run = site
@@ -75,14 +109,36 @@ fn start_with(site: &Site, mpm: &str, text: &str) -> Served {
     }
 }
 
+fn connect(client: &str, mpm: &str) {
+    connects(find(client, Role::Client), |site, _, inner| {
+        let server = proxy(site, mpm, inner);
+        let answers = server.ports.map(get);
+        let output = server.service.output();
+        let status = server.service.end(server.signal);
+        assert_eq!(status.code(), server.code, "{status}: {output}");
+        let [tpm, software] = answers;
+        Some([tpm?, software.expect("the software key works")])
+    });
+}
+
 #[test]
 pub fn prefork_serves() {
     let row = find("Apache httpd, prefork", Role::Server);
-    serves(row, |site| start(site, "prefork"));
+    serves(row, |site| serve(site, "prefork"));
 }
 
 #[test]
 pub fn event_serves() {
     let row = find("Apache httpd, event", Role::Server);
-    serves(row, |site| start(site, "event"));
+    serves(row, |site| serve(site, "event"));
+}
+
+#[test]
+pub fn prefork_connects() {
+    connect("Apache httpd, prefork", "prefork");
+}
+
+#[test]
+pub fn event_connects() {
+    connect("Apache httpd, event", "event");
 }

@@ -84,11 +84,9 @@ pub fn get(port: u16) -> Option<String> {
     (status == "200").then_some(answer)
 }
 
-/// Without a master: asked to stop softly, it waits for what its worker keeps open to the server behind,
-/// for as long as that likes, and there is no other way to end it in order.
-fn connect() {
-    connects(find("HAProxy", Role::Client), |site, _, inner| {
-        let (server, ports) = start(site, Mode::Plain, inner);
+fn connect(client: &str, mode: Mode) {
+    connects(find(client, Role::Client), |site, _, inner| {
+        let (server, ports) = start(site, mode, inner);
         let answers = ports.map(get);
         let output = server.service.output();
         let status = server.service.end(libc::SIGUSR1);
@@ -111,7 +109,12 @@ pub fn a_master_and_its_worker_serve() {
 
 #[test]
 pub fn haproxy_connects() {
-    connect();
+    connect("HAProxy", Mode::Plain);
+}
+
+#[test]
+pub fn a_master_and_its_worker_connect() {
+    connect("HAProxy, master-worker", Mode::MasterWorker);
 }
 
 /// The TPM's name was resolved before the chroot.

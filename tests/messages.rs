@@ -128,12 +128,36 @@ fn cms_decryption() {
     });
 }
 
-/// Among two recipients each finds its own part, by its certificate or by trying: wrong padding is an
-/// error where OpenSSL's CMS code expects one.
+/// Whether an OpenSSL without us always finds a software key's part by trying, when `other` is a recipient too.
+///
+/// Since 3.6 the cms command does not: it leaves the implicit rejection of wrong PKCS#1 padding on while it tries the
+/// recipients, so another recipient's part, opened with our key, gives a made-up content key in place of
+/// the right one found before. Only a part that is no number below the modulus is an error that it passes over, which
+/// is one message in two at most: so many in a row do not succeed by chance.
+fn plain_openssl_finds_a_part_by_trying(openssl: &Openssl, options: &str) -> bool {
+    const TRIES: usize = 16;
+    (0..TRIES).all(|_| {
+        let plain = openssl.plain();
+        plain.ok(&format!(
+            "cms -encrypt -in message -aes128 -out sealed -recip other.crt {options} \
+             -recip soft.crt {options}"
+        ));
+        ["soft", "other"].into_iter().all(|name| {
+            let line = format!("cms -decrypt -in sealed -inkey {name}.pem -out clear");
+            let found = plain.run(&line).done().status.success();
+            found && openssl.dir().read_text("clear").replace('\r', "") == MESSAGE
+        })
+    })
+}
+
+/// Among two recipients each finds its own part by its certificate, and by trying wherever a software key does.
 #[test]
 fn cms_with_two_recipients() {
     each_order(|openssl| {
+        key::software_rsa(openssl, "soft", 2048);
+        key::certificate(openssl, "soft");
         for options in ["", OAEP] {
+            let by_trying = plain_openssl_finds_a_part_by_trying(openssl, options);
             openssl.plain().ok(&format!(
                 "cms -encrypt -in message -aes128 -out sealed -recip other.crt {options} \
                  -recip key.crt {options}"
@@ -143,10 +167,17 @@ fn cms_with_two_recipients() {
                     "cms -decrypt -in sealed -inkey {name}.pem -recip {name}.crt -out clear"
                 ));
                 is_clear(openssl);
-                openssl.ok(&format!(
+                let tried = openssl.run(&format!(
                     "cms -decrypt -in sealed -inkey {name}.pem -out clear"
                 ));
-                is_clear(openssl);
+                if by_trying {
+                    tried.ok();
+                    is_clear(openssl);
+                } else {
+                    // The message or a failure that is reported, as the numbers have it.
+                    let done = tried.done();
+                    assert!(matches!(done.status.code(), Some(0 | 4)), "{done:#}");
+                }
             }
         }
     });

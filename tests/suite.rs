@@ -24,6 +24,10 @@ mod clients_haproxy;
 mod clients_nginx;
 #[path = "clients_node.rs"]
 mod clients_node;
+#[path = "clients_openssl.rs"]
+mod clients_openssl;
+#[path = "clients_openvpn.rs"]
+mod clients_openvpn;
 #[path = "clients_python.rs"]
 mod clients_python;
 #[path = "clients_stunnel.rs"]
@@ -62,6 +66,8 @@ mod newer;
 mod nginx;
 #[path = "node.rs"]
 mod node;
+#[path = "openconnect.rs"]
+mod openconnect;
 #[path = "order.rs"]
 mod order;
 #[path = "other_keys.rs"]

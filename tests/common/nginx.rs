@@ -318,6 +318,11 @@ fn children(pid: i32) -> Vec<i32> {
 /// nginx with `conf/nginx.conf`, its paths and ports replaced: `tpm.crt`, `tpm.key`, `software.crt` and
 /// `software.key` come from `openssl`'s directory. Returns the ports of the two blocks.
 pub fn from_sample(openssl: &Openssl) -> (Nginx, [u16; 2]) {
+    from_text(openssl, sample("nginx.conf"))
+}
+
+/// The same with a sample that somebody has edited.
+pub fn from_text(openssl: &Openssl, mut text: String) -> (Nginx, [u16; 2]) {
     let dir = Scratch::new();
     let at = dir.path().display().to_string();
     let file = |name: &str| openssl.dir().join(name);
@@ -325,7 +330,6 @@ pub fn from_sample(openssl: &Openssl) -> (Nginx, [u16; 2]) {
         .map(|name| Block::new(file(&format!("{name}.crt")), file(&format!("{name}.key"))));
     let ports = [blocks[0].port, blocks[1].port];
     let user = if is_root() { "user root;" } else { "" };
-    let mut text = sample("nginx.conf");
     for (from, to) in [
         ("user www-data;", user),
         (

@@ -1,7 +1,7 @@
 //! Scenarios that must hold whichever provider openssl.cnf names first.
 
 use super::key;
-use super::openssl::{Config, ORDERS, Openssl};
+use super::openssl::{Config, ORDERS, Openssl, Order, software_orders};
 use super::swtpm::Swtpm;
 
 /// For each order of the providers: a TPM with a storage root key, and an openssl with `key.pem`
@@ -15,7 +15,15 @@ pub fn each_order(test: impl Fn(&Openssl)) {
 
 /// The same with more in openssl.cnf, and without a key.
 pub fn each_order_with(config: &Config, test: impl Fn(&Openssl)) {
-    both(config, |openssl, tpm| {
+    over(&ORDERS, config, |openssl, tpm| {
+        test(openssl);
+        tpm.assert_clean();
+    });
+}
+
+/// [`each_order_with`] for tests that also use keys of others, in the orders in which these work.
+pub fn each_software_order_with(config: &Config, test: impl Fn(&Openssl)) {
+    over(software_orders(), config, |openssl, tpm| {
         test(openssl);
         tpm.assert_clean();
     });
@@ -24,14 +32,14 @@ pub fn each_order_with(config: &Config, test: impl Fn(&Openssl)) {
 /// [`each_order`] for tests with an s_server, which ends by a signal: what it has loaded stays in a
 /// bare TPM.
 pub fn each_order_with_servers(test: impl Fn(&Openssl)) {
-    both(&Config::new(), |openssl, _| {
+    over(&ORDERS, &Config::new(), |openssl, _| {
         key::rsa(openssl, "key", 2048, "");
         test(openssl);
     });
 }
 
-fn both(config: &Config, test: impl Fn(&Openssl, &Swtpm)) {
-    for order in ORDERS {
+fn over(orders: &[Order], config: &Config, test: impl Fn(&Openssl, &Swtpm)) {
+    for &order in orders {
         let tpm = Swtpm::start();
         tpm.provision_srk();
         test(

@@ -66,13 +66,29 @@ pub struct Row {
     pub sample: Option<&'static str>,
     /// By [`KINDS`], then by [`VERSIONS`].
     pub cells: [[Cell; 2]; 2],
+    /// A software key in the same process.
+    pub beside: Cell,
+    /// The key and its certificate by URI in place of a file. `Cannot` is not tried here: newer versions of
+    /// some clients can.
+    pub uri: Cell,
     /// The test that goes through the cells.
     pub test: fn(),
 }
 
 impl Row {
-    fn cell(&self, kind: Kind, version: Tls) -> Cell {
+    pub fn cell(&self, kind: Kind, version: Tls) -> Cell {
         self.cells[kind as usize][version as usize]
+    }
+
+    /// A process of this client has one key.
+    pub const fn alone(mut self, why: &'static str) -> Self {
+        self.beside = Cell::Cannot(why);
+        self
+    }
+
+    /// Every cell with a reason to give.
+    pub fn all_cells(&self) -> impl Iterator<Item = &Cell> {
+        self.cells.iter().flatten().chain([&self.beside, &self.uri])
     }
 }
 
@@ -163,9 +179,19 @@ pub fn serves_on<S: Serving>(row: &Row, kind: Kind, site: Site, start: impl Fn(&
 /// server's port and does two requests in one process, the first with `tpm.crt`, the second with
 /// `software.crt`; it returns what the server has answered, or `None` when the first failed.
 pub fn connects(row: &Row, connect: impl Fn(&Site, Tls, u16) -> Option<[String; 2]>) {
+    connects_from(row, |_, _| (), connect);
+}
+
+/// The same from sites that `prepare` has changed before their servers read a file of theirs.
+pub fn connects_from(
+    row: &Row,
+    prepare: impl Fn(&Site, Kind),
+    connect: impl Fn(&Site, Tls, u16) -> Option<[String; 2]>,
+) {
     assert_eq!(row.role, Role::Client);
     for kind in KINDS {
         let site = Site::new(kind);
+        prepare(&site, kind);
         for version in VERSIONS {
             let what = format!("{}, {kind:?}, {version:?}", row.client);
             let server = site.inner(version);
@@ -198,7 +224,7 @@ pub fn connects(row: &Row, connect: impl Fn(&Site, Tls, u16) -> Option<[String; 
 pub fn markdown(rows: &[Row]) -> String {
     let mut text = String::from(
         "| client | Debian's package | the TPM key is | RSA, TLS 1.2 | RSA, TLS 1.3 | P-256, TLS 1.2 | P-256, TLS 1.3 \
-         | software key beside it | sample |\n|---|---|---|---|---|---|---|---|---|\n",
+         | software key beside it | by URI | sample |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
     let mut notes: Vec<&str> = Vec::new();
     for row in rows {
@@ -207,7 +233,7 @@ pub fn markdown(rows: &[Row]) -> String {
             Role::Client => "the client's",
         };
         let _ = write!(text, "| {} | {} | {role} ", row.client, row.package);
-        for cell in row.cells.iter().flatten() {
+        for cell in row.all_cells() {
             match cell {
                 Cell::Works => text.push_str("| yes "),
                 Cell::Cannot(why) => {
@@ -220,15 +246,10 @@ pub fn markdown(rows: &[Row]) -> String {
                 }
             }
         }
-        let beside = if row.cells.iter().flatten().any(|c| *c == Cell::Works) {
-            "yes"
-        } else {
-            "-"
-        };
         let sample = row.sample.map_or("-".to_owned(), |name| {
             format!("[conf/{name}](../conf/{name})")
         });
-        let _ = writeln!(text, "| {beside} | {sample} |");
+        let _ = writeln!(text, "| {sample} |");
     }
     for (n, note) in notes.iter().enumerate() {
         let _ = write!(text, "\n{}. {note}", n + 1);
