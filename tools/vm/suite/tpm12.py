@@ -116,7 +116,7 @@ def holds_the_device():
     client = Client("beside-tcsd", tcti="device:/dev/tpm0", lock_timeout=2)
     done = client.try_tpmctl("info")
     done.fails("opening /dev/tpm0 failed", "another program has it open, perhaps tcsd")
-    require(done.seconds < 20, f"it waited {done.seconds:.1f} s of the 2 it was given")
+    require(done.seconds < 25, f"it waited {done.seconds:.1f} s of the 2 it was given")
     # And tcsd is none the worse for it.
     run(["tpm_version"])
 

@@ -229,6 +229,7 @@ def killed_while_signing(device, client):
         require(key.command in server.commands(), "it was killed before it signed")
     for name in names:
         sign_and_verify(client, KEYS[device, name])
+    nothing_left()
 
 
 # --- who may
@@ -260,7 +261,7 @@ def held_by_another_program():
     try:
         done = hasty.try_openssl(signing(KEYS["tpm0", "ec"], f"{SCRATCH}/busy.sig"))
         done.fails("TPM busy", "opening /dev/tpm0 failed", "another program has it open", "device:/dev/tpmrm0")
-        require(2 <= done.seconds < 20, f"it waited {done.seconds:.1f} s of the 2 it was given")
+        require(2 <= done.seconds < 25, f"it waited {done.seconds:.1f} s of the 2 it was given")
         # Meanwhile the resource manager serves.
         sign_and_verify(Client("meanwhile", tcti="device:/dev/tpmrm0"), KEYS["tpm0", "ec"])
     finally:
