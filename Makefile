@@ -17,7 +17,7 @@ CARGO_OUT = $(or $(CARGO_TARGET_DIR),target)/release
 MODULE    = target/ossl-modules/tpm.so
 TPMCTL    = target/release/tpmctl
 
-.PHONY: all build demo check matrix bench man audit install uninstall clean help
+.PHONY: all build demo check check-vm matrix bench man audit install uninstall clean help
 
 all: build
 
@@ -44,6 +44,11 @@ check: ## install what is missing, build, lint, run every test, compare docs/MAT
 	{ $(CARGO) test --release $(CARGOFLAGS); echo $$? >target/matrix/status; } 2>&1 | tee target/matrix/cargo-test.log
 	@exit $$(cat target/matrix/status)
 	tools/matrix check target/matrix/cargo-test.log
+
+check-vm: ## boot Debian's kernel in QEMU and test the kernel's TPM drivers
+	tools/setup vm
+	@$(MAKE) --no-print-directory build
+	nice tools/vm/run
 
 matrix: ## run the tests against OpenSSL 3.5, 3.6 and 4.0 (built outside the tree), write docs/MATRIX.md
 	tools/setup check
@@ -94,4 +99,4 @@ clean: ## remove everything that was built
 	rm -rf target
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20

@@ -3,15 +3,15 @@
 use crate::common::client::Client;
 use crate::common::key;
 use crate::common::net::{Endpoint, Listener, free_port};
-use crate::common::openssl::{Config, Openssl};
+use crate::common::openssl::{Config, Openssl, clean};
 use crate::common::process::{Run, wait_for};
 use crate::common::proxy::{Action, Fault, Proxy};
 use crate::common::scratch::{Scratch, set_mode};
 use crate::common::swtpm::Swtpm;
-use crate::common::tools::{is_root, need};
+use crate::common::tools::{self, is_root, need};
 use crate::common::tpm::{OWNER, STANDARD_PRIMARY, cc, rc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 struct Bench {
     openssl: Openssl,
@@ -414,6 +414,12 @@ fn a_tpm_that_is_in_use() {
         "sign 1",
         &["busy", &format!("process {}", first.pid()), &tap.address()],
     );
+    // The companion command waits as long, by the same section; without it, 30 seconds.
+    let started = Instant::now();
+    let mut companion = clean(Run::new(tools::tpmctl())).words("info");
+    companion.command.envs(openssl.environment());
+    companion.fails().says("stayed busy");
+    assert!(started.elapsed() < Duration::from_secs(20));
     tap.heal();
     assert_eq!(first.answer(), "ok");
     second.ok("sign 1");

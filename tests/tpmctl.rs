@@ -174,6 +174,9 @@ fn the_address_comes_from_where_it_is_said() {
         "from tcti in the provider's openssl.cnf section"
     );
     assert_eq!(info["address"]["file"], conf.display().to_string());
+    let late = Config::new().setting("lock-timeout", "soon").text();
+    let run = tpmctl(&tpm.address(), "info").env("OPENSSL_CONF", dir.write("late.cnf", late));
+    refuses(run, "lock-timeout = \"soon\"");
     // The environment comes before the section.
     let conf = dir.write("openssl.cnf", setting(elsewhere));
     tpmctl(&tpm.address(), "info")

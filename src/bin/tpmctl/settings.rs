@@ -4,6 +4,7 @@
 use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tpm_provider::key::{Config, Tpm, read_secret};
 use tpm_provider::log_setup;
@@ -95,6 +96,14 @@ fn choose(global: &Global, parent: bool) -> Result<Chosen, Error> {
         address,
         ..Config::default()
     };
+    for (name, limit) in [
+        ("timeout", &mut config.limits.command_wait),
+        ("lock-timeout", &mut config.limits.lock_wait),
+    ] {
+        if let Some(text) = setting(name) {
+            *limit = seconds(name, text)?;
+        }
+    }
     if parent {
         config.sessions = sessions(setting("sessions"))?;
         config.parent_name = setting("parent-name").map(|text| name(text)).transpose()?;
@@ -135,6 +144,15 @@ fn sessions(text: Option<&String>) -> Result<Sessions, Error> {
         Some("never") => Ok(Sessions::Never),
         Some(other) => Err(Error::new(format!(
             "sessions = {other:?} in the provider's openssl.cnf section: it is auto, always or never"
+        ))),
+    }
+}
+
+fn seconds(name: &str, text: &str) -> Result<Duration, Error> {
+    match text.trim().parse() {
+        Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
+        _ => Err(Error::new(format!(
+            "{name} = {text:?} in the provider's openssl.cnf section: it is a number of seconds from 1 to 3600"
         ))),
     }
 }

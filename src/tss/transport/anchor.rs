@@ -49,6 +49,12 @@ impl Anchor {
         sys::status_at(directory, name.as_os_str(), follow)
     }
 
+    /// Whether this process is refused to read and write the file.
+    pub(super) fn is_forbidden(&self, name: &OsStr) -> bool {
+        let (directory, name) = self.place(name);
+        sys::is_forbidden_at(directory, name.as_os_str()).unwrap_or(false)
+    }
+
     /// Renames within the directory, replacing the target.
     pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         let ((directory, from), (_, to)) = (self.place(from), self.place(to));

@@ -180,13 +180,15 @@ impl Endpoint {
 
     /// Takes the lock that lets this process have a bare TPM for itself.
     pub(super) fn lock(&self, deadline: Instant) -> Result<Lock, Fault> {
-        // No lock file appears for a TPM that does not exist.
+        // No lock file appears for a TPM that does not exist or is not for this user.
         let access = match &self.target {
             Target::Device(node) => {
-                Access::like(&node.status().map_err(|error| node.device_fault(&error))?)
+                let status = node.usable_status();
+                Access::like(&status.map_err(|error| node.device_fault(&error))?)
             }
             Target::Unix(node) => {
-                Access::like(&node.status().map_err(|error| socket_fault(&error))?)
+                let status = node.usable_status();
+                Access::like(&status.map_err(|error| socket_fault(&error))?)
             }
             Target::Tcp { .. } | Target::Directory(_) => Access::EVERYONE,
         };

@@ -54,6 +54,16 @@ impl Node {
         self.directory.status(&self.name, true)
     }
 
+    /// The status, if this process may use the node. Who may not use a TPM must not make its lock
+    /// file either: it would keep those out who may.
+    pub(super) fn usable_status(&self) -> io::Result<Status> {
+        let status = self.status()?;
+        if self.directory.is_forbidden(&self.name) {
+            return Err(io::Error::from_raw_os_error(libc::EACCES));
+        }
+        Ok(status)
+    }
+
     /// A part of a file name that says which node this is: the same for every path to it.
     pub(super) fn tag(&self) -> String {
         let hash = fnv1a(self.path().as_os_str().as_bytes());
@@ -89,9 +99,14 @@ impl Node {
     pub(super) fn device_fault(&self, error: &io::Error) -> Fault {
         let fault = Fault::os(format!("opening {}", self.path().display()), error);
         match error.raw_os_error() {
-            Some(libc::EACCES | libc::EPERM) => {
+            Some(libc::EACCES | libc::EPERM) if self.is_managed() => {
                 fault.hint("add the user to group tss, or to whichever group owns the device")
             }
+            // Debian's rules for udev give it no group.
+            Some(libc::EACCES | libc::EPERM) => fault.hint(
+                "the bare device is usually for root and the user tss alone; use \
+                 device:/dev/tpmrm0, which members of group tss may open",
+            ),
             Some(libc::EBUSY) => fault.hint(
                 "another program has it open, perhaps tcsd or tpm2-abrmd; device:/dev/tpmrm0 can \
                  be shared",

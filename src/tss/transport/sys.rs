@@ -120,6 +120,18 @@ pub(super) fn status_at(
     Ok(status_of(&stat))
 }
 
+/// Whether this process, as it is now, is refused to read and write what `name` leads to. Only a
+/// plain refusal counts: whatever else is wrong shows when it is opened.
+pub(super) fn is_forbidden_at(directory: Option<RawFd>, name: &OsStr) -> io::Result<bool> {
+    let name = c_string(name)?;
+    let directory = directory.unwrap_or(libc::AT_FDCWD);
+    let mode = libc::R_OK | libc::W_OK;
+    // SAFETY: `name` is a NUL-terminated string that outlives the call.
+    let asked =
+        retry(|| unsafe { libc::faccessat(directory, name.as_ptr(), mode, libc::AT_EACCESS) });
+    Ok(asked.is_err_and(|error| error.raw_os_error() == Some(libc::EACCES)))
+}
+
 /// Renames within one directory, replacing the target.
 pub(super) fn rename_at(directory: Option<RawFd>, from: &OsStr, to: &OsStr) -> io::Result<()> {
     let directory = directory.unwrap_or(libc::AT_FDCWD);

@@ -159,11 +159,14 @@ fn a_device_in_use_is_busy_and_a_forbidden_one_names_the_group() {
             let device = counting_device();
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o000);
             fs::set_permissions(&device.path, mode).unwrap();
+            let before = place.lock_files();
             let error = Channel::new(place.endpoint(&device.bare()), limits())
                 .section()
                 .unwrap_err();
             assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
             assert!(error.to_string().contains("group tss"), "{error}");
+            // A lock file of this user's would keep out those who may use the device.
+            assert_eq!(place.lock_files(), before);
         },
     );
 }
