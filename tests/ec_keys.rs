@@ -2,7 +2,7 @@
 
 use crate::common::cc;
 use crate::common::client::Client;
-use crate::common::key;
+use crate::common::key::{self, SIGN};
 use crate::common::openssl::{Config, Openssl};
 use crate::common::orders::each_order_with;
 use crate::common::process::Run;
@@ -10,8 +10,6 @@ use crate::common::proxy::{Action, Fault, Proxy};
 use crate::common::swtpm::Swtpm;
 use crate::common::tools::{need_file, root};
 use std::fs;
-
-const SIGN: &str = "pkeyutl -sign -inkey key.pem -in sha256.bin -out sig -pkeyopt digest:sha256";
 
 #[track_caller]
 fn signs(openssl: &Openssl, key: &str, hash: &str) {

@@ -9,9 +9,11 @@
 )]
 
 pub mod backend;
+pub mod bench;
 pub mod cc;
 pub mod client;
 pub mod key;
+pub mod locks;
 pub mod net;
 pub mod nginx;
 pub mod node;

@@ -1,5 +1,6 @@
 //! A TPM 2.0 for one test.
 
+use super::locks;
 use super::net::{Endpoint, free_ports};
 use super::process::{Daemon, Run, wait_for};
 use super::scratch::Scratch;
@@ -218,5 +219,8 @@ pub fn tool(address: &str, line: &str) -> Run {
 impl Drop for Swtpm {
     fn drop(&mut self) {
         self.stop();
+        if let Endpoint::Tcp(port) = self.endpoint {
+            locks::forget_port(port);
+        }
     }
 }
