@@ -19,6 +19,7 @@ pub mod nginx;
 pub mod node;
 pub mod openssl;
 pub mod orders;
+pub mod peer;
 pub mod process;
 pub mod proxy;
 pub mod scratch;

@@ -203,6 +203,13 @@ impl Swtpm {
         assert!(objects.none(), "left in the TPM: {objects:x?}");
     }
 
+    /// Flushes whatever anybody has left in the TPM.
+    pub fn flush(&self) {
+        for kind in ["-t", "-l", "-s"] {
+            self.tool(&format!("tpm2_flushcontext {kind}")).ok();
+        }
+    }
+
     /// One of tpm2-tools, talking to this TPM.
     pub fn tool(&self, line: &str) -> Run {
         tool(&self.address(), line)
