@@ -1,6 +1,7 @@
 //! Keys in use: loaded when needed, authorized, loaded again when they are gone.
 #![forbid(unsafe_code)]
 
+use super::commands::context::ContextLoad;
 use super::commands::duplication::Import;
 use super::commands::object::{Create, Created, Load};
 use super::constants::{CommandCode, handle};
@@ -136,6 +137,9 @@ impl Work<'_> {
         private: &[u8],
         to_parent: bool,
     ) -> Result<Entity> {
+        if !to_parent && let Some(entity) = self.load_context(object)? {
+            return Ok(entity);
+        }
         self.make_room(1 + self.primaries_needed(parent))?;
         let authorized = self.wants_session(&parent.auth, false);
         let identified = to_parent || authorized;
@@ -169,6 +173,27 @@ impl Work<'_> {
         })
     }
 
+    /// Loads a key that was evicted before from its context, if that is possible (TPM2_ContextLoad).
+    fn load_context(&mut self, object: &Object) -> Result<Option<Entity>> {
+        let Some(context) = self.state.saved.get(&object.name).cloned() else {
+            return Ok(None);
+        };
+        self.make_room(1)?;
+        let request = ContextLoad { context: &context };
+        match self.run(&request, &Authority::None) {
+            Ok(handle) => {
+                self.loaded(handle, object.name.clone());
+                Ok(Some(Entity::object(handle, object.name.clone())))
+            }
+            // A TPM that was reset since takes no context of before.
+            Err(error) if error.code().is_some() => {
+                self.state.saved.remove(&object.name);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn load_under(
         &mut self,
         stem: &Stem,
@@ -198,6 +223,9 @@ impl Work<'_> {
             public: &object.public,
         };
         let loaded = self.run(&request, &authority)?;
+        if stem.kind == StemKind::Primary {
+            self.state.rooted.insert(loaded.name.clone());
+        }
         self.loaded(loaded.handle, loaded.name.clone());
         if loaded.name != object.name {
             self.drop_object(loaded.handle);

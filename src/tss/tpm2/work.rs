@@ -1,13 +1,13 @@
 //! One critical section on the TPM: running commands, making room, tidying up.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::client::Options;
 use super::commands::Request;
 use super::commands::capability::{Capabilities, GetCapability};
-use super::commands::context::FlushContext;
+use super::commands::context::{ContextSave, FlushContext};
 use super::commands::object::{PublicInfo, ReadPublic};
 use super::constants::{CommandCode, capability, property};
 use super::exec::{Authorization, execute};
@@ -16,7 +16,7 @@ use super::name::Name;
 use super::object::PrimaryTemplate;
 use super::pool::{Kept, SessionId};
 use super::process::Process;
-use super::resident::Residents;
+use super::resident::{Resident, Residents};
 use super::session::attribute;
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Lockout, Result};
@@ -45,6 +45,10 @@ pub(super) struct State {
     slots: Option<(usize, Instant)>,
     /// Objects to be given up in the next section.
     pub(super) forgotten: Vec<Name>,
+    /// Keys whose parent is a primary: made anew, it costs more than anything else.
+    pub(super) rooted: HashSet<Name>,
+    /// Contexts of such keys that were evicted once (`TPMS_CONTEXT`). They last until a TPM reset.
+    pub(super) saved: HashMap<Name, Vec<u8>>,
 }
 
 impl State {
@@ -58,6 +62,8 @@ impl State {
             stems: HashMap::new(),
             slots: None,
             forgotten: Vec::new(),
+            rooted: HashSet::new(),
+            saved: HashMap::new(),
         }
     }
 
@@ -306,11 +312,33 @@ impl<'a> Work<'a> {
         };
         // Somebody who ignores the table may have put another object there: not ours to flush.
         if oldest.confirmed || self.is_still(oldest.handle, &oldest.name)? {
+            self.save_context(&oldest);
             self.drop_object(oldest.handle);
         } else {
             self.state.residents.remove(oldest.handle);
         }
         Ok(true)
+    }
+
+    /// Keeps what loads an evicted key again without its primary, once (TPM2_ContextSave).
+    fn save_context(&mut self, resident: &Resident) {
+        // A TPM in this process is reset after each section, and contexts do not survive that.
+        if self.sharing() == Sharing::InProcess
+            || !self.state.rooted.contains(&resident.name)
+            || self.state.saved.contains_key(&resident.name)
+        {
+            return;
+        }
+        let request = ContextSave {
+            handle: resident.handle,
+        };
+        match self.run_once(&request, &Authority::None) {
+            Ok(context) => {
+                self.state.saved.insert(resident.name.clone(), context);
+            }
+            // The key file is still there.
+            Err(error) => log::debug!("a key's context could not be saved: {error}"),
+        }
     }
 
     /// Whether `handle` is the object called `name` (TPM2_ReadPublic).
