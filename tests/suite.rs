@@ -48,6 +48,8 @@ mod harness;
 mod interop;
 #[path = "lifetime.rs"]
 mod lifetime;
+#[path = "many_keys.rs"]
+mod many_keys;
 #[path = "memory.rs"]
 mod memory;
 #[path = "messages.rs"]
