@@ -66,10 +66,14 @@ mod order;
 mod other_keys;
 #[path = "pkeyutl.rs"]
 mod pkeyutl;
+#[path = "random_faults.rs"]
+mod random_faults;
 #[path = "rsa_pss.rs"]
 mod rsa_pss;
 #[path = "secrets.rs"]
 mod secrets;
+#[path = "strays.rs"]
+mod strays;
 #[path = "tls_keys.rs"]
 mod tls_keys;
 #[path = "tls_servers.rs"]

@@ -70,7 +70,7 @@ pub enum Action {
     Delay(Duration),
     /// Only so many bytes of the answer come, then the connection ends.
     Truncate(usize),
-    /// A bit of the answer, counted from the first byte's lowest, is flipped.
+    /// A bit of the answer, counted from the first byte's lowest and round from the end, is flipped.
     FlipBit(usize),
     /// The answer's size field is off by so much.
     WrongSize(i32),
@@ -471,7 +471,10 @@ impl<'a> Link<'a> {
                 answer.truncate(*n);
                 return Ok((answer, true));
             }
-            Some(Action::FlipBit(bit)) => answer[bit / 8] ^= 1 << (bit % 8),
+            Some(Action::FlipBit(bit)) => {
+                let bit = bit % (8 * answer.len());
+                answer[bit / 8] ^= 1 << (bit % 8);
+            }
             Some(Action::WrongSize(by)) => {
                 let size = u32::try_from(answer.len())
                     .expect("short")

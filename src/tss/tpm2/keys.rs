@@ -10,6 +10,7 @@ use super::object::{Object, Parent, Source};
 use super::parent::{Stem, StemKind};
 use super::pool::SessionId;
 use super::public::{Parms, Public};
+use super::resident::Awaited;
 use super::session::{Salt, attribute};
 use super::wire::Malformed;
 use super::work::{Authority, Work};
@@ -123,7 +124,7 @@ impl Work<'_> {
             !resident.confirmed && !self.is_still(resident.handle, &object.name)?
         };
         if gone {
-            self.state.residents.forget(&object.name);
+            self.state.residents.lose(&object.name);
             self.pinned.retain(|&pinned| pinned != resident.handle);
         }
         Ok(gone)
@@ -180,7 +181,8 @@ impl Work<'_> {
         };
         self.make_room(1)?;
         let request = ContextLoad { context: &context };
-        match self.run(&request, &Authority::None) {
+        let awaited = Awaited::Object(object.name.clone());
+        match self.run_awaiting(awaited, &request, &Authority::None) {
             Ok(handle) => {
                 self.loaded(handle, object.name.clone());
                 Ok(Some(Entity::object(handle, object.name.clone())))
@@ -222,18 +224,19 @@ impl Work<'_> {
             private,
             public: &object.public,
         };
-        let loaded = self.run(&request, &authority)?;
-        if stem.kind == StemKind::Primary {
-            self.state.rooted.insert(loaded.name.clone());
-        }
-        self.loaded(loaded.handle, loaded.name.clone());
+        let awaited = Awaited::Object(object.name.clone());
+        let loaded = self.run_awaiting(awaited, &request, &authority)?;
         if loaded.name != object.name {
-            self.drop_object(loaded.handle);
+            // Nor is the handle to be trusted then: what was awaited is looked for by its name.
             return Err(Malformed {
                 what: "answer to TPM2_Load: the name is not the key's",
             }
             .into());
         }
+        if stem.kind == StemKind::Primary {
+            self.state.rooted.insert(loaded.name.clone());
+        }
+        self.loaded(loaded.handle, loaded.name.clone());
         if to_parent && let Some(name) = self.parent_session(stem)? {
             self.state
                 .stems

@@ -154,7 +154,7 @@ impl<'a> Work<'a> {
                 continue;
             };
             if matches!(self.is_still(resident.handle, &name), Ok(true)) {
-                self.drop_object(resident.handle);
+                let _ = self.drop_object(resident.handle);
             } else {
                 self.state.residents.remove(resident.handle);
             }
@@ -173,13 +173,17 @@ impl<'a> Work<'a> {
             self.state.sessions.clear();
         } else {
             for handle in std::mem::take(&mut self.temporary) {
-                self.drop_object(handle);
+                let _ = self.drop_object(handle);
             }
             let keep = match self.sharing() {
                 Sharing::Managed => SESSION_IDLE,
                 Sharing::Bare | Sharing::InProcess => Duration::ZERO,
             };
             self.end_sessions(keep);
+        }
+        // What a cut connection has left is for the next section to find.
+        if !self.broken {
+            self.state.residents.set_sessions(Vec::new());
         }
         self.save();
     }
@@ -268,7 +272,9 @@ impl<'a> Work<'a> {
 
     /// Notes a loaded object; it may be evicted by us or, on a bare TPM, by others.
     pub(super) fn loaded(&mut self, handle: u32, name: Name) {
+        self.drop_double(handle, &name);
         self.state.residents.add(handle, name, self.state.process);
+        self.state.residents.await_answer(None);
         self.pinned.push(handle);
         self.save();
     }
@@ -279,16 +285,21 @@ impl<'a> Work<'a> {
         self.temporary.push(handle);
     }
 
-    /// Flushes an object of ours. An error means it is gone already.
-    pub(super) fn drop_object(&mut self, handle: u32) {
+    /// Flushes an object of ours. It stays in the table when the connection ends meanwhile; when the TPM
+    /// refuses, it is gone already.
+    pub(super) fn drop_object(&mut self, handle: u32) -> Result<()> {
         self.temporary.retain(|&other| other != handle);
         self.pinned.retain(|&other| other != handle);
-        self.state.residents.remove(handle);
         // A TPM in this process is shut down after the section, and everything goes with it.
-        if self.sharing() != Sharing::InProcess {
-            let _ = self.flush(handle);
+        if self.sharing() != Sharing::InProcess
+            && let Err(error) = self.flush(handle)
+            && error.code().is_none()
+        {
+            return Err(error);
         }
+        self.state.residents.remove(handle);
         self.save();
+        Ok(())
     }
 
     /// Makes room before `needed` objects are loaded, where it is known that there is none.
@@ -313,7 +324,7 @@ impl<'a> Work<'a> {
         // Somebody who ignores the table may have put another object there: not ours to flush.
         if oldest.confirmed || self.is_still(oldest.handle, &oldest.name)? {
             self.save_context(&oldest);
-            self.drop_object(oldest.handle);
+            self.drop_object(oldest.handle)?;
         } else {
             self.state.residents.remove(oldest.handle);
         }
@@ -360,14 +371,22 @@ impl<'a> Work<'a> {
     pub(super) fn release(&mut self) {
         let own = self.state.process;
         for entry in self.state.residents.entries().to_vec() {
-            if entry.owner == own {
-                self.drop_object(entry.handle);
+            let gone = if entry.owner == own {
+                self.drop_object(entry.handle)
             } else if entry.owner.has_ended() {
                 match self.is_still(entry.handle, &entry.name) {
                     Ok(true) => self.drop_object(entry.handle),
-                    Ok(false) => self.state.residents.remove(entry.handle),
-                    Err(_) => return,
+                    Ok(false) => {
+                        self.state.residents.remove(entry.handle);
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
                 }
+            } else {
+                Ok(())
+            };
+            if gone.is_err() {
+                return;
             }
         }
     }
@@ -438,7 +457,7 @@ impl<'a> Work<'a> {
         error
     }
 
-    fn save(&mut self) {
+    pub(super) fn save(&mut self) {
         if self.sharing() == Sharing::Bare {
             self.turn.set_record(&self.state.residents.to_record());
         }
