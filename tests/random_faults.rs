@@ -34,14 +34,12 @@ fn trouble(dice: &mut Dice) -> (&'static str, Fault) {
         rc::SESSION_HANDLES,
         rc::CONTEXT_GAP,
         rc::FAILURE,
-        rc::REFERENCE_H0,
-        rc::REFERENCE_S0,
     ];
     let code = codes[dice.below(codes.len())];
     // What the TPM has made of a command must not be hidden by more than a lost connection: nobody could
-    // clear that away. So those two strike only where nothing is made.
+    // clear that away. So lies strike only where nothing is made.
     let operation = [cc::SIGN, cc::RSA_DECRYPT, cc::READ_PUBLIC][dice.below(3)];
-    let (name, action) = match dice.below(7) {
+    let (name, action) = match dice.below(8) {
         0 => ("code instead of the command", Action::Answer(code)),
         1 => ("cut before", Action::CutBefore),
         2 => ("cut after", Action::CutAfter),
@@ -51,6 +49,12 @@ fn trouble(dice: &mut Dice) -> (&'static str, Fault) {
             ("wrong size", Action::WrongSize(by))
         }
         5 => {
+            let gone = [rc::REFERENCE_H0, rc::REFERENCE_S0][dice.below(2)];
+            let private = [cc::SIGN, cc::RSA_DECRYPT][dice.below(2)];
+            let fault = Fault::on(private, Action::Answer(gone));
+            return ("a handle said to be bad", fault);
+        }
+        6 => {
             let fault = Fault::on(operation, Action::Replace(code));
             return ("code instead of the answer", fault);
         }

@@ -16,6 +16,7 @@ use super::name::Name;
 use super::object::PrimaryTemplate;
 use super::pool::{Kept, SessionId};
 use super::process::Process;
+use super::rc::ResponseCode;
 use super::resident::{Resident, Residents};
 use super::session::attribute;
 use crate::Secret;
@@ -285,15 +286,14 @@ impl<'a> Work<'a> {
         self.temporary.push(handle);
     }
 
-    /// Flushes an object of ours. It stays in the table when the connection ends meanwhile; when the TPM
-    /// refuses, it is gone already.
+    /// Flushes an object of ours. It stays in the table unless it is gone for certain.
     pub(super) fn drop_object(&mut self, handle: u32) -> Result<()> {
         self.temporary.retain(|&other| other != handle);
         self.pinned.retain(|&other| other != handle);
         // A TPM in this process is shut down after the section, and everything goes with it.
         if self.sharing() != Sharing::InProcess
             && let Err(error) = self.flush(handle)
-            && error.code().is_none()
+            && !error.code().is_some_and(ResponseCode::is_bad_handle)
         {
             return Err(error);
         }
@@ -362,7 +362,15 @@ impl<'a> Work<'a> {
                 }
                 Ok(same)
             }
-            Err(error) if error.code().is_some() => Ok(false),
+            // Nothing is there, or a hash sequence, which has no public area.
+            Err(error)
+                if error
+                    .code()
+                    .is_some_and(|code| code.is_bad_handle() || code.is_sequence()) =>
+            {
+                Ok(false)
+            }
+            // Whatever else the TPM says, it is no reason to forget what may be there.
             Err(error) => Err(error),
         }
     }
