@@ -1,28 +1,17 @@
 //! The table of design decisions as assertions: what each operation costs in TPM commands.
 
-use crate::common::key;
-use crate::common::openssl::Openssl;
-use crate::common::proxy::Proxy;
-use crate::common::swtpm::Swtpm;
-
-const SIGN: &str = "pkeyutl -sign -inkey key.pem -in sha256.bin -out sig -pkeyopt digest:sha256";
-
-struct Bench {
-    openssl: Openssl,
-    tap: Proxy,
-    tpm: Swtpm,
-}
+use crate::common::bench::Bench;
+use crate::common::key::{self, SIGN};
 
 fn bench(persistent: bool, options: &str) -> Bench {
-    let tpm = Swtpm::start();
-    if persistent {
-        tpm.provision_srk();
-    }
-    let tap = Proxy::start(&tpm);
-    let openssl = Openssl::new(&tap.address());
-    key::rsa(&openssl, "key", 2048, options);
-    key::digest(&openssl, "sha256");
-    Bench { openssl, tap, tpm }
+    let bench = if persistent {
+        Bench::new()
+    } else {
+        Bench::without_srk()
+    };
+    key::rsa(&bench.openssl, "key", 2048, options);
+    key::digest(&bench.openssl, "sha256");
+    bench
 }
 
 #[test]

@@ -2,17 +2,16 @@
 
 use crate::common::cc;
 use crate::common::client::Client;
-use crate::common::key;
+use crate::common::key::{self, SIGN};
 use crate::common::openssl::{Config, Openssl};
 use crate::common::orders::each_order_with;
+use crate::common::peer::peer;
 use crate::common::process::Run;
 use crate::common::proxy::{Action, Fault, Proxy};
 use crate::common::swtpm::Swtpm;
 use crate::common::tools::{need_file, root};
 use crate::common::tpm::cc as code;
 use std::fs;
-
-const SIGN: &str = "pkeyutl -sign -inkey key.pem -in sha256.bin -out sig -pkeyopt digest:sha256";
 
 #[track_caller]
 fn signs(openssl: &Openssl, key: &str, hash: &str) {
@@ -51,12 +50,6 @@ fn soft(openssl: &Openssl, curve: &str) {
     plain.ok("pkey -in soft.pem -pubout -out soft.pub");
 }
 
-fn flush(tpm: &Swtpm) {
-    for kind in ["-t", "-l", "-s"] {
-        tpm.tool(&format!("tpm2_flushcontext {kind}")).ok();
-    }
-}
-
 /// Makes (or imports) a key with tpm2-tools under 0x81000001: `NAME.pem`, `NAME.pub`.
 fn tools_key(openssl: &Openssl, tpm: &Swtpm, name: &str, command: &str) {
     let dir = openssl.dir().path();
@@ -69,7 +62,7 @@ fn tools_key(openssl: &Openssl, tpm: &Swtpm, name: &str, command: &str) {
         run(&format!(
             "tpm2_encodeobject -C 0x81000001 -u {name}.tpm -r {name}.priv -o {name}.pem {flag}"
         ));
-        flush(tpm);
+        tpm.flush();
         let shown = openssl.plain().ok(&format!("asn1parse -in {name}.pem"));
         if shown.out().contains("BOOLEAN           :1") {
             break;
@@ -262,22 +255,6 @@ fn keys_of_other_tools() {
     tpm.assert_clean();
 }
 
-/// `openssl` with the provider of tpm2-openssl instead of ours.
-fn peer(openssl: &Openssl, tpm: &Swtpm, command: &str, line: &str) -> Run {
-    let modules = openssl.plain().ok("version -m").out();
-    let modules = modules.trim().trim_start_matches("MODULESDIR: ");
-    need_file(
-        &format!("{}/tpm2.so", modules.trim_matches('"')),
-        "tpm2-openssl",
-    );
-    openssl
-        .plain()
-        .run(command)
-        .words("-provider tpm2 -provider default -propquery ?provider=tpm2")
-        .words(line)
-        .env("TPM2OPENSSL_TCTI", tpm.address())
-}
-
 #[test]
 fn our_keys_in_tpm2_openssl_and_theirs_in_ours() {
     for options in ["", "-pkeyopt parent:0x81000001"] {
@@ -293,14 +270,14 @@ fn our_keys_in_tpm2_openssl_and_theirs_in_ours() {
             );
             let sign = "-sign -inkey key.pem -in sha256.bin -out sig -pkeyopt digest:sha256";
             peer(&openssl, &tpm, "pkeyutl", sign).ok();
-            flush(&tpm);
+            tpm.flush();
             verified(&openssl, "key", "sha256");
 
             let line = format!("-algorithm EC -pkeyopt group:{curve} {options} -out own.pem");
             peer(&openssl, &tpm, "genpkey", &line).ok();
-            flush(&tpm);
+            tpm.flush();
             peer(&openssl, &tpm, "pkey", "-in own.pem -pubout -out own.pub").ok();
-            flush(&tpm);
+            tpm.flush();
             let line = "pkey -in own.pem -pubout";
             assert_eq!(openssl.ok(line).out(), openssl.dir().read_text("own.pub"));
             for hash in ["sha256", "sha384"] {
@@ -332,7 +309,7 @@ fn our_keys_in_tpm2_pytss_and_theirs_in_ours() {
             .env("TPM2TOOLS_TCTI", tpm.address())
             .dir(openssl.dir().path())
             .ok();
-        flush(&tpm);
+        tpm.flush();
     };
     python(
         r#"

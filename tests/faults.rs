@@ -1,35 +1,29 @@
 //! A TPM that is busy, gone, full, restarted or lying: an error that says so or none at all, and the next operation works.
 
+use crate::common::bench::Bench;
 use crate::common::client::Client;
-use crate::common::key;
+use crate::common::key::{self, SIGN};
 use crate::common::net::{Endpoint, Listener, free_port};
 use crate::common::openssl::{Config, Openssl, clean};
 use crate::common::process::{Run, wait_for};
-use crate::common::proxy::{Action, Fault, Proxy};
+use crate::common::proxy::{Action, Fault};
 use crate::common::scratch::{Scratch, set_mode};
-use crate::common::swtpm::Swtpm;
 use crate::common::tools::{self, is_root, need};
 use crate::common::tpm::{OWNER, STANDARD_PRIMARY, cc, rc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-struct Bench {
-    openssl: Openssl,
-    tap: Proxy,
-    tpm: Swtpm,
-}
-
 /// `key.pem` under the storage root key, and a tap that has seen it made.
 fn bench_with(config: Config) -> Bench {
-    let tpm = Swtpm::start();
-    tpm.provision_srk();
-    let tap = Proxy::start(&tpm);
-    let openssl = Openssl::with(config, &tap.address());
+    let bench = Bench::with(config);
     // Made with the usual settings: a short time limit is too short for that.
-    let maker = Openssl::new(&tap.address());
+    let maker = Openssl::new(&bench.tap.address());
     key::rsa(&maker, "key", 2048, "-pkeyopt parent:0x81000001");
-    openssl.dir().write("key.pem", maker.dir().read("key.pem"));
-    Bench { openssl, tap, tpm }
+    bench
+        .openssl
+        .dir()
+        .write("key.pem", maker.dir().read("key.pem"));
+    bench
 }
 
 fn bench() -> Bench {
@@ -44,8 +38,6 @@ fn warm(openssl: &Openssl) -> Client {
     client.ok("decrypt 1");
     client
 }
-
-const SIGN: &str = "pkeyutl -sign -inkey key.pem -in sha256.bin -out sig -pkeyopt digest:sha256";
 
 /// The TPM asks to be asked again, in all the ways it has, and is.
 #[test]

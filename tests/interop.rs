@@ -3,6 +3,7 @@
 use crate::common::key;
 use crate::common::nginx::{self, Block, Nginx};
 use crate::common::openssl::Openssl;
+use crate::common::peer::peer;
 use crate::common::process::Run;
 use crate::common::swtpm::Swtpm;
 use crate::common::tools::{need, need_file, root};
@@ -127,29 +128,6 @@ fn what_is_no_key_is_named() {
 
 // ---- tpm2-openssl (Debian's, provider tpm2)
 
-/// `openssl` with the provider of tpm2-openssl instead of ours.
-fn peer(openssl: &Openssl, tpm: &Swtpm, command: &str, line: &str) -> Run {
-    let modules = openssl.plain().ok("version -m").out();
-    let modules = modules.trim().trim_start_matches("MODULESDIR: ");
-    need_file(
-        &format!("{}/tpm2.so", modules.trim_matches('"')),
-        "tpm2-openssl",
-    );
-    openssl
-        .plain()
-        .run(command)
-        .words("-provider tpm2 -provider default -propquery ?provider=tpm2")
-        .words(line)
-        .env("TPM2OPENSSL_TCTI", tpm.address())
-}
-
-/// It frees what it loads only when all goes well: make room before somebody else's turn.
-fn flush(tpm: &Swtpm) {
-    tpm.tool("tpm2_flushcontext -t").ok();
-    tpm.tool("tpm2_flushcontext -l").ok();
-    tpm.tool("tpm2_flushcontext -s").ok();
-}
-
 #[test]
 fn a_key_of_ours_signs_in_tpm2_openssl() {
     for options in ["", "-pkeyopt parent:0x81000001"] {
@@ -175,7 +153,7 @@ fn a_key_of_ours_signs_in_tpm2_openssl() {
                 ),
             )
             .ok();
-            flush(&tpm);
+            tpm.flush();
             verified(&openssl, "key", hash, options);
         }
         seal(&openssl, "key", "");
@@ -186,7 +164,7 @@ fn a_key_of_ours_signs_in_tpm2_openssl() {
             "-decrypt -inkey key.pem -in sealed -out clear",
         )
         .ok();
-        flush(&tpm);
+        tpm.flush();
         assert_eq!(openssl.dir().read_text("clear"), "fourteen bytes");
     }
 }
@@ -212,7 +190,7 @@ fn a_key_of_ours_with_a_pin_signs_in_tpm2_openssl() {
         &format!("{sign} -passin pass:secret"),
     )
     .ok();
-    flush(&tpm);
+    tpm.flush();
     verified(&openssl, "key", "sha256", "");
 }
 
@@ -237,7 +215,7 @@ fn keys_of_tpm2_openssl_work_in_ours() {
             &format!("-algorithm RSA {options} -out {name}.pem"),
         )
         .ok();
-        flush(&tpm);
+        tpm.flush();
         assert!(
             openssl
                 .dir()
@@ -255,7 +233,7 @@ fn keys_of_tpm2_openssl_work_in_ours() {
             &format!("-in {name}.pem -pubout -out {name}.pub"),
         )
         .ok();
-        flush(&tpm);
+        tpm.flush();
         has_the_public_half(&openssl, name);
         for (hash, options) in &SCHEMES[..3] {
             // 1024 bits have no room for PSS's longest salts, but for these.
@@ -290,7 +268,7 @@ fn tools_key(openssl: &Openssl, tpm: &Swtpm, name: &str, parent: &str, options: 
         run(&format!(
             "tpm2_encodeobject -C {parent} -u {name}.tpm -r {name}.priv -o {name}.pem {flag}"
         ));
-        flush(tpm);
+        tpm.flush();
         if fields(openssl, name).contains("BOOLEAN           :1") {
             break;
         }
@@ -302,7 +280,7 @@ fn tools_key(openssl: &Openssl, tpm: &Swtpm, name: &str, parent: &str, options: 
     run(&format!(
         "tpm2_readpublic -Q -c {name}.ctx -f pem -o {name}.pub"
     ));
-    flush(tpm);
+    tpm.flush();
 }
 
 /// A signing key with a scheme of its own does that scheme; anything else is refused with a reason.
@@ -414,7 +392,7 @@ fn a_key_under_a_persistent_rsa_parent() {
     let run = |line: &str| tpm.tool(line).dir(dir).ok();
     run("tpm2_createprimary -Q -C o -G rsa2048 -c primary.ctx");
     run("tpm2_evictcontrol -Q -C o -c primary.ctx 0x81000010");
-    flush(&tpm);
+    tpm.flush();
     tools_key(&openssl, &tpm, "key", "0x81000010", "-G rsa2048");
     for (hash, options) in SCHEMES {
         signs(&openssl, "key", hash, options);
@@ -446,7 +424,7 @@ fn files_without_their_parent() {
     run(&format!(
         "tpm2_createprimary -Q -C o -G ecc256:aes128cfb -a {standard} -c standard.ctx"
     ));
-    flush(&tpm);
+    tpm.flush();
     tools_key(&openssl, &tpm, "key", "standard.ctx", "-G rsa2048");
     for (hash, options) in SCHEMES {
         signs(&openssl, "key", hash, options);
@@ -454,7 +432,7 @@ fn files_without_their_parent() {
     tpm.assert_clean();
 
     run("tpm2_createprimary -Q -C o -G rsa2048 -c other.ctx");
-    flush(&tpm);
+    tpm.flush();
     tools_key(&openssl, &tpm, "lost", "other.ctx", "-G rsa2048");
     has_the_public_half(&openssl, "lost");
     let input = key::digest(&openssl, "sha256");
@@ -501,7 +479,7 @@ fn a_key_under_the_standard_rsa_primary() {
     run(&format!(
         "tpm2_createprimary -Q -C o -G rsa2048:aes128cfb -a {standard} -c rsa.ctx -u empty"
     ));
-    flush(&tpm);
+    tpm.flush();
     tools_key(&openssl, &tpm, "key", "rsa.ctx", "-G rsa2048");
     // The tool knows nothing of the field, so it is added: [5] EXPLICIT BOOLEAN TRUE before the parent.
     let pem = openssl.dir().read_text("key.pem");
@@ -547,7 +525,7 @@ fn a_persistent_key_of_tpm2_tools() {
     tpm.tool("tpm2_evictcontrol -Q -C o -c key.ctx 0x81000020")
         .dir(dir)
         .ok();
-    flush(&tpm);
+    tpm.flush();
     key::digest(&openssl, "sha256");
     openssl.ok(
         "pkeyutl -sign -inkey handle:0x81000020 -in sha256.bin -out sig -pkeyopt digest:sha256",
@@ -628,7 +606,7 @@ open(name + ".pub", "wb").write(key.public.to_pem())
 "#
         );
         python(&openssl, &tpm, &script).ok();
-        flush(&tpm);
+        tpm.flush();
     }
     for name in ["plain", "small"] {
         has_the_public_half(&openssl, name);

@@ -1,5 +1,6 @@
 //! Keys, contexts and processes that come and go: nothing is lost that somebody uses, nothing stays that nobody does.
 
+use crate::common::bench::Bench;
 use crate::common::client::{self, Client};
 use crate::common::key;
 use crate::common::openssl::{Config, Openssl};
@@ -8,28 +9,14 @@ use crate::common::swtpm::Swtpm;
 use crate::common::tools::root;
 use std::fs;
 
-struct Bench {
-    openssl: Openssl,
-    tap: Proxy,
-    tpm: Swtpm,
-}
-
 fn bench_with(config: Config) -> Bench {
-    let tpm = Swtpm::start();
-    tpm.provision_srk();
-    let tap = Proxy::start(&tpm);
-    let openssl = Openssl::with(config, &tap.address());
-    key::rsa(&openssl, "key", 2048, "-pkeyopt parent:0x81000001");
-    Bench { openssl, tap, tpm }
+    let bench = Bench::with(config);
+    key::rsa(&bench.openssl, "key", 2048, "-pkeyopt parent:0x81000001");
+    bench
 }
 
 fn bench() -> Bench {
     bench_with(Config::new())
-}
-
-/// One of tpm2-tools in the test's directory.
-fn tool(bench: &Bench, line: &str) {
-    bench.tpm.tool(line).dir(bench.openssl.dir().path()).ok();
 }
 
 #[test]
@@ -135,10 +122,9 @@ fn tpmctl_flush_is_the_way_out() {
         tpm.tool("tpm2_createprimary -Q -C n -G ecc").ok();
     }
     key::digest(&openssl, "sha256");
-    let sign = "pkeyutl -sign -inkey key.pem -in sha256.bin -out sig -pkeyopt digest:sha256";
-    openssl.fails(sign).says("0x902").says("tpmctl flush");
+    openssl.fails(key::SIGN).says("0x902").says("tpmctl flush");
     tpm.tool("tpm2_flushcontext -t").ok();
-    openssl.ok(sign);
+    openssl.ok(key::SIGN);
     tpm.assert_clean();
 }
 
@@ -167,16 +153,12 @@ fn a_handle_is_not_exported() {
 
 /// A persistent RSA key at 0x81000010, made by tpm2-tools.
 fn persistent_rsa(bench: &Bench, options: &str) {
-    tool(
-        bench,
-        &format!("tpm2_create -Q -C 0x81000001 -G rsa2048 {options} -u p.pub -r p.priv"),
-    );
-    tool(
-        bench,
-        "tpm2_load -Q -C 0x81000001 -u p.pub -r p.priv -c p.ctx",
-    );
-    tool(bench, "tpm2_evictcontrol -Q -C o -c p.ctx 0x81000010");
-    tool(bench, "tpm2_flushcontext -t");
+    bench.tool(&format!(
+        "tpm2_create -Q -C 0x81000001 -G rsa2048 {options} -u p.pub -r p.priv"
+    ));
+    bench.tool("tpm2_load -Q -C 0x81000001 -u p.pub -r p.priv -c p.ctx");
+    bench.tool("tpm2_evictcontrol -Q -C o -c p.ctx 0x81000010");
+    bench.tool("tpm2_flushcontext -t");
 }
 
 #[test]
@@ -227,14 +209,11 @@ fn a_certificate_in_an_nv_index() {
     // Manufacturers fill the rest.
     content.resize(size + 100, 0xFF);
     openssl.dir().write("nv", &content);
-    tool(
-        &bench,
-        &format!(
-            "tpm2_nvdefine -Q -C o -s {} -a ownerread|ownerwrite|authread|authwrite|no_da 0x01c10102",
-            content.len()
-        ),
-    );
-    tool(&bench, "tpm2_nvwrite -Q -C o -i nv 0x01c10102");
+    bench.tool(&format!(
+        "tpm2_nvdefine -Q -C o -s {} -a ownerread|ownerwrite|authread|authwrite|no_da 0x01c10102",
+        content.len()
+    ));
+    bench.tool("tpm2_nvwrite -Q -C o -i nv 0x01c10102");
     openssl.ok("x509 -in handle:0x01c10102 -outform DER -out read.der");
     assert_eq!(
         openssl.dir().read("read.der"),
@@ -254,16 +233,12 @@ fn a_certificate_in_an_nv_index() {
 #[test]
 fn a_restricted_key_signs_messages_only() {
     let bench = bench();
-    tool(
-        &bench,
+    bench.tool(
         "tpm2_create -Q -C 0x81000001 -G rsa2048:rsassa-sha256:null -u r.pub -r r.priv \
                   -a fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign|noda",
     );
-    tool(
-        &bench,
-        "tpm2_encodeobject -C 0x81000001 -u r.pub -r r.priv -p -o r.pem",
-    );
-    tool(&bench, "tpm2_flushcontext -l"); // tpm2_encodeobject leaves its session
+    bench.tool("tpm2_encodeobject -C 0x81000001 -u r.pub -r r.priv -p -o r.pem");
+    bench.tool("tpm2_flushcontext -l"); // tpm2_encodeobject leaves its session
     let Bench { openssl, tap, tpm } = &bench;
     let mut client = Client::start(openssl);
     client.ok("load 1 r.pem");
@@ -283,16 +258,12 @@ fn a_restricted_key_signs_messages_only() {
 #[test]
 fn keys_do_what_their_attributes_allow() {
     let bench = bench();
-    tool(
-        &bench,
+    bench.tool(
         "tpm2_create -Q -C 0x81000001 -G rsa2048 -u s.pub -r s.priv \
                   -a fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign|noda",
     );
-    tool(
-        &bench,
-        "tpm2_encodeobject -C 0x81000001 -u s.pub -r s.priv -p -o s.pem",
-    );
-    tool(&bench, "tpm2_flushcontext -l"); // tpm2_encodeobject leaves its session
+    bench.tool("tpm2_encodeobject -C 0x81000001 -u s.pub -r s.priv -p -o s.pem");
+    bench.tool("tpm2_flushcontext -l"); // tpm2_encodeobject leaves its session
     let mut client = Client::start(&bench.openssl);
     client.ok("load 1 s.pem");
     client.ok("sign 1");

@@ -1,8 +1,9 @@
 //! Authorization values: where they come from, how often they are tried, and where they are never seen.
 
+use crate::common::bench::Bench;
 use crate::common::cc;
 use crate::common::client::Client;
-use crate::common::key;
+use crate::common::key::{self, SIGN};
 use crate::common::nginx::{self, Nginx};
 use crate::common::openssl::{Config, Openssl};
 use crate::common::proxy::{Action, Fault, Proxy};
@@ -16,33 +17,23 @@ use std::fs;
 /// Long enough to be found on the wire by accident never, and unlike anything in a path.
 const PIN: &str = "correct-horse-4711";
 
-struct Bench {
-    openssl: Openssl,
-    tap: Proxy,
-    tpm: Swtpm,
-}
-
 /// `key.pem` with the value [`PIN`], made through the tap.
 fn bench_with(config: Config) -> Bench {
-    let tpm = Swtpm::start();
-    tpm.provision_srk();
-    let tap = Proxy::start(&tpm);
-    let openssl = Openssl::with(config, &tap.address());
+    let bench = Bench::with(config);
+    let openssl = &bench.openssl;
     openssl.dir().write("pin", format!("{PIN}\n"));
     openssl.dir().write("wrong", "wrong\n");
-    key::digest(&openssl, "sha256");
+    key::digest(openssl, "sha256");
     openssl.ok(
         "genpkey -propquery provider=tpm -algorithm RSA -pkeyopt bits:2048 -pkeyopt user-auth:file:pin \
          -out key.pem",
     );
-    Bench { openssl, tap, tpm }
+    bench
 }
 
 fn bench() -> Bench {
     bench_with(Config::new())
 }
-
-const SIGN: &str = "pkeyutl -sign -inkey key.pem -in sha256.bin -out sig -pkeyopt digest:sha256";
 
 /// What the TPM itself says about wrong tries.
 fn counter(tpm: &Swtpm) -> u32 {

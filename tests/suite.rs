@@ -54,6 +54,8 @@ mod harness;
 mod interop;
 #[path = "lifetime.rs"]
 mod lifetime;
+#[path = "many_keys.rs"]
+mod many_keys;
 #[path = "memory.rs"]
 mod memory;
 #[path = "messages.rs"]
@@ -74,10 +76,14 @@ mod order;
 mod other_keys;
 #[path = "pkeyutl.rs"]
 mod pkeyutl;
+#[path = "random_faults.rs"]
+mod random_faults;
 #[path = "rsa_pss.rs"]
 mod rsa_pss;
 #[path = "secrets.rs"]
 mod secrets;
+#[path = "strays.rs"]
+mod strays;
 #[path = "tls_keys.rs"]
 mod tls_keys;
 #[path = "tls_servers.rs"]

@@ -4,34 +4,10 @@
  */
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/provider.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define CHECK(what)                                            \
-    do {                                                       \
-        if (!(what)) {                                         \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #what); \
-            ERR_print_errors_fp(stderr);                       \
-            exit(1);                                           \
-        }                                                      \
-    } while (0)
-
-static EVP_PKEY *load(const char *path)
-{
-    FILE *file = fopen(path, "r");
-    EVP_PKEY *key;
-
-    CHECK(file != NULL);
-    key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
-    fclose(file);
-    CHECK(key != NULL);
-    return key;
-}
+#include "host.h"
 
 static void sign(EVP_PKEY *key)
 {
@@ -258,7 +234,7 @@ int main(int argc, char **argv)
 
     CHECK(argc == 4);
     for (round = 0; round < atoi(argv[2]); round++) {
-        EVP_PKEY *key = load(argv[1]);
+        EVP_PKEY *key = load_key(NULL, argv[1]);
         char group[40];
         int bits = 0;
         BIGNUM *x = NULL, *y = NULL;

@@ -2,33 +2,9 @@
  * loop KEY.pem ROUNDS: loads a key, signs, decrypts twice on one context, frees everything, and again.
  * tests/memory.rs runs it under valgrind. With "exit" as a third argument it ends without freeing the last key.
  */
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define CHECK(what)                                            \
-    do {                                                       \
-        if (!(what)) {                                         \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #what); \
-            ERR_print_errors_fp(stderr);                       \
-            exit(1);                                           \
-        }                                                      \
-    } while (0)
-
-static EVP_PKEY *load(const char *path)
-{
-    FILE *file = fopen(path, "r");
-    EVP_PKEY *key;
-
-    CHECK(file != NULL);
-    key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
-    fclose(file);
-    CHECK(key != NULL);
-    return key;
-}
+#include "host.h"
 
 static void sign_and_verify(EVP_PKEY *key)
 {
@@ -85,7 +61,7 @@ int main(int argc, char **argv)
 
     CHECK(argc > 1);
     while (rounds-- > 0) {
-        EVP_PKEY *key = load(argv[1]);
+        EVP_PKEY *key = load_key(NULL, argv[1]);
 
         sign_and_verify(key);
         decrypt_twice(key);

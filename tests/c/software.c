@@ -16,25 +16,13 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/param_build.h>
-#include <openssl/pem.h>
 #include <openssl/provider.h>
 #include <openssl/rsa.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define CHECK(what)                                            \
-    do {                                                       \
-        if (!(what)) {                                         \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #what); \
-            ERR_print_errors_fp(stderr);                       \
-            exit(1);                                           \
-        }                                                      \
-    } while (0)
+#include "host.h"
 
 static OSSL_LIB_CTX *libctx;
 static const char *key_file;
@@ -96,18 +84,6 @@ static EVP_PKEY *ec_gen(void)
 {
     EVP_PKEY *key = EVP_PKEY_Q_keygen(libctx, NULL, "EC", "P-256");
 
-    CHECK(key != NULL);
-    return key;
-}
-
-static EVP_PKEY *load(void)
-{
-    FILE *file = fopen(key_file, "r");
-    EVP_PKEY *key;
-
-    CHECK(file != NULL);
-    key = PEM_read_PrivateKey_ex(file, NULL, NULL, NULL, libctx, NULL);
-    fclose(file);
     CHECK(key != NULL);
     return key;
 }
@@ -351,7 +327,7 @@ static void fetch(void)
         EVP_SIGNATURE_free(signature);
         EVP_ASYM_CIPHER_free(cipher);
     }
-    tpm(load());
+    tpm(load_key(libctx, key_file));
 }
 
 static pthread_barrier_t together;
@@ -362,7 +338,7 @@ static void *thread(void *argument)
     switch ((int)(size_t)argument) {
     case 0:
     case 1:
-        tpm(load());
+        tpm(load_key(libctx, key_file));
         break;
     case 2:
         software(rsa_gen(), 1);
@@ -433,7 +409,7 @@ int main(int argc, char **argv)
     else if (strcmp(check, "threads") == 0)
         threads();
     else if (strcmp(check, "tpm-then-software") == 0) {
-        tpm(load());
+        tpm(load_key(libctx, key_file));
         software(rsa_gen(), 1);
         software(rsa_data(1), 1);
         software(ec_data(1), 0);
@@ -442,7 +418,7 @@ int main(int argc, char **argv)
     } else if (strcmp(check, "software-then-tpm") == 0) {
         software(rsa_gen(), 1);
         ec_low_level();
-        tpm(load());
+        tpm(load_key(libctx, key_file));
     } else {
         fprintf(stderr, "no check %s\n", check);
         return 2;

@@ -2,6 +2,10 @@
 
 use super::openssl::Openssl;
 
+/// Signs [`digest`]'s SHA-256 with `key.pem`.
+pub const SIGN: &str =
+    "pkeyutl -sign -inkey key.pem -in sha256.bin -out sig -pkeyopt digest:sha256";
+
 /// Makes an RSA key in the TPM: `NAME.pem`, `NAME.pub`. `options` are more of genpkey's arguments.
 pub fn rsa(openssl: &Openssl, name: &str, bits: u32, options: &str) {
     generate(

@@ -9,14 +9,17 @@
 )]
 
 pub mod backend;
+pub mod bench;
 pub mod cc;
 pub mod client;
 pub mod key;
+pub mod locks;
 pub mod net;
 pub mod nginx;
 pub mod node;
 pub mod openssl;
 pub mod orders;
+pub mod peer;
 pub mod process;
 pub mod proxy;
 pub mod scratch;

@@ -3,6 +3,7 @@
 //! For each client connection the proxy opens one of its own and closes it afterwards, so it behaves
 //! as swtpm itself does: a second client connects and waits.
 
+use super::locks;
 use super::net::{Endpoint, Listener, Stream, free_ports};
 use super::scratch::Scratch;
 use super::swtpm::Swtpm;
@@ -69,7 +70,7 @@ pub enum Action {
     Delay(Duration),
     /// Only so many bytes of the answer come, then the connection ends.
     Truncate(usize),
-    /// A bit of the answer, counted from the first byte's lowest, is flipped.
+    /// A bit of the answer, counted from the first byte's lowest and round from the end, is flipped.
     FlipBit(usize),
     /// The answer's size field is off by so much.
     WrongSize(i32),
@@ -334,6 +335,9 @@ impl Drop for Proxy {
         // Wakes the accepting threads, which see that it is over.
         for endpoint in &self.listeners {
             let _ = endpoint.connect();
+            if let Endpoint::Tcp(port) = endpoint {
+                locks::forget_port(*port);
+            }
         }
     }
 }
@@ -467,7 +471,10 @@ impl<'a> Link<'a> {
                 answer.truncate(*n);
                 return Ok((answer, true));
             }
-            Some(Action::FlipBit(bit)) => answer[bit / 8] ^= 1 << (bit % 8),
+            Some(Action::FlipBit(bit)) => {
+                let bit = bit % (8 * answer.len());
+                answer[bit / 8] ^= 1 << (bit % 8);
+            }
             Some(Action::WrongSize(by)) => {
                 let size = u32::try_from(answer.len())
                     .expect("short")

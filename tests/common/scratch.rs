@@ -1,5 +1,6 @@
 //! Temporary directories.
 
+use super::locks;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,12 @@ impl Scratch {
 
     pub fn read_text(&self, name: &str) -> String {
         String::from_utf8(self.read(name)).unwrap_or_else(|e| panic!("{name} is no text: {e}"))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        locks::forget_sockets_in(self.path());
     }
 }
 

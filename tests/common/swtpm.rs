@@ -1,5 +1,6 @@
 //! A TPM 2.0 for one test.
 
+use super::locks;
 use super::net::{Endpoint, free_ports};
 use super::process::{Daemon, Run, wait_for};
 use super::scratch::Scratch;
@@ -202,6 +203,13 @@ impl Swtpm {
         assert!(objects.none(), "left in the TPM: {objects:x?}");
     }
 
+    /// Flushes whatever anybody has left in the TPM.
+    pub fn flush(&self) {
+        for kind in ["-t", "-l", "-s"] {
+            self.tool(&format!("tpm2_flushcontext {kind}")).ok();
+        }
+    }
+
     /// One of tpm2-tools, talking to this TPM.
     pub fn tool(&self, line: &str) -> Run {
         tool(&self.address(), line)
@@ -218,5 +226,8 @@ pub fn tool(address: &str, line: &str) -> Run {
 impl Drop for Swtpm {
     fn drop(&mut self) {
         self.stop();
+        if let Endpoint::Tcp(port) = self.endpoint {
+            locks::forget_port(port);
+        }
     }
 }

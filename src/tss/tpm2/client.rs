@@ -291,7 +291,7 @@ impl Client {
                     .find(&object.name)
                     .map(|resident| resident.handle)
             {
-                work.drop_object(handle);
+                let _ = work.drop_object(handle);
             }
             result
         });
@@ -393,7 +393,8 @@ impl Client {
         };
         let mut work = Work::begin(turn, state, &self.options);
         work.discard_forgotten();
-        let result = operation(&mut work).map_err(|error| work.explain(error));
+        let result = work.gather_strays().and_then(|()| operation(&mut work));
+        let result = result.map_err(|error| work.explain(error));
         let value_at_stake = work.value_at_stake();
         work.close();
         (result, value_at_stake)

@@ -1,6 +1,7 @@
 //! Keys in use: loaded when needed, authorized, loaded again when they are gone.
 #![forbid(unsafe_code)]
 
+use super::commands::context::ContextLoad;
 use super::commands::duplication::Import;
 use super::commands::object::{Create, Created, Load};
 use super::constants::{CommandCode, handle};
@@ -9,6 +10,7 @@ use super::object::{Object, Parent, Source};
 use super::parent::{Stem, StemKind};
 use super::pool::SessionId;
 use super::public::{Parms, Public};
+use super::resident::Awaited;
 use super::session::{Salt, attribute};
 use super::wire::Malformed;
 use super::work::{Authority, Work};
@@ -122,7 +124,7 @@ impl Work<'_> {
             !resident.confirmed && !self.is_still(resident.handle, &object.name)?
         };
         if gone {
-            self.state.residents.forget(&object.name);
+            self.state.residents.lose(&object.name);
             self.pinned.retain(|&pinned| pinned != resident.handle);
         }
         Ok(gone)
@@ -136,6 +138,9 @@ impl Work<'_> {
         private: &[u8],
         to_parent: bool,
     ) -> Result<Entity> {
+        if !to_parent && let Some(entity) = self.load_context(object)? {
+            return Ok(entity);
+        }
         self.make_room(1 + self.primaries_needed(parent))?;
         let authorized = self.wants_session(&parent.auth, false);
         let identified = to_parent || authorized;
@@ -169,6 +174,28 @@ impl Work<'_> {
         })
     }
 
+    /// Loads a key that was evicted before from its context, if that is possible (TPM2_ContextLoad).
+    fn load_context(&mut self, object: &Object) -> Result<Option<Entity>> {
+        let Some(context) = self.state.saved.get(&object.name).cloned() else {
+            return Ok(None);
+        };
+        self.make_room(1)?;
+        let request = ContextLoad { context: &context };
+        let awaited = Awaited::Object(object.name.clone());
+        match self.run_awaiting(awaited, &request, &Authority::None) {
+            Ok(handle) => {
+                self.loaded(handle, object.name.clone());
+                Ok(Some(Entity::object(handle, object.name.clone())))
+            }
+            // A TPM that was reset since takes no context of before.
+            Err(error) if error.code().is_some() => {
+                self.state.saved.remove(&object.name);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn load_under(
         &mut self,
         stem: &Stem,
@@ -197,15 +224,19 @@ impl Work<'_> {
             private,
             public: &object.public,
         };
-        let loaded = self.run(&request, &authority)?;
-        self.loaded(loaded.handle, loaded.name.clone());
+        let awaited = Awaited::Object(object.name.clone());
+        let loaded = self.run_awaiting(awaited, &request, &authority)?;
         if loaded.name != object.name {
-            self.drop_object(loaded.handle);
+            // Nor is the handle to be trusted then: what was awaited is looked for by its name.
             return Err(Malformed {
                 what: "answer to TPM2_Load: the name is not the key's",
             }
             .into());
         }
+        if stem.kind == StemKind::Primary {
+            self.state.rooted.insert(loaded.name.clone());
+        }
+        self.loaded(loaded.handle, loaded.name.clone());
         if to_parent && let Some(name) = self.parent_session(stem)? {
             self.state
                 .stems

@@ -25,6 +25,7 @@ pub mod registry;
 mod resident;
 pub mod services;
 mod session;
+mod strays;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -96,6 +96,15 @@ impl PrimaryTemplate {
             Self::Legacy => Public::legacy_primary(),
         }
     }
+
+    /// Whether a public area is that of a primary made from one of the templates.
+    pub(super) fn made(public: &Public) -> bool {
+        [Self::Ecc, Self::Rsa, Self::Legacy].iter().any(|template| {
+            template
+                .public()
+                .is_ok_and(|template| public.matches_template(&template))
+        })
+    }
 }
 
 impl fmt::Display for PrimaryTemplate {

@@ -9,6 +9,7 @@ use super::object::{Parent, PrimaryTemplate};
 use super::pool::SessionId;
 use super::public::Public;
 use super::rc::ResponseCode;
+use super::resident::Awaited;
 use super::session::Salt;
 use super::wire::Malformed;
 use super::work::{Authority, Work};
@@ -71,7 +72,7 @@ impl Work<'_> {
     /// Lets go of a parent: a primary is flushed.
     pub(super) fn release_parent(&mut self, stem: &Stem) {
         if stem.kind == StemKind::Primary {
-            self.drop_object(stem.entity.handle);
+            let _ = self.drop_object(stem.entity.handle);
         }
     }
 
@@ -173,14 +174,14 @@ impl Work<'_> {
             hierarchy: parent.handle,
             template: &template,
         };
-        let primary = self.run(&request, &authority)?;
-        self.loaded_for_now(primary.handle, primary.name.clone());
+        let primary = self.run_awaiting(Awaited::Primary, &request, &authority)?;
         if primary.public.name()? != primary.name {
             return Err(Malformed {
                 what: "answer to TPM2_CreatePrimary: the name is not the public area's",
             }
             .into());
         }
+        self.loaded_for_now(primary.handle, primary.name.clone());
         self.check_name(parent.handle, &primary.name)?;
         Ok(Stem {
             entity: Entity::object(primary.handle, primary.name),

@@ -8,6 +8,7 @@ use super::exec::crypto_error;
 use super::name::{Entity, Name};
 use super::public::Public;
 use super::rc::ResponseCode;
+use super::resident::Awaited;
 use super::session::{HmacSession, Opening, attribute};
 use super::work::{Authority, Work};
 use crate::Secret;
@@ -38,13 +39,16 @@ impl Work<'_> {
             && self.drop_session_except(&Authority::None)
         {}
         let opening = Opening::new(salt_key).map_err(crypto_error)?;
-        let started = self.run(&opening.request(), &Authority::None)?;
+        let request = opening.request();
+        let started = self.run_awaiting(Awaited::Session, &request, &Authority::None)?;
         let session = opening.complete(started);
         self.state.sessions.push(Kept {
             id: id.clone(),
             session,
             used: Instant::now(),
         });
+        self.state.residents.await_answer(None);
+        self.note_sessions();
         Ok(id)
     }
 

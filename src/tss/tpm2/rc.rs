@@ -107,6 +107,11 @@ impl ResponseCode {
         self.is_object_memory() || self.is_session_memory()
     }
 
+    /// `TPM_RC_SEQUENCE`: the handle is a hash sequence's.
+    pub fn is_sequence(self) -> bool {
+        self.0 & 0xfff == 0x103
+    }
+
     /// A handle names nothing: HANDLE, REFERENCE_H0 to H6.
     pub fn is_bad_handle(self) -> bool {
         self.base() == 0x8b || (0x910..=0x916).contains(&self.base())

@@ -5,12 +5,13 @@
 //! written it, so it is a hint: whoever uses an entry checks what came of it.
 #![forbid(unsafe_code)]
 
+use super::constants;
 use super::name::Name;
 use super::process::Process;
 use super::wire::{Malformed, Reader, Writer};
 
 /// Says that the record is ours and in which form.
-const MAGIC: u32 = 0x7470_6d02;
+const MAGIC: u32 = 0x7470_6d03;
 const MOST: usize = Residents::MOST;
 
 /// An object in the TPM.
@@ -27,6 +28,21 @@ pub(super) struct Resident {
     /// Whether the handle is known to be this object: loaded or confirmed without the TPM having
     /// been given up since.
     pub(super) confirmed: bool,
+    /// Whether the TPM said that there is nothing at the handle. It is not used any more then, but
+    /// looked at once again before it is forgotten.
+    pub(super) lost: bool,
+}
+
+/// What a command that is under way puts into the TPM. Its answer may never come; then nobody knows the
+/// handle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// The object of this name.
+    Object(Name),
+    /// A primary, until it is known by its name.
+    Primary,
+    /// A session.
+    Session,
 }
 
 /// The table.
@@ -34,11 +50,15 @@ pub(super) struct Resident {
 pub(super) struct Residents {
     entries: Vec<Resident>,
     clock: u64,
+    awaited: Option<(Awaited, Process)>,
+    sessions: Vec<u32>,
 }
 
 impl Residents {
     /// More entries than this no TPM has slots for, and 4096 bytes have room for them.
     pub(super) const MOST: usize = 40;
+    /// More sessions than this nobody needs in one section.
+    const MOST_SESSIONS: usize = 8;
 
     /// Reads a record. What is not a table of this version is an empty one.
     pub(super) fn from_record(bytes: &[u8]) -> Self {
@@ -56,6 +76,26 @@ impl Residents {
                 .u32(entry.owner.pid)
                 .u64(entry.owner.started)
                 .u64(entry.used);
+        }
+        let name = match &self.awaited {
+            Some((Awaited::Object(name), _)) => name.as_bytes(),
+            _ => &[],
+        };
+        let (kind, owner) = match &self.awaited {
+            None => (0, Process { pid: 0, started: 0 }),
+            Some((Awaited::Object(_), owner)) => (1, *owner),
+            Some((Awaited::Primary, owner)) => (2, *owner),
+            Some((Awaited::Session, owner)) => (3, *owner),
+        };
+        writer
+            .u8(kind)
+            .tpm2b(name)
+            .u32(owner.pid)
+            .u64(owner.started);
+        let sessions = self.sessions.len().min(Self::MOST_SESSIONS);
+        writer.u16(sessions as u16);
+        for session in self.sessions.iter().take(sessions) {
+            writer.u32(*session);
         }
         writer
             .finish("table")
@@ -76,13 +116,80 @@ impl Residents {
         let entries = (0..count)
             .map(|_| parse_entry(&mut reader))
             .collect::<Result<_, _>>()?;
+        let kind = reader.u8()?;
+        let name = Name::from_bytes(reader.tpm2b()?);
+        let owner = Process {
+            pid: reader.u32()?,
+            started: reader.u64()?,
+        };
+        let awaited = match kind {
+            0 => None,
+            1 => Some((Awaited::Object(name), owner)),
+            2 => Some((Awaited::Primary, owner)),
+            3 => Some((Awaited::Session, owner)),
+            _ => return Err(reader.malformed()),
+        };
+        let count = usize::from(reader.u16()?);
+        if count > Self::MOST_SESSIONS {
+            return Err(reader.malformed());
+        }
+        let sessions = (0..count)
+            .map(|_| {
+                let session = reader.u32()?;
+                match constants::handle::kind(session) {
+                    // Nor anything but sessions where sessions are.
+                    0x02 | 0x03 => Ok(session),
+                    _ => Err(reader.malformed()),
+                }
+            })
+            .collect::<Result<_, _>>()?;
         reader.finish()?;
-        Ok(Self { entries, clock })
+        Ok(Self {
+            entries,
+            clock,
+            awaited,
+            sessions,
+        })
+    }
+
+    /// Notes what the next command puts into the TPM, or that it is there or did not come about.
+    pub(super) fn await_answer(&mut self, awaited: Option<(Awaited, Process)>) {
+        self.awaited = awaited;
+    }
+
+    /// What a command was to put into the TPM whose answer never came.
+    pub(super) fn awaited(&self) -> Option<&(Awaited, Process)> {
+        self.awaited.as_ref()
+    }
+
+    /// Sessions of the section in progress, or of one that did not come to its end.
+    pub(super) fn sessions(&self) -> &[u32] {
+        &self.sessions
+    }
+
+    /// Replaces them.
+    pub(super) fn set_sessions(&mut self, sessions: Vec<u32>) {
+        self.sessions = sessions;
     }
 
     /// The object called `name`, if it is loaded.
     pub(super) fn find(&self, name: &Name) -> Option<&Resident> {
-        self.entries.iter().find(|entry| entry.name == *name)
+        let mut entries = self.entries.iter();
+        entries.find(|entry| entry.name == *name && !entry.lost)
+    }
+
+    /// Another object called `name` than the one at `handle`: lost, or left behind by a section that did
+    /// not come to its end.
+    pub(super) fn double(&self, name: &Name, handle: u32) -> Option<&Resident> {
+        let mut entries = self.entries.iter();
+        entries.find(|entry| entry.name == *name && entry.handle != handle)
+    }
+
+    /// Notes that the TPM knows nothing of an object.
+    pub(super) fn lose(&mut self, name: &Name) {
+        for entry in &mut self.entries {
+            entry.lost |= entry.name == *name;
+        }
     }
 
     /// All entries.
@@ -101,6 +208,7 @@ impl Residents {
             owner,
             used: self.clock,
             confirmed: true,
+            lost: false,
         });
         if self.entries.len() > MOST {
             self.entries.remove(0);
@@ -146,6 +254,8 @@ impl Residents {
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.entries.clear();
+        self.awaited = None;
+        self.sessions.clear();
     }
 
     /// The least recently used object that is not in `pinned`.
@@ -166,7 +276,7 @@ fn parse_entry(reader: &mut Reader<'_>) -> Result<Resident, Malformed> {
     };
     let used = reader.u64()?;
     // A record must not make us flush or use anything but transient objects.
-    if super::constants::handle::kind(handle) != 0x80 || name.as_bytes().len() < 4 {
+    if constants::handle::kind(handle) != 0x80 || name.as_bytes().len() < 4 {
         return Err(reader.malformed());
     }
     Ok(Resident {
@@ -175,6 +285,7 @@ fn parse_entry(reader: &mut Reader<'_>) -> Result<Resident, Malformed> {
         owner,
         used,
         confirmed: false,
+        lost: false,
     })
 }
 
@@ -198,7 +309,13 @@ mod tests {
 
     #[test]
     fn a_record_reads_back_in_doubt() {
-        let table = table();
+        let mut table = table();
+        table.set_sessions(vec![0x0200_0001]);
+        for awaited in [Awaited::Object(name(4)), Awaited::Primary, Awaited::Session] {
+            table.await_answer(Some((awaited, OWNER)));
+            let read = Residents::from_record(&table.to_record());
+            assert_eq!(read.awaited(), table.awaited());
+        }
         let mut expected = table.clone();
         expected.doubt();
         assert_eq!(Residents::from_record(&table.to_record()), expected);
@@ -215,6 +332,12 @@ mod tests {
         let mut persistent = record;
         persistent[14] = 0x81;
         assert_eq!(Residents::from_record(&persistent), Residents::default());
+        let mut table = table();
+        table.set_sessions(vec![0x8000_0000]);
+        assert_eq!(
+            Residents::from_record(&table.to_record()),
+            Residents::default()
+        );
     }
 
     #[test]
@@ -237,6 +360,11 @@ mod tests {
     #[test]
     fn a_full_table_fits_a_record() {
         let mut table = Residents::default();
+        table.await_answer(Some((
+            Awaited::Object(Name::from_bytes(&[0x0d; 66])),
+            OWNER,
+        )));
+        table.set_sessions(vec![0x0200_0000; 20]);
         for handle in 0..100u32 {
             let mut bytes = vec![0x0d; 66];
             bytes[2] = handle as u8;

@@ -225,7 +225,7 @@ impl Work<'_> {
         Ok(list)
     }
 
-    fn handles(&mut self, first: u32) -> Result<Vec<u32>> {
+    pub(super) fn handles(&mut self, first: u32) -> Result<Vec<u32>> {
         let mut list = self.pages(capability::HANDLES, first, |data| match data {
             Capabilities::Handles(list) => Some((*list.last()?, list)),
             _ => None,

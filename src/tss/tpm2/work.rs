@@ -1,13 +1,13 @@
 //! One critical section on the TPM: running commands, making room, tidying up.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::client::Options;
 use super::commands::Request;
 use super::commands::capability::{Capabilities, GetCapability};
-use super::commands::context::FlushContext;
+use super::commands::context::{ContextSave, FlushContext};
 use super::commands::object::{PublicInfo, ReadPublic};
 use super::constants::{CommandCode, Curve, capability, property};
 use super::exec::{Authorization, execute};
@@ -16,7 +16,8 @@ use super::name::Name;
 use super::object::PrimaryTemplate;
 use super::pool::{Kept, SessionId};
 use super::process::Process;
-use super::resident::Residents;
+use super::rc::ResponseCode;
+use super::resident::{Resident, Residents};
 use super::session::attribute;
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Lockout, Result};
@@ -47,6 +48,10 @@ pub(super) struct State {
     pub(super) forgotten: Vec<Name>,
     /// The curves the TPM has; asked once.
     pub(super) curves: Option<Vec<Curve>>,
+    /// Keys whose parent is a primary: made anew, it costs more than anything else.
+    pub(super) rooted: HashSet<Name>,
+    /// Contexts of such keys that were evicted once (`TPMS_CONTEXT`). They last until a TPM reset.
+    pub(super) saved: HashMap<Name, Vec<u8>>,
 }
 
 impl State {
@@ -61,6 +66,8 @@ impl State {
             slots: None,
             forgotten: Vec::new(),
             curves: None,
+            rooted: HashSet::new(),
+            saved: HashMap::new(),
         }
     }
 
@@ -151,7 +158,7 @@ impl<'a> Work<'a> {
                 continue;
             };
             if matches!(self.is_still(resident.handle, &name), Ok(true)) {
-                self.drop_object(resident.handle);
+                let _ = self.drop_object(resident.handle);
             } else {
                 self.state.residents.remove(resident.handle);
             }
@@ -170,13 +177,17 @@ impl<'a> Work<'a> {
             self.state.sessions.clear();
         } else {
             for handle in std::mem::take(&mut self.temporary) {
-                self.drop_object(handle);
+                let _ = self.drop_object(handle);
             }
             let keep = match self.sharing() {
                 Sharing::Managed => SESSION_IDLE,
                 Sharing::Bare | Sharing::InProcess => Duration::ZERO,
             };
             self.end_sessions(keep);
+        }
+        // What a cut connection has left is for the next section to find.
+        if !self.broken {
+            self.state.residents.set_sessions(Vec::new());
         }
         self.save();
     }
@@ -265,7 +276,9 @@ impl<'a> Work<'a> {
 
     /// Notes a loaded object; it may be evicted by us or, on a bare TPM, by others.
     pub(super) fn loaded(&mut self, handle: u32, name: Name) {
+        self.drop_double(handle, &name);
         self.state.residents.add(handle, name, self.state.process);
+        self.state.residents.await_answer(None);
         self.pinned.push(handle);
         self.save();
     }
@@ -276,16 +289,20 @@ impl<'a> Work<'a> {
         self.temporary.push(handle);
     }
 
-    /// Flushes an object of ours. An error means it is gone already.
-    pub(super) fn drop_object(&mut self, handle: u32) {
+    /// Flushes an object of ours. It stays in the table unless it is gone for certain.
+    pub(super) fn drop_object(&mut self, handle: u32) -> Result<()> {
         self.temporary.retain(|&other| other != handle);
         self.pinned.retain(|&other| other != handle);
-        self.state.residents.remove(handle);
         // A TPM in this process is shut down after the section, and everything goes with it.
-        if self.sharing() != Sharing::InProcess {
-            let _ = self.flush(handle);
+        if self.sharing() != Sharing::InProcess
+            && let Err(error) = self.flush(handle)
+            && !error.code().is_some_and(ResponseCode::is_bad_handle)
+        {
+            return Err(error);
         }
+        self.state.residents.remove(handle);
         self.save();
+        Ok(())
     }
 
     /// Makes room before `needed` objects are loaded, where it is known that there is none.
@@ -309,11 +326,33 @@ impl<'a> Work<'a> {
         };
         // Somebody who ignores the table may have put another object there: not ours to flush.
         if oldest.confirmed || self.is_still(oldest.handle, &oldest.name)? {
-            self.drop_object(oldest.handle);
+            self.save_context(&oldest);
+            self.drop_object(oldest.handle)?;
         } else {
             self.state.residents.remove(oldest.handle);
         }
         Ok(true)
+    }
+
+    /// Keeps what loads an evicted key again without its primary, once (TPM2_ContextSave).
+    fn save_context(&mut self, resident: &Resident) {
+        // A TPM in this process is reset after each section, and contexts do not survive that.
+        if self.sharing() == Sharing::InProcess
+            || !self.state.rooted.contains(&resident.name)
+            || self.state.saved.contains_key(&resident.name)
+        {
+            return;
+        }
+        let request = ContextSave {
+            handle: resident.handle,
+        };
+        match self.run_once(&request, &Authority::None) {
+            Ok(context) => {
+                self.state.saved.insert(resident.name.clone(), context);
+            }
+            // The key file is still there.
+            Err(error) => log::debug!("a key's context could not be saved: {error}"),
+        }
     }
 
     /// Whether `handle` is the object called `name` (TPM2_ReadPublic).
@@ -326,7 +365,15 @@ impl<'a> Work<'a> {
                 }
                 Ok(same)
             }
-            Err(error) if error.code().is_some() => Ok(false),
+            // Nothing is there, or a hash sequence, which has no public area.
+            Err(error)
+                if error
+                    .code()
+                    .is_some_and(|code| code.is_bad_handle() || code.is_sequence()) =>
+            {
+                Ok(false)
+            }
+            // Whatever else the TPM says, it is no reason to forget what may be there.
             Err(error) => Err(error),
         }
     }
@@ -335,14 +382,22 @@ impl<'a> Work<'a> {
     pub(super) fn release(&mut self) {
         let own = self.state.process;
         for entry in self.state.residents.entries().to_vec() {
-            if entry.owner == own {
-                self.drop_object(entry.handle);
+            let gone = if entry.owner == own {
+                self.drop_object(entry.handle)
             } else if entry.owner.has_ended() {
                 match self.is_still(entry.handle, &entry.name) {
                     Ok(true) => self.drop_object(entry.handle),
-                    Ok(false) => self.state.residents.remove(entry.handle),
-                    Err(_) => return,
+                    Ok(false) => {
+                        self.state.residents.remove(entry.handle);
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
                 }
+            } else {
+                Ok(())
+            };
+            if gone.is_err() {
+                return;
             }
         }
     }
@@ -413,7 +468,7 @@ impl<'a> Work<'a> {
         error
     }
 
-    fn save(&mut self) {
+    pub(super) fn save(&mut self) {
         if self.sharing() == Sharing::Bare {
             self.turn.set_record(&self.state.residents.to_record());
         }

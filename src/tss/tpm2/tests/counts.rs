@@ -153,6 +153,56 @@ fn thirty_two_keys_on_three_slots() {
     }
 }
 
+/// A primary is what costs most on a real chip: it is made once for each key, not once for each eviction.
+#[test]
+fn keys_under_a_primary_come_back_by_their_contexts() {
+    let mut tpm = Tpm::new();
+    for managed in [false, true] {
+        let (client, log) = tpm.client_with(options(Sessions::Auto), managed);
+        let keys: Vec<_> = (0..8)
+            .map(|_| make(&client, &owner(), &sign_only(), b""))
+            .collect();
+        let round = || {
+            log.take();
+            for key in &keys {
+                sign(&client, key, b"");
+            }
+            log.take()
+        };
+        let count = |cost: &[String], name: &str| cost.iter().filter(|c| *c == name).count();
+        assert_eq!(count(&round(), "CreatePrimary"), 8);
+        // The last keys are evicted for the first time.
+        let second = round();
+        assert_eq!(count(&second, "CreatePrimary"), 0, "{second:?}");
+        let third = round();
+        assert_eq!(count(&third, "ContextLoad"), 8, "{third:?}");
+        assert_eq!(count(&third, "ContextSave"), 0, "{third:?}");
+        let swap = if managed { 3 } else { 4 };
+        assert_eq!(third.len(), 8 * swap, "{third:?}");
+        if managed {
+            for handle in client.loaded_objects().unwrap() {
+                client.flush(handle).unwrap();
+            }
+        } else {
+            client.release_at_exit();
+        }
+        tpm.assert_empty();
+
+        // Contexts do not survive a reset, keys do.
+        tpm.restart();
+        let after = round();
+        assert_eq!(count(&after, "CreatePrimary"), 8, "{after:?}");
+        if managed {
+            for handle in client.loaded_objects().unwrap() {
+                client.flush(handle).unwrap();
+            }
+        } else {
+            client.release_at_exit();
+        }
+        tpm.assert_empty();
+    }
+}
+
 #[test]
 fn a_check_leaves_nothing_behind() {
     let tpm = Tpm::new();
