@@ -32,8 +32,8 @@ use crate::tss::transport::{
 
 /// How long the end of a process may wait for other users of the TPM.
 const EXIT_WAIT: Duration = Duration::from_millis(300);
-/// The most TPM_StirRandom takes at once.
-const STIR_MOST: usize = 256;
+/// The most TPM_StirRandom takes at once: less than 256 bytes.
+const STIR_MOST: usize = 255;
 
 /// Settings of a client.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -374,9 +374,7 @@ impl Client {
             }));
         }
         let mut inner = self.lock();
-        let cut = |error: &Error| {
-            matches!(error.kind(), ErrorKind::Transport(error) if error.kind() == TransportErrorKind::Cut)
-        };
+        let cut = |error: &Error| matches!(error.kind(), ErrorKind::Transport(error) if error.kind() == TransportErrorKind::Cut);
         let result = match once(&mut inner, &operation) {
             (Err(error), false) if cut(&error) => once(&mut inner, &operation).0,
             (result, _) => result,

@@ -75,7 +75,23 @@ pub(super) fn run<R: Request>(
             pause = (pause * 2).min(LONGEST_PAUSE);
             continue;
         }
-        // A refused command has ended its session, and so has one that worked, since it said so.
+        // tcsd gives up sessions of one client for another's; no secret was tried then.
+        let lost = session.is_some() && answer.code == Code::INVALID_AUTHHANDLE;
+        if lost && started.elapsed() + pause <= PATIENCE {
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            continue;
+        }
+        match answer.code {
+            // The session has ended with its command.
+            Code::SUCCESS | Code::AUTHFAIL | Code::INVALID_AUTHHANDLE => {}
+            // A TPM 1.1 that does not know the command does not know TPM_FlushSpecific either.
+            Code::BAD_ORDINAL => terminate(turn, session.as_ref()),
+            // What is refused before its authorization is looked at leaves the session open.
+            _ if turn.sharing() != Sharing::Daemon => end(turn, session.as_ref()),
+            // tcsd ends it with the connection.
+            _ => {}
+        }
         return read(request, &answer, session.as_ref());
     }
 }
@@ -168,25 +184,46 @@ fn read<R: Request>(
     Ok(response)
 }
 
-/// Ends a session that no command has ended. That it fails means that there is none.
-pub(super) fn end(turn: &mut dyn Turn, session: Option<&Session>) {
+/// Ends a session that no command has ended.
+fn end(turn: &mut dyn Turn, session: Option<&Session>) {
     if let Some(session) = session {
         end_session(turn, session.handle);
     }
 }
 
-/// The same by its handle.
+/// The same with the old command.
+fn terminate(turn: &mut dyn Turn, session: Option<&Session>) {
+    if let Some(&Session { handle, .. }) = session {
+        report(run(
+            turn,
+            &TerminateHandle { handle },
+            Authority::None,
+            &mut false,
+        ));
+    }
+}
+
+/// Ends a session by its handle.
 pub(super) fn end_session(turn: &mut dyn Turn, handle: u32) {
-    let mut nothing = false;
     let ended = if turn.sharing() == Sharing::Daemon || turn.is_old() == Some(true) {
-        run(turn, &TerminateHandle { handle }, Authority::None, &mut nothing)
+        run(
+            turn,
+            &TerminateHandle { handle },
+            Authority::None,
+            &mut false,
+        )
     } else {
         let request = FlushSpecific {
             handle,
             kind: resource::AUTH,
         };
-        run(turn, &request, Authority::None, &mut nothing)
+        run(turn, &request, Authority::None, &mut false)
     };
+    report(ended);
+}
+
+/// That a session cannot be ended means that there is none.
+fn report(ended: Result<()>) {
     if let Err(error) = ended {
         log::debug!("ending a session: {error}");
     }

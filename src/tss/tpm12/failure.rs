@@ -120,7 +120,7 @@ impl Failure {
             Code::TCS_PS_KEY_NOTFOUND => Self::NoSrkInStorage { code },
             Code::DISABLED | Code::DEACTIVATED => Self::SwitchedOff { code },
             Code::BADTAG => Self::NotTpm12 { command, code },
-            Code::RESOURCES => Self::Full { command },
+            Code::RESOURCES | Code::NOSPACE => Self::Full { command },
             _ => Self::Refused { command, code },
         }
     }

@@ -10,6 +10,7 @@ use super::constants::{Ordinal, tag};
 use super::link::{Answer, Command, Link, Turn};
 use super::rc::Code;
 use crate::tss::error::Result;
+use crate::tss::tpm2::constants::tag as tag2;
 use crate::tss::tpm2::wire::{Malformed, Reader, Writer};
 use crate::tss::transport::{Channel, Section, Sharing};
 
@@ -102,8 +103,11 @@ fn read(ordinal: Ordinal, response: &[u8]) -> Result<Answer, Malformed> {
     if usize::try_from(size) != Ok(response.len()) {
         return Err(reader.malformed());
     }
+    if response_tag == tag2::NO_SESSIONS && reader.left() == 0 {
+        // Only a TPM 2.0 has this tag. Others of them answer TPM_BADTAG as a TPM 1.2 would.
+        return Ok(Answer::refusal(Code::BADTAG));
+    }
     if code != Code::SUCCESS {
-        // A TPM 2.0 answers so, too, with the same tag.
         return match (response_tag, reader.left()) {
             (tag::RESPONSE, 0) => Ok(Answer::refusal(code)),
             _ => Err(reader.malformed()),
@@ -187,7 +191,10 @@ mod tests {
         let body = [&[0, 0, 0, 9, 0xaa, 0xbb][..], &auth].concat();
         let good = response(tag::AUTH1_RESPONSE, 0, &body);
         let answer = read(Ordinal::LOAD_KEY2, &good).unwrap();
-        assert_eq!((answer.handle, &answer.parameters[..]), (9, &[0xaa, 0xbb][..]));
+        assert_eq!(
+            (answer.handle, &answer.parameters[..]),
+            (9, &[0xaa, 0xbb][..])
+        );
         assert_eq!(answer.auth.unwrap().hmac, [2; 20]);
         let answer = read(Ordinal::LOAD_KEY, &good).unwrap();
         assert_eq!((answer.handle, answer.parameters.len()), (9, 6));

@@ -26,6 +26,8 @@ impl Code {
     pub const KEYNOTFOUND: Self = Self(0x0d);
     /// `TPM_NOSRK`
     pub const NOSRK: Self = Self(0x12);
+    /// `TPM_NOSPACE`: libtpms gives it when its state with another key becomes too large to save.
+    pub const NOSPACE: Self = Self(0x11);
     /// `TPM_RESOURCES`: no slot is free.
     pub const RESOURCES: Self = Self(0x15);
     /// `TPM_FAILEDSELFTEST`
@@ -54,6 +56,8 @@ impl Code {
     pub const DEFEND_LOCK_RUNNING: Self = Self(0x803);
     /// tcsd: the device gave an error.
     pub const TDDL_IOERROR: Self = Self(0x1087);
+    /// tcsd: something failed, an unnamed step of the call.
+    pub const TCS_FAIL: Self = Self(0x2002);
     /// tcsd: no key of this UUID in its persistent storage.
     pub const TCS_PS_KEY_NOTFOUND: Self = Self(0x2020);
     /// tcsd: the context is unknown.

@@ -96,7 +96,7 @@ impl Request for GetRandom {
 
 /// TPM_StirRandom
 pub struct StirRandom<'a> {
-    /// At most 256 bytes.
+    /// Less than 256 bytes.
     pub data: &'a [u8],
 }
 
