@@ -25,6 +25,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// tcsd may swap a key out again before it was used; each time costs no try.
 const RELOADS: usize = 4;
+/// Failures of tcsd's own in one command before they are believed.
+const STUMBLES: usize = 10;
 /// Refused secrets that are remembered.
 const REFUSALS: usize = 64;
 
@@ -138,6 +140,7 @@ impl<'a> Work<'a> {
         request: &R,
         authority: Authority<'_>,
     ) -> Result<R::Response> {
+        let mut failures = 0;
         loop {
             let result = exec::run(&mut *self.turn, request, authority, &mut self.at_stake);
             match result {
@@ -146,9 +149,20 @@ impl<'a> Work<'a> {
                         return Err(error);
                     }
                 }
+                // With many clients tcsd now and then stumbles over its own swapping. That was not the TPM's
+                // word about a secret.
+                Err(error) if is_stumble(&error) && failures < STUMBLES => {
+                    failures += 1;
+                    self.breathe();
+                }
                 result => return result,
             }
         }
+    }
+
+    fn breathe(&mut self) {
+        std::thread::sleep(self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
     /// A command authorized by the SRK's or the owner's secret.
@@ -222,16 +236,9 @@ impl<'a> Work<'a> {
             return Ok(None);
         };
         let (handle, confirmed) = (entry.handle, entry.confirmed);
-        let transport = |error: &Error| code_of(error).is_none();
-        if certain && !confirmed {
-            match self.run(&GetPubKey { key: handle }, Authority::None) {
-                Ok(public) if public.modulus() == key.blob.modulus() => {}
-                Err(error) if transport(&error) => return Err(error),
-                _ => {
-                    self.drop_entry(handle);
-                    return Ok(None);
-                }
-            }
+        if certain && !confirmed && !self.is_still(handle, key)? {
+            self.drop_entry(handle);
+            return Ok(None);
         }
         self.in_use = Some(handle);
         let result = self.run(&request(handle), Authority::None);
@@ -240,23 +247,29 @@ impl<'a> Work<'a> {
             Ok(response) => {
                 self.state.loaded.touch(handle);
                 self.save();
-                Ok(Some(response))
+                return Ok(Some(response));
             }
-            Err(error) if transport(&error) => Err(error),
-            // With a key that was made sure of this is the answer; else perhaps another key's.
-            Err(error) if certain || matches!(code_of(&error), Some(Code::DEFEND_LOCK_RUNNING)) => {
-                match code_of(&error) {
-                    Some(Code::INVALID_KEYHANDLE) => {
-                        self.drop_entry(handle);
-                        Ok(None)
+            Err(error) => match code_of(&error) {
+                Some(Code::INVALID_KEYHANDLE) => {}
+                // The answer of this key, or perhaps of another one that has its handle now.
+                Some(code) if code != Code::DEFEND_LOCK_RUNNING && !certain && !confirmed => {
+                    if self.is_still(handle, key)? {
+                        return Err(error);
                     }
-                    _ => Err(error),
                 }
-            }
-            Err(_) => {
-                self.drop_entry(handle);
-                Ok(None)
-            }
+                _ => return Err(error),
+            },
+        }
+        self.drop_entry(handle);
+        Ok(None)
+    }
+
+    /// Whether a handle leads to this key, which has no password.
+    fn is_still(&mut self, handle: u32, key: &Key) -> Result<bool> {
+        match self.run(&GetPubKey { key: handle }, Authority::None) {
+            Ok(public) => Ok(public.modulus() == key.blob.modulus()),
+            Err(error) if code_of(&error).is_some() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -453,8 +466,7 @@ impl<'a> Work<'a> {
     fn make_room(&mut self) -> bool {
         match self.turn.sharing() {
             Sharing::Daemon if self.started.elapsed() + self.pause < PATIENCE => {
-                std::thread::sleep(self.pause);
-                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                self.breathe();
                 true
             }
             Sharing::Bare => match self.state.loaded.victim(self.state.own, self.in_use) {
@@ -517,6 +529,11 @@ fn is_swapped_out(error: &Error) -> bool {
                 | Code::TCS_KM_LOADFAILED
         )
     ) || (code_of(error) == Some(Code::TCS_FAIL) && command_of(error) == Some(Ordinal::OSAP.name()))
+}
+
+/// Whether tcsd failed for no reason of the TPM's. Not with TPM_OSAP, where it means a key swapped out.
+fn is_stumble(error: &Error) -> bool {
+    code_of(error) == Some(Code::TCS_FAIL) && command_of(error) != Some(Ordinal::OSAP.name())
 }
 
 fn command_of(error: &Error) -> Option<&'static str> {

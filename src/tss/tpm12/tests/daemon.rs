@@ -38,7 +38,7 @@ fn keys_that_tcsd_swapped_out_are_loaded_again_without_a_try_spent() {
     // Between TPM_OSAP and the command.
     log.inject("Sign", crowding());
     sign(&client, &key_file("tss-auth.pem"), Some(PASSWORD));
-    log.expect("OIAP LoadKey2 OSAP Sign!1 OSAP!1 OIAP LoadKey2 OSAP Sign");
+    log.expect("OIAP LoadKey2 OSAP Sign!1 OSAP!2002 OIAP LoadKey2 OSAP Sign");
     assert_eq!(tries(), before);
 }
 

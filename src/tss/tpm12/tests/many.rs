@@ -1,6 +1,8 @@
 //! More keys than slots, and more clients than connections.
 #![forbid(unsafe_code)]
 
+use std::io::{Read, Write};
+
 use super::*;
 
 fn round_robin(client: &Client, keys: &[Key]) {
@@ -92,11 +94,18 @@ fn twelve_processes_share_a_bare_tpm() {
 fn connections_that_others_hold_are_waited_for_and_then_an_error() {
     let tpm = Tpm::with_tcsd();
     let (_, port) = tpm.tcsd.as_ref().unwrap();
-    let mut held: Vec<_> = (0..30)
-        .map(|_| TcpStream::connect(("127.0.0.1", *port)).unwrap())
-        .collect();
-    // Accepted one after the other; those beyond the tenth are closed again.
-    std::thread::sleep(Duration::from_secs(1));
+    let mut held = Vec::new();
+    // Contexts are opened until tcsd has no thread left and hangs up.
+    loop {
+        let mut stream = TcpStream::connect(("127.0.0.1", *port)).unwrap();
+        let open = hex::decode("0000001c0000000100000000000000000000001c000000000000001c");
+        let asked = stream.write_all(&open.unwrap());
+        if asked.is_err() || stream.read_exact(&mut [0; 38]).is_err() {
+            break;
+        }
+        held.push(stream);
+        assert!(held.len() < 40, "tcsd takes any number of connections");
+    }
     let short = Limits {
         lock_wait: Duration::from_millis(300),
         ..limits()

@@ -97,11 +97,20 @@ fn a_handle_that_was_lost_or_leads_elsewhere_is_made_again() {
     sign(&client, &plain, None);
     log.expect("OIAP LoadKey2 Sign");
     // A restart of the TPM that nobody notes in the table.
-    for code in [0xc, 0x1, 0x24, 0xd] {
+    log.inject("Sign", Fault::Code(0xc));
+    sign(&client, &plain, None);
+    log.expect("Sign!c OIAP LoadKey2 Sign");
+    // Another key has the handle now.
+    for code in [0x1, 0x24, 0x3] {
         log.inject("Sign", Fault::Code(code));
+        log.inject("GetPubKey", Fault::FlipParameter(3));
         sign(&client, &plain, None);
-        log.expect(&format!("Sign!{code:x} OIAP LoadKey2 Sign"));
+        log.expect(&format!("Sign!{code:x} GetPubKey OIAP LoadKey2 Sign"));
     }
+    // It is the key, and it was refused.
+    let error = client.sign(&plain, &zeros(), &[1; 246]).unwrap_err();
+    assert_eq!(failure(&error).code(), Code(3));
+    log.expect("Sign!3 GetPubKey");
     // The handle leads to another key: never decrypt with it.
     log.inject("GetPubKey", Fault::FlipParameter(3));
     let ciphertext = encrypt(&plain, b"secret");
