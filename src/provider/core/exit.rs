@@ -3,7 +3,7 @@
 use std::sync::Once;
 
 use crate::provider::ffi::guard;
-use crate::tss::tpm2;
+use crate::tss::{tpm2, tpm12};
 
 /// Has the TPM's memory released when the process exits.
 ///
@@ -22,5 +22,8 @@ pub(super) fn register() {
 }
 
 extern "C" fn release() {
-    guard("exit", (), tpm2::release_all_at_exit);
+    guard("exit", (), || {
+        tpm2::release_all_at_exit();
+        tpm12::release_all_at_exit();
+    });
 }

@@ -57,6 +57,36 @@ impl Address {
         &self.kind
     }
 
+    /// Parses an address, taking what one of tcsd leaves out from the variables that TrouSerS' own clients
+    /// read: `hostname` is the value of `TSS_TCSD_HOSTNAME`, `tcsd_port` that of `TSS_TCSD_PORT`.
+    ///
+    /// # Errors
+    ///
+    /// As [`FromStr`], and for a `tcsd_port` that is needed and is not a port.
+    pub fn with_tcsd_variables(
+        text: &str,
+        hostname: Option<&str>,
+        tcsd_port: Option<&str>,
+    ) -> Result<Self, TransportError> {
+        let mut address: Self = text.parse()?;
+        if let AddressKind::Tcsd { host, port: number } = &mut address.kind {
+            let options = text.split_once(':').map_or("", |(_, options)| options);
+            let lacks = |name| !options.split(',').any(|option| option.starts_with(name));
+            if let Some(hostname) = hostname.filter(|_| lacks("host=")) {
+                hostname.clone_into(host);
+            }
+            if let Some(value) = tcsd_port.filter(|_| lacks("port=")) {
+                *number = port(value).map_err(|problem| {
+                    let what = format!("TSS_TCSD_PORT in the environment: {}", problem.what);
+                    let mut fault = Fault::new(ErrorKind::Address, what);
+                    fault.hint = Some(problem.accepted);
+                    TransportError::unplaced(fault)
+                })?;
+            }
+        }
+        Ok(address)
+    }
+
     pub(super) fn device(path: impl Into<PathBuf>) -> Self {
         Self {
             kind: AddressKind::Device(path.into()),
@@ -300,6 +330,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn tcsds_own_variables_fill_in_what_its_address_leaves_out() {
+        for (text, full) in [
+            ("tcsd", "tcsd:host=h,port=9"),
+            ("tcsd:", "tcsd:host=h,port=9"),
+            ("tcsd:port=1", "tcsd:host=h,port=1"),
+            ("tcsd:host=x", "tcsd:host=x,port=9"),
+            ("tcsd:host=x,port=1", "tcsd:host=x,port=1"),
+            ("swtpm", "swtpm:host=localhost,port=2321"),
+        ] {
+            let address = Address::with_tcsd_variables(text, Some("h"), Some("9")).unwrap();
+            assert_eq!(address.to_string(), full, "{text}");
+        }
+        let plain = Address::with_tcsd_variables("tcsd", None, None).unwrap();
+        assert_eq!(plain.to_string(), "tcsd:host=localhost,port=30003");
+        let error = Address::with_tcsd_variables("tcsd", None, Some("x")).unwrap_err();
+        assert!(error.to_string().contains("TSS_TCSD_PORT"), "{error}");
+        assert!(Address::with_tcsd_variables("tcsd:port=1", None, Some("x")).is_ok());
+    }
 
     #[test]
     fn every_form_parses_and_prints_canonically() {

@@ -27,7 +27,7 @@ mod scenarios;
 mod socket;
 mod sys;
 #[cfg(test)]
-mod testing;
+pub(in crate::tss) mod testing;
 
 pub use address::{Address, AddressKind, Origin};
 pub use channel::{Channel, Continuity, Limits, Section};

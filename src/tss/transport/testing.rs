@@ -231,13 +231,13 @@ pub(super) fn in_own_process(name: &str, body: impl FnOnce()) {
 
 /// A child made by fork, as hosts make their workers. It runs `body`; the parent waits and gets the
 /// bytes it returned, or `None` if it failed.
-pub(super) struct Forked {
+pub(in crate::tss) struct Forked {
     pid: libc::pid_t,
     results: File,
 }
 
 impl Forked {
-    pub(super) fn new(body: impl FnOnce() -> Vec<u8>) -> Self {
+    pub(in crate::tss) fn new(body: impl FnOnce() -> Vec<u8>) -> Self {
         let mut ends = [0; 2];
         // SAFETY: `ends` has room for two descriptors.
         let made = unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) };
@@ -257,7 +257,7 @@ impl Forked {
         Self { pid, results }
     }
 
-    pub(super) fn wait(mut self) -> Option<Vec<u8>> {
+    pub(in crate::tss) fn wait(mut self) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         self.results.read_to_end(&mut bytes).unwrap();
         let mut status = 0;
