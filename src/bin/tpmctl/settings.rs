@@ -11,7 +11,7 @@ use tpm_provider::tss::tpm2::{Client, Name, Sessions};
 use tpm_provider::tss::transport::{Address, Family, Origin};
 
 use crate::cli::Global;
-use crate::cnf;
+use crate::cnf::{self, Found};
 use crate::error::Error;
 
 /// A TPM that was named or found, and the file that named it.
@@ -27,14 +27,21 @@ impl Chosen {
     pub(crate) fn client(&self) -> Result<&Arc<Client>, Error> {
         let endpoint = self.tpm.endpoint()?;
         if endpoint.family() == Some(Family::Tpm12) {
-            return Err(Error::new(format!(
-                "TPM {} ({}): this is a TPM 1.2, which this version does not support",
-                endpoint.address(),
-                endpoint.origin()
-            )));
+            return Err(tpm12(self));
         }
         Ok(self.tpm.client()?)
     }
+}
+
+/// What commands that a TPM 1.2 does not have, or this version does not have for it, say.
+pub(crate) fn tpm12(chosen: &Chosen) -> Error {
+    let place = chosen.tpm.endpoint().map_or_else(
+        |_| String::new(),
+        |endpoint| format!("TPM {} ({}): ", endpoint.address(), endpoint.origin()),
+    );
+    Error::new(format!(
+        "{place}this is a TPM 1.2, which this version does not support"
+    ))
 }
 
 /// Turns on logging: TPM_LOG, or more with each `-v`.
@@ -66,19 +73,23 @@ pub(crate) fn tpm_with_parent(global: &Global) -> Result<Chosen, Error> {
     choose(global, true)
 }
 
-fn choose(global: &Global, parent: bool) -> Result<Chosen, Error> {
-    let found = cnf::provider_section();
-    let setting = |name: &str| {
-        let section = found.section.as_ref()?;
-        section.get(name).filter(|value| !value.is_empty())
-    };
+/// The address that somebody gave, and who.
+pub(crate) struct Named {
+    /// The address and its setting; nothing if detection is to find one.
+    pub(crate) address: Option<(Address, Origin)>,
+    /// The configuration file, if the address is from one.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Which TPM the command line, the environment or the file that was `found` names.
+pub(crate) fn named(global: &Global, found: &Found) -> Result<Named, Error> {
     let mut file = None;
     let address = if let Some(address) = &global.tcti {
         Some((address.clone(), Origin::CommandLine))
     } else if let Some(text) = variable("TPM_TCTI")? {
         let origin = Origin::Environment("TPM_TCTI");
         Some((address(&text, &origin)?, origin))
-    } else if let Some(text) = setting("tcti") {
+    } else if let Some(text) = setting(found, "tcti") {
         file.clone_from(&found.file);
         let origin = Origin::Setting("tcti");
         Some((address(text, &origin)?, origin))
@@ -91,6 +102,18 @@ fn choose(global: &Global, parent: bool) -> Result<Chosen, Error> {
         }
         None
     };
+    Ok(Named { address, file })
+}
+
+fn setting<'a>(found: &'a Found, name: &str) -> Option<&'a String> {
+    let section = found.section.as_ref()?;
+    section.get(name).filter(|value| !value.is_empty())
+}
+
+fn choose(global: &Global, parent: bool) -> Result<Chosen, Error> {
+    let found = cnf::provider_section();
+    let setting = |name: &str| setting(&found, name);
+    let Named { address, file } = named(global, &found)?;
     let mut config = Config {
         address,
         ..Config::default()
