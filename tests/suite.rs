@@ -30,6 +30,8 @@ mod clients_python;
 mod clients_stunnel;
 #[path = "costs.rs"]
 mod costs;
+#[path = "doctor.rs"]
+mod doctor;
 #[path = "ec.rs"]
 mod ec;
 #[path = "ec_keys.rs"]

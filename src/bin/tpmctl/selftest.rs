@@ -99,7 +99,10 @@ fn test(global: &Global, args: &Selftest) -> Result<u8, Error> {
     let outcome = Outcome::of(result.code);
     let report = Report {
         outcome,
-        result: result.code.to_string(),
+        result: match result.code {
+            ResponseCode::SUCCESS => "0x000 (TPM_RC_SUCCESS)".to_owned(),
+            code => code.to_string(),
+        },
         data: hex_bytes(&result.data),
         tested: !args.results,
     };

@@ -1,10 +1,11 @@
 //! Layer 6: which address is used, who said so, and whether something is there.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tpm_provider::key::{self, Config, Tpm};
 use tpm_provider::tss;
-use tpm_provider::tss::transport::{Address, AddressKind, Endpoint, Origin};
+use tpm_provider::tss::transport::{Address, AddressKind, Endpoint, Limits, Origin};
 
 use super::Scene;
 use super::verdict::{Finding, Verdict};
@@ -74,6 +75,11 @@ pub(super) fn finding(scene: &Scene, earlier: &[Finding]) -> (Finding, Answer) {
     };
     let config = Config {
         address: Some((address, origin)),
+        limits: Limits {
+            // A TPM that is busy for longer is a finding.
+            lock_wait: Duration::from_secs(5),
+            command_wait: Duration::from_secs(30),
+        },
         ..Config::default()
     };
     let opened = Tpm::new(config).and_then(|tpm| Generation::of(&tpm));

@@ -55,8 +55,14 @@ fn two(client: &Client, fixed: &Properties, shown: &dyn Fn(&str) -> String) -> V
     }
     findings.push(test);
     findings.push(told(lockout(client), shown));
-    findings.push(told(room(client, fixed), shown));
-    findings.push(told(root_key(client), shown));
+    let room = told(room(client, fixed), shown);
+    // Some TPMs need a free slot even to look at a persistent key.
+    findings.push(if room.verdict == Verdict::Problem {
+        Finding::not_checked("A full TPM cannot look at its keys (layer 10).")
+    } else {
+        told(root_key(client), shown)
+    });
+    findings.insert(COUNT - 2, room);
     findings
 }
 
@@ -168,8 +174,14 @@ fn room(client: &Client, fixed: &Properties) -> tss::Result<Finding> {
     };
     let fits = number(property::TRANSIENT_MIN).unwrap_or(3);
     let sessions_fit = number(property::LOADED_SESSIONS_MIN).unwrap_or(3);
+    let count = |number: usize, what: &str| match number {
+        1 => format!("1 {what}"),
+        number => format!("{number} {what}s"),
+    };
     let is = format!(
-        "{objects} objects and {sessions} sessions are loaded; {fits} and {sessions_fit} fit at least."
+        "Loaded: {}, {}; there is room for at least {fits} and {sessions_fit}.",
+        count(objects, "object"),
+        count(sessions, "session")
     );
     let flush = |finding: Finding| finding.command("tpmctl flush");
     if objects >= fits || sessions >= sessions_fit {
@@ -185,7 +197,7 @@ fn room(client: &Client, fixed: &Properties) -> tss::Result<Finding> {
         )));
     }
     Ok(Finding::ok(format!(
-        "Nothing is loaded; {fits} objects and {sessions_fit} sessions fit at least."
+        "Nothing is loaded; there is room for at least {fits} objects and {sessions_fit} sessions."
     )))
 }
 

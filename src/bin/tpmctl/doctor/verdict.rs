@@ -196,7 +196,7 @@ impl Diagnosis {
 /// The column where sentences begin.
 const INDENT: usize = 25;
 /// Where lines end.
-const WIDTH: usize = 100;
+const WIDTH: usize = 80;
 
 /// Lines of whole words; none for an empty text.
 fn wrap(text: &str) -> Vec<String> {
