@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::tpm12::Failure;
 use super::tpm2::constants::CommandCode;
 use super::tpm2::name::Name;
 use super::tpm2::rc::ResponseCode;
@@ -120,6 +121,9 @@ pub enum ErrorKind {
         "the key is restricted and the TPM refuses to vouch for this message, because it begins with TPM_GENERATED_VALUE (ff544347): only the TPM itself signs such messages"
     )]
     TicketRefused,
+    /// A TPM 1.2 or tcsd refused a command.
+    #[error("{0}")]
+    Tpm12(#[from] Failure),
     /// Software cryptography failed.
     #[error("{what}")]
     Crypto {
@@ -167,7 +171,7 @@ impl Error {
         &self.kind
     }
 
-    /// The TPM's answer, if it gave one.
+    /// A TPM 2.0's answer, if it gave one.
     pub fn code(&self) -> Option<ResponseCode> {
         match &*self.kind {
             ErrorKind::Tpm { code, .. }
@@ -180,11 +184,14 @@ impl Error {
 
     /// Whether an authorization value was refused: the same value must not be tried again.
     pub fn is_authorization_failure(&self) -> bool {
-        matches!(&*self.kind, ErrorKind::WrongAuth { .. })
+        matches!(
+            &*self.kind,
+            ErrorKind::WrongAuth { .. } | ErrorKind::Tpm12(Failure::WrongSecret { .. })
+        )
     }
 
-    /// Whether TPM2_RSA_Decrypt found wrong padding (Part 3, 14.3: TPM_RC_VALUE). Lost handles, lockout
-    /// and transport faults are something else.
+    /// Whether TPM2_RSA_Decrypt found wrong padding (Part 3, 14.3: TPM_RC_VALUE), or a TPM 1.2's TPM_UnBind
+    /// did. Lost handles, lockout and transport faults are something else.
     ///
     /// libtpms answers TPM_RC_FAILURE for it and goes on working. A chip that says so has failed for
     /// good, which its next command will show; taking it for wrong padding here keeps virtual TPMs
@@ -196,6 +203,7 @@ impl Error {
             ErrorKind::Tpm { command, code, .. } => {
                 *command == "TPM2_RSA_Decrypt" && [VALUE, FAILURE].contains(&code.base())
             }
+            ErrorKind::Tpm12(failure) => failure.is_bad_padding(),
             _ => false,
         }
     }

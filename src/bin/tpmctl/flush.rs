@@ -97,6 +97,7 @@ fn nothing_to_do(sharing: Sharing) -> Option<&'static str> {
         Sharing::InProcess => {
             Some("is a TPM inside the process that uses it, and starts anew for every use.")
         }
+        Sharing::Daemon => Some("is behind tcsd, which forgets what belonged to a connection."),
     }
 }
 

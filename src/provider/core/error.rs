@@ -5,6 +5,7 @@ use std::fmt;
 use crate::key;
 use crate::provider::abi::OSSL_ITEM;
 use crate::provider::ffi::Table;
+use crate::tss::tpm12::Failure;
 use crate::tss::tpm2::ResponseCode;
 use crate::tss::transport::ErrorKind as TransportKind;
 use crate::tss::{self, ErrorKind};
@@ -139,6 +140,16 @@ fn reason_of(error: &tss::Error) -> Reason {
         ErrorKind::ForeignKey { .. } | ErrorKind::ParentName { .. } => Reason::WrongTpm,
         ErrorKind::OutOfMemory { .. } => Reason::TpmMemory,
         ErrorKind::Unsupported { .. } | ErrorKind::TicketRefused => Reason::KeyCannot,
+        ErrorKind::Tpm12(failure) => match failure {
+            Failure::WrongSecret { .. } => Reason::WrongAuthorization,
+            Failure::Locked => Reason::TpmLockout,
+            Failure::ForeignKey { .. } | Failure::NotTpm12 { .. } => Reason::WrongTpm,
+            Failure::Full { .. } => Reason::TpmMemory,
+            Failure::Unowned { .. }
+            | Failure::NoSrkInStorage { .. }
+            | Failure::SwitchedOff { .. } => Reason::TpmUnavailable,
+            Failure::Refused { .. } => Reason::TpmFailed,
+        },
         ErrorKind::Tpm { code, .. } if ResponseCode::is_lockout(*code) => Reason::TpmLockout,
         _ => Reason::TpmFailed,
     }

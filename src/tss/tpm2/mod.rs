@@ -17,7 +17,7 @@ pub mod name;
 pub mod object;
 mod parent;
 mod pool;
-mod process;
+pub(super) mod process;
 pub mod public;
 pub mod rc;
 mod rc_names;

@@ -5,16 +5,16 @@ use std::fs;
 
 /// A process: its number, and when it started, since numbers come round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Process {
+pub(in crate::tss) struct Process {
     /// Process id.
-    pub(super) pid: u32,
+    pub(in crate::tss) pid: u32,
     /// Field 22 of `/proc/PID/stat`, in clock ticks after boot; 0 where that cannot be read.
-    pub(super) started: u64,
+    pub(in crate::tss) started: u64,
 }
 
 impl Process {
     /// This process. After a fork the answer changes.
-    pub(super) fn current() -> Self {
+    pub(in crate::tss) fn current() -> Self {
         let pid = std::process::id();
         Self {
             pid,
@@ -24,7 +24,7 @@ impl Process {
 
     /// Whether the process has certainly ended. Where `/proc` does not tell, it has not: what is
     /// possibly in use is left alone.
-    pub(super) fn has_ended(self) -> bool {
+    pub(in crate::tss) fn has_ended(self) -> bool {
         match start_time(self.pid) {
             Some(started) => self.started != 0 && started != self.started,
             // Without our own entry there is no /proc here, so the missing one says nothing.

@@ -171,7 +171,7 @@ impl<'a> Work<'a> {
             }
             let keep = match self.sharing() {
                 Sharing::Managed => SESSION_IDLE,
-                Sharing::Bare | Sharing::InProcess => Duration::ZERO,
+                Sharing::Bare | Sharing::InProcess | Sharing::Daemon => Duration::ZERO,
             };
             self.end_sessions(keep);
         }

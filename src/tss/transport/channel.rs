@@ -105,6 +105,10 @@ impl Channel {
                 .state_directory()
                 .and_then(|directory| Instance::begin(directory, deadline))
                 .map(|instance| (Link::InProcess(instance), None, Continuity::Reset)),
+            Sharing::Daemon => Err(Fault::new(
+                ErrorKind::Unsupported,
+                "this is tcsd, which serves a TPM 1.2; a TPM 2.0 needs another address",
+            )),
         };
         let (link, lock, continuity) = entered.map_err(|fault| endpoint.error(fault))?;
         self.owner = own;
@@ -210,6 +214,33 @@ impl Section<'_> {
                 log::debug!("{error}");
                 self.failure = Some(fault);
                 self.link = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// Connects anew, under the same lock, where the TPM is a simulator behind a socket; nothing on any
+    /// other TPM. An swtpm that tcsd shares hangs up after every answer (`--server ...,disconnect`), at
+    /// a moment that cannot be told from one in the middle of the next command.
+    ///
+    /// # Errors
+    ///
+    /// As [`Channel::section`]; the section is unusable then.
+    pub fn renew(&mut self) -> Result<(), TransportError> {
+        if !matches!(self.link, Some(Link::Socket(_))) {
+            return Ok(());
+        }
+        // The old one first: a simulator lets a second client wait.
+        self.link = None;
+        let deadline = sys::deadline_in(self.channel.limits.command_wait);
+        match self.channel.endpoint.connect(deadline) {
+            Ok(socket) => {
+                self.link = Some(Link::Socket(socket));
+                Ok(())
+            }
+            Err(fault) => {
+                let error = self.channel.endpoint.error(fault.clone());
+                self.failure = Some(fault);
                 Err(error)
             }
         }

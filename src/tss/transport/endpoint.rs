@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,6 +37,8 @@ pub enum Sharing {
     Bare,
     /// A TPM inside this process that starts anew in every section: libtpms.
     InProcess,
+    /// Through tcsd, which multiplexes a TPM 1.2 and speaks a protocol of its own.
+    Daemon,
 }
 
 /// The specification a TPM follows, where that is known without asking it.
@@ -66,6 +68,11 @@ enum Target {
         host: String,
         port: u16,
         framing: Framing,
+        resolved: Vec<SocketAddr>,
+    },
+    Daemon {
+        host: String,
+        port: u16,
         resolved: Vec<SocketAddr>,
     },
     Directory(Arc<Anchor>),
@@ -155,12 +162,53 @@ impl Endpoint {
     }
 
     /// The TPM's family where it is known without a command: from the state directory of a TPM in
-    /// this process. `None` where only the TPM itself could tell.
+    /// this process, and behind tcsd. `None` where only the TPM itself could tell.
     pub fn family(&self) -> Option<Family> {
         match &self.target {
+            Target::Daemon { .. } => Some(Family::Tpm12),
             Target::Directory(directory) => libtpms::family(directory),
             _ => None,
         }
+    }
+
+    /// Connects to tcsd.
+    pub(in crate::tss) fn connect_daemon(
+        &self,
+        deadline: Instant,
+    ) -> Result<TcpStream, TransportError> {
+        let deadline = deadline.max(sys::deadline_in(CONNECT_WAIT));
+        let connect = || {
+            let fd = socket::connect_tcp(&self.addresses()?, deadline).map_err(|error| {
+                let fault = Fault::os("connecting", &error);
+                match fault.kind {
+                    ErrorKind::NotFound => fault.hint("is tcsd running, and on this port?"),
+                    _ => fault,
+                }
+            })?;
+            let stream = TcpStream::from(fd);
+            stream
+                .set_nonblocking(false)
+                .map_err(|error| Fault::os("preparing the socket", &error))?;
+            Ok(stream)
+        };
+        match &self.target {
+            Target::Daemon { .. } => connect().map_err(|fault| self.error(fault)),
+            _ => Err(self.failure(ErrorKind::Unsupported, "this address is not tcsd's", None)),
+        }
+    }
+
+    /// A failure on the way to this TPM, for transports outside of this module.
+    pub(in crate::tss) fn failure(
+        &self,
+        kind: ErrorKind,
+        what: impl Into<String>,
+        hint: Option<&str>,
+    ) -> TransportError {
+        let fault = Fault::new(kind, what);
+        self.error(match hint {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        })
     }
 
     pub(super) fn error(&self, fault: Fault) -> TransportError {
@@ -188,7 +236,7 @@ impl Endpoint {
             Target::Unix(node) => {
                 Access::like(&node.status().map_err(|error| socket_fault(&error))?)
             }
-            Target::Tcp { .. } | Target::Directory(_) => Access::EVERYONE,
+            Target::Tcp { .. } | Target::Daemon { .. } | Target::Directory(_) => Access::EVERYONE,
         };
         let name = self.lock_name()?;
         let turn = Turn::named(&name);
@@ -247,12 +295,18 @@ impl Endpoint {
 
     fn addresses(&self) -> Result<Vec<SocketAddr>, Fault> {
         match &self.target {
-            Target::Tcp { resolved, .. } if !resolved.is_empty() => Ok(resolved.clone()),
-            Target::Tcp { host, port, .. } => resolve(host, *port).map_err(|error| {
-                let mut fault = Fault::os(format!("resolving {host}"), &error);
-                fault.kind = ErrorKind::NotFound;
-                fault
-            }),
+            Target::Tcp { resolved, .. } | Target::Daemon { resolved, .. }
+                if !resolved.is_empty() =>
+            {
+                Ok(resolved.clone())
+            }
+            Target::Tcp { host, port, .. } | Target::Daemon { host, port, .. } => {
+                resolve(host, *port).map_err(|error| {
+                    let mut fault = Fault::os(format!("resolving {host}"), &error);
+                    fault.kind = ErrorKind::NotFound;
+                    fault
+                })
+            }
             _ => Ok(Vec::new()),
         }
     }
@@ -272,6 +326,7 @@ impl Endpoint {
                 }
             }
             Target::Device(node) | Target::Unix(node) => node.tag(),
+            Target::Daemon { .. } => String::from("tcsd"),
             Target::Directory(_) => String::from("directory"),
         };
         Ok(format!("tpm-provider-{tag}.lock").into())
@@ -315,11 +370,16 @@ fn target(address: &Address) -> Result<(Target, Sharing), Fault> {
                 Sharing::InProcess,
             )
         }
-        AddressKind::Tcsd { .. } => {
-            return Err(Fault::new(
-                ErrorKind::Unsupported,
-                "TPM 1.2 is not supported by this version",
-            ));
+        AddressKind::Tcsd { host, port } => {
+            let resolved = resolve(host, *port).unwrap_or_default();
+            (
+                Target::Daemon {
+                    host: host.clone(),
+                    port: *port,
+                    resolved,
+                },
+                Sharing::Daemon,
+            )
         }
     })
 }
@@ -344,6 +404,7 @@ fn socket_fault(error: &io::Error) -> Fault {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use super::super::channel::{Channel, Limits};
     use super::*;
 
     fn endpoint(text: &str) -> Arc<Endpoint> {
@@ -382,20 +443,21 @@ mod tests {
             ("swtpm:path=/nonexistent/socket", Sharing::Bare),
             ("mssim:host=127.0.0.1", Sharing::Bare),
             ("libtpms:/nonexistent/state", Sharing::InProcess),
+            ("tcsd:host=127.0.0.1", Sharing::Daemon),
         ] {
             assert_eq!(endpoint(text).sharing(), sharing, "{text}");
         }
     }
 
     #[test]
-    fn tcsd_is_not_offered_yet() {
-        let error = Endpoint::new("tcsd".parse().unwrap(), Origin::Setting("tcti")).unwrap_err();
+    fn tcsd_is_not_a_way_for_commands_of_tpm_2() {
+        let endpoint = Endpoint::new("tcsd".parse().unwrap(), Origin::Setting("tcti")).unwrap();
+        assert_eq!(endpoint.family(), Some(Family::Tpm12));
+        let mut channel = Channel::new(endpoint, Limits::default());
+        let error = channel.section().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let shown = error.to_string();
-        assert!(
-            shown.contains("TPM 1.2 is not supported by this version"),
-            "{shown}"
-        );
+        assert!(shown.contains("needs another address"), "{shown}");
         assert!(
             shown.contains("from tcti in the provider's openssl.cnf section"),
             "{shown}"

@@ -175,7 +175,7 @@ impl Info {
             nv_indices: nv.into_iter().map(hex).collect(),
             loaded: match sharing {
                 Sharing::Bare => Some(loaded(client)?),
-                Sharing::Managed | Sharing::InProcess => None,
+                Sharing::Managed | Sharing::InProcess | Sharing::Daemon => None,
             },
         })
     }
@@ -200,6 +200,7 @@ fn address(chosen: &Chosen, client: &Client) -> Address {
             Sharing::Managed => "resource-managed",
             Sharing::Bare => "bare",
             Sharing::InProcess => "in-process",
+            Sharing::Daemon => "tcsd",
         },
     }
 }

@@ -1,0 +1,540 @@
+//! One critical section: keys brought into the TPM and used, room made, failures explained.
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use super::client::Key;
+use super::commands::Request;
+use super::commands::session::Osap;
+use super::commands::storage::{CreateWrapKey, EvictKey, FlushSpecific, GetPubKey, LoadKey};
+use super::constants::{Ordinal, handle, resource};
+use super::exec::{self, Authority};
+use super::failure::{Failure, Whose, code_of};
+use super::link::Turn;
+use super::loaded::{Loaded, NOBODY};
+use super::rc::Code;
+use super::secret::AuthValue;
+use super::{KeyBlob, PublicKey, Template, auth};
+use crate::tss::error::{Error, ErrorKind, Result};
+use crate::tss::tpm2::process::Process;
+use crate::tss::transport::Sharing;
+
+/// How long tcsd is asked again while other clients have all sessions of the TPM.
+const PATIENCE: Duration = Duration::from_secs(20);
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// tcsd may swap a key out again before it was used; each time costs no try.
+const RELOADS: usize = 4;
+/// Refused secrets that are remembered.
+const REFUSALS: usize = 64;
+
+/// What a client knows between sections.
+pub(super) struct State {
+    own: Process,
+    pub(super) loaded: Loaded,
+    /// Keys to be given up with the next section.
+    pub(super) forgotten: Vec<[u8; 32]>,
+    /// Whether the TPM is one of version 1.1, once that is known.
+    old: Option<bool>,
+    refused: Vec<Refused>,
+}
+
+struct Refused {
+    whose: Whose,
+    /// The key's fingerprint; zeros for the SRK and the owner.
+    which: [u8; 32],
+    secret: AuthValue,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            own: Process::current(),
+            loaded: Loaded::default(),
+            forgotten: Vec::new(),
+            old: None,
+            refused: Vec::new(),
+        }
+    }
+
+    pub(super) fn process(&self) -> Process {
+        self.own
+    }
+
+    /// Forgets which secrets were refused.
+    pub(super) fn forgive(&mut self) {
+        self.refused.clear();
+    }
+
+    fn is_refused(&self, whose: Whose, which: &[u8; 32], secret: &AuthValue) -> bool {
+        self.refused.iter().any(|refused| {
+            refused.whose == whose && refused.which == *which && refused.secret == *secret
+        })
+    }
+
+    fn refuse(&mut self, whose: Whose, which: &[u8; 32], secret: &AuthValue) {
+        if self.refused.len() >= REFUSALS {
+            self.refused.remove(0);
+        }
+        self.refused.push(Refused {
+            whose,
+            which: *which,
+            secret: secret.clone(),
+        });
+    }
+}
+
+/// A critical section at work.
+pub(super) struct Work<'a> {
+    turn: Box<dyn Turn + 'a>,
+    state: &'a mut State,
+    at_stake: bool,
+    /// The key in use, which no other may push out.
+    in_use: Option<u32>,
+    started: Instant,
+    pause: Duration,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn begin(mut turn: Box<dyn Turn + 'a>, state: &'a mut State) -> Self {
+        let own = std::process::id();
+        if state.own.pid != own {
+            // A forked child: what the parent has in the TPM is the parent's.
+            state.own = Process::current();
+        }
+        state.loaded = match turn.record() {
+            Some(record) => Loaded::from_record(&record),
+            None => Loaded::default(),
+        };
+        let mut work = Self {
+            turn,
+            state,
+            at_stake: false,
+            in_use: None,
+            started: Instant::now(),
+            pause: FIRST_PAUSE,
+        };
+        for fingerprint in std::mem::take(&mut work.state.forgotten) {
+            if let Some(handle) = work
+                .state
+                .loaded
+                .find(&fingerprint)
+                .map(|entry| entry.handle)
+            {
+                work.flush_key(handle);
+            }
+        }
+        work
+    }
+
+    /// Whether the connection failed while an authorization was with the TPM.
+    pub(super) fn value_at_stake(&self) -> bool {
+        self.at_stake
+    }
+
+    /// Runs a command, making room for it if the TPM is full.
+    pub(super) fn run<R: Request>(
+        &mut self,
+        request: &R,
+        authority: Authority<'_>,
+    ) -> Result<R::Response> {
+        loop {
+            let result = exec::run(&mut *self.turn, request, authority, &mut self.at_stake);
+            match result {
+                Err(error) if code_of(&error) == Some(Code::RESOURCES) => {
+                    if !self.make_room() {
+                        return Err(error);
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// A command authorized by the SRK's or the owner's secret.
+    pub(super) fn run_as<R: Request>(
+        &mut self,
+        whose: Whose,
+        request: &R,
+        authority: Authority<'_>,
+    ) -> Result<R::Response> {
+        let (Authority::Oiap(secret) | Authority::Osap { secret, .. }) = authority else {
+            return self.run(request, authority);
+        };
+        self.check_refusal(request.ordinal(), whose, &NOBODY, secret)?;
+        self.run(request, authority).map_err(|error| {
+            if code_of(&error) == Some(Code::AUTHFAIL) {
+                return self.refused(request.ordinal(), whose, &NOBODY, secret);
+            }
+            error
+        })
+    }
+
+    /// Brings a key into the TPM, uses it once, and leaves nothing behind but what is safe to leave.
+    ///
+    /// A key without a password stays in a bare TPM for the next time: should its handle lead to
+    /// another key meanwhile, no secret is lost with it, and what comes back shows it. With `certain`
+    /// it is made sure of before, for results that do not show it. A key with a password is loaded
+    /// each time: its password must not be tried on another key.
+    pub(super) fn with_key<R: Request>(
+        &mut self,
+        key: &Key,
+        secret: &AuthValue,
+        certain: bool,
+        request: impl Fn(u32) -> R,
+    ) -> Result<R::Response> {
+        if key.blob.needs_auth() {
+            let ordinal = request(0).ordinal();
+            self.check_refusal(ordinal, Whose::Key, &key.fingerprint, secret)?;
+        }
+        let keep = !key.blob.needs_auth() && self.turn.sharing() == Sharing::Bare;
+        if keep && let Some(response) = self.with_loaded(key, certain, &request)? {
+            return Ok(response);
+        }
+        let handle = self.load(key, keep)?;
+        self.in_use = Some(handle);
+        let result = match (self.turn.sharing(), key.blob.needs_auth()) {
+            (Sharing::Daemon, true) => self.use_swappable_with_password(key, handle, secret, &request),
+            (Sharing::Daemon, false) => self.use_swappable(key, handle, &request),
+            (_, true) => self.use_with_password(key, secret, Authority::Oiap(secret), &request(handle)),
+            (_, false) => self.run(&request(handle), Authority::None),
+        };
+        self.in_use = None;
+        // tcsd gives up the key with the connection.
+        if self.turn.sharing() != Sharing::Daemon && !(keep && result.is_ok()) {
+            self.flush_key(handle);
+        }
+        result
+    }
+
+    /// Uses the key that is loaded, if it still is: `None` if it is not.
+    fn with_loaded<R: Request>(
+        &mut self,
+        key: &Key,
+        certain: bool,
+        request: &impl Fn(u32) -> R,
+    ) -> Result<Option<R::Response>> {
+        let Some(entry) = self.state.loaded.find(&key.fingerprint) else {
+            return Ok(None);
+        };
+        let (handle, confirmed) = (entry.handle, entry.confirmed);
+        let transport = |error: &Error| code_of(error).is_none();
+        if certain && !confirmed {
+            match self.run(&GetPubKey { key: handle }, Authority::None) {
+                Ok(public) if public.modulus() == key.blob.modulus() => {}
+                Err(error) if transport(&error) => return Err(error),
+                _ => {
+                    self.drop_entry(handle);
+                    return Ok(None);
+                }
+            }
+        }
+        self.in_use = Some(handle);
+        let result = self.run(&request(handle), Authority::None);
+        self.in_use = None;
+        match result {
+            Ok(response) => {
+                self.state.loaded.touch(handle);
+                self.save();
+                Ok(Some(response))
+            }
+            Err(error) if transport(&error) => Err(error),
+            // With a key that was made sure of this is the answer; else perhaps another key's.
+            Err(error) if certain || matches!(code_of(&error), Some(Code::DEFEND_LOCK_RUNNING)) => {
+                match code_of(&error) {
+                    Some(Code::INVALID_KEYHANDLE) => {
+                        self.drop_entry(handle);
+                        Ok(None)
+                    }
+                    _ => Err(error),
+                }
+            }
+            Err(_) => {
+                self.drop_entry(handle);
+                Ok(None)
+            }
+        }
+    }
+
+    fn use_with_password<R: Request>(
+        &mut self,
+        key: &Key,
+        secret: &AuthValue,
+        authority: Authority<'_>,
+        request: &R,
+    ) -> Result<R::Response> {
+        self.run(request, authority).map_err(|error| {
+            if code_of(&error) == Some(Code::AUTHFAIL) {
+                return self.refused(request.ordinal(), Whose::Key, &key.fingerprint, secret);
+            }
+            error
+        })
+    }
+
+    /// Through tcsd. It swaps keys out when slots are short and loads them again without their parent's
+    /// authorization, which fails with the very code of a wrong secret.
+    fn use_swappable<R: Request>(
+        &mut self,
+        key: &Key,
+        mut handle: u32,
+        request: &impl Fn(u32) -> R,
+    ) -> Result<R::Response> {
+        for _ in 0..RELOADS {
+            match self.run(&request(handle), Authority::None) {
+                Err(error) if is_swapped_out(&error) => handle = self.load(key, false)?,
+                result => return result,
+            }
+        }
+        self.run(&request(handle), Authority::None)
+    }
+
+    /// The same with a password, of which only one try may be spent. The session is bound to the key by
+    /// TPM_OSAP, which takes no secret: if that fails the key was swapped out. Should the command itself
+    /// be refused, another TPM_OSAP tells whether the key was there.
+    fn use_swappable_with_password<R: Request>(
+        &mut self,
+        key: &Key,
+        mut handle: u32,
+        secret: &AuthValue,
+        request: &impl Fn(u32) -> R,
+    ) -> Result<R::Response> {
+        for reloads in 0.. {
+            let command = request(handle);
+            let authority = Authority::Osap {
+                key: handle,
+                secret,
+            };
+            let error = match self.run(&command, authority) {
+                Err(error) if is_swapped_out(&error) => error,
+                result => return result,
+            };
+            if command_of(&error) != Some(Ordinal::OSAP.name()) && self.is_present(handle)? {
+                return Err(
+                    if code_of(&error) == Some(Code::AUTHFAIL) {
+                        self.refused(command.ordinal(), Whose::Key, &key.fingerprint, secret)
+                    } else {
+                        error
+                    },
+                );
+            }
+            if reloads == RELOADS {
+                return Err(error);
+            }
+            handle = self.load(key, false)?;
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    /// Whether a key of tcsd's is in the TPM.
+    fn is_present(&mut self, handle: u32) -> Result<bool> {
+        let odd = auth::nonce().map_err(exec::crypto_error)?;
+        match self.run(&Osap { key: handle, odd }, Authority::None) {
+            Ok(session) => {
+                exec::end_session(&mut *self.turn, session.handle);
+                Ok(true)
+            }
+            Err(error) if is_swapped_out(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Loads a key under the SRK. It is noted in the shared table at once, so that others can flush it
+    /// should this process end before it does; others may use it if `shared`.
+    fn load(&mut self, key: &Key, shared: bool) -> Result<u32> {
+        let srk = &key.srk;
+        loop {
+            let old = self.turn.is_old().or(self.state.old) == Some(true);
+            let request = LoadKey {
+                parent: handle::SRK,
+                blob: &key.blob,
+                old,
+            };
+            match self.run_as(Whose::Srk, &request, Authority::Oiap(srk)) {
+                Ok(handle) => {
+                    if self.turn.sharing() == Sharing::Bare {
+                        let fingerprint = if shared { key.fingerprint } else { NOBODY };
+                        self.state.loaded.add(handle, fingerprint, self.state.own);
+                        self.save();
+                    }
+                    return Ok(handle);
+                }
+                Err(error) if code_of(&error) == Some(Code::BAD_ORDINAL) && !old => {
+                    self.state.old = Some(true);
+                }
+                Err(error) => return Err(explain_load(error, request.ordinal())),
+            }
+        }
+    }
+
+    /// Makes a key under the SRK.
+    pub(super) fn create(
+        &mut self,
+        srk: &AuthValue,
+        template: &Template,
+        usage: &AuthValue,
+        migration: &AuthValue,
+    ) -> Result<KeyBlob> {
+        self.turn.attach_srk()?;
+        let request = CreateWrapKey {
+            parent: handle::SRK,
+            template,
+            usage,
+            migration,
+        };
+        let authority = Authority::Osap {
+            key: handle::SRK,
+            secret: srk,
+        };
+        self.run_as(Whose::Srk, &request, authority)
+            .map_err(|error| explain_load(error, request.ordinal()))
+    }
+
+    /// The SRK's public part, for who knows its secret.
+    pub(super) fn srk_public(&mut self, srk: &AuthValue) -> Result<PublicKey> {
+        self.turn.attach_srk()?;
+        let request = GetPubKey { key: handle::SRK };
+        self.run_as(Whose::Srk, &request, Authority::Oiap(srk))
+    }
+
+    /// Gives up what this process and ended ones have in the TPM.
+    pub(super) fn release(&mut self) {
+        let own = self.state.own;
+        let ours: Vec<u32> = self
+            .state
+            .loaded
+            .entries()
+            .iter()
+            .filter(|entry| entry.owner == own || entry.owner.has_ended())
+            .map(|entry| entry.handle)
+            .collect();
+        for handle in ours {
+            self.flush_key(handle);
+        }
+    }
+
+    /// Gives up a loaded key, whatever its state.
+    pub(super) fn flush_key(&mut self, key: u32) {
+        let daemon = self.turn.sharing() == Sharing::Daemon;
+        let flushed = if daemon || self.turn.is_old().or(self.state.old) == Some(true) {
+            exec::run(
+                &mut *self.turn,
+                &EvictKey { key },
+                Authority::None,
+                &mut false,
+            )
+        } else {
+            let request = FlushSpecific {
+                handle: key,
+                kind: resource::KEY,
+            };
+            exec::run(&mut *self.turn, &request, Authority::None, &mut false)
+        };
+        match &flushed {
+            // Without an answer it may still be there: the entry stays, for whoever needs the slot.
+            Err(error) if code_of(error).is_none() => log::debug!("flushing {key:08x}: {error}"),
+            _ => self.drop_entry(key),
+        }
+    }
+
+    fn drop_entry(&mut self, handle: u32) {
+        self.state.loaded.remove(handle);
+        self.save();
+    }
+
+    fn save(&mut self) {
+        if self.turn.sharing() == Sharing::Bare {
+            self.turn.set_record(&self.state.loaded.to_record());
+        }
+    }
+
+    /// Frees a slot, or waits for one. Whether the command is worth another try.
+    fn make_room(&mut self) -> bool {
+        match self.turn.sharing() {
+            Sharing::Daemon if self.started.elapsed() + self.pause < PATIENCE => {
+                std::thread::sleep(self.pause);
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                true
+            }
+            Sharing::Bare => match self.state.loaded.victim(self.state.own, self.in_use) {
+                Some(victim) => {
+                    log::debug!("the TPM is full; giving up {victim:08x}");
+                    self.flush_key(victim);
+                    // An entry that could not be flushed must not be chosen for ever.
+                    self.drop_entry(victim);
+                    true
+                }
+                None => false,
+            },
+            _ => false,
+        }
+    }
+
+    fn check_refusal(
+        &self,
+        ordinal: Ordinal,
+        whose: Whose,
+        which: &[u8; 32],
+        secret: &AuthValue,
+    ) -> Result<()> {
+        if self.state.is_refused(whose, which, secret) {
+            return Err(Failure::WrongSecret {
+                command: ordinal.name(),
+                whose,
+                again: true,
+            }
+            .into());
+        }
+        Ok(())
+    }
+
+    fn refused(
+        &mut self,
+        ordinal: Ordinal,
+        whose: Whose,
+        which: &[u8; 32],
+        secret: &AuthValue,
+    ) -> Error {
+        self.state.refuse(whose, which, secret);
+        Failure::WrongSecret {
+            command: ordinal.name(),
+            whose,
+            again: false,
+        }
+        .into()
+    }
+}
+
+/// Whether tcsd's answer may mean that a key is not in the TPM any more.
+fn is_swapped_out(error: &Error) -> bool {
+    matches!(
+        code_of(error),
+        Some(
+            Code::AUTHFAIL
+                | Code::INVALID_KEYHANDLE
+                | Code::TCS_INVALID_KEYHANDLE
+                | Code::TCS_KM_LOADFAILED
+        )
+    )
+}
+
+fn command_of(error: &Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::Tpm12(Failure::Refused { command, .. }) => Some(command),
+        _ => None,
+    }
+}
+
+/// What it means that a key cannot be loaded or made.
+fn explain_load(error: Error, ordinal: Ordinal) -> Error {
+    let command = ordinal.name();
+    match code_of(&error) {
+        Some(code @ (Code::KEYNOTFOUND | Code::INVALID_KEYHANDLE)) => {
+            Failure::Unowned { command, code }.into()
+        }
+        Some(code @ Code::TCS_KM_LOADFAILED) => Failure::NoSrkInStorage { code }.into(),
+        Some(code @ (Code::DECRYPT_ERROR | Code::BAD_VERSION)) if ordinal != Ordinal::CREATE_WRAP_KEY => {
+            Failure::ForeignKey { command, code }.into()
+        }
+        _ => error,
+    }
+}
