@@ -4,11 +4,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::tpm12::Failure;
 use super::tpm2::constants::CommandCode;
 use super::tpm2::name::Name;
 use super::tpm2::rc::ResponseCode;
 use super::tpm2::wire::Malformed;
+use super::tpm12::Failure;
 use super::transport::TransportError;
 
 /// The state of a TPM's dictionary attack protection (Part 1, 19.8).

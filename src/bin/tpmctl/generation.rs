@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tpm_provider::key::{self, Tpm};
-use tpm_provider::tss;
 use tpm_provider::tss::tpm2::constants::property;
 use tpm_provider::tss::tpm2::{Client, ResponseCode};
-use tpm_provider::tss::transport::{AddressKind, Family};
+use tpm_provider::tss::transport::Family;
+use tpm_provider::tss::{self, tpm12};
 
 use crate::words::hex_bytes;
 
@@ -18,8 +18,8 @@ use crate::words::hex_bytes;
 pub(crate) enum Generation {
     /// A TPM 2.0, with its fixed properties.
     Two(Arc<Client>, Properties),
-    /// A TPM 1.2, which this version finds and does not speak to.
-    One,
+    /// A TPM 1.2.
+    One(Arc<tpm12::Client>),
 }
 
 /// Properties of a TPM 2.0 by number.
@@ -29,14 +29,20 @@ impl Generation {
     /// Asks the TPM. One command, which changes nothing.
     pub(crate) fn of(tpm: &Tpm) -> Result<Self, key::Error> {
         let endpoint = tpm.endpoint()?;
-        let old = matches!(endpoint.address().kind(), AddressKind::Tcsd { .. });
-        if old || endpoint.family() == Some(Family::Tpm12) {
-            return Ok(Self::One);
+        let one = || {
+            let limits = tpm.config().limits;
+            Self::One(tpm12::Client::shared(
+                Arc::clone(&endpoint),
+                tpm12::Options { limits },
+            ))
+        };
+        if endpoint.family() == Some(Family::Tpm12) {
+            return Ok(one());
         }
         let client = tpm.client()?;
         match fixed(client) {
             Ok(properties) => Ok(Self::Two(Arc::clone(client), properties)),
-            Err(error) if error.code().is_some_and(ResponseCode::is_tpm12) => Ok(Self::One),
+            Err(error) if error.code().is_some_and(ResponseCode::is_tpm12) => Ok(one()),
             Err(error) => Err(error.into()),
         }
     }
@@ -108,6 +114,53 @@ impl Version {
             manufacturer_info: get(property::MANUFACTURER)
                 .map(|number| hex_bytes(&number.to_be_bytes())),
         }
+    }
+}
+
+/// What a TPM 1.2 is (TPM_CAP_VERSION_INFO; part 2, 21.6): the lines of tpm_version.
+#[derive(Debug, Serialize)]
+pub(crate) struct Version12 {
+    /// `1.2`, or `1.1` for a TPM that does not tell.
+    pub(crate) family: String,
+    /// Version of the specification and the manufacturer's revision; this and the next three are absent on a
+    /// TPM 1.1.
+    pub(crate) chip_version: Option<String>,
+    /// Level of the specification.
+    pub(crate) spec_level: Option<u16>,
+    /// Its errata.
+    pub(crate) errata_revision: Option<u8>,
+    /// The manufacturer's letters.
+    pub(crate) vendor_id: Option<String>,
+    /// What else the manufacturer says, in hexadecimal.
+    pub(crate) vendor_specific: Option<String>,
+    /// The version of the structures, in hexadecimal.
+    pub(crate) tpm_version: String,
+    /// The manufacturer's four octets, in hexadecimal.
+    pub(crate) manufacturer_info: String,
+}
+
+impl Version12 {
+    /// Asks the TPM.
+    pub(crate) fn read(client: &tpm12::Client) -> tss::Result<Self> {
+        let info = client.version()?;
+        let structures = client.structure_version()?;
+        let manufacturer = client.properties()?.manufacturer;
+        let info = info.as_ref();
+        Ok(Self {
+            family: info.map_or_else(
+                || "1.1".to_owned(),
+                |info| format!("{}.{}", info.version[0], info.version[1]),
+            ),
+            chip_version: info.map(|info| info.version.map(|n| n.to_string()).join(".")),
+            spec_level: info.map(|info| info.spec_level),
+            errata_revision: info.map(|info| info.errata),
+            vendor_id: info.map(|info| letters(u32::from_be_bytes(info.vendor)).trim().to_owned()),
+            vendor_specific: info
+                .filter(|info| !info.vendor_specific.is_empty())
+                .map(|info| hex_bytes(&info.vendor_specific)),
+            tpm_version: hex_bytes(&structures),
+            manufacturer_info: hex_bytes(&manufacturer),
+        })
     }
 }
 

@@ -23,7 +23,7 @@ mod words;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tpm_provider::tss::tpm2::release_all_at_exit;
+use tpm_provider::tss::{tpm2, tpm12};
 
 use cli::{Cli, Command, KeyCommand};
 use error::Error;
@@ -33,7 +33,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = run(&cli);
     // Whatever became of the command, nothing of it stays in a TPM without a resource manager.
-    release_all_at_exit();
+    tpm2::release_all_at_exit();
+    tpm12::release_all_at_exit();
     match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use log::LevelFilter;
 use serde::Serialize;
 use tpm_provider::log_setup;
-use tpm_provider::tss;
 use tpm_provider::tss::tpm2::services::TestResult;
 use tpm_provider::tss::tpm2::{Client, ResponseCode};
+use tpm_provider::tss::tpm12::{self, Code};
+use tpm_provider::tss::{self, ErrorKind};
 
 use crate::cli::{Global, Level, Selftest};
 use crate::error::Error;
@@ -28,6 +29,8 @@ pub(crate) enum Outcome {
     Testing,
     /// The TPM is in failure mode.
     Failed,
+    /// Only the manufacturer knows what the results mean: those of a TPM 1.2.
+    Untold,
 }
 
 impl Outcome {
@@ -53,6 +56,9 @@ impl Outcome {
                  before its first use, or all of them with `tpmctl selftest`."
             }
             Self::Testing => "The TPM is still testing itself.",
+            Self::Untold => {
+                "These are the results of the last self-test; their meaning is the manufacturer's."
+            }
             Self::Failed => {
                 "The self-test failed: the TPM is in failure mode and does no cryptography. \
                  Switch the machine off and on (a restart may not be enough); if it fails again, \
@@ -65,8 +71,8 @@ impl Outcome {
 #[derive(Serialize)]
 struct Report {
     outcome: Outcome,
-    /// The specification's name of the TPM's answer, and the answer.
-    result: String,
+    /// The TPM's answer; absent where nothing was tested and the results do not tell.
+    result: Option<String>,
     /// The vendor's data in hexadecimal.
     data: String,
     /// Whether a test ran before.
@@ -87,33 +93,22 @@ pub(crate) fn run(global: &Global, args: &Selftest) -> Result<u8, Error> {
 
 fn test(global: &Global, args: &Selftest) -> Result<u8, Error> {
     let chosen = settings::tpm(global)?;
-    let Generation::Two(client, _) = Generation::of(&chosen.tpm)? else {
-        return Err(settings::tpm12(&chosen));
-    };
+    let generation = Generation::of(&chosen.tpm)?;
     let started = Instant::now();
-    let result = if args.results {
-        client.test_result()?
-    } else {
-        results(&client, true)?
+    let tested = !args.results;
+    let report = match &generation {
+        Generation::Two(client, _) => two(client, tested)?,
+        Generation::One(client) => one(client, tested)?,
     };
-    let outcome = Outcome::of(result.code);
-    let report = Report {
-        outcome,
-        result: match result.code {
-            ResponseCode::SUCCESS => "0x000 (TPM_RC_SUCCESS)".to_owned(),
-            code => code.to_string(),
-        },
-        data: hex_bytes(&result.data),
-        tested: !args.results,
-    };
+    let outcome = report.outcome;
     if global.json {
         output::print_json(&report)?;
     } else {
-        output::print(&format!(
-            "  TPM Test Results: {}\n  Test Result Code: {}\n",
-            groups(&result.data),
-            report.result
-        ))?;
+        let mut text = format!("  TPM Test Results: {}\n", groups(&report.data));
+        if let Some(result) = &report.result {
+            text.push_str(&format!("  Test Result Code: {result}\n"));
+        }
+        output::print(&text)?;
     }
     let failed = outcome == Outcome::Failed;
     let least = if failed { Level::Error } else { Level::Info };
@@ -123,10 +118,48 @@ fn test(global: &Global, args: &Selftest) -> Result<u8, Error> {
     if args.log >= Level::Info && !args.results {
         let took = started.elapsed().as_millis();
         output::note(&format!(
-            "tpmctl: TPM2_SelfTest and its result took {took} ms."
+            "tpmctl: The self-test and its result took {took} ms."
         ));
     }
     Ok(failed.into())
+}
+
+fn two(client: &Client, test: bool) -> tss::Result<Report> {
+    let result = if test {
+        results(client, true)?
+    } else {
+        client.test_result()?
+    };
+    Ok(Report {
+        outcome: Outcome::of(result.code),
+        result: Some(match result.code {
+            ResponseCode::SUCCESS => "0x000 (TPM_RC_SUCCESS)".to_owned(),
+            code => code.to_string(),
+        }),
+        data: hex_bytes(&result.data),
+        tested: test,
+    })
+}
+
+/// A TPM 1.2 tells the outcome by its answer to TPM_SelfTestFull; what its results mean only the
+/// manufacturer knows.
+fn one(client: &tpm12::Client, test: bool) -> tss::Result<Report> {
+    let (outcome, result) = match test.then(|| client.self_test()) {
+        None => (Outcome::Untold, None),
+        Some(Ok(())) => (Outcome::Passed, Some("TPM_SUCCESS (0x0)".to_owned())),
+        Some(Err(error)) => match error.kind() {
+            ErrorKind::Tpm12(failure) if failure.code() == Code::FAILEDSELFTEST => {
+                (Outcome::Failed, Some(failure.code().to_string()))
+            }
+            _ => return Err(error),
+        },
+    };
+    Ok(Report {
+        outcome,
+        result,
+        data: hex_bytes(&client.test_result()?),
+        tested: test,
+    })
 }
 
 /// TPM2_SelfTest and what became of it: of everything if `full`, else of what is not yet tested.
@@ -154,8 +187,9 @@ pub(crate) fn results(client: &Client, full: bool) -> tss::Result<TestResult> {
 }
 
 /// Octets in groups of four, as tpm_selftest prints them.
-fn groups(data: &[u8]) -> String {
-    let groups: Vec<String> = data.chunks(4).map(hex_bytes).collect();
+fn groups(hexadecimal: &str) -> String {
+    let digits: Vec<char> = hexadecimal.chars().collect();
+    let groups: Vec<String> = digits.chunks(8).map(String::from_iter).collect();
     groups.join(" ")
 }
 
@@ -165,8 +199,8 @@ mod tests {
 
     #[test]
     fn octets_are_grouped() {
-        assert_eq!(groups(&[]), "");
-        assert_eq!(groups(b"Shutdo\n"), "53687574 646f0a");
+        assert_eq!(groups(""), "");
+        assert_eq!(groups("53687574646f0a"), "53687574 646f0a");
     }
 
     #[test]

@@ -33,14 +33,14 @@ impl Chosen {
     }
 }
 
-/// What commands that a TPM 1.2 does not have, or this version does not have for it, say.
+/// What a command that is for TPM 2.0 alone says of a TPM 1.2.
 pub(crate) fn tpm12(chosen: &Chosen) -> Error {
     let place = chosen.tpm.endpoint().map_or_else(
         |_| String::new(),
         |endpoint| format!("TPM {} ({}): ", endpoint.address(), endpoint.origin()),
     );
     Error::new(format!(
-        "{place}this is a TPM 1.2, which this version does not support"
+        "{place}this is a TPM 1.2, which this command does not support"
     ))
 }
 

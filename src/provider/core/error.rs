@@ -5,8 +5,8 @@ use std::fmt;
 use crate::key;
 use crate::provider::abi::OSSL_ITEM;
 use crate::provider::ffi::Table;
-use crate::tss::tpm12::Failure;
 use crate::tss::tpm2::ResponseCode;
+use crate::tss::tpm12::Failure;
 use crate::tss::transport::ErrorKind as TransportKind;
 use crate::tss::{self, ErrorKind};
 

@@ -95,10 +95,7 @@ impl Session {
     /// Whether an answer with these parameters was made by somebody who knows the secret, to the
     /// command that was authorized. In constant time.
     pub(super) fn verify(&self, ordinal: Ordinal, parameters: &[u8], auth: &ResponseAuth) -> bool {
-        let digest = crypto::hash(
-            Hash::Sha1,
-            &[&[0; 4], &ordinal.0.to_be_bytes(), parameters],
-        );
+        let digest = crypto::hash(Hash::Sha1, &[&[0; 4], &ordinal.0.to_be_bytes(), parameters]);
         let expected = hmac(
             &*self.key,
             &[&digest, &auth.even, &self.odd, &[auth.continues]],

@@ -374,9 +374,7 @@ impl Client {
             }));
         }
         let mut inner = self.lock();
-        let cut = |error: &Error| {
-            matches!(error.kind(), ErrorKind::Transport(error) if error.kind() == TransportErrorKind::Cut)
-        };
+        let cut = |error: &Error| matches!(error.kind(), ErrorKind::Transport(error) if error.kind() == TransportErrorKind::Cut);
         let result = match once(&mut inner, &operation) {
             (Err(error), false) if cut(&error) => once(&mut inner, &operation).0,
             (result, _) => result,

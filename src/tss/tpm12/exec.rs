@@ -179,7 +179,12 @@ pub(super) fn end(turn: &mut dyn Turn, session: Option<&Session>) {
 pub(super) fn end_session(turn: &mut dyn Turn, handle: u32) {
     let mut nothing = false;
     let ended = if turn.sharing() == Sharing::Daemon || turn.is_old() == Some(true) {
-        run(turn, &TerminateHandle { handle }, Authority::None, &mut nothing)
+        run(
+            turn,
+            &TerminateHandle { handle },
+            Authority::None,
+            &mut nothing,
+        )
     } else {
         let request = FlushSpecific {
             handle,

@@ -190,10 +190,7 @@ mod tests {
             pid: own.pid,
             started: own.started + 1,
         };
-        let parent = Process {
-            pid: 1,
-            started: 0,
-        };
+        let parent = Process { pid: 1, started: 0 };
         let mut loaded = Loaded::default();
         loaded.add(1, [1; 32], parent);
         loaded.add(2, [2; 32], own);

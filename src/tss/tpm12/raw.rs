@@ -187,7 +187,10 @@ mod tests {
         let body = [&[0, 0, 0, 9, 0xaa, 0xbb][..], &auth].concat();
         let good = response(tag::AUTH1_RESPONSE, 0, &body);
         let answer = read(Ordinal::LOAD_KEY2, &good).unwrap();
-        assert_eq!((answer.handle, &answer.parameters[..]), (9, &[0xaa, 0xbb][..]));
+        assert_eq!(
+            (answer.handle, &answer.parameters[..]),
+            (9, &[0xaa, 0xbb][..])
+        );
         assert_eq!(answer.auth.unwrap().hmac, [2; 20]);
         let answer = read(Ordinal::LOAD_KEY, &good).unwrap();
         assert_eq!((answer.handle, answer.parameters.len()), (9, 6));

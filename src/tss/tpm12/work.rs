@@ -194,9 +194,13 @@ impl<'a> Work<'a> {
         let handle = self.load(key, keep)?;
         self.in_use = Some(handle);
         let result = match (self.turn.sharing(), key.blob.needs_auth()) {
-            (Sharing::Daemon, true) => self.use_swappable_with_password(key, handle, secret, &request),
+            (Sharing::Daemon, true) => {
+                self.use_swappable_with_password(key, handle, secret, &request)
+            }
             (Sharing::Daemon, false) => self.use_swappable(key, handle, &request),
-            (_, true) => self.use_with_password(key, secret, Authority::Oiap(secret), &request(handle)),
+            (_, true) => {
+                self.use_with_password(key, secret, Authority::Oiap(secret), &request(handle))
+            }
             (_, false) => self.run(&request(handle), Authority::None),
         };
         self.in_use = None;
@@ -309,13 +313,11 @@ impl<'a> Work<'a> {
                 result => return result,
             };
             if command_of(&error) != Some(Ordinal::OSAP.name()) && self.is_present(handle)? {
-                return Err(
-                    if code_of(&error) == Some(Code::AUTHFAIL) {
-                        self.refused(command.ordinal(), Whose::Key, &key.fingerprint, secret)
-                    } else {
-                        error
-                    },
-                );
+                return Err(if code_of(&error) == Some(Code::AUTHFAIL) {
+                    self.refused(command.ordinal(), Whose::Key, &key.fingerprint, secret)
+                } else {
+                    error
+                });
             }
             if reloads == RELOADS {
                 return Err(error);
@@ -532,7 +534,9 @@ fn explain_load(error: Error, ordinal: Ordinal) -> Error {
             Failure::Unowned { command, code }.into()
         }
         Some(code @ Code::TCS_KM_LOADFAILED) => Failure::NoSrkInStorage { code }.into(),
-        Some(code @ (Code::DECRYPT_ERROR | Code::BAD_VERSION)) if ordinal != Ordinal::CREATE_WRAP_KEY => {
+        Some(code @ (Code::DECRYPT_ERROR | Code::BAD_VERSION))
+            if ordinal != Ordinal::CREATE_WRAP_KEY =>
+        {
             Failure::ForeignKey { command, code }.into()
         }
         _ => error,

@@ -65,8 +65,7 @@ pub fn wrap(
         })
     };
     let srk = RsaPublic::with_exponent(srk.modulus(), srk.exponent()).map_err(crypto)?;
-    let block =
-        oaep_pad(srk.size(), Hash::Sha1, Hash::Sha1, LABEL, &private).map_err(crypto)?;
+    let block = oaep_pad(srk.size(), Hash::Sha1, Hash::Sha1, LABEL, &private).map_err(crypto)?;
     let enc_data = srk.public_op(&block).map_err(crypto)?;
     Ok(template.blob(modulus.to_vec(), enc_data))
 }

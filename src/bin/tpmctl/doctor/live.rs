@@ -6,13 +6,14 @@ use tpm_provider::tss::tpm2::constants::{handle, property};
 use tpm_provider::tss::transport::Sharing;
 
 use super::address::{Answer, sentence};
+use super::live12;
 use super::verdict::{Finding, Verdict};
 use crate::generation::{Generation, Properties, Version};
 use crate::info::gather::describe_srk;
 use crate::selftest::{Outcome, results};
 
 /// How many layers these are.
-const COUNT: usize = 5;
+pub(super) const COUNT: usize = 5;
 
 /// Findings 7 to 11; `shown` turns paths into those of the machine that is looked at.
 pub(super) fn findings(answer: &Answer, shown: &dyn Fn(&str) -> String) -> Vec<Finding> {
@@ -22,17 +23,12 @@ pub(super) fn findings(answer: &Answer, shown: &dyn Fn(&str) -> String) -> Vec<F
             let refused = Finding::problem("The TPM answers with an error.").why(text);
             after(refused, "layer 7")
         }
-        Answer::Of(Generation::One) => vec![
-            Finding::not_checked(
-                "This is a TPM 1.2, which this version of tpmctl does not speak to."
-            );
-            COUNT
-        ],
+        Answer::Of(Generation::One(client)) => live12::findings(client, shown),
         Answer::Of(Generation::Two(client, fixed)) => two(client, fixed, shown),
     }
 }
 
-fn after(finding: Finding, place: &str) -> Vec<Finding> {
+pub(super) fn after(finding: Finding, place: &str) -> Vec<Finding> {
     let mut findings = vec![finding];
     findings.resize(
         COUNT,
@@ -67,7 +63,7 @@ fn two(client: &Client, fixed: &Properties, shown: &dyn Fn(&str) -> String) -> V
 }
 
 /// A finding, or the error that stood in its way.
-fn told(finding: tss::Result<Finding>, shown: &dyn Fn(&str) -> String) -> Finding {
+pub(super) fn told(finding: tss::Result<Finding>, shown: &dyn Fn(&str) -> String) -> Finding {
     finding.unwrap_or_else(|error| {
         Finding::problem("The TPM does not tell.").why(sentence(&shown(&error.to_string())))
     })
@@ -97,7 +93,7 @@ fn self_test(client: &Client) -> tss::Result<Finding> {
         Outcome::Incomplete => Finding::ok(
             "What the TPM has tested of itself works; it tests the rest before first use.",
         ),
-        Outcome::Testing => Finding::warning("The TPM is still testing itself.")
+        Outcome::Testing | Outcome::Untold => Finding::warning("The TPM is still testing itself.")
             .why("That takes seconds, never minutes.")
             .command("tpmctl selftest"),
         Outcome::Failed => Finding::problem(format!(
@@ -163,7 +159,8 @@ fn room(client: &Client, fixed: &Properties) -> tss::Result<Finding> {
         Sharing::InProcess => {
             return Ok(Finding::ok("The TPM starts empty in every process."));
         }
-        Sharing::Bare => {}
+        // tcsd serves TPM 1.2 only.
+        Sharing::Bare | Sharing::Daemon => {}
     }
     let objects = client.loaded_objects()?.len();
     let sessions = client.handles(handle::HMAC_SESSION_FIRST)?.len();

@@ -1,11 +1,12 @@
 //! `tpmctl doctor`: one verdict for each layer between the hardware and OpenSSL, and what to type.
 //!
 //! Layers 1 to 5 are the machine's ([`system`], [`tcsd`]) and are read below a root; 6 is the
-//! [`address`]; 7 to 11 are what the TPM says ([`live`]); 12 is OpenSSL's configuration ([`openssl`]).
+//! [`address`]; 7 to 11 are what the TPM says ([`live`], [`live12`]); 12 is OpenSSL's configuration ([`openssl`]).
 
 mod address;
 mod drivers;
 mod live;
+mod live12;
 mod machine;
 mod net;
 mod nodes;

@@ -278,9 +278,7 @@ pub(crate) fn truth(bytes: &[u8]) -> Result<bool, Malformed> {
 pub(crate) fn handles(bytes: &[u8]) -> Result<Vec<u32>, Malformed> {
     let mut reader = Reader::new(bytes, "TPM_KEY_HANDLE_LIST");
     let count = reader.u16()?;
-    let handles = (0..count)
-        .map(|_| reader.u32())
-        .collect::<Result<_, _>>()?;
+    let handles = (0..count).map(|_| reader.u32()).collect::<Result<_, _>>()?;
     reader.finish()?;
     Ok(handles)
 }

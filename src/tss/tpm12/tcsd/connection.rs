@@ -80,7 +80,9 @@ impl<'a> Connection<'a> {
         deadline: Instant,
         command_wait: Duration,
     ) -> Result<Self, NotOpened> {
-        let stream = endpoint.connect_daemon(deadline).map_err(NotOpened::Failed)?;
+        let stream = endpoint
+            .connect_daemon(deadline)
+            .map_err(NotOpened::Failed)?;
         let mut connection = Self {
             endpoint,
             stream,
@@ -130,7 +132,8 @@ impl<'a> Connection<'a> {
         let packet = self.call(&request).map_err(|lost| self.lost(lost))?;
         rpc::answer(command, &packet).map_err(|error| {
             self.broken = true;
-            self.protocol(format!("{}: {error}", command.ordinal)).into()
+            self.protocol(format!("{}: {error}", command.ordinal))
+                .into()
         })
     }
 
@@ -283,7 +286,9 @@ enum Lost {
 fn is_reset(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted
+        io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionAborted
     )
 }
 

@@ -112,7 +112,11 @@ impl<'a> Reply<'a> {
             }
             packet.get(at..end).ok_or(REPLY)
         };
-        if types_size != count || types_at.checked_add(count).is_none_or(|end| end > values_at) {
+        if types_size != count
+            || types_at
+                .checked_add(count)
+                .is_none_or(|end| end > values_at)
+        {
             return Err(REPLY);
         }
         if values_at.checked_add(values_size) != Some(packet.len()) {
