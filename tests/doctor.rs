@@ -2,7 +2,7 @@
 //! that in the man page. `TPM_PROVIDER_GOLDENS=write` writes what it says now.
 
 use crate::common::openssl::{Config, Order, clean};
-use crate::common::process::{Daemon, Done, Run};
+use crate::common::process::{Daemon, Done, Run, wait_for};
 use crate::common::proxy::{Action, Fault, Proxy};
 use crate::common::scratch::Scratch;
 use crate::common::swtpm::Swtpm;
@@ -13,8 +13,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// TPM2_GetTestResult.
 const GET_TEST_RESULT: u32 = 0x17C;
@@ -586,6 +588,81 @@ fn a_tpm_1_2_and_tcsd() {
             .env("TPM_TCTI", "device:/dev/tpm0")
             .words("--user tss")
     });
+}
+
+/// A TPM 1.2 behind the socket `tpm`, fresh or with the state of an owned one.
+fn swtpm12(dir: &Scratch, owned: bool) -> Daemon {
+    fs::create_dir(dir.join("state")).unwrap();
+    if owned {
+        let state = root().join("tests/data/tpm12/tpm-00.permall");
+        fs::copy(state, dir.join("state/tpm-00.permall")).unwrap();
+    }
+    let log = fs::File::create(dir.join("log")).unwrap();
+    let mut command = Command::new(need("swtpm", "swtpm"));
+    command
+        .args(["socket", "--flags", "not-need-init,startup-clear"])
+        .args(["--tpmstate", "dir=state"])
+        .args(["--server", "type=unixio,path=tpm"])
+        .args(["--ctrl", "type=unixio,path=tpm.ctrl"])
+        .current_dir(dir.path())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
+    let daemon = Daemon::spawn(&mut command);
+    wait_for("swtpm's start", Duration::from_secs(30), || {
+        UnixStream::connect(dir.join("tpm")).is_ok()
+    });
+    daemon
+}
+
+#[test]
+fn a_tpm_1_2_itself() {
+    let machine = Machine::new();
+    let run = || machine.doctor().env("TPM_TCTI", "swtpm:path=tpm");
+    let daemon = swtpm12(&machine.dir, false);
+    says("tpm12-unowned", 11, run);
+    drop(daemon);
+    for file in ["tpm", "tpm.ctrl"] {
+        let _ = fs::remove_file(machine.dir.join(file));
+    }
+    fs::remove_dir_all(machine.dir.join("state")).unwrap();
+    let _daemon = swtpm12(&machine.dir, true);
+    says("tpm12-healthy", 0, run);
+    // An address for TPM 1.2 alone is used where there is no other.
+    let run = machine.doctor().env("TPM12_TCTI", "swtpm:path=tpm");
+    let text = flat(&run.ok().out());
+    assert!(
+        text.contains("swtpm:path=tpm, from TPM12_TCTI in the environment"),
+        "{text}"
+    );
+
+    let run = |line: &str| machine.run(line).env("TPM_TCTI", "swtpm:path=tpm");
+    let text = run("version").ok().out();
+    for line in [
+        "  TPM 1.2 Version Info:",
+        "  Chip Version:        1.2.",
+        "  Spec Level:          2",
+        "  Errata Revision:     3",
+        "  TPM Vendor ID:       IBM",
+        "  TPM Version:         01010000",
+        "  Manufacturer Info:   49424d00",
+    ] {
+        assert!(
+            text.lines().any(|shown| shown.starts_with(line)),
+            "{line} in\n{text}"
+        );
+    }
+    let json: Value = serde_json::from_slice(&run("version --json").ok().stdout).unwrap();
+    assert_eq!(json["tpm_version"], "01010000");
+    // libtpms' results are a text of its own, as tpm_selftest shows them.
+    let done = run("selftest -l info").ok().says("The self-test succeeded");
+    assert!(
+        done.out()
+            .starts_with("  TPM Test Results: 53687574 646f776e "),
+        "{done}"
+    );
+    let done = run("selftest -r -l info").ok().says("manufacturer's");
+    assert!(done.out().starts_with("  TPM Test Results: "), "{done}");
 }
 
 #[test]

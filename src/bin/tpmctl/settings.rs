@@ -2,13 +2,13 @@
 //! openssl.cnf, as the provider itself reads them.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tpm_provider::key::{Config, Tpm, read_secret};
 use tpm_provider::log_setup;
 use tpm_provider::tss::tpm2::{Client, Name, Sessions};
-use tpm_provider::tss::transport::{Address, Family, Origin};
+use tpm_provider::tss::transport::{Address, Endpoint, Family, Origin};
 
 use crate::cli::Global;
 use crate::cnf::{self, Found};
@@ -81,8 +81,9 @@ pub(crate) struct Named {
     pub(crate) file: Option<PathBuf>,
 }
 
-/// Which TPM the command line, the environment or the file that was `found` names.
-pub(crate) fn named(global: &Global, found: &Found) -> Result<Named, Error> {
+/// Which TPM the command line, the environment or the file that was `found` names. An address for TPM 1.2
+/// alone counts where nothing else is named and nothing is to be detected below `root`.
+pub(crate) fn named(global: &Global, found: &Found, root: &Path) -> Result<Named, Error> {
     let mut file = None;
     let address = if let Some(address) = &global.tcti {
         Some((address.clone(), Origin::CommandLine))
@@ -102,7 +103,28 @@ pub(crate) fn named(global: &Global, found: &Found) -> Result<Named, Error> {
         }
         None
     };
+    if address.is_none() && Endpoint::detect(root).is_err() {
+        return named12(found);
+    }
     Ok(Named { address, file })
+}
+
+/// Which TPM is named for the keys of TPM 1.2.
+pub(crate) fn named12(found: &Found) -> Result<Named, Error> {
+    let (text, origin, file) = if let Some(text) = variable("TPM12_TCTI")? {
+        (text, Origin::Environment("TPM12_TCTI"), None)
+    } else if let Some(text) = setting(found, "tcti12") {
+        (text.clone(), Origin::Setting("tcti12"), found.file.clone())
+    } else {
+        return Ok(Named {
+            address: None,
+            file: None,
+        });
+    };
+    Ok(Named {
+        address: Some((address(&text, &origin)?, origin)),
+        file,
+    })
 }
 
 fn setting<'a>(found: &'a Found, name: &str) -> Option<&'a String> {
@@ -113,7 +135,7 @@ fn setting<'a>(found: &'a Found, name: &str) -> Option<&'a String> {
 fn choose(global: &Global, parent: bool) -> Result<Chosen, Error> {
     let found = cnf::provider_section();
     let setting = |name: &str| setting(&found, name);
-    let Named { address, file } = named(global, &found)?;
+    let Named { address, file } = named(global, &found, Path::new("/"))?;
     let mut config = Config {
         address,
         ..Config::default()

@@ -23,9 +23,9 @@ pub(super) enum Answer {
 
 /// Finding 6, and the TPM if it answered; what an earlier layer explains is not repeated.
 pub(super) fn finding(scene: &Scene, earlier: &[Finding]) -> (Finding, Answer) {
-    let named = match &scene.named {
-        Ok(named) => named,
-        Err(error) => {
+    let (named, named12) = match (&scene.named, &scene.named12) {
+        (Ok(named), Ok(named12)) => (named, named12),
+        (Err(error), _) | (_, Err(error)) => {
             let finding = Finding::problem(sentence(&error.to_string()))
                 .why("No program finds the TPM with this setting.");
             return (finding, Answer::None);
@@ -54,12 +54,17 @@ pub(super) fn finding(scene: &Scene, earlier: &[Finding]) -> (Finding, Answer) {
             }
         },
     };
-    let by = match (&origin, &named.file) {
-        (Origin::Detected, _) => "which was detected: nothing names another".to_owned(),
-        (_, Some(file)) => format!("{origin} ({})", file.display()),
-        _ => origin.to_string(),
+    let by = match &origin {
+        Origin::Detected => "which was detected: nothing names another".to_owned(),
+        _ => said_by(&origin, named.file.as_deref()),
     };
-    let is = format!("The TPM is {}, {by}", scene.shown(&address.to_string()));
+    let mut is = format!("The TPM is {}, {by}", scene.shown(&address.to_string()));
+    if let Some((other, origin)) = &named12.address
+        && *other != address
+    {
+        let by = said_by(origin, named12.file.as_deref());
+        is.push_str(&format!("; keys of a TPM 1.2 use {other}, {by}"));
+    }
     if let Some(layer) = failed {
         let finding = Finding::not_checked(format!(
             "{is}; whether it answers depends on layer {}.",
@@ -94,6 +99,14 @@ pub(super) fn finding(scene: &Scene, earlier: &[Finding]) -> (Finding, Answer) {
                 (Finding::ok(format!("{is}.")), Answer::Refused(text))
             }
         }
+    }
+}
+
+/// Which setting, and in which file.
+fn said_by(origin: &Origin, file: Option<&Path>) -> String {
+    match file {
+        Some(file) => format!("{origin} ({})", file.display()),
+        None => origin.to_string(),
     }
 }
 

@@ -34,6 +34,8 @@ use verdict::Diagnosis;
 struct Scene {
     machine: Machine,
     named: Result<Named, Error>,
+    /// The address for keys of TPM 1.2 alone.
+    named12: Result<Named, Error>,
     target: Target,
     user: Option<User>,
 }
@@ -75,7 +77,8 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
         None => User::current(&machine),
     };
     let found = cnf::provider_section();
-    let named = settings::named(global, &found);
+    let named = settings::named(global, &found, machine.root());
+    let named12 = settings::named12(&found);
     let target = match named.as_ref().ok().and_then(|named| named.address.as_ref()) {
         Some((address, _)) => Target::of(Some(address.kind()), &address.to_string()),
         None => Target::of(None, ""),
@@ -83,6 +86,7 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
     let scene = Scene {
         machine,
         named,
+        named12,
         target,
         user,
     };

@@ -317,15 +317,19 @@ fn forbidden(user: &User, node: Node, path: &str, is: &str, group: &str) -> Find
             ))
             .command(format!("usermod -aG {group} {name}"));
     }
+    let kernel = if path.starts_with("/dev/tpmrm") {
+        "tpmrm"
+    } else {
+        "tpm"
+    };
     // Without the rules of tpm2-tss the device is root's alone.
     finding
         .why("Distributions have a package with udev's rule for it (Debian: tpm-udev); or write one, and join the group.")
         .command("groupadd --system --force tss")
-        .command(
-            "echo 'SUBSYSTEM==\"tpm*\", KERNEL==\"tpm*\", GROUP=\"tss\", MODE=\"0660\"' \
-             > /etc/udev/rules.d/60-tpm.rules",
-        )
-        .command("udevadm control --reload && udevadm trigger --subsystem-match=tpm --subsystem-match=tpmrm")
+        .command(format!(
+            "echo 'KERNEL==\"{kernel}[0-9]*\", GROUP=\"tss\", MODE=\"0660\"' > /etc/udev/rules.d/60-tpm.rules"
+        ))
+        .command("udevadm control --reload && udevadm trigger --action=add --subsystem-match=tpm --subsystem-match=tpmrm")
         .command(format!("usermod -aG tss {name}"))
         .command(format!("ls -l {path}"))
 }
