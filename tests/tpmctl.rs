@@ -190,7 +190,7 @@ fn a_tpm_that_is_not_there_is_named_with_its_setting() {
             .says("is swtpm running?");
     }
     refuses(tpmctl("nonsense:x", "info"), "nonsense").says("from TPM_TCTI in the environment");
-    refuses(tpmctl("tcsd", "info"), "tcsd, which serves a TPM 1.2");
+    refuses(tpmctl("tcsd", "info"), "this is a TPM 1.2");
     usage(without_tpm("info --tcti nonsense:x"));
     usage(without_tpm("info --tcti"));
     // A configuration that was named and is not there might have named a TPM.
