@@ -571,6 +571,22 @@ fn terminal() -> (OwnedFd, OwnedFd, PathBuf) {
 #[test]
 fn a_tpm_1_2_and_tcsd() {
     let machine = Machine::with_tpm12().nodes("/dev/tpm0 2180 108 0\n");
+    // Nobody listens at port 1 here; in the copy tcsd does, without a device of the kernel's.
+    let copy = Machine::new().process(612, "tcsd", &[]);
+    let table =
+        "0: 0100007F:0001 00000000:0000 0A 00000000:00000000 00:00000000 00000000 108 0 1\n";
+    copy.file("proc/net/tcp", table.as_bytes());
+    let run = copy.doctor().env("TPM_TCTI", "tcsd:host=127.0.0.1,port=1");
+    let done = run.done();
+    assert_eq!(done.status.code(), Some(6), "{done}");
+    let text = flat(&done.out());
+    for part in [
+        "4 holder not needed",
+        "tcsd (process 612) listens at port 1 as tss",
+        "is tcsd running",
+    ] {
+        assert!(text.contains(part), "{part} in\n{done}");
+    }
     let tcsd = || machine.doctor().env("TPM_TCTI", "tcsd").words("--user tss");
     says("tpm12-no-tcsd", 5, tcsd);
     let machine = machine.listener(1000);

@@ -31,18 +31,18 @@ impl Generation {
         let endpoint = tpm.endpoint()?;
         let one = || {
             let limits = tpm.config().limits;
-            Self::One(tpm12::Client::shared(
-                Arc::clone(&endpoint),
-                tpm12::Options { limits },
-            ))
+            tpm12::Client::shared(Arc::clone(&endpoint), tpm12::Options { limits })
         };
         if endpoint.family() == Some(Family::Tpm12) {
-            return Ok(one());
+            let client = one();
+            // Every TPM answers this one, in whatever state.
+            client.structure_version()?;
+            return Ok(Self::One(client));
         }
         let client = tpm.client()?;
         match fixed(client) {
             Ok(properties) => Ok(Self::Two(Arc::clone(client), properties)),
-            Err(error) if error.code().is_some_and(ResponseCode::is_tpm12) => Ok(one()),
+            Err(error) if error.code().is_some_and(ResponseCode::is_tpm12) => Ok(Self::One(one())),
             Err(error) => Err(error.into()),
         }
     }

@@ -47,6 +47,14 @@ impl Scene {
         named.address.as_ref().map(|(address, _)| address.kind())
     }
 
+    /// tcsd's port, if the address is tcsd's.
+    fn tcsd_port(&self) -> Option<u16> {
+        match self.kind() {
+            Some(AddressKind::Tcsd { port, .. }) => Some(*port),
+            _ => None,
+        }
+    }
+
     /// Whether programs reach this TPM through tcsd unless something else is said.
     fn through_tcsd(&self, chip: Option<&Chip>) -> bool {
         self.kind().is_none() && chip.is_some_and(|chip| chip.major == Some(1))

@@ -75,19 +75,23 @@ pub(super) fn findings(scene: &Scene) -> Vec<Finding> {
         _ => 0,
     };
     let chip = chips.iter().find(|chip| chip.number == number);
-    match scene.target.elsewhere() {
+    let elsewhere = scene.target.elsewhere().or_else(|| {
+        // tcsd may have a TPM that this kernel does not: in software, or in the container's host.
+        let port = scene.tcsd_port()?;
+        (chip.is_none() && scene.machine.listener(port).is_some())
+            .then(|| Finding::not_applicable("tcsd runs without a device of this kernel's."))
+    });
+    match elsewhere {
         Some(finding) => {
             let device = match &scene.target {
                 Target::Device(path) => node(scene, path, None),
                 _ => finding.clone(),
             };
-            vec![
-                finding.clone(),
-                finding.clone(),
-                device,
-                finding.clone(),
-                finding,
-            ]
+            let tcsd = match &scene.target {
+                Target::Kernel(..) => super::tcsd::finding(scene, &firmware, chip),
+                _ => finding.clone(),
+            };
+            vec![finding.clone(), finding.clone(), device, finding, tcsd]
         }
         None => vec![
             announced(&scene.machine, &firmware, chip),

@@ -2,8 +2,6 @@
 
 use std::env;
 
-use tpm_provider::tss::transport::AddressKind;
-
 use super::Scene;
 use super::machine::{Chip, Firmware};
 use super::users::user_name;
@@ -16,10 +14,7 @@ const USER: &str = "tss";
 
 /// Finding 5.
 pub(super) fn finding(scene: &Scene, firmware: &Firmware, chip: Option<&Chip>) -> Finding {
-    let address = match scene.kind() {
-        Some(AddressKind::Tcsd { port, .. }) => Some(*port),
-        _ => None,
-    };
+    let address = scene.tcsd_port();
     let old = match chip {
         Some(chip) => chip.major == Some(1),
         None => firmware.tcpa && firmware.tpm2.is_none(),
@@ -27,13 +22,13 @@ pub(super) fn finding(scene: &Scene, firmware: &Firmware, chip: Option<&Chip>) -
     if !old && address.is_none() {
         return Finding::not_applicable("tcsd is for TPM 1.2 only.");
     }
-    if chip.is_none() {
-        return Finding::not_checked("Without a TPM tcsd does not start (layers 1 and 2).");
-    }
     let port = address
         .or_else(|| env::var("TSS_TCSD_PORT").ok()?.parse().ok())
         .unwrap_or(PORT);
     let machine = &scene.machine;
+    if chip.is_none() && machine.listener(port).is_none() {
+        return Finding::not_checked("Without a TPM tcsd does not start (layers 1 and 2).");
+    }
     let running = machine.processes("tcsd");
     match (machine.listener(port), running.as_slice()) {
         (Some(listener), pids) => {
