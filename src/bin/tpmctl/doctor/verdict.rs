@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn lines_are_wrapped_between_words() {
-        let word = "x".repeat(30);
+        let word = "x".repeat(25);
         let lines = wrap(&format!("{word} {word} {word} {}", "y".repeat(200)));
         assert_eq!(lines.len(), 3);
         assert_eq!(lines[0], format!("{word} {word}"));
