@@ -655,7 +655,7 @@ fn points_of_a_lying_tpm() {
     ] {
         tpm.tool(line).dir(openssl.dir().path()).ok();
     }
-    flush(&tpm);
+    tpm.flush();
     let line = "pkey -in handle:0x81000005 -pubout";
     openssl.ok(line);
     let public = last(&tap, "ReadPublic");

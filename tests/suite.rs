@@ -34,6 +34,8 @@ mod clients_python;
 mod clients_stunnel;
 #[path = "costs.rs"]
 mod costs;
+#[path = "doctor.rs"]
+mod doctor;
 #[path = "ec.rs"]
 mod ec;
 #[path = "ec_curves.rs"]

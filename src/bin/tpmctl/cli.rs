@@ -51,6 +51,12 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Show what the TPM is, can do and holds
     Info,
+    /// Show the versions of the TPM, of its firmware and of its specification
+    Version,
+    /// Have the TPM test itself and show the result
+    Selftest(Selftest),
+    /// Look at everything between the TPM and OpenSSL, and say what to type
+    Doctor(Doctor),
     /// Make and inspect key files
     #[command(subcommand)]
     Key(KeyCommand),
@@ -66,6 +72,41 @@ pub(crate) enum KeyCommand {
     New(New),
     /// Say what is in a key file, without a TPM
     Show(Show),
+}
+
+#[derive(Args)]
+pub(crate) struct Selftest {
+    /// How much is said besides the result
+    #[arg(short, long, value_enum, value_name = "LEVEL", default_value_t = Level::Error)]
+    pub(crate) log: Level,
+
+    /// Test nothing, show the results of the last test only
+    #[arg(short, long)]
+    pub(crate) results: bool,
+}
+
+/// The levels of tpm_selftest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Level {
+    /// The exit status alone tells a failure
+    None,
+    /// Failures are told
+    Error,
+    /// Success is told, too
+    Info,
+    /// Every command to the TPM is told
+    Debug,
+}
+
+#[derive(Args)]
+pub(crate) struct Doctor {
+    /// Look at sysfs, /dev, /proc and /etc below DIR: a copy of another machine's
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) root: PathBuf,
+
+    /// Whose permissions to judge, such as www-data [default: one's own]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
 }
 
 #[derive(Args)]

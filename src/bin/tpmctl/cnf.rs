@@ -17,8 +17,21 @@ pub(crate) struct Found {
     pub(crate) file: Option<PathBuf>,
     /// The provider's section.
     pub(crate) section: Option<Section>,
+    /// The providers that the file names, in its order.
+    pub(crate) providers: Vec<Listed>,
     /// Why the file that was named could not be read.
     pub(crate) problem: Option<String>,
+}
+
+/// A provider that a file names.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    /// As OpenSSL lists it: `identity`, or the name, of which nothing before a dot counts.
+    pub(crate) name: String,
+    /// Its section; absent if the name leads nowhere.
+    pub(crate) section: Option<Section>,
+    /// Whether it is this provider.
+    pub(crate) ours: bool,
 }
 
 /// How deep files include each other: deeper ones include themselves.
@@ -27,12 +40,8 @@ const DEEPEST: u8 = 8;
 /// The provider's section in the file that OpenSSL itself would read: `OPENSSL_CONF`, or openssl.cnf in
 /// OPENSSLDIR.
 pub(crate) fn provider_section() -> Found {
-    let (path, named) = match env::var_os("OPENSSL_CONF").filter(|path| !path.is_empty()) {
-        Some(path) => (PathBuf::from(path), true),
-        None => match default_file() {
-            Some(path) => (path, false),
-            None => return Found::default(),
-        },
+    let Some((path, named)) = path() else {
+        return Found::default();
     };
     match fs::read(&path) {
         Ok(bytes) => {
@@ -41,6 +50,7 @@ pub(crate) fn provider_section() -> Found {
             log::debug!("settings from {}", path.display());
             Found {
                 section: file.provider().cloned(),
+                providers: file.providers(),
                 file: Some(path),
                 problem: None,
             }
@@ -57,6 +67,14 @@ pub(crate) fn provider_section() -> Found {
     }
 }
 
+/// The file that OpenSSL reads, and whether `OPENSSL_CONF` names it.
+pub(crate) fn path() -> Option<(PathBuf, bool)> {
+    match env::var_os("OPENSSL_CONF").filter(|path| !path.is_empty()) {
+        Some(path) => Some((PathBuf::from(path), true)),
+        None => default_file().map(|path| (path, false)),
+    }
+}
+
 /// `OPENSSLDIR: "/usr/lib/ssl"`, as libcrypto says.
 fn default_file() -> Option<PathBuf> {
     let text = openssl::version::dir();
@@ -67,6 +85,8 @@ fn default_file() -> Option<PathBuf> {
 #[derive(Default)]
 struct File {
     sections: HashMap<String, Section>,
+    /// The names in a section, in order: that of `providers` decides who is asked first.
+    order: HashMap<String, Vec<String>>,
     /// The section that lines belong to now; included files begin in it, too.
     current: Option<String>,
 }
@@ -83,6 +103,26 @@ impl File {
             .collect();
         ours.sort_by_key(|(name, _)| name.as_str());
         ours.first().map(|(_, section)| *section)
+    }
+
+    /// Every provider that is named.
+    fn providers(&self) -> Vec<Listed> {
+        let list = self
+            .value("default", "openssl_conf")
+            .and_then(|init| self.value(init, "providers"));
+        let names = list.and_then(|list| Some((list, self.order.get(list)?)));
+        let (list, names) = names.unwrap_or(("", const { &Vec::new() }));
+        let listed = names.iter().map(|name| {
+            let section = self.value(list, name).and_then(|at| self.sections.get(at));
+            let bare = name.split_once('.').map_or(name.as_str(), |(_, name)| name);
+            let identity = section.and_then(|section| section.get("identity"));
+            Listed {
+                name: identity.map_or(bare, String::as_str).to_owned(),
+                section: section.cloned(),
+                ours: section.is_some_and(|section| is_ours(name, section)),
+            }
+        });
+        listed.collect()
     }
 
     fn value(&self, section: &str, name: &str) -> Option<&str> {
@@ -133,6 +173,10 @@ impl File {
             .split_once("::")
             .unwrap_or((current, name.trim()));
         let (section, name) = (section.to_owned(), name.to_owned());
+        // A name that comes again takes the place of the last.
+        let order = self.order.entry(section.clone()).or_default();
+        order.retain(|other| *other != name);
+        order.push(name.clone());
         self.sections
             .entry(section)
             .or_default()
@@ -314,6 +358,21 @@ mod tests {
                 .provider()
                 .is_none()
         );
+    }
+
+    #[test]
+    fn providers_keep_their_order() {
+        let file = parse(
+            "openssl_conf=i\n[i]\nproviders=p\n[p]\n2.tpm=t\ndefault=d\nlegacy=l\n2.tpm = t\nx=gone\n\
+             [d]\nactivate=1\n[t]\n[l]\nidentity=old\n",
+        );
+        let listed = file.providers();
+        let names: Vec<&str> = listed.iter().map(|listed| listed.name.as_str()).collect();
+        assert_eq!(names, ["default", "old", "tpm", "x"]);
+        assert!(listed[2].ours && !listed[0].ours);
+        assert_eq!(listed[0].section.as_ref().unwrap()["activate"], "1");
+        assert!(listed[3].section.is_none());
+        assert!(parse("providers = p\n").providers().is_empty());
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl From<tss::Error> for Error {
     fn from(error: tss::Error) -> Self {
         if error.code().is_some_and(ResponseCode::is_tpm12) {
             return Self::new(format!(
-                "this is a TPM 1.2, which this version does not support ({error})"
+                "this is a TPM 1.2, which this command does not support ({error})"
             ));
         }
         Self::new(error.to_string())

@@ -7,19 +7,23 @@
 mod cli;
 mod cnf;
 mod completions;
+mod doctor;
 mod error;
 mod flush;
+mod generation;
 mod info;
 mod interrupt;
 mod key;
 mod output;
+mod selftest;
 mod settings;
+mod version;
 mod words;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use tpm_provider::tss::tpm2::release_all_at_exit;
+use tpm_provider::tss::{tpm2, tpm12};
 
 use cli::{Cli, Command, KeyCommand};
 use error::Error;
@@ -29,9 +33,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = run(&cli);
     // Whatever became of the command, nothing of it stays in a TPM without a resource manager.
-    release_all_at_exit();
+    tpm2::release_all_at_exit();
+    tpm12::release_all_at_exit();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => ExitCode::from(status),
         Err(error) => {
             output::note(&format!("tpmctl: {error}"));
             ExitCode::from(error.status())
@@ -39,14 +44,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<(), Error> {
+/// Runs the command; the status is other than 0 for a finding that is no failure of the command.
+fn run(cli: &Cli) -> Result<u8, Error> {
     let global = &cli.global;
     settings::log(global.verbose)?;
     match &cli.command {
+        Command::Doctor(args) => return doctor::run(global, args),
+        Command::Selftest(args) => return selftest::run(global, args),
         Command::Info => info::run(global),
+        Command::Version => version::run(global),
         Command::Key(KeyCommand::New(args)) => key::new::run(global, args),
         Command::Key(KeyCommand::Show(args)) => key::show::run(global, args),
         Command::Flush(args) => flush::run(global, args),
         Command::Completions(args) => completions::run(args),
-    }
+    }?;
+    Ok(0)
 }

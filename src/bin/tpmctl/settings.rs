@@ -2,17 +2,17 @@
 //! openssl.cnf, as the provider itself reads them.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tpm_provider::key::{Config, Tpm, read_secret};
 use tpm_provider::log_setup;
 use tpm_provider::tss::tpm2::{Client, Name, Sessions};
-use tpm_provider::tss::transport::{Address, Family, Origin};
+use tpm_provider::tss::transport::{Address, Endpoint, Family, Origin};
 
 use crate::cli::Global;
-use crate::cnf;
+use crate::cnf::{self, Found};
 use crate::error::Error;
 
 /// A TPM that was named or found, and the file that named it.
@@ -28,14 +28,21 @@ impl Chosen {
     pub(crate) fn client(&self) -> Result<&Arc<Client>, Error> {
         let endpoint = self.tpm.endpoint()?;
         if endpoint.family() == Some(Family::Tpm12) {
-            return Err(Error::new(format!(
-                "TPM {} ({}): this is a TPM 1.2, which this version does not support",
-                endpoint.address(),
-                endpoint.origin()
-            )));
+            return Err(tpm12(self));
         }
         Ok(self.tpm.client()?)
     }
+}
+
+/// What a command that is for TPM 2.0 alone says of a TPM 1.2.
+pub(crate) fn tpm12(chosen: &Chosen) -> Error {
+    let place = chosen.tpm.endpoint().map_or_else(
+        |_| String::new(),
+        |endpoint| format!("TPM {} ({}): ", endpoint.address(), endpoint.origin()),
+    );
+    Error::new(format!(
+        "{place}this is a TPM 1.2, which this command does not support"
+    ))
 }
 
 /// Turns on logging: TPM_LOG, or more with each `-v`.
@@ -67,19 +74,24 @@ pub(crate) fn tpm_with_parent(global: &Global) -> Result<Chosen, Error> {
     choose(global, true)
 }
 
-fn choose(global: &Global, parent: bool) -> Result<Chosen, Error> {
-    let found = cnf::provider_section();
-    let setting = |name: &str| {
-        let section = found.section.as_ref()?;
-        section.get(name).filter(|value| !value.is_empty())
-    };
+/// The address that somebody gave, and who.
+pub(crate) struct Named {
+    /// The address and its setting; nothing if detection is to find one.
+    pub(crate) address: Option<(Address, Origin)>,
+    /// The configuration file, if the address is from one.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Which TPM the command line, the environment or the file that was `found` names. An address for TPM 1.2
+/// alone counts where nothing else is named and nothing is to be detected below `root`.
+pub(crate) fn named(global: &Global, found: &Found, root: &Path) -> Result<Named, Error> {
     let mut file = None;
     let address = if let Some(address) = &global.tcti {
         Some((address.clone(), Origin::CommandLine))
     } else if let Some(text) = variable("TPM_TCTI")? {
         let origin = Origin::Environment("TPM_TCTI");
         Some((address(&text, &origin)?, origin))
-    } else if let Some(text) = setting("tcti") {
+    } else if let Some(text) = setting(found, "tcti") {
         file.clone_from(&found.file);
         let origin = Origin::Setting("tcti");
         Some((address(text, &origin)?, origin))
@@ -92,6 +104,39 @@ fn choose(global: &Global, parent: bool) -> Result<Chosen, Error> {
         }
         None
     };
+    if address.is_none() && Endpoint::detect(root).is_err() {
+        return named12(found);
+    }
+    Ok(Named { address, file })
+}
+
+/// Which TPM is named for the keys of TPM 1.2.
+pub(crate) fn named12(found: &Found) -> Result<Named, Error> {
+    let (text, origin, file) = if let Some(text) = variable("TPM12_TCTI")? {
+        (text, Origin::Environment("TPM12_TCTI"), None)
+    } else if let Some(text) = setting(found, "tcti12") {
+        (text.clone(), Origin::Setting("tcti12"), found.file.clone())
+    } else {
+        return Ok(Named {
+            address: None,
+            file: None,
+        });
+    };
+    Ok(Named {
+        address: Some((address(&text, &origin)?, origin)),
+        file,
+    })
+}
+
+fn setting<'a>(found: &'a Found, name: &str) -> Option<&'a String> {
+    let section = found.section.as_ref()?;
+    section.get(name).filter(|value| !value.is_empty())
+}
+
+fn choose(global: &Global, parent: bool) -> Result<Chosen, Error> {
+    let found = cnf::provider_section();
+    let setting = |name: &str| setting(&found, name);
+    let Named { address, file } = named(global, &found, Path::new("/"))?;
     let mut config = Config {
         address,
         ..Config::default()

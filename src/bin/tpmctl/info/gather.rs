@@ -9,6 +9,7 @@ use tpm_provider::tss::tpm2::{AlgId, Client, Name, Public, PublicInfo};
 use tpm_provider::tss::transport::Sharing;
 
 use crate::error::Error;
+use crate::generation::{Properties, Version};
 use crate::settings::Chosen;
 use crate::words::{ObjectLine, RSA_SIZES, hex};
 
@@ -119,17 +120,17 @@ pub(super) struct Lockout {
 }
 
 #[derive(Serialize)]
-pub(super) struct Srk {
+pub(crate) struct Srk {
     /// Where it is looked for.
-    pub(super) handle: String,
+    pub(crate) handle: String,
     /// Whether something is there.
-    pub(super) present: bool,
+    pub(crate) present: bool,
     /// Its name, for `parent-name =`.
-    pub(super) name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Which standard template it has: `ecc` or `rsa`.
-    pub(super) template: Option<&'static str>,
+    pub(crate) template: Option<&'static str>,
     /// Whether it is a primary of the owner hierarchy; only then it takes the place of one.
-    pub(super) of_owner: Option<bool>,
+    pub(crate) of_owner: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -204,35 +205,14 @@ fn address(chosen: &Chosen, client: &Client) -> Address {
     }
 }
 
-fn identity(numbers: &HashMap<u32, u32>) -> Identity {
-    let text = |property| {
-        let bytes = numbers.get(&property).copied().unwrap_or(0).to_be_bytes();
-        let printable = bytes.iter().filter(|byte| (0x20..0x7f).contains(*byte));
-        printable.map(|byte| char::from(*byte)).collect::<String>()
-    };
-    let half = |property| {
-        let number = numbers.get(&property).copied().unwrap_or(0);
-        format!("{}.{}", number >> 16, number & 0xffff)
-    };
-    let vendor: String = (0..4)
-        .map(|index| text(property::VENDOR_STRING_1 + index))
-        .collect();
+fn identity(numbers: &Properties) -> Identity {
+    let version = Version::new(numbers);
     Identity {
-        family: Some(text(property::FIXED))
-            .filter(|family| !family.is_empty())
-            .unwrap_or_else(|| "2.0".to_owned()),
-        revision: numbers
-            .get(&property::REVISION)
-            .map(|revision| format!("{}.{:02}", revision / 100, revision % 100)),
-        manufacturer: Some(text(property::MANUFACTURER).trim().to_owned())
-            .filter(|name| !name.is_empty()),
-        // Vendors pad with blanks.
-        vendor: vendor.split_whitespace().collect::<Vec<_>>().join(" "),
-        firmware: format!(
-            "{}.{}",
-            half(property::FIRMWARE_VERSION_1),
-            half(property::FIRMWARE_VERSION_2)
-        ),
+        family: version.family,
+        revision: version.spec_revision,
+        manufacturer: version.vendor_id,
+        vendor: version.vendor_string,
+        firmware: version.firmware_version,
     }
 }
 
@@ -300,7 +280,7 @@ fn lockout(client: &Client, numbers: &HashMap<u32, u32>) -> Result<Lockout, Erro
     })
 }
 
-fn describe_srk(read: Option<&PublicInfo>) -> Srk {
+pub(crate) fn describe_srk(read: Option<&PublicInfo>) -> Srk {
     let matches = |read: &PublicInfo, template: Result<Public, _>| {
         template.is_ok_and(|template: Public| read.public.matches_template(&template))
     };

@@ -1,6 +1,6 @@
 //! `tpmctl info`: what the TPM is, can do and holds.
 
-mod gather;
+pub(crate) mod gather;
 mod text;
 
 use crate::cli::Global;

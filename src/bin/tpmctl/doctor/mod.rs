@@ -1,0 +1,114 @@
+//! `tpmctl doctor`: one verdict for each layer between the hardware and OpenSSL, and what to type.
+//!
+//! Layers 1 to 5 are the machine's ([`system`], [`tcsd`]) and are read below a root; 6 is the
+//! [`address`]; 7 to 11 are what the TPM says ([`live`], [`live12`]); 12 is OpenSSL's configuration ([`openssl`]).
+
+mod address;
+mod drivers;
+mod live;
+mod live12;
+mod machine;
+mod net;
+mod nodes;
+mod openssl;
+mod system;
+mod tcsd;
+mod users;
+mod verdict;
+
+use std::io::{self, IsTerminal};
+
+use tpm_provider::tss::transport::AddressKind;
+
+use crate::cli::{Doctor, Global};
+use crate::cnf;
+use crate::error::Error;
+use crate::output;
+use crate::settings::{self, Named};
+use machine::{Chip, Machine};
+use system::Target;
+use users::User;
+use verdict::Diagnosis;
+
+/// What is looked at: a machine, the TPM that the settings name, and who is to use it.
+struct Scene {
+    machine: Machine,
+    named: Result<Named, Error>,
+    /// The address for keys of TPM 1.2 alone.
+    named12: Result<Named, Error>,
+    target: Target,
+    user: Option<User>,
+}
+
+impl Scene {
+    /// What kind of address is named, if one is.
+    fn kind(&self) -> Option<&AddressKind> {
+        let named = self.named.as_ref().ok()?;
+        named.address.as_ref().map(|(address, _)| address.kind())
+    }
+
+    /// tcsd's port, if the address is tcsd's.
+    fn tcsd_port(&self) -> Option<u16> {
+        match self.kind() {
+            Some(AddressKind::Tcsd { port, .. }) => Some(*port),
+            _ => None,
+        }
+    }
+
+    /// Whether programs reach this TPM through tcsd unless something else is said.
+    fn through_tcsd(&self, chip: Option<&Chip>) -> bool {
+        self.kind().is_none() && chip.is_some_and(|chip| chip.major == Some(1))
+    }
+
+    /// A text with the paths of the machine that is looked at.
+    fn shown(&self, text: &str) -> String {
+        if self.machine.is_this() {
+            return text.to_owned();
+        }
+        text.replace(&*self.machine.root().to_string_lossy(), "")
+    }
+}
+
+/// Looks at everything; the status is the number of the first layer that has a problem.
+pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
+    let machine = Machine::new(&args.root).map_err(|error| {
+        Error::new(format!(
+            "{} cannot be looked at: {error}",
+            args.root.display()
+        ))
+    })?;
+    let user = match &args.user {
+        Some(name) => Some(
+            User::named(&machine, name)
+                .ok_or_else(|| Error::new(format!("--user: /etc/passwd has no user {name}")))?,
+        ),
+        None => User::current(&machine),
+    };
+    let found = cnf::provider_section();
+    let named = settings::named(global, &found, machine.root());
+    let named12 = settings::named12(&found);
+    let target = match named.as_ref().ok().and_then(|named| named.address.as_ref()) {
+        Some((address, _)) => Target::of(Some(address.kind()), &address.to_string()),
+        None => Target::of(None, ""),
+    };
+    let scene = Scene {
+        machine,
+        named,
+        named12,
+        target,
+        user,
+    };
+    let mut findings = system::findings(&scene);
+    let (finding, answer) = address::finding(&scene, &findings);
+    findings.push(finding);
+    findings.extend(live::findings(&answer, &|text| scene.shown(text)));
+    findings.push(openssl::finding(&found));
+    let diagnosis = Diagnosis::new(findings);
+    if global.json {
+        output::print_json(&diagnosis)?;
+    } else {
+        let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        output::print(&diagnosis.text(colour))?;
+    }
+    Ok(diagnosis.first_problem)
+}

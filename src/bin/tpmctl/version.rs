@@ -1,0 +1,78 @@
+//! `tpmctl version`: what tpm_version told, for both generations.
+
+use crate::cli::Global;
+use crate::error::Error;
+use crate::generation::{Generation, Version, Version12};
+use crate::{output, settings};
+
+/// Asks the TPM and prints what it is.
+pub(crate) fn run(global: &Global) -> Result<(), Error> {
+    let chosen = settings::tpm(global)?;
+    match Generation::of(&chosen.tpm)? {
+        Generation::Two(_, properties) => {
+            let version = Version::new(&properties);
+            if global.json {
+                output::print_json(&version)
+            } else {
+                output::print(&text(&version))
+            }
+        }
+        Generation::One(client) => {
+            let version = Version12::read(&client)?;
+            if global.json {
+                output::print_json(&version)
+            } else {
+                output::print(&text12(&version))
+            }
+        }
+    }
+}
+
+/// A line of tpm_version: two blanks, a name, the value in one column.
+fn line(name: &str, value: &str) -> String {
+    format!("  {:<20} {value}\n", format!("{name}:"))
+}
+
+fn text(version: &Version) -> String {
+    let mut text = format!("  TPM {} Version Info:\n", version.family);
+    let told = [
+        ("Firmware Version", Some(version.firmware_version.clone())),
+        ("Spec Level", version.spec_level.map(|n| n.to_string())),
+        ("Spec Revision", version.spec_revision.clone()),
+        ("Spec Date", version.spec_date.clone()),
+        ("TPM Vendor ID", version.vendor_id.clone()),
+        ("Vendor String", Some(version.vendor_string.clone())),
+        (
+            "Vendor TPM Type",
+            version.vendor_type.map(|n| n.to_string()),
+        ),
+        ("Manufacturer Info", version.manufacturer_info.clone()),
+    ];
+    for (name, value) in told {
+        text.push_str(&line(name, value.as_deref().unwrap_or("not told")));
+    }
+    text
+}
+
+/// As tpm_version prints it, which leaves out what a TPM does not tell.
+fn text12(version: &Version12) -> String {
+    let mut text = format!("  TPM {} Version Info:\n", version.family);
+    let told = [
+        ("Chip Version", version.chip_version.clone()),
+        ("Spec Level", version.spec_level.map(|n| n.to_string())),
+        (
+            "Errata Revision",
+            version.errata_revision.map(|n| n.to_string()),
+        ),
+        ("TPM Vendor ID", version.vendor_id.clone()),
+        ("Vendor Specific data", version.vendor_specific.clone()),
+        ("TPM Version", Some(version.tpm_version.clone())),
+        ("Manufacturer Info", Some(version.manufacturer_info.clone())),
+    ];
+    for (name, value) in told {
+        if let Some(value) = value {
+            text.push_str(&line(name, &value));
+        }
+    }
+    text
+}
