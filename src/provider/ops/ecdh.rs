@@ -150,11 +150,7 @@ impl KeyExchange for Ecdh {
         if peer.curve() != own {
             return Err(Error::new(
                 Reason::BadData,
-                format!(
-                    "the peer's key is on {}, this key on {}",
-                    peer.curve(),
-                    own
-                ),
+                format!("the peer's key is on {}, this key on {}", peer.curve(), own),
             ));
         }
         self.peer = Some(peer.clone());
