@@ -19,6 +19,7 @@ use super::process::Process;
 use super::rc::ResponseCode;
 use super::resident::{Resident, Residents};
 use super::session::attribute;
+use super::wire::Malformed;
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Lockout, Result};
 use crate::tss::transport::{Continuity, Sharing};
@@ -359,6 +360,12 @@ impl<'a> Work<'a> {
     pub(super) fn is_still(&mut self, handle: u32, name: &Name) -> Result<bool> {
         match self.run_once(&ReadPublic { handle }, &Authority::None) {
             Ok(info) => {
+                if info.public.name()? != info.name {
+                    return Err(Malformed {
+                        what: "answer to TPM2_ReadPublic: the name is not the public area's",
+                    }
+                    .into());
+                }
                 let same = info.name == *name;
                 if same {
                     self.state.residents.confirm(handle);
