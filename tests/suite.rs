@@ -42,6 +42,8 @@ mod encoders;
 mod faults;
 #[path = "fixed_digest.rs"]
 mod fixed_digest;
+#[path = "forks.rs"]
+mod forks;
 #[path = "harness.rs"]
 mod harness;
 #[path = "interop.rs"]

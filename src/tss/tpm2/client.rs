@@ -20,7 +20,9 @@ use super::public::Public;
 use super::work::{Authority, State, Work};
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Lockout, Result};
-use crate::tss::transport::{Channel, Endpoint, ErrorKind as TransportErrorKind, Limits, Sharing};
+use crate::tss::transport::{
+    Channel, Endpoint, ErrorKind as TransportErrorKind, Limits, PerProcess, Sharing,
+};
 
 pub use super::commands::object::{Created, PublicInfo};
 pub use super::commands::signing::Signature;
@@ -56,7 +58,9 @@ pub struct Client {
     endpoint: Arc<Endpoint>,
     options: Options,
     place: Arc<str>,
-    inner: Mutex<Inner>,
+    connect: Box<dyn Fn() -> Box<dyn Link> + Send + Sync>,
+    /// A child process has a connection of its own, and nothing loaded.
+    inner: PerProcess<Mutex<Inner>>,
 }
 
 struct Inner {
@@ -68,25 +72,24 @@ impl Client {
     /// A client of its own, with a connection of its own. Nothing is opened before the first use.
     /// Most callers want [`Client::shared`](super::registry).
     pub fn new(endpoint: Arc<Endpoint>, options: Options) -> Self {
-        let channel = Channel::new(endpoint.clone(), options.limits);
-        Self::with_link(endpoint, options, Box::new(channel))
+        let (to, limits) = (endpoint.clone(), options.limits);
+        let connect = move || Box::new(Channel::new(to.clone(), limits)) as Box<dyn Link>;
+        Self::with_links(endpoint, options, connect)
     }
 
-    /// A client whose commands go through `link`.
-    pub(super) fn with_link(
+    /// A client whose commands go through the link that `connect` makes for each process.
+    pub(super) fn with_links(
         endpoint: Arc<Endpoint>,
         options: Options,
-        link: Box<dyn Link>,
+        connect: impl Fn() -> Box<dyn Link> + Send + Sync + 'static,
     ) -> Self {
         let place = format!("{} ({})", endpoint.address(), endpoint.origin()).into();
         Self {
             endpoint,
             options,
             place,
-            inner: Mutex::new(Inner {
-                link,
-                state: State::new(),
-            }),
+            connect: Box::new(connect),
+            inner: PerProcess::new(),
         }
     }
 
@@ -330,10 +333,13 @@ impl Client {
     /// whose connection owns its objects. Waits 300 ms at most for other users of the TPM. In a process
     /// that only inherited the client nothing happens.
     pub fn release_at_exit(&self) {
+        let Some(inner) = self.inner.existing() else {
+            return;
+        };
         // A thread that holds the lock at exit will not give it up.
         let deadline = std::time::Instant::now() + EXIT_WAIT;
         let mut inner = loop {
-            match self.inner.try_lock() {
+            match inner.try_lock() {
                 Ok(inner) => break inner,
                 Err(std::sync::TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
                 Err(std::sync::TryLockError::WouldBlock)
@@ -346,7 +352,7 @@ impl Client {
         };
         let Inner { link, state } = &mut *inner;
         let own = state.process();
-        if own.pid != std::process::id() || self.endpoint.sharing() != Sharing::Bare {
+        if self.endpoint.sharing() != Sharing::Bare {
             return;
         }
         let anything = state
@@ -400,11 +406,17 @@ impl Client {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(|poisoned| {
+        let slot = self.inner.get(|| {
+            Mutex::new(Inner {
+                link: (self.connect)(),
+                state: State::new(),
+            })
+        });
+        slot.lock().unwrap_or_else(|poisoned| {
             // A panic may have left half a thought behind; what is loaded can always be loaded again.
             let mut inner = poisoned.into_inner();
             inner.state = State::new();
-            self.inner.clear_poison();
+            slot.clear_poison();
             inner
         })
     }
