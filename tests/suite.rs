@@ -8,6 +8,8 @@ mod common;
 
 #[path = "abi.rs"]
 mod abi;
+#[path = "async_jobs.rs"]
+mod async_jobs;
 #[path = "bad_input.rs"]
 mod bad_input;
 #[path = "certificates.rs"]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::digest::digest_named;
+use super::private::privately;
 use crate::crypto::ecdsa::EcPublic;
 use crate::crypto::{Hash, kdf};
 use crate::key::Key;
@@ -21,8 +22,9 @@ use crate::provider::ffi::param::{
 use crate::provider::ffi::signature::not_initialized;
 
 /// One agreement under way.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Ecdh {
+    instance: Arc<Instance>,
     key: Option<Arc<Key>>,
     peer: Option<EcPublic>,
     /// The derivation function; without one the secret is the coordinate itself.
@@ -60,8 +62,16 @@ impl Ecdh {
 }
 
 impl KeyExchange for Ecdh {
-    fn new(_instance: &Arc<Instance>) -> Self {
-        Self::default()
+    fn new(instance: &Arc<Instance>) -> Self {
+        Self {
+            instance: Arc::clone(instance),
+            key: None,
+            peer: None,
+            x963: false,
+            hash: None,
+            length: 0,
+            info: Vec::new(),
+        }
     }
 
     fn duplicate(&self) -> Result<Self, Error> {
@@ -72,7 +82,7 @@ impl KeyExchange for Ecdh {
         key.check_agreement()?;
         *self = Self {
             key: Some(Arc::clone(key)),
-            ..Self::default()
+            ..Self::new(&self.instance)
         };
         self.set_params(params)
     }
@@ -106,7 +116,8 @@ impl KeyExchange for Ecdh {
             .peer
             .as_ref()
             .ok_or_else(|| not_initialized("agree on a secret: there is no peer"))?;
-        let secret = self.key()?.agree(peer)?;
+        let peer = peer.clone();
+        let secret = privately(&self.instance, self.key()?, move |key| key.agree(&peer))?;
         if !self.x963 {
             return Ok(secret);
         }

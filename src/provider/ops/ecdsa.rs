@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::digest::digest_named;
 use super::message::{Finished, Message};
+use super::private::privately;
 use crate::crypto::{Hash, spki};
 use crate::key::Key;
 use crate::provider::Instance;
@@ -19,6 +20,7 @@ use crate::provider::ffi::signature::{Purpose, Signature, not_initialized};
 /// One signature or verification under way.
 #[derive(Clone)]
 pub(super) struct Ecdsa {
+    instance: Arc<Instance>,
     key: Option<Arc<Key>>,
     purpose: Option<Purpose>,
     hash: Option<Hash>,
@@ -66,8 +68,9 @@ impl Ecdsa {
 }
 
 impl Signature for Ecdsa {
-    fn new(_instance: &Arc<Instance>) -> Self {
+    fn new(instance: &Arc<Instance>) -> Self {
         Self {
+            instance: Arc::clone(instance),
             key: None,
             purpose: None,
             hash: None,
@@ -114,9 +117,10 @@ impl Signature for Ecdsa {
     fn finish_sign(&mut self) -> Result<Vec<u8>, Error> {
         let key = Arc::clone(self.expect(Purpose::DigestSign)?);
         let hash = self.hash.ok_or_else(|| not_initialized("hash a message"))?;
-        Ok(match self.message.finish()? {
-            Finished::Digest(digest) => key.sign_ecdsa(Some(hash), &digest)?,
-            Finished::Whole(message) => key.sign_ecdsa_message(hash, &message)?,
+        let message = self.message.finish()?;
+        privately(&self.instance, &key, move |key| match &message {
+            Finished::Digest(digest) => key.sign_ecdsa(Some(hash), digest),
+            Finished::Whole(message) => key.sign_ecdsa_message(hash, message),
         })
     }
 
@@ -130,7 +134,10 @@ impl Signature for Ecdsa {
 
     fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
         let key = self.expect(Purpose::Sign)?;
-        Ok(key.sign_ecdsa(self.hash, digest)?)
+        let (hash, digest) = (self.hash, digest.to_vec());
+        privately(&self.instance, key, move |key| {
+            key.sign_ecdsa(hash, &digest)
+        })
     }
 
     fn verify(&mut self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::digest::digest_named;
 use super::message::{Finished, Message};
+use super::private::privately;
 use super::rsa_padding::{Padding, Salt};
 use crate::crypto::Hash;
 use crate::crypto::rsa::SaltLength;
@@ -23,6 +24,7 @@ use crate::provider::ffi::signature::{Purpose, Signature, not_initialized};
 /// One signature or verification under way.
 #[derive(Clone)]
 pub(super) struct RsaSignature {
+    instance: Arc<Instance>,
     key: Option<Arc<Key>>,
     purpose: Option<Purpose>,
     padding: Padding,
@@ -179,8 +181,9 @@ impl RsaSignature {
 }
 
 impl Signature for RsaSignature {
-    fn new(_instance: &Arc<Instance>) -> Self {
+    fn new(instance: &Arc<Instance>) -> Self {
         Self {
+            instance: Arc::clone(instance),
             key: None,
             purpose: None,
             padding: Padding::Pkcs1,
@@ -237,9 +240,10 @@ impl Signature for RsaSignature {
     fn finish_sign(&mut self) -> Result<Vec<u8>, Error> {
         let key = Arc::clone(self.expect(Purpose::DigestSign)?);
         let signing = self.complete()?;
-        Ok(match self.message.finish()? {
-            Finished::Digest(digest) => key.sign(&signing, &digest)?,
-            Finished::Whole(message) => key.sign_message(&signing, &message)?,
+        let message = self.message.finish()?;
+        privately(&self.instance, &key, move |key| match &message {
+            Finished::Digest(digest) => key.sign(&signing, digest),
+            Finished::Whole(message) => key.sign_message(&signing, message),
         })
     }
 
@@ -253,7 +257,8 @@ impl Signature for RsaSignature {
 
     fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
         let key = self.expect(Purpose::Sign)?;
-        Ok(key.sign(&self.complete()?, digest)?)
+        let (signing, digest) = (self.complete()?, digest.to_vec());
+        privately(&self.instance, key, move |key| key.sign(&signing, &digest))
     }
 
     fn verify(&mut self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {

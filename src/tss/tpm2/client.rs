@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
@@ -21,7 +21,7 @@ use super::work::{Authority, State, Work};
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Lockout, Result};
 use crate::tss::transport::{
-    Channel, Endpoint, ErrorKind as TransportErrorKind, Limits, PerProcess, Sharing,
+    Channel, Endpoint, ErrorKind as TransportErrorKind, Held, Limits, PerProcess, Sharing,
 };
 
 pub use super::commands::object::{Created, PublicInfo};
@@ -60,7 +60,7 @@ pub struct Client {
     place: Arc<str>,
     connect: Box<dyn Fn() -> Box<dyn Link> + Send + Sync>,
     /// A child process has a connection of its own, and nothing loaded.
-    inner: PerProcess<Mutex<Inner>>,
+    inner: PerProcess<Mutex<Option<Box<Inner>>>>,
 }
 
 struct Inner {
@@ -299,11 +299,7 @@ impl Client {
             result
         });
         // A managed TPM drops what belonged to the connection; a child process opens its own.
-        let mut inner = self.lock();
-        if self.endpoint.sharing() == Sharing::Managed {
-            inner.link.release();
-            inner.state.lose();
-        }
+        self.disconnect();
         result
     }
 
@@ -311,17 +307,13 @@ impl Client {
     /// they are next used.
     pub fn release(&self) {
         self.release_at_exit();
-        let mut inner = self.lock();
-        if self.endpoint.sharing() == Sharing::Managed {
-            inner.link.release();
-            inner.state.lose();
-        }
+        self.disconnect();
     }
 
     /// Gives up a loaded key, with the next section and not now: what is there gave a wrong signature.
     /// The next use loads the key again.
     pub fn forget(&self, object: &Object) {
-        self.lock().state.forgotten.push(object.name.clone());
+        self.entered(|inner| inner.state.forgotten.push(object.name.clone()));
     }
 
     /// State of the TPM's dictionary attack protection, in one command.
@@ -333,56 +325,41 @@ impl Client {
     /// whose connection owns its objects. Waits 300 ms at most for other users of the TPM. In a process
     /// that only inherited the client nothing happens.
     pub fn release_at_exit(&self) {
-        let Some(inner) = self.inner.existing() else {
+        if self.inner.existing().is_none() || self.endpoint.sharing() != Sharing::Bare {
+            return;
+        }
+        // A thread that is inside at exit will not come out.
+        let deadline = Instant::now() + EXIT_WAIT;
+        let Some(held) = self.endpoint.queue().enter_until(deadline) else {
             return;
         };
-        // A thread that holds the lock at exit will not give it up.
-        let deadline = std::time::Instant::now() + EXIT_WAIT;
-        let mut inner = loop {
-            match inner.try_lock() {
-                Ok(inner) => break inner,
-                Err(std::sync::TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
-                Err(std::sync::TryLockError::WouldBlock)
-                    if std::time::Instant::now() < deadline =>
-                {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Err(std::sync::TryLockError::WouldBlock) => return,
+        self.use_inner(held, |Inner { link, state }| {
+            let own = state.process();
+            let anything = state
+                .residents
+                .entries()
+                .iter()
+                .any(|entry| entry.owner == own || entry.owner.has_ended());
+            if anything && let Ok(turn) = link.turn(Some(EXIT_WAIT)) {
+                let mut work = Work::begin(turn, state, &self.options);
+                work.release();
+                work.close();
             }
-        };
-        let Inner { link, state } = &mut *inner;
-        let own = state.process();
-        if self.endpoint.sharing() != Sharing::Bare {
-            return;
-        }
-        let anything = state
-            .residents
-            .entries()
-            .iter()
-            .any(|entry| entry.owner == own || entry.owner.has_ended());
-        if !anything {
-            return;
-        }
-        if let Ok(turn) = link.turn(Some(EXIT_WAIT)) {
-            let mut work = Work::begin(turn, state, &self.options);
-            work.release();
-            work.close();
-        }
+        });
     }
 
     /// Runs an operation in a critical section, a second time if the connection was cut; not if it was cut
     /// while an authorization value was with the TPM, which may count a wrong one twice then.
     pub(super) fn with<T>(&self, operation: impl Fn(&mut Work<'_>) -> Result<T>) -> Result<T> {
-        let mut inner = self.lock();
         let cut = |error: &Error| match error.kind() {
             ErrorKind::Transport(error) => error.kind() == TransportErrorKind::Cut,
             _ => false,
         };
-        let result = match self.once(&mut inner, &operation) {
+        let result = self.entered(|inner| match self.once(inner, &operation) {
             // A resource manager or a simulator was started anew; nothing here does harm when done twice.
-            (Err(error), false) if cut(&error) => self.once(&mut inner, &operation).0,
+            (Err(error), false) if cut(&error) => self.once(inner, &operation).0,
             (result, _) => result,
-        };
+        });
         result.map_err(|error| error.at(&self.place))
     }
 
@@ -405,20 +382,37 @@ impl Client {
         (result, value_at_stake)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        let slot = self.inner.get(|| {
-            Mutex::new(Inner {
+    /// Closes the connection to a TPM that drops what belonged to it then.
+    fn disconnect(&self) {
+        if self.endpoint.sharing() == Sharing::Managed {
+            self.entered(|inner| {
+                inner.link.release();
+                inner.state.lose();
+            });
+        }
+    }
+
+    /// Waits for this process's turn on the TPM and lends connection and state.
+    fn entered<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
+        self.use_inner(self.endpoint.queue().enter(), work)
+    }
+
+    /// The state is out of its mutex while it is used: the operation may be paused meanwhile, and go on in
+    /// another thread. Nobody else asks for it then, since the turn is ours. A panic may have left half a
+    /// thought behind; then it is dropped, and what was loaded is loaded again.
+    fn use_inner<T>(&self, turn: Held<'_>, work: impl FnOnce(&mut Inner) -> T) -> T {
+        let place = self.inner.get(Mutex::default);
+        let known = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut inner = known.unwrap_or_else(|| {
+            Box::new(Inner {
                 link: (self.connect)(),
                 state: State::new(),
             })
         });
-        slot.lock().unwrap_or_else(|poisoned| {
-            // A panic may have left half a thought behind; what is loaded can always be loaded again.
-            let mut inner = poisoned.into_inner();
-            inner.state = State::new();
-            slot.clear_poison();
-            inner
-        })
+        let result = work(&mut inner);
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(inner);
+        drop(turn);
+        result
     }
 }
 

@@ -11,6 +11,7 @@ use super::error::{ErrorKind, Fault};
 use super::frame;
 use super::kept::{Kept, Noted};
 use super::sys;
+use super::task;
 
 /// An open device. Closing it ends what the driver's resource manager keeps for it.
 #[derive(Debug)]
@@ -80,7 +81,7 @@ impl Device {
                     if Instant::now() >= deadline {
                         return Err(timeout(wait));
                     }
-                    std::thread::sleep(Duration::from_millis(1));
+                    task::rest(Duration::from_millis(1));
                 }
                 Err(error) => return Err(Fault::os("reading from the device", &error)),
             }

@@ -6,6 +6,7 @@
 //! value of its own ([`PerProcess`]), found in a list that is consistent at every instant
 //! ([`AppendOnly`]).
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr;
@@ -103,6 +104,12 @@ impl<T> Default for AppendOnly<T> {
     }
 }
 
+impl<T: fmt::Debug> fmt::Debug for AppendOnly<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
 impl<T> Drop for AppendOnly<T> {
     fn drop(&mut self) {
         let mut node = *self.last.get_mut();
@@ -159,6 +166,12 @@ impl<T> PerProcess<T> {
 impl<T> Default for PerProcess<T> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl<T> fmt::Debug for PerProcess<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PerProcess")
     }
 }
 

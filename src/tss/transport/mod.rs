@@ -6,7 +6,8 @@
 //! known here.
 //!
 //! Processes share TPMs in three ways ([`Sharing`]), and what survives from one section to the next
-//! differs ([`Continuity`]). Nothing here starts a thread, raises SIGPIPE, or leaves a descriptor
+//! differs ([`Continuity`]). An operation can also be a task that is paused
+//! where it would wait ([`Queue`]). Nothing here starts a thread, raises SIGPIPE, or leaves a descriptor
 //! open across exec.
 
 mod address;
@@ -15,6 +16,7 @@ mod channel;
 mod device;
 mod endpoint;
 mod error;
+mod events;
 mod forkable;
 mod frame;
 mod kept;
@@ -22,11 +24,14 @@ mod libtpms;
 mod lock;
 mod lockfile;
 mod node;
+mod queue;
 mod record;
 #[cfg(test)]
 mod scenarios;
 mod socket;
 mod sys;
+mod task;
+mod tcp;
 #[cfg(test)]
 mod testing;
 
@@ -35,4 +40,6 @@ pub use channel::{Channel, Continuity, Limits, Section};
 pub use endpoint::{Endpoint, Family, Sharing};
 pub use error::{ErrorKind, TransportError};
 pub use forkable::{AppendOnly, PerProcess};
+pub use queue::{Held, Outcome, Pending, Queue, Ticket, Watch};
 pub use record::Record;
+pub use task::rest;

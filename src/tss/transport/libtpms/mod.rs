@@ -4,7 +4,8 @@
 //! share a directory take turns: a section locks the directory, switches the TPM on, and switches
 //! it off before unlocking, so every section begins with a TPM in which nothing is loaded.
 //!
-//! It needs about 22 KB of stack, so it must not run on an OpenSSL ASYNC job's.
+//! It needs about 22 KB of stack: too much for an OpenSSL ASYNC job's, but a [`task`](super::task) has
+//! room for it.
 
 mod library;
 mod state;
