@@ -121,14 +121,6 @@ impl<'a> Work<'a> {
         state: &'a mut State,
         options: &'a Options,
     ) -> Self {
-        if state.process.pid != std::process::id() {
-            // After a fork everything loaded is the parent's; it is not ours to use or flush.
-            let forgotten = std::mem::take(&mut state.forgotten);
-            *state = State {
-                forgotten,
-                ..State::new()
-            };
-        }
         match turn.continuity() {
             Continuity::Kept => {}
             Continuity::Released => {
