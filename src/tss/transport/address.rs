@@ -189,7 +189,8 @@ fn parse(text: &str) -> Result<AddressKind, Problem> {
             "a path alone does not say what it leads to",
             format!(
                 "write device:{text} for a device, swtpm:path={text} for a socket, libtpms:{text} \
-                 for a state directory"
+                 for a state directory",
+                text = Shown(text)
             ),
         )),
         other => Err(Problem::new(
@@ -274,17 +275,26 @@ fn port(value: &str) -> Result<u16, Problem> {
     }
 }
 
-/// Text of a stranger in an error message: quoted, control characters escaped, length bounded.
+/// Text of a stranger in an error message: quoted, and as [`Shown`].
 struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", Shown(self.0))
+    }
+}
+
+/// Text of a stranger in an error message: control characters escaped, length bounded.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 120;
         if self.0.chars().count() <= SHOWN {
-            return write!(f, "\"{}\"", self.0.escape_debug());
+            return write!(f, "{}", self.0.escape_debug());
         }
         let start: String = self.0.chars().take(SHOWN).collect();
-        write!(f, "\"{}...\"", start.escape_debug())
+        write!(f, "{}...", start.escape_debug())
     }
 }
 

@@ -1,0 +1,248 @@
+//! Sequences of calls on everything that a provider hands out.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::ptr;
+
+use super::KEY_FILE;
+use super::fake::Bio;
+use super::host::{Algorithm, Provider, door};
+use crate::fuzzing::input::Input;
+use crate::provider::abi::*;
+use crate::tss::tpm2::fuzzing::deceive;
+
+/// Calls the function of an identifier, if the table has it; the result, or the type's default.
+macro_rules! call {
+    ($algorithm:expr, $id:ident, fn($($arg:ty),* $(,)?) -> $ret:ty, $($value:expr),*) => {
+        match door!($algorithm.table, $id, fn($($arg),*) -> $ret) {
+            // SAFETY: contexts and key data are those of this algorithm's functions, buffers and
+            // arrays live across the call and have the sizes beside them.
+            Some(function) => Some(unsafe { function($($value),*) }),
+            None => None,
+        }
+    };
+}
+
+mod buffers;
+mod keys;
+mod others;
+mod signatures;
+
+const RSA_KEY_FILE: &[u8] = include_bytes!("../../../tss/tpm2/tests/data/j_rsa.pem");
+/// More calls than this say nothing new.
+const MOST_CALLS: usize = 64;
+/// More contexts or keys than this are given back first.
+const MOST_HELD: usize = 4;
+
+/// The input's calls, on a TPM that says what the input wants.
+pub(crate) fn doors(data: &[u8]) {
+    let mut input = Input::new(data);
+    let settings = input.u8();
+    deceive(input.bytes());
+    let provider = Provider::usual(settings & 1 == 1, settings & 2 == 2);
+    let mut house = House::new(&provider);
+    if settings & 4 == 0 {
+        house.decode(KEY_FILE, 0);
+        house.decode(RSA_KEY_FILE, 0);
+    }
+    for _ in 0..MOST_CALLS {
+        if input.is_empty() {
+            break;
+        }
+        house.call(&mut input);
+    }
+    house.look_at_keys();
+    house.end();
+}
+
+/// Something that OpenSSL holds: which algorithm made it, and where it is.
+#[derive(Clone, Copy)]
+struct Held {
+    algorithm: Algorithm,
+    raw: *mut c_void,
+}
+
+/// Everything of a provider that is held at a time.
+pub(super) struct House<'a> {
+    provider: &'a Provider,
+    keymgmt: Vec<Algorithm>,
+    signature: Vec<Algorithm>,
+    cipher: Vec<Algorithm>,
+    exchange: Vec<Algorithm>,
+    keys: Vec<Held>,
+    signatures: Vec<Held>,
+    ciphers: Vec<Held>,
+    exchanges: Vec<Held>,
+    generations: Vec<Held>,
+}
+
+impl<'a> House<'a> {
+    pub(super) fn new(provider: &'a Provider) -> Self {
+        Self {
+            provider,
+            keymgmt: provider.algorithms(OSSL_OP_KEYMGMT),
+            signature: provider.algorithms(OSSL_OP_SIGNATURE),
+            cipher: provider.algorithms(OSSL_OP_ASYM_CIPHER),
+            exchange: provider.algorithms(OSSL_OP_KEYEXCH),
+            keys: Vec::new(),
+            signatures: Vec::new(),
+            ciphers: Vec::new(),
+            exchanges: Vec::new(),
+            generations: Vec::new(),
+        }
+    }
+
+    /// PEM to DER to a key, as OpenSSL chains decoders.
+    pub(super) fn decode(&mut self, pem: &[u8], selection: c_int) {
+        let decoders = self.provider.algorithms(OSSL_OP_DECODER);
+        let mut inputs = vec![pem.to_vec()];
+        for decoder in &decoders {
+            let mut bio = Bio::new(pem);
+            let der = decoder.decode(self.provider, &mut bio, selection, &mut |params, out| {
+                // SAFETY: a decoder's parameters are an ended array.
+                if let Some((data, size)) = unsafe { octets(params, c"data") } {
+                    // SAFETY: its buffer has the size that it says.
+                    out.extend_from_slice(unsafe { std::slice::from_raw_parts(data.cast(), size) });
+                }
+                1
+            });
+            if !der.is_empty() {
+                inputs.push(der);
+            }
+        }
+        for der in &inputs {
+            for decoder in &decoders {
+                let mut bio = Bio::new(der);
+                let keymgmt = self.keymgmt.clone();
+                let mut keys = Vec::new();
+                decoder.decode(self.provider, &mut bio, selection, &mut |params, _| {
+                    // SAFETY: as above.
+                    keys.extend(unsafe { loaded(params, &keymgmt) });
+                    1
+                });
+                keys.into_iter().for_each(|key| self.hold_key(key));
+            }
+        }
+    }
+
+    fn hold_key(&mut self, key: Held) {
+        if key.raw.is_null() {
+            return;
+        }
+        if self.keys.len() == MOST_HELD {
+            let oldest = self.keys.remove(0);
+            free_key(oldest);
+        }
+        self.keys.push(key);
+    }
+
+    fn new_key(&self, algorithm: Algorithm) -> Held {
+        let raw = call!(
+            algorithm,
+            OSSL_FUNC_KEYMGMT_NEW,
+            fn(*mut c_void) -> *mut c_void,
+            self.provider.context
+        );
+        Held {
+            algorithm,
+            raw: raw.unwrap_or(ptr::null_mut()),
+        }
+    }
+
+    /// One call.
+    fn call(&mut self, input: &mut Input<'_>) {
+        match input.u8() % 8 {
+            0 => self.key_call(input),
+            1 => self.generation_call(input),
+            2..=4 => self.signature_call(input),
+            5 => self.cipher_call(input),
+            6 => self.exchange_call(input),
+            _ => self.store_call(input),
+        }
+    }
+
+    /// One of the keys, or sometimes none.
+    fn some_key(&self, input: &mut Input<'_>) -> *mut c_void {
+        let choice = usize::from(input.u8());
+        match self.keys.len() {
+            0 => ptr::null_mut(),
+            count if choice % 8 != 7 => self.keys[choice % count].raw,
+            _ => ptr::null_mut(),
+        }
+    }
+
+    /// Gives everything back.
+    pub(super) fn end(&mut self) {
+        self.keys.drain(..).for_each(free_key);
+        for (held, id) in [
+            (&mut self.signatures, OSSL_FUNC_SIGNATURE_FREECTX),
+            (&mut self.ciphers, OSSL_FUNC_ASYM_CIPHER_FREECTX),
+            (&mut self.exchanges, OSSL_FUNC_KEYEXCH_FREECTX),
+            (&mut self.generations, OSSL_FUNC_KEYMGMT_GEN_CLEANUP),
+        ] {
+            held.drain(..).for_each(|held| free(held, id));
+        }
+    }
+}
+
+fn hold(place: &mut Vec<Held>, algorithm: Algorithm, raw: Option<*mut c_void>, freed_by: c_int) {
+    let Some(raw) = raw.filter(|raw| !raw.is_null()) else {
+        return;
+    };
+    if place.len() == MOST_HELD {
+        free(place.remove(0), freed_by);
+    }
+    place.push(Held { algorithm, raw });
+}
+
+fn free(held: Held, id: c_int) {
+    let free = door!(held.algorithm.table, id, fn(*mut c_void) -> ());
+    // SAFETY: the context is of this algorithm, and nobody has it any more.
+    unsafe { free.unwrap()(held.raw) };
+}
+
+fn free_key(key: Held) {
+    free(key, OSSL_FUNC_KEYMGMT_FREE);
+}
+
+/// The parameter of this name: its buffer and size.
+///
+/// # Safety
+///
+/// `params` must be an ended array.
+unsafe fn octets(params: *const OSSL_PARAM, name: &CStr) -> Option<(*const c_void, usize)> {
+    // SAFETY: the caller vouches for the array.
+    unsafe {
+        let mut next = params;
+        while !(*next).key.is_null() {
+            if CStr::from_ptr((*next).key) == name {
+                return Some(((*next).data.cast_const(), (*next).data_size));
+            }
+            next = next.add(1);
+        }
+    }
+    None
+}
+
+/// The key that is lent by reference, loaded by its type's keymgmt.
+///
+/// # Safety
+///
+/// `params` must be what a decoder or a store hands to its callback.
+unsafe fn loaded(params: *const OSSL_PARAM, keymgmt: &[Algorithm]) -> Option<Held> {
+    // SAFETY: the caller vouches for the array and what is in it.
+    let ((reference, size), name) = unsafe {
+        let (name, length) = octets(params, c"data-type")?;
+        let name = std::slice::from_raw_parts(name.cast::<u8>(), length);
+        (octets(params, c"reference")?, name)
+    };
+    let name = std::str::from_utf8(name).unwrap();
+    let algorithm = *keymgmt.iter().find(|algorithm| algorithm.is(name)).unwrap();
+    let load = door!(
+        algorithm.table,
+        OSSL_FUNC_KEYMGMT_LOAD,
+        fn(*const c_void, usize) -> *mut c_void
+    );
+    // SAFETY: as above; the reference is lent for the time of this call.
+    let raw = unsafe { load.unwrap()(reference, size) };
+    Some(Held { algorithm, raw })
+}
