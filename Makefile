@@ -17,7 +17,7 @@ CARGO_OUT = $(or $(CARGO_TARGET_DIR),target)/release
 MODULE    = target/ossl-modules/tpm.so
 TPMCTL    = target/release/tpmctl
 
-.PHONY: all build demo check matrix bench man audit install uninstall clean help
+.PHONY: all build demo check fuzz matrix bench man audit install uninstall clean help
 
 all: build
 
@@ -40,6 +40,12 @@ check: ## install what is missing, build, lint, run every test
 	$(CARGO) clippy --release $(CARGOFLAGS) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release $(CARGOFLAGS) --no-deps --document-private-items
 	$(CARGO) test --release $(CARGOFLAGS)
+
+FUZZ_SECONDS ?= 120
+
+fuzz: ## feed every parser what libFuzzer makes up, FUZZ_SECONDS=120 for each target (needs a nightly Rust)
+	tools/setup fuzz
+	FUZZ_SECONDS=$(FUZZ_SECONDS) tools/fuzz
 
 matrix: ## run the tests against OpenSSL 3.5, 3.6 and 4.0 (built outside the tree), write docs/MATRIX.md
 	tools/setup check
@@ -87,7 +93,7 @@ uninstall: ## remove what install put there
 
 clean: ## remove everything that was built
 	$(CARGO) clean
-	rm -rf target
+	rm -rf target fuzz/target
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20

@@ -312,6 +312,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_control_character_and_no_endless_text_gets_into_an_error() {
+        let long = format!("/{}", "x".repeat(100_000));
+        for text in ["/dev/\u{1b}[2J", "/\u{7f}", "swtpm:\n=1", "a\tb:", &long] {
+            let error = text.parse::<Address>().unwrap_err().to_string();
+            assert!(!error.chars().any(char::is_control), "{error:?}");
+            assert!(error.len() < 1000, "{} bytes", error.len());
+        }
+    }
+
+    #[test]
     fn every_form_parses_and_prints_canonically() {
         for (text, canonical) in [
             ("device:/dev/tpmrm0", "device:/dev/tpmrm0"),

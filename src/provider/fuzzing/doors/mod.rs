@@ -50,7 +50,9 @@ pub(crate) fn doors(data: &[u8]) {
         }
         house.call(&mut input);
     }
-    house.look_at_keys();
+    if settings & 8 == 8 {
+        house.look_at_keys();
+    }
     house.end();
 }
 
@@ -91,35 +93,46 @@ impl<'a> House<'a> {
         }
     }
 
-    /// PEM to DER to a key, as OpenSSL chains decoders.
+    /// PEM to DER to a key, as OpenSSL chains decoders: each has its turn until one delivers.
     pub(super) fn decode(&mut self, pem: &[u8], selection: c_int) {
         let decoders = self.provider.algorithms(OSSL_OP_DECODER);
-        let mut inputs = vec![pem.to_vec()];
+        let mut der = Vec::new();
         for decoder in &decoders {
-            let mut bio = Bio::new(pem);
-            let der = decoder.decode(self.provider, &mut bio, selection, &mut |params, out| {
-                // SAFETY: a decoder's parameters are an ended array.
-                if let Some((data, size)) = unsafe { octets(params, c"data") } {
-                    // SAFETY: its buffer has the size that it says.
-                    out.extend_from_slice(unsafe { std::slice::from_raw_parts(data.cast(), size) });
-                }
-                1
-            });
+            der = decoder.decode(
+                self.provider,
+                &mut Bio::new(pem),
+                selection,
+                &mut |params, out| {
+                    // SAFETY: a decoder's parameters are an ended array, and its buffers have the sizes
+                    // that they say.
+                    unsafe {
+                        if let Some((data, size)) = octets(params, c"data") {
+                            out.extend_from_slice(std::slice::from_raw_parts(data.cast(), size));
+                        }
+                    }
+                    1
+                },
+            );
             if !der.is_empty() {
-                inputs.push(der);
+                break;
             }
         }
-        for der in &inputs {
-            for decoder in &decoders {
-                let mut bio = Bio::new(der);
-                let keymgmt = self.keymgmt.clone();
-                let mut keys = Vec::new();
-                decoder.decode(self.provider, &mut bio, selection, &mut |params, _| {
+        let input = if der.is_empty() { pem } else { &der };
+        for decoder in &decoders {
+            let keymgmt = &self.keymgmt;
+            let mut key = None;
+            decoder.decode(
+                self.provider,
+                &mut Bio::new(input),
+                selection,
+                &mut |params, _| {
                     // SAFETY: as above.
-                    keys.extend(unsafe { loaded(params, &keymgmt) });
+                    key = unsafe { loaded(params, keymgmt) };
                     1
-                });
-                keys.into_iter().for_each(|key| self.hold_key(key));
+                },
+            );
+            if let Some(key) = key {
+                return self.hold_key(key);
             }
         }
     }
