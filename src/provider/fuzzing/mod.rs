@@ -11,6 +11,7 @@ mod host;
 mod params;
 
 use std::ffi::CString;
+use std::net::IpAddr;
 use std::ptr;
 
 use self::doors::House;
@@ -30,9 +31,7 @@ pub(crate) fn settings(data: &[u8]) {
             continue;
         };
         let (name, value) = (line[..equals].trim_ascii(), line[equals + 1..].trim_ascii());
-        // Logging is for the whole process; and the files of this machine are no input.
-        let valid_level = name == b"log" && !value.starts_with(b"x");
-        if valid_level || value.starts_with(b"file:") || value.starts_with(b"libtpms:") {
+        if is_of_this_machine(name, value) {
             continue;
         }
         if let (Ok(name), Ok(value)) = (CString::new(name), CString::new(value)) {
@@ -44,6 +43,21 @@ pub(crate) fn settings(data: &[u8]) {
     let mut house = House::new(&provider);
     house.decode(KEY_FILE, 0);
     house.end();
+}
+
+/// What an input must not touch: logging is for the whole process, files and libtpms' directories are
+/// real, names of hosts would be asked of the network, and eager loading would talk to whoever listens.
+fn is_of_this_machine(name: &[u8], value: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(value);
+    let asks_network = text.split("host=").skip(1).any(|rest| {
+        let host = rest.split(',').next().unwrap_or_default();
+        host.trim_matches(['[', ']']).parse::<IpAddr>().is_err()
+    });
+    (name == b"log" && !text.starts_with('x'))
+        || (name == b"load" && text == "eager")
+        || text.starts_with("file:")
+        || text.starts_with("libtpms:")
+        || asks_network
 }
 
 const KEY_FILE: &[u8] = include_bytes!("../../tss/tpm2/tests/data/e_ec.pem");

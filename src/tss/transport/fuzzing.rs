@@ -19,6 +19,7 @@ pub(crate) fn address(data: &[u8]) {
     }
 }
 
+/// The checks that every transport makes of what it has read.
 pub(crate) fn frame(data: &[u8]) {
     let whole = frame::check_response(data);
     let size = frame::response_size(data);

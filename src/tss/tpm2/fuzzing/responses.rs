@@ -14,6 +14,7 @@ use crate::tss::tpm2::public::{Public, Scheme};
 use crate::tss::tpm2::session::{HmacSession, Opening, attribute, rp_hash};
 use crate::tss::tpm2::wire::{Reader, Writer};
 use crate::tss::tpm2::{Entity, Name, ResponseCode};
+use crate::tss::transport::fuzzing::frame;
 use crate::tss::transport::{Continuity, Sharing, TransportError};
 
 /// Runs `$run` with every request there is, chosen by `$choice`.
@@ -129,6 +130,7 @@ fn response<R: Request>(request: &R, mode: u8, mut input: Input<'_>) {
             framed(with_password, handle, input.rest(), area)
         }
     };
+    frame(&response);
     let code = response
         .get(6..10)
         .map(|code| ResponseCode(u32::from_be_bytes(code.try_into().unwrap())));
