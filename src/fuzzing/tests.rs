@@ -7,7 +7,7 @@ use std::path::Path;
 use super::TARGETS;
 
 /// Changed inputs for each target.
-const CHANGES: usize = 400;
+const CHANGES: usize = 2000;
 
 #[test]
 fn every_target_has_a_corpus_and_a_binary() {

@@ -3,11 +3,12 @@
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 
-use super::KEY_FILE;
 use super::fake::Bio;
 use super::host::{Algorithm, Provider, door};
 use crate::fuzzing::input::Input;
+use crate::key::tss2::KeyFile;
 use crate::provider::abi::*;
+use crate::tss::tpm2::Attributes;
 use crate::tss::tpm2::fuzzing::deceive;
 
 /// Calls the function of an identifier, if the table has it; the result, or the type's default.
@@ -27,7 +28,15 @@ mod keys;
 mod others;
 mod signatures;
 
+const EC_KEY_FILE: &[u8] = include_bytes!("../../../tss/tpm2/tests/data/o_ec.pem");
 const RSA_KEY_FILE: &[u8] = include_bytes!("../../../tss/tpm2/tests/data/j_rsa.pem");
+/// What the keys may do.
+const ABILITIES: [u32; 4] = [
+    Attributes::SIGN.0 | Attributes::DECRYPT.0,
+    Attributes::DECRYPT.0,
+    Attributes::SIGN.0 | Attributes::RESTRICTED.0,
+    Attributes::SIGN.0,
+];
 /// More calls than this say nothing new.
 const MOST_CALLS: usize = 64;
 /// More contexts or keys than this are given back first.
@@ -41,8 +50,9 @@ pub(crate) fn doors(data: &[u8]) {
     let provider = Provider::usual(settings & 1 == 1, settings & 2 == 2);
     let mut house = House::new(&provider);
     if settings & 4 == 0 {
-        house.decode(KEY_FILE, 0);
-        house.decode(RSA_KEY_FILE, 0);
+        let abilities = ABILITIES[usize::from(settings >> 4 & 3)];
+        house.decode(key_file(EC_KEY_FILE, abilities).as_bytes(), 0);
+        house.decode(key_file(RSA_KEY_FILE, abilities).as_bytes(), 0);
     }
     for _ in 0..MOST_CALLS {
         if input.is_empty() {
@@ -54,6 +64,16 @@ pub(crate) fn doors(data: &[u8]) {
         house.look_at_keys();
     }
     house.end();
+}
+
+/// The key file with these abilities and no others; the TPM behind does not mind.
+fn key_file(pem: &[u8], abilities: u32) -> String {
+    let mut file = KeyFile::from_pem(pem).unwrap();
+    // Behind size, type and name algorithm (Part 2, 12.2.4).
+    let attributes = file.public[6..].first_chunk_mut().unwrap();
+    let others = u32::from_be_bytes(*attributes) & !(ABILITIES[0] | ABILITIES[2]);
+    *attributes = (others | abilities).to_be_bytes();
+    file.to_pem()
 }
 
 /// Something that OpenSSL holds: which algorithm made it, and where it is.

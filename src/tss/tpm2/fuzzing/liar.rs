@@ -13,7 +13,7 @@ use crate::key::tss2::KeyFile;
 use crate::tss::tpm2::client::{Client, Options, Sessions};
 use crate::tss::tpm2::constants::{AlgId, CommandCode, handle, tag};
 use crate::tss::tpm2::link::{Link, Turn};
-use crate::tss::tpm2::wire::Writer;
+use crate::tss::tpm2::wire::{Reader, Writer};
 use crate::tss::tpm2::{
     DecryptScheme, Name, Object, Parent, PrimaryTemplate, Public, ResponseCode, SignScheme,
     registry,
@@ -41,6 +41,8 @@ struct Script {
     sharing: u8,
     /// How often it may still say that it is busy: each time is waited for.
     patience: u8,
+    /// Whether the key that was loaded last is an RSA key.
+    rsa: bool,
 }
 
 impl Script {
@@ -58,6 +60,14 @@ impl Script {
             length => usize::from(length),
         };
         self.lines.drain(..length.min(self.lines.len())).collect()
+    }
+
+    /// As [`Script::bytes`]; when the script has none, what a TPM would say.
+    fn bytes_or(&mut self, usual: &[u8]) -> Vec<u8> {
+        match self.bytes() {
+            empty if empty.is_empty() => usual.to_vec(),
+            bytes => bytes,
+        }
     }
 }
 
@@ -79,6 +89,7 @@ fn tell(script: &[u8]) {
         },
         lines: input.rest().iter().copied().collect(),
         patience: 2,
+        rsa: false,
     };
     SCRIPT.set(script);
 }
@@ -237,7 +248,7 @@ fn answers_handle(code: CommandCode) -> bool {
     )
 }
 
-/// Handle and parameters of an answer that a TPM could give.
+/// Handle and parameters of an answer that a TPM could give; at the script's end, that it would.
 fn likely(script: &mut Script, command: &[u8]) -> (u32, Vec<u8>) {
     let mut out = Writer::new();
     let mut handle = handle::TRANSIENT_FIRST + u32::from(script.u8() & 3);
@@ -249,7 +260,12 @@ fn likely(script: &mut Script, command: &[u8]) -> (u32, Vec<u8>) {
     };
     let name = public.name().unwrap_or_default();
     match code_of(command) {
-        CommandCode::LOAD | CommandCode::LOAD_EXTERNAL => {
+        CommandCode::LOAD => {
+            let loaded = loaded_by(command).unwrap_or(public);
+            script.rsa = loaded.object_type() == AlgId::RSA;
+            out.tpm2b(loaded.name().unwrap_or_default().as_bytes());
+        }
+        CommandCode::LOAD_EXTERNAL => {
             out.tpm2b(name.as_bytes());
         }
         CommandCode::READ_PUBLIC => {
@@ -265,27 +281,38 @@ fn likely(script: &mut Script, command: &[u8]) -> (u32, Vec<u8>) {
                 .tpm2b(name.as_bytes());
         }
         CommandCode::CREATE => {
-            out.tpm2b(&script.bytes()).bytes(&public.to_tpm2b());
+            out.tpm2b(&script.bytes_or(&[4; 40]))
+                .bytes(&public.to_tpm2b());
         }
         CommandCode::START_AUTH_SESSION => {
             handle = handle::HMAC_SESSION_FIRST;
             out.tpm2b(&[7; 32]);
         }
         CommandCode::SIGN => {
-            let scheme = u16::from_be_bytes([0, script.u8()]);
-            out.u16(scheme).u16(AlgId::SHA256.0).tpm2b(&script.bytes());
+            let usual = match script.rsa {
+                true => AlgId::RSASSA.0,
+                false => AlgId::ECDSA.0,
+            };
+            let scheme = usual ^ u16::from(script.u8());
+            out.u16(scheme).u16(AlgId::SHA256.0);
+            out.tpm2b(&script.bytes_or(if script.rsa { &[1; 256] } else { &[1; 32] }));
             if scheme >= AlgId::ECDSA.0 {
-                out.tpm2b(&script.bytes());
+                out.tpm2b(&script.bytes_or(&[2; 32]));
             }
         }
+        CommandCode::RSA_DECRYPT => {
+            // A well padded block, for whoever takes the padding off in software.
+            let block = [&[0, 2][..], &[7; 248], &[0], b"hello"].concat();
+            out.tpm2b(&script.bytes_or(&block));
+        }
         CommandCode::ECDH_ZGEN => {
-            let (x, y) = (script.bytes(), script.bytes());
+            let (x, y) = (script.bytes_or(&[1; 32]), script.bytes_or(&[2; 32]));
             out.sized(|point| {
                 point.tpm2b(&x).tpm2b(&y);
             });
         }
         CommandCode::HASH | CommandCode::SEQUENCE_COMPLETE => {
-            out.tpm2b(&script.bytes()).u16(tag::HASHCHECK);
+            out.tpm2b(&script.bytes_or(&[3; 32])).u16(tag::HASHCHECK);
             out.u32(handle::OWNER).tpm2b(&[1; 32]);
         }
         CommandCode::NV_READ_PUBLIC => {
@@ -316,6 +343,15 @@ fn likely(script: &mut Script, command: &[u8]) -> (u32, Vec<u8>) {
         }
     }
     (handle, out.finish("response").unwrap().to_vec())
+}
+
+/// The public area in a TPM2_Load.
+fn loaded_by(command: &[u8]) -> Option<Public> {
+    let mut reader = Reader::new(command.get(14..)?, "command");
+    let size = reader.u32().ok()?;
+    reader.bytes(size.try_into().ok()?).ok()?;
+    reader.tpm2b().ok()?;
+    Public::from_tpm2b(reader.rest()).ok()
 }
 
 fn object(pem: &[u8]) -> Object {
