@@ -19,6 +19,8 @@ mod error;
 mod events;
 mod forkable;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod kept;
 mod libtpms;
 mod lock;

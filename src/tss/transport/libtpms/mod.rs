@@ -8,7 +8,7 @@
 //! room for it.
 
 mod library;
-mod state;
+pub(super) mod state;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
