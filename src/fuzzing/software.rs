@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::input::Input;
+use crate::crypto::Curve;
 use crate::crypto::der::{self, Reader, tag};
-use crate::crypto::ecdh::Curve;
 use crate::crypto::ecdsa::{self, EcPublic};
 use crate::crypto::padding;
 use crate::crypto::rsa::{RsaPublic, SaltLength};

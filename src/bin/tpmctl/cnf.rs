@@ -375,17 +375,17 @@ mod tests {
 
     #[test]
     fn providers_keep_their_order() {
-        let file = parse(
+        let read = file(
             "openssl_conf=i\n[i]\nproviders=p\n[p]\n2.tpm=t\ndefault=d\nlegacy=l\n2.tpm = t\nx=gone\n\
              [d]\nactivate=1\n[t]\n[l]\nidentity=old\n",
         );
-        let listed = file.providers();
+        let listed = read.providers();
         let names: Vec<&str> = listed.iter().map(|listed| listed.name.as_str()).collect();
         assert_eq!(names, ["default", "old", "tpm", "x"]);
         assert!(listed[2].ours && !listed[0].ours);
         assert_eq!(listed[0].section.as_ref().unwrap()["activate"], "1");
         assert!(listed[3].section.is_none());
-        assert!(parse("providers = p\n").providers().is_empty());
+        assert!(file("providers = p\n").providers().is_empty());
     }
 
     #[test]

@@ -389,6 +389,12 @@ impl Client {
         }
     }
 
+    /// Forgets everything about the TPM.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn begin_anew(&self) {
+        self.entered(|inner| inner.state = State::new());
+    }
+
     /// Waits for this process's turn on the TPM and lends connection and state.
     pub(super) fn entered<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
         self.inner.entered(&self.endpoint, work)

@@ -22,16 +22,17 @@ impl Client {
     }
 }
 
-/// Makes `client` the one that [`Client::shared`] finds, in place of one like it.
+/// The process's client like `client`, which is `client` if there was none; it knows nothing of its TPM yet.
 #[cfg(any(test, fuzzing))]
-pub(super) fn replace(client: Client) {
-    let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
-    let client = Arc::new(client);
-    clients.retain(|other| {
-        other.endpoint().address() != client.endpoint().address()
-            || other.options() != client.options()
-    });
-    clients.push(client);
+pub(super) fn begin_anew(client: Client) {
+    let same = |other: &Arc<Client>| {
+        other.endpoint().address() == client.endpoint().address()
+            && other.options() == client.options()
+    };
+    let known = CLIENTS.iter().find(|other| same(other)).map(Arc::clone);
+    let known =
+        known.unwrap_or_else(|| Arc::clone(CLIENTS.find_or_add(|_| false, || Arc::new(client))));
+    known.begin_anew();
 }
 
 /// Leaves nothing of this process in any TPM. For a handler of the process's end; waits briefly and
