@@ -316,3 +316,48 @@ fn a_tpm_inside_the_process_starts_anew_in_every_section() {
     client.release_at_exit();
     assert_eq!(client.lockout().unwrap().counter, 0);
 }
+
+/// One connection, one cache, many threads: with more keys than slots, each evicts what another has just used.
+#[test]
+fn threads_share_a_client() {
+    let tpm = Tpm::new();
+    tpm.provision();
+    for managed in [false, true] {
+        let (client, log) = tpm.client_with(options(Sessions::Auto), managed);
+        let parent = Parent::new(handle::SRK);
+        let keys: Vec<_> = (0..4)
+            .map(|n| {
+                let pin = if n == 3 { PIN } else { b"" };
+                (make(&client, &parent, &sign_only(), pin), pin)
+            })
+            .collect();
+        log.take();
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let (client, keys) = (&client, &keys);
+                scope.spawn(move || {
+                    for turn in 0..12 {
+                        let (key, pin) = &keys[(thread + turn) % keys.len()];
+                        sign(client, key, pin);
+                        if turn == 5 {
+                            client.forget(key);
+                        }
+                    }
+                });
+            }
+        });
+        let signed = log.take().iter().filter(|name| *name == "Sign").count();
+        assert_eq!(signed, 8 * 12);
+        if managed {
+            for handle in client.loaded_objects().unwrap() {
+                client.flush(handle).unwrap();
+            }
+            for handle in client.loaded_sessions().unwrap() {
+                client.flush(handle).unwrap();
+            }
+        } else {
+            client.release_at_exit();
+        }
+        tpm.assert_empty();
+    }
+}
