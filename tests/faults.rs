@@ -278,6 +278,81 @@ fn answers_that_are_none() {
     assert!(tpm.objects().transient.is_empty());
 }
 
+/// The answer to another command, however well it is made, is none.
+#[test]
+fn answers_to_other_commands() {
+    let Bench { openssl, tap, tpm } = bench();
+    tap.reset();
+    let mut client = warm(&openssl);
+    let earlier = tap.exchanges();
+    assert!(earlier.len() > 3);
+    key::digest(&openssl, "sha256");
+    for exchange in &earlier {
+        for (command, step) in [(cc::SIGN, "sign 1"), (cc::RSA_DECRYPT, "decrypt 1")] {
+            tap.inject(Fault::on(
+                command,
+                Action::Garbage(exchange.response.clone()),
+            ));
+            let answer = client.ask(step);
+            tap.heal();
+            // The message is always the same, so its old PKCS#1 signature is the right one again.
+            let same = exchange.code == command && command == cc::SIGN;
+            assert!(
+                answer.starts_with("error ") || same,
+                "{} for {step}: {answer}",
+                exchange.name()
+            );
+            assert!(!answer.contains("WRONG"), "{answer}");
+            client.ok(step);
+        }
+    }
+    client.end();
+    openssl.ok(SIGN);
+    assert!(tpm.objects().transient.is_empty(), "{:x?}", tpm.objects());
+}
+
+/// Signals interrupt whatever waits, and nothing comes of it.
+#[test]
+fn signals_in_the_middle() {
+    let Bench { openssl, tap, tpm } = bench();
+    let mut client = warm(&openssl);
+    tap.slow(Duration::from_millis(20));
+    client.ok("signals 900");
+    for _ in 0..10 {
+        client.ok("sign 1");
+        client.ok("decrypt 1");
+    }
+    let said = client.ok("signals 0");
+    let count: u32 = said
+        .strip_prefix("signals=")
+        .and_then(|n| n.parse().ok())
+        .expect("a number");
+    assert!(count > 100, "{count} signals");
+    tap.heal();
+    client.end();
+    tpm.assert_clean();
+}
+
+/// A process that can open nothing more says so, and goes on once it can.
+#[test]
+fn no_descriptor_left() {
+    let Bench {
+        openssl,
+        tap: _tap,
+        tpm,
+    } = bench();
+    let mut client = warm(&openssl);
+    client.ok("files 3");
+    for step in ["sign 1", "decrypt 1"] {
+        client.fails(step, &["Too many open files"]);
+    }
+    client.ok("files 0");
+    client.ok("sign 1");
+    client.ok("decrypt 1");
+    client.end();
+    tpm.assert_clean();
+}
+
 /// No wrong signature leaves, whichever bit is wrong.
 #[test]
 fn flipped_bits_in_signatures_are_caught() {

@@ -14,8 +14,11 @@
  *   dup K M            EVP_PKEY_dup
  *   free K
  *   child STEP;STEP    a forked child takes these steps, in its own memory, then ends with exit(0)
+ *   files N            from now on no descriptor from N on can be opened; 0 lifts that
+ *   signals N          a signal every N microseconds from now on, which interrupts whatever waits; 0 ends that
  *   exit, _exit        end, with nothing freed
  */
+#include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/encoder.h>
 #include <openssl/err.h>
@@ -29,6 +32,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -248,6 +254,34 @@ static void step_export(char *number)
     BIO_free(bio);
 }
 
+static void step_files(int most)
+{
+    struct rlimit limit;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = most == 0 ? limit.rlim_max : (rlim_t)most;
+    puts(setrlimit(RLIMIT_NOFILE, &limit) == 0 ? "ok" : "error files");
+}
+
+static volatile sig_atomic_t signals;
+
+static void on_signal(int number)
+{
+    (void)number;
+    signals++;
+}
+
+static void step_signals(int every)
+{
+    struct sigaction action = { .sa_handler = on_signal };
+    struct itimerval timer = { { 0, every }, { 0, every } };
+
+    /* Without SA_RESTART system calls end with EINTR. */
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+    printf("ok signals=%d\n", (int)signals);
+}
+
 static void take(char *line);
 
 static void step_child(char *steps)
@@ -324,6 +358,10 @@ static void take(char *line)
         EVP_PKEY_free(*slot(a));
         *slot(a) = NULL;
         puts("ok");
+    } else if (strcmp(verb, "files") == 0) {
+        step_files(atoi(a));
+    } else if (strcmp(verb, "signals") == 0) {
+        step_signals(atoi(a));
     } else if (strcmp(verb, "exit") == 0) {
         exit(0);
     } else if (strcmp(verb, "_exit") == 0) {
@@ -339,7 +377,12 @@ int main(void)
 {
     char line[4096];
 
-    while (fgets(line, sizeof(line), stdin) != NULL)
-        take(line);
-    return 0;
+    for (;;) {
+        if (fgets(line, sizeof(line), stdin) != NULL)
+            take(line);
+        else if (errno == EINTR && !feof(stdin))
+            clearerr(stdin);
+        else
+            return 0;
+    }
 }
