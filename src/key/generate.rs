@@ -7,7 +7,7 @@ use super::authorization::Authorization;
 use super::public::{alg_of, curve_of, tpm_curve_of};
 use super::tss2::{KeyFile, Kind};
 use super::uri::parse_handle;
-use super::{Error, Key, KeyType, PublicKey, Tpm};
+use super::{Error, Key, KeyType, Private, PublicKey, Tpm};
 use crate::Secret;
 use crate::crypto::{Curve, Hash};
 use crate::tss;
@@ -190,16 +190,18 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
     };
     Ok(Key {
         tpm: Arc::clone(tpm),
-        object: Object {
-            name: created.public.name()?,
-            public: created.public,
-            source: Source::Blob {
-                parent,
-                private: created.private,
-            },
+        private: Private::Tpm2 {
+            object: Box::new(Object {
+                name: created.public.name()?,
+                public: created.public,
+                source: Source::Blob {
+                    parent,
+                    private: created.private,
+                },
+            }),
+            file: Some(Box::new(file)),
         },
         public: half,
-        file: Some(file),
         authorization: Authorization::known(options.user_auth.clone()),
     })
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::kind::Kind;
 use super::selection;
 use crate::key::tss2::KeyFile;
-use crate::key::{Key, KeyType};
+use crate::key::{Key, KeyType, tss12};
 use crate::provider::Instance;
 use crate::provider::core::{Error, Load, Passphrase};
 use crate::provider::ffi::decoder::{Decoded, Decoder, Input};
@@ -17,7 +17,7 @@ use crate::provider::ffi::keymgmt::KeyData;
 /// The largest key file that is considered, in bytes of DER: real ones have a few hundred.
 const LARGEST: usize = 64 << 10;
 
-/// `TSS2 PRIVATE KEY` and its ancestor `TSS2 KEY BLOB` in PEM.
+/// `TSS2 PRIVATE KEY` and its ancestor `TSS2 KEY BLOB` in PEM, and `TSS KEY BLOB` of TPM 1.2.
 pub(super) struct Pem;
 
 impl Decoder for Pem {
@@ -34,6 +34,14 @@ impl Decoder for Pem {
         let Some(block) = input.pem_block(LARGEST * 2) else {
             return Ok(Decoded::NotOurs);
         };
+        if let Some(der) = tss12::der_in_pem(&block).map_err(crate::key::Error::from)? {
+            instance.tpm()?;
+            tss12::from_der(&der).map_err(crate::key::Error::from)?;
+            return Ok(Decoded::Der {
+                der,
+                structure: c"TSS12",
+            });
+        }
         match KeyFile::der_in_pem(&block).map_err(crate::key::Error::from)? {
             Some(der) => {
                 // What can be known to be wrong is said here: OpenSSL's `file:` store, by which its
@@ -74,11 +82,44 @@ impl<K: Kind> Decoder for Der<K> {
             return Ok(Decoded::NotOurs);
         }
         let key = Key::from_file(tpm, file, &mut |what| passphrase.ask(what))?;
-        if instance.load() == Load::Eager {
-            key.check()?;
-        }
-        Ok(Decoded::Key(K::TYPE.name(), KeyData::Key(Arc::new(key))))
+        decoded(instance, key)
     }
+}
+
+/// A key file of TPM 1.2 without armour: `TSS KEY BLOB` in DER, or a text of simple-tpm-pk11. What is neither
+/// is passed over without a word.
+pub(super) struct Tpm12;
+
+impl Decoder for Tpm12 {
+    fn does(selection: c_int) -> bool {
+        selection == 0 || selection::private(selection)
+    }
+
+    fn decode(
+        instance: &Arc<Instance>,
+        input: &mut Input<'_>,
+        _selection: c_int,
+        passphrase: &mut Passphrase,
+    ) -> Result<Decoded, Error> {
+        let ours = |bytes: &Vec<u8>| tss12::is_der(bytes) || tss12::is_text(bytes);
+        let Some(bytes) = input.all(LARGEST).filter(ours) else {
+            return Ok(Decoded::NotOurs);
+        };
+        let tpm = instance.tpm()?;
+        let blob = tss12::from_bytes(&bytes).map_err(crate::key::Error::from)?;
+        let key = Key::from_blob(tpm, blob, &mut |what| passphrase.ask(what))?;
+        decoded(instance, key)
+    }
+}
+
+fn decoded(instance: &Instance, key: Key) -> Result<Decoded, Error> {
+    if instance.load() == Load::Eager {
+        key.check()?;
+    }
+    Ok(Decoded::Key(
+        key.key_type().name(),
+        KeyData::Key(Arc::new(key)),
+    ))
 }
 
 /// A key file that can be used, as far as the file itself tells.

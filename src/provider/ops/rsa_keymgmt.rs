@@ -162,7 +162,12 @@ impl<K: RsaKind> Keymgmt for K {
                 params.set_owned_text(c"default-digest", pss.hash.name())?;
                 params.set_number(c"saltlen", pss.salt_length as u64)?;
             }
-            None => params.set_owned_text(c"default-digest", key.default_digest().name())?,
+            None => {
+                if let Some(only) = key.only_digest() {
+                    params.set_owned_text(c"mandatory-digest", only.name())?;
+                }
+                params.set_owned_text(c"default-digest", key.default_digest().name())?;
+            }
         }
         params.set_big_number(c"n", rsa.modulus())?;
         params.set_big_number(c"e", rsa.exponent())
