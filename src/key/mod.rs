@@ -13,6 +13,7 @@ mod describe;
 mod ec;
 mod error;
 mod generate;
+mod generate12;
 mod load;
 mod pem;
 mod public;
@@ -27,7 +28,8 @@ use std::sync::Arc;
 
 pub use authorization::{Ask, read_secret};
 pub use error::Error;
-pub use generate::{Options as GenerateOptions, ParentChoice, Usage, generate};
+pub use generate::{Generation, Options as GenerateOptions, ParentChoice, Usage, generate};
+pub use generate12::wrap_software_key;
 pub use public::{KeyType, PublicKey, SM2};
 pub use tpm::{Config, Tpm, srk_value};
 pub use tpm12::{enc_scheme_name, sig_scheme_name};

@@ -153,6 +153,9 @@ impl Tpm {
     /// Whether keys are made in a TPM 1.2 unless somebody says otherwise: where that is the only TPM, as far as is
     /// known without asking it.
     pub fn is_tpm12(&self) -> bool {
+        if self.config.address.is_some() && self.config.address == self.config.address12 {
+            return true;
+        }
         match self.endpoint() {
             Ok(endpoint) => endpoint.family() == Some(Family::Tpm12),
             Err(_) => self.endpoint12.is_some(),
@@ -208,7 +211,10 @@ mod tests {
         assert_eq!(srk_value(b"1234"), AuthValue::from_password(b"1234"));
         assert_eq!(srk_value(&[b'0'; 40]), AuthValue::well_known());
         assert_ne!(srk_value(&[b'0'; 39]), AuthValue::well_known());
-        assert_eq!(srk_value(&[b'x'; 40]), AuthValue::from_password(&[b'x'; 40]));
+        assert_eq!(
+            srk_value(&[b'x'; 40]),
+            AuthValue::from_password(&[b'x'; 40])
+        );
         assert_eq!(srk_value(b""), AuthValue::from_password(b""));
     }
 }

@@ -29,18 +29,25 @@ impl Key {
     pub fn from_blob(tpm: &Arc<Tpm>, blob: KeyBlob, ask: Ask<'_>) -> Result<Self, Error> {
         let public = public_half(&blob)?;
         let authorization = Authorization::obtain(blob.needs_auth(), "TPM 1.2 key", ask);
-        Ok(Self::of_blob(tpm, blob, public, authorization))
+        Ok(Self::of_blob(
+            tpm,
+            blob,
+            tpm.srk_auth(),
+            public,
+            authorization,
+        ))
     }
 
     pub(super) fn of_blob(
         tpm: &Arc<Tpm>,
         blob: KeyBlob,
+        srk: AuthValue,
         public: PublicKey,
         authorization: Authorization,
     ) -> Self {
         Self {
             tpm: Arc::clone(tpm),
-            private: Private::Tpm12(Box::new(tpm12::Key::new(blob, tpm.srk_auth()))),
+            private: Private::Tpm12(Box::new(tpm12::Key::new(blob, srk))),
             public,
             authorization,
         }
@@ -174,7 +181,13 @@ impl Key {
         };
         operation(self.tpm.client12()?, &value).map_err(|error| {
             let own = |failure: &Failure| {
-                matches!(failure, Failure::WrongSecret { whose: Whose::Key, .. })
+                matches!(
+                    failure,
+                    Failure::WrongSecret {
+                        whose: Whose::Key,
+                        ..
+                    }
+                )
             };
             if matches!(error.kind(), tss::ErrorKind::Tpm12(failure) if own(failure)) {
                 self.authorization.shut(&error);

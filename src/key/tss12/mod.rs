@@ -151,7 +151,9 @@ mod tests {
         for length in 0..whole.len() {
             assert!(from_der(&whole[..length]).is_err(), "{length}");
         }
-        let error = from_der(&[&whole[..], &[0]].concat()).unwrap_err().to_string();
+        let error = from_der(&[&whole[..], &[0]].concat())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("at byte 563: expected the end"), "{error}");
         // Behind the structure, inside of the OCTET STRING.
         let longer = der::element(tag::OCTET_STRING, &[&whole[4..], &[0]]);

@@ -105,7 +105,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_line() {
         let without = |word: &str| {
-            let lines: Vec<&str> = STPM.lines().filter(|line| !line.starts_with(word)).collect();
+            let lines: Vec<&str> = STPM
+                .lines()
+                .filter(|line| !line.starts_with(word))
+                .collect();
             lines.join("\n")
         };
         for (text, part) in [
@@ -115,7 +118,10 @@ mod tests {
             (STPM.replace("exp 010001", "exp 0"), "line 3: exp has no"),
             (STPM.replace("mod cd", "mod ce"), "line 4: the modulus"),
             (STPM.replace("blob 0101", "blob 0201"), "line 5: the blob"),
-            (STPM.replace("blob 0101", "blob 01x1"), "line 5: blob has no"),
+            (
+                STPM.replace("blob 0101", "blob 01x1"),
+                "line 5: blob has no",
+            ),
             (format!("{STPM}pin 1234\n"), "line 6: unknown word \"pin\""),
             (format!("{STPM}exp 010001\n"), "line 6: a second exp"),
         ] {

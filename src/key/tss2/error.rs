@@ -78,9 +78,7 @@ pub enum FileError {
     )]
     Sealed,
     /// The file is for the older generation of TPMs.
-    #[error(
-        "key file: TSS KEY BLOB is a TPM 1.2 key; a TPM 2.0 cannot load it"
-    )]
+    #[error("key file: TSS KEY BLOB is a TPM 1.2 key; a TPM 2.0 cannot load it")]
     Tpm12,
     /// A key file of simple-tpm-pk11 is wrong.
     #[error(

@@ -149,7 +149,14 @@ impl Settings {
         )?
         .unwrap_or(Sessions::Auto);
         Ok(Config {
-            address: address(core, environment, &environment.tcti, "TPM_TCTI", c"tcti", "tcti")?,
+            address: address(
+                core,
+                environment,
+                &environment.tcti,
+                "TPM_TCTI",
+                c"tcti",
+                "tcti",
+            )?,
             address12: address(
                 core,
                 environment,

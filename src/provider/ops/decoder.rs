@@ -11,13 +11,14 @@ use crate::key::tss2::KeyFile;
 use crate::key::{Key, KeyType, tss12};
 use crate::provider::Instance;
 use crate::provider::core::{Error, Load, Passphrase};
-use crate::provider::ffi::decoder::{Decoded, Decoder, Input};
+use crate::provider::ffi::decoder::{Decoded, Decoder, Input, Text};
 use crate::provider::ffi::keymgmt::KeyData;
 
 /// The largest key file that is considered, in bytes of DER: real ones have a few hundred.
 const LARGEST: usize = 64 << 10;
 
-/// `TSS2 PRIVATE KEY` and its ancestor `TSS2 KEY BLOB` in PEM, and `TSS KEY BLOB` of TPM 1.2.
+/// `TSS2 PRIVATE KEY` and its ancestor `TSS2 KEY BLOB` in PEM; of TPM 1.2 `TSS KEY BLOB`, and the text files of
+/// simple-tpm-pk11, which are offered to PEM decoders, too.
 pub(super) struct Pem;
 
 impl Decoder for Pem {
@@ -31,14 +32,20 @@ impl Decoder for Pem {
         _selection: c_int,
         _passphrase: &mut Passphrase,
     ) -> Result<Decoded, Error> {
-        let Some(block) = input.pem_block(LARGEST * 2) else {
-            return Ok(Decoded::NotOurs);
+        let (block, old) = match input.text(LARGEST * 2) {
+            None => return Ok(Decoded::NotOurs),
+            Some(Text::Plain(text)) if !tss12::is_text(&text) => return Ok(Decoded::NotOurs),
+            Some(Text::Plain(text)) => (text, true),
+            Some(Text::Pem(block)) => {
+                let old = tss12::der_in_pem(&block).map_err(crate::key::Error::from)?;
+                (block, old.is_some())
+            }
         };
-        if let Some(der) = tss12::der_in_pem(&block).map_err(crate::key::Error::from)? {
+        if old {
             instance.tpm()?;
-            tss12::from_der(&der).map_err(crate::key::Error::from)?;
+            let blob = tss12::from_bytes(&block).map_err(crate::key::Error::from)?;
             return Ok(Decoded::Der {
-                der,
+                der: tss12::to_der(&blob),
                 structure: c"TSS12",
             });
         }
@@ -86,8 +93,7 @@ impl<K: Kind> Decoder for Der<K> {
     }
 }
 
-/// A key file of TPM 1.2 without armour: `TSS KEY BLOB` in DER, or a text of simple-tpm-pk11. What is neither
-/// is passed over without a word.
+/// A `TSS KEY BLOB` in DER. What is something else is passed over without a word.
 pub(super) struct Tpm12;
 
 impl Decoder for Tpm12 {
@@ -101,12 +107,11 @@ impl Decoder for Tpm12 {
         _selection: c_int,
         passphrase: &mut Passphrase,
     ) -> Result<Decoded, Error> {
-        let ours = |bytes: &Vec<u8>| tss12::is_der(bytes) || tss12::is_text(bytes);
-        let Some(bytes) = input.all(LARGEST).filter(ours) else {
+        let Some(der) = input.all(LARGEST).filter(|der| tss12::is_der(der)) else {
             return Ok(Decoded::NotOurs);
         };
         let tpm = instance.tpm()?;
-        let blob = tss12::from_bytes(&bytes).map_err(crate::key::Error::from)?;
+        let blob = tss12::from_der(&der).map_err(crate::key::Error::from)?;
         let key = Key::from_blob(tpm, blob, &mut |what| passphrase.ask(what))?;
         decoded(instance, key)
     }

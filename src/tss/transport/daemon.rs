@@ -35,13 +35,17 @@ fn listener(root: &Path) -> Option<u32> {
     const LISTENING: &str = "0A";
     let tables = ["proc/net/tcp", "proc/net/tcp6"]
         .map(|name| fs::read_to_string(root.join(name)).unwrap_or_default());
-    let mut owners = tables.iter().flat_map(|table| table.lines()).filter_map(|line| {
-        // sl local remote state queues timer retransmits uid
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let (_, port) = fields.get(1)?.rsplit_once(':')?;
-        let ours = u16::from_str_radix(port, 16) == Ok(TCSD_PORT) && fields.get(3) == Some(&LISTENING);
-        ours.then(|| fields.get(7)?.parse::<u32>().ok()).flatten()
-    });
+    let mut owners = tables
+        .iter()
+        .flat_map(|table| table.lines())
+        .filter_map(|line| {
+            // sl local remote state queues timer retransmits uid
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let (_, port) = fields.get(1)?.rsplit_once(':')?;
+            let ours =
+                u16::from_str_radix(port, 16) == Ok(TCSD_PORT) && fields.get(3) == Some(&LISTENING);
+            ours.then(|| fields.get(7)?.parse::<u32>().ok()).flatten()
+        });
     let first = owners.next()?;
     owners.all(|owner| owner == first).then_some(first)
 }
@@ -71,7 +75,10 @@ mod tests {
             Some(version) => write("sys/class/tpm/tpm0/tpm_version_major", version),
             None => write("sys/class/tpm/tpm0/caps", ""),
         }
-        write("etc/passwd", "root:x:0:0::/:\ntss:x:108:115:TPM:/:/bin/false\n");
+        write(
+            "etc/passwd",
+            "root:x:0:0::/:\ntss:x:108:115:TPM:/:/bin/false\n",
+        );
         if let Some(uid) = uid {
             write(
                 "proc/net/tcp",
@@ -87,9 +94,8 @@ mod tests {
 
     #[test]
     fn only_a_trustworthy_tcsd_of_a_tpm_12_is_found() {
-        let found = |version, uid| {
-            detect(machine(version, uid).path()).map(|address| address.to_string())
-        };
+        let found =
+            |version, uid| detect(machine(version, uid).path()).map(|address| address.to_string());
         let tcsd = Some("tcsd:host=127.0.0.1,port=30003".to_owned());
         assert_eq!(found(Some("1\n"), Some(108)), tcsd);
         assert_eq!(found(Some("1\n"), Some(0)), tcsd);
