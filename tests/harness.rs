@@ -7,6 +7,8 @@ use crate::common::openssl::{Config, ORDERS, Openssl, Order};
 use crate::common::process::{Run, wait_for};
 use crate::common::proxy::{Action, Fault, Proxy};
 use crate::common::swtpm::{Objects, SRK, Swtpm, tool};
+use crate::common::swtpm12::{Objects12, Swtpm12};
+use crate::common::tcsd::Tcsd;
 use crate::common::tls::{Load, Version};
 use crate::common::tools::{find, need, sample, substitute};
 use crate::common::tpm::{OWNER, STANDARD_PRIMARY, cc, rc};
@@ -66,6 +68,47 @@ fn persistent_keys_survive_and_states_can_be_copied() {
     tpm.stop();
     let copy = Swtpm::with_state(&tpm.state());
     assert_eq!(copy.raw().handles(0x8100_0000), [SRK]);
+}
+
+#[test]
+fn a_tpm_1_2_answers_raw_and_beside_tcsd() {
+    let mut tpm = Swtpm12::owned_tcp();
+    let mut tcsd = Tcsd::start(&tpm);
+    let version = |tcsd: &Tcsd| tcsd.client("tpm_version", "tpm-tools").ok().out();
+    let random = |tpm: &Swtpm12| {
+        // TPM_GetRandom: a size, the bytes.
+        let reply = tpm.ask(0x46, &[0, 0, 0, 8]);
+        assert_eq!(reply.len(), 12);
+        reply
+    };
+    assert!(version(&tcsd).contains("TPM 1.2 Version Info"));
+    assert_ne!(random(&tpm), random(&tpm));
+    tcsd.restart();
+    version(&tcsd);
+    tpm.restart();
+    version(&tcsd);
+    tcsd.kill();
+    tcsd.client("tpm_version", "tpm-tools").fails();
+    random(&tpm);
+    tpm.assert_clean();
+    // One without an owner, and a tcsd that knows nothing of it.
+    let tpm = Swtpm12::unowned_tcp();
+    version(&Tcsd::without_storage(&tpm));
+}
+
+#[test]
+fn leftovers_of_a_tpm_1_2_are_seen() {
+    let mut tpm = Swtpm12::owned();
+    // TPM_OIAP: a handle, a nonce.
+    let session = tpm.ask(0x0A, &[]);
+    let handle = u32::from_be_bytes(session[..4].try_into().unwrap());
+    let left = Objects12 {
+        keys: Vec::new(),
+        sessions: vec![handle],
+    };
+    assert_eq!(tpm.objects(), left);
+    tpm.restart();
+    tpm.assert_clean();
 }
 
 #[test]

@@ -18,9 +18,9 @@ pub(super) fn privately<T: Send + 'static>(
         return Ok(work(key)?);
     }
     // Without a TPM the operation itself says why.
-    let Ok(endpoint) = key.tpm().endpoint() else {
+    let Ok(queue) = key.queue() else {
         return Ok(work(key)?);
     };
     let key = Arc::clone(key);
-    instance.in_job(endpoint.queue(), move || Ok(work(&key)?))
+    instance.in_job(queue, move || Ok(work(&key)?))
 }

@@ -13,6 +13,7 @@
 mod address;
 mod anchor;
 mod channel;
+mod daemon;
 mod device;
 mod endpoint;
 mod error;
