@@ -4,6 +4,8 @@ pub mod abi;
 mod core;
 #[macro_use]
 mod ffi;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod init;
 mod ops;
 mod peers;

@@ -27,6 +27,18 @@ impl Client {
     }
 }
 
+/// Makes `client` the one that [`Client::shared`] finds, in place of one like it.
+#[cfg(any(test, fuzzing))]
+pub(super) fn replace(client: Client) {
+    let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let client = Arc::new(client);
+    clients.retain(|other| {
+        other.endpoint().address() != client.endpoint().address()
+            || other.options() != client.options()
+    });
+    clients.push(client);
+}
+
 /// Leaves nothing of this process in any TPM. For a handler of the process's end; waits briefly and
 /// reports nothing, since nobody is left to hear it.
 pub fn release_all_at_exit() {

@@ -16,6 +16,8 @@ mod device;
 mod endpoint;
 mod error;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod kept;
 mod libtpms;
 mod lock;

@@ -7,7 +7,7 @@
 //! It needs about 22 KB of stack, so it must not run on an OpenSSL ASYNC job's.
 
 mod library;
-mod state;
+pub(super) mod state;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
