@@ -3,11 +3,13 @@
 
 use std::fmt::Write;
 
-use super::{Key, PublicKey};
+use super::tpm12::describe_blob;
+use super::tss2::KeyFile;
+use super::{Key, Private, PublicKey};
 use crate::crypto::Curve;
 use crate::crypto::rsa::RsaPublic;
 use crate::crypto::spki::PssParams;
-use crate::tss::tpm2::Source;
+use crate::tss::tpm2::{Object, Source};
 
 impl Key {
     /// What can be said about the key: type, size, parent, attributes, policy, then its numbers.
@@ -17,13 +19,21 @@ impl Key {
         let (kind, bits) = (self.key_type().name(), self.public.bits());
         // Writing to a String cannot fail.
         let _ = if private {
-            writeln!(text, "TPM 2.0 {kind} private key: ({bits} bit)")
+            let generation = match &self.private {
+                Private::Tpm2 { .. } => "2.0",
+                Private::Tpm12(_) => "1.2",
+            };
+            writeln!(text, "TPM {generation} {kind} private key: ({bits} bit)")
         } else {
             // OpenSSL's heading, which scripts look for.
             writeln!(text, "Public-Key: ({bits} bit)")
         };
-        if private {
-            self.describe_object(&mut text);
+        match &self.private {
+            Private::Tpm2 { object, file } if private => {
+                self.describe_object(&mut text, object, file.as_deref());
+            }
+            Private::Tpm12(key) if private => text.push_str(&describe_blob(key.blob())),
+            _ => {}
         }
         match &self.public {
             PublicKey::Rsa { key, pss } => describe_rsa(&mut text, key, pss.as_ref()),
@@ -35,18 +45,18 @@ impl Key {
         text
     }
 
-    fn describe_object(&self, text: &mut String) {
-        let place = match (&self.object.source, &self.file) {
+    fn describe_object(&self, text: &mut String, object: &Object, file: Option<&KeyFile>) {
+        let place = match (&object.source, file) {
             (Source::Persistent(handle), _) => format!("Handle: 0x{handle:08x}"),
             (_, Some(file)) => format!("Parent: {}", file.parent_text()),
             _ => "Parent: unknown".into(),
         };
-        let policy = match &self.file {
+        let policy = match file {
             Some(file) => file.policy_text(),
-            None if self.object.public.auth_policy().is_empty() => "none".into(),
+            None if object.public.auth_policy().is_empty() => "none".into(),
             None => "in the TPM".into(),
         };
-        let authorization = match &self.file {
+        let authorization = match file {
             Some(file) if file.empty_auth => "none",
             Some(_) => "asked for when the key is loaded",
             None => "asked for with ?pass",
@@ -57,8 +67,7 @@ impl Key {
             self.attributes(),
             self.scheme_name(),
         );
-        let name: String = self
-            .object
+        let name: String = object
             .name
             .as_bytes()
             .iter()
@@ -114,7 +123,7 @@ fn hex_block(text: &mut String, title: &str, bytes: &[u8]) {
     let _ = writeln!(text, "{}", lines.join(":\n"));
 }
 
-impl super::tss2::KeyFile {
+impl KeyFile {
     /// The parent in words.
     pub fn parent_text(&self) -> String {
         let name = match self.parent {

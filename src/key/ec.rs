@@ -95,7 +95,7 @@ impl Key {
                 self.abilities()
             )));
         }
-        match self.object.public.scheme() {
+        match self.scheme() {
             Scheme::Null | Scheme::Hashed(AlgId::ECDH, _) => Ok(()),
             _ => Err(Error::Scheme(format!(
                 "ECDH is not what this key was made for: {}",
@@ -135,7 +135,7 @@ impl Key {
                 self.abilities()
             )));
         }
-        let alg = match self.object.public.scheme() {
+        let alg = match self.scheme() {
             // Only the length matters to the TPM: a digest of another kind is fitted to it.
             Scheme::Null => fitting(curve, length),
             Scheme::Hashed(AlgId::ECDSA, fixed) => {

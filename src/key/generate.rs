@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use super::authorization::Authorization;
+use super::generate12;
 use super::public::{alg_of, curve_of, tpm_curve_of};
 use super::tss2::{KeyFile, Kind};
 use super::uri::parse_handle;
-use super::{Error, Key, KeyType, PublicKey, Tpm};
+use super::{Error, Key, KeyType, Private, PublicKey, Tpm};
 use crate::Secret;
 use crate::crypto::{Curve, Hash};
 use crate::tss;
@@ -80,6 +81,32 @@ pub struct Options {
     pub parent_auth: Option<Secret>,
     /// Its own authorization value.
     pub user_auth: Secret,
+    /// In what kind of TPM; `None` for the one that there is, see [`Tpm::is_tpm12`].
+    pub generation: Option<Generation>,
+    /// Whether a key of a TPM 1.2 shall sign only; a TPM 2.0's signing keys have a digest.
+    pub sign_only: bool,
+}
+
+/// A generation of TPMs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    /// TPM 1.2.
+    Tpm12,
+    /// TPM 2.0.
+    Tpm2,
+}
+
+impl Generation {
+    /// Reads `1.2` or `2.0`.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        match text {
+            "1.2" => Ok(Self::Tpm12),
+            "2.0" => Ok(Self::Tpm2),
+            _ => Err(Error::Setting(format!(
+                "{text:?} is no generation of TPMs: say 1.2 or 2.0"
+            ))),
+        }
+    }
 }
 
 impl Options {
@@ -97,6 +124,16 @@ impl Options {
             parent: ParentChoice::OWNER,
             parent_auth: None,
             user_auth: Secret::empty(),
+            generation: None,
+            sign_only: false,
+        }
+    }
+
+    /// Whether these make a key in a TPM 1.2 of `tpm`.
+    pub fn are_for_tpm12(&self, tpm: &Tpm) -> bool {
+        match self.generation {
+            Some(generation) => generation == Generation::Tpm12,
+            None => tpm.is_tpm12(),
         }
     }
 
@@ -155,9 +192,17 @@ impl Options {
     }
 }
 
-/// Makes a key in the TPM: three commands under a hierarchy (CreatePrimary, Create, FlushContext),
-/// one under a persistent parent.
+/// Makes a key in the TPM. In a TPM 2.0: three commands under a hierarchy (CreatePrimary, Create,
+/// FlushContext), one under a persistent parent. In a TPM 1.2: two (TPM_OSAP, TPM_CreateWrapKey).
 pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
+    if options.are_for_tpm12(tpm) {
+        return generate12::generate(tpm, options);
+    }
+    if options.sign_only {
+        return Err(Error::Setting(
+            "keys that sign only have a digest in a TPM 2.0: name it (digest:sha256)".into(),
+        ));
+    }
     let template = options.template()?;
     let parent = Parent {
         handle: options.parent.into(),
@@ -190,16 +235,18 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
     };
     Ok(Key {
         tpm: Arc::clone(tpm),
-        object: Object {
-            name: created.public.name()?,
-            public: created.public,
-            source: Source::Blob {
-                parent,
-                private: created.private,
-            },
+        private: Private::Tpm2 {
+            object: Box::new(Object {
+                name: created.public.name()?,
+                public: created.public,
+                source: Source::Blob {
+                    parent,
+                    private: created.private,
+                },
+            }),
+            file: Some(Box::new(file)),
         },
         public: half,
-        file: Some(file),
         authorization: Authorization::known(options.user_auth.clone()),
     })
 }

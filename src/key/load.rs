@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::authorization::{Ask, Authorization};
 use super::tss2::{KeyFile, Kind};
-use super::{Error, Key, PublicKey, Tpm};
+use super::{Error, Key, Private, PublicKey, Tpm};
 use crate::tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
 
 impl Key {
@@ -24,13 +24,15 @@ impl Key {
         };
         Ok(Self {
             tpm: Arc::clone(tpm),
-            object: Object {
-                name: public.name()?,
-                public,
-                source,
+            private: Private::Tpm2 {
+                object: Box::new(Object {
+                    name: public.name()?,
+                    public,
+                    source,
+                }),
+                file: Some(Box::new(file)),
             },
             public: half,
-            file: Some(file),
             authorization,
         })
     }
@@ -48,13 +50,15 @@ impl Key {
         let what = format!("TPM key at handle 0x{handle:08x}");
         Ok(Self {
             tpm: Arc::clone(tpm),
-            object: Object {
-                public: read.public,
-                name: read.name,
-                source: Source::Persistent(handle),
+            private: Private::Tpm2 {
+                object: Box::new(Object {
+                    public: read.public,
+                    name: read.name,
+                    source: Source::Persistent(handle),
+                }),
+                file: None,
             },
             public: half,
-            file: None,
             authorization: Authorization::obtain(pass, &what, ask),
         })
     }

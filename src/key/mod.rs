@@ -13,10 +13,14 @@ mod describe;
 mod ec;
 mod error;
 mod generate;
+mod generate12;
 mod load;
+mod pem;
 mod public;
 pub mod rsa;
 mod tpm;
+mod tpm12;
+pub mod tss12;
 pub mod tss2;
 pub mod uri;
 
@@ -24,13 +28,16 @@ use std::sync::Arc;
 
 pub use authorization::{Ask, read_secret};
 pub use error::Error;
-pub use generate::{Options as GenerateOptions, ParentChoice, Usage, generate};
+pub use generate::{Generation, Options as GenerateOptions, ParentChoice, Usage, generate};
+pub use generate12::wrap_software_key;
 pub use public::{KeyType, PublicKey, SM2};
-pub use tpm::{Config, Tpm};
+pub use tpm::{Config, Tpm, srk_value};
+pub use tpm12::{enc_scheme_name, sig_scheme_name};
 
 use crate::Secret;
 use crate::crypto::{self, Hash};
-use crate::tss::tpm2::{Attributes, Name, Object, Scheme, Source};
+use crate::tss::tpm2::{Attributes, Name, Object, Scheme};
+use crate::tss::tpm12 as tpm12_client;
 use authorization::Authorization;
 use rsa::{SaltChoice, Signing};
 use tss2::KeyFile;
@@ -38,11 +45,22 @@ use tss2::KeyFile;
 /// A key whose private half is in a TPM.
 pub struct Key {
     tpm: Arc<Tpm>,
-    object: Object,
+    private: Private,
     public: PublicKey,
-    /// What to write when the key is encoded; persistent keys have none.
-    file: Option<KeyFile>,
     authorization: Authorization,
+}
+
+/// The private half, by the generation of the TPM that it is in.
+enum Private {
+    /// In a TPM 2.0.
+    Tpm2 {
+        /// The object to load or to refer to.
+        object: Box<Object>,
+        /// What to write when the key is encoded; persistent keys have none.
+        file: Option<Box<KeyFile>>,
+    },
+    /// In a TPM 1.2, under its storage root key.
+    Tpm12(Box<tpm12_client::Key>),
 }
 
 impl Key {
@@ -56,42 +74,73 @@ impl Key {
         self.public.key_type()
     }
 
-    /// What TPMs call it: a digest of its public area (Part 1, 16).
-    pub fn name(&self) -> &Name {
-        &self.object.name
+    /// What a TPM 2.0 calls it: a digest of its public area (Part 1, 16).
+    pub fn name(&self) -> Option<&Name> {
+        self.object().ok().map(|object| &object.name)
     }
 
-    /// What the TPM lets the key do (Part 2, 8.3, TPMA_OBJECT).
-    pub fn attributes(&self) -> Attributes {
-        self.object.public.attributes()
+    /// What a TPM 2.0 lets the key do (Part 2, 8.3, TPMA_OBJECT).
+    pub(crate) fn attributes(&self) -> Attributes {
+        self.object()
+            .map_or(Attributes(0), |object| object.public.attributes())
     }
 
-    /// The key file that this key came from or was made into; `None` for a persistent key.
+    /// The TPM 2.0 key file that this key came from or was made into; `None` for a persistent key and for
+    /// a key of a TPM 1.2.
     pub fn file(&self) -> Option<&KeyFile> {
-        self.file.as_ref()
+        match &self.private {
+            Private::Tpm2 { file, .. } => file.as_deref(),
+            Private::Tpm12(_) => None,
+        }
     }
 
-    /// The TPM it belongs to.
+    /// The wrapped key of a TPM 1.2.
+    pub fn blob(&self) -> Option<&tpm12_client::KeyBlob> {
+        match &self.private {
+            Private::Tpm2 { .. } => None,
+            Private::Tpm12(key) => Some(key.blob()),
+        }
+    }
+
+    /// The key's file in DER; `None` for a persistent key, which has none.
+    pub fn to_der(&self) -> Option<Vec<u8>> {
+        match &self.private {
+            Private::Tpm2 { file, .. } => file.as_ref().map(|file| file.to_der()),
+            Private::Tpm12(key) => Some(tss12::to_der(key.blob())),
+        }
+    }
+
+    /// The key's file in PEM; `None` for a persistent key, which has none.
+    pub fn to_pem(&self) -> Option<String> {
+        match &self.private {
+            Private::Tpm2 { file, .. } => file.as_ref().map(|file| file.to_pem()),
+            Private::Tpm12(key) => Some(tss12::to_pem(key.blob())),
+        }
+    }
+
+    /// The TPMs of its user, one of which it belongs to.
     pub fn tpm(&self) -> &Arc<Tpm> {
         &self.tpm
     }
 
-    /// The persistent handle, for a key that has one.
-    pub fn persistent_handle(&self) -> Option<u32> {
-        match self.object.source {
-            Source::Persistent(handle) => Some(handle),
-            _ => None,
+    /// The digest to use when nobody names one: the key's own, or SHA-256.
+    pub fn default_digest(&self) -> Hash {
+        match &self.private {
+            Private::Tpm2 { object, .. } => object
+                .public
+                .scheme()
+                .hash()
+                .and_then(public::hash_of)
+                .unwrap_or(Hash::Sha256),
+            Private::Tpm12(_) => self.only_digest().unwrap_or(Hash::Sha256),
         }
     }
 
-    /// The digest to use when nobody names one: the key's own, or SHA-256.
-    pub fn default_digest(&self) -> Hash {
-        self.object
-            .public
-            .scheme()
-            .hash()
-            .and_then(public::hash_of)
-            .unwrap_or(Hash::Sha256)
+    /// The one digest that a key of a TPM 1.2 signs, if it is made for one.
+    pub fn only_digest(&self) -> Option<Hash> {
+        self.blob()
+            .filter(|blob| blob.sig_scheme() == tpm12_client::SigScheme::SHA1)
+            .map(|_| Hash::Sha1)
     }
 
     /// Checks now that the key can be used later: opens the TPM, makes one verified signature, or
@@ -120,8 +169,36 @@ impl Key {
                 }
             }
         };
-        self.tpm.client()?.release();
+        self.release()?;
         result
+    }
+
+    /// Gives up what this process has in the key's TPM.
+    fn release(&self) -> Result<(), Error> {
+        match &self.private {
+            Private::Tpm2 { .. } => self.tpm.client()?.release(),
+            Private::Tpm12(_) => self.tpm.client12()?.release(),
+        }
+        Ok(())
+    }
+
+    /// Has the key loaded anew by the next operation.
+    fn forget(&self) -> Result<(), Error> {
+        match &self.private {
+            Private::Tpm2 { object, .. } => self.tpm.client()?.forget(object),
+            Private::Tpm12(key) => self.tpm.client12()?.forget(key),
+        }
+        Ok(())
+    }
+
+    /// The object in a TPM 2.0.
+    fn object(&self) -> Result<&Object, Error> {
+        match &self.private {
+            Private::Tpm2 { object, .. } => Ok(object),
+            Private::Tpm12(_) => Err(Error::Cannot(
+                "this is a key of a TPM 1.2, which has no such operation".into(),
+            )),
+        }
     }
 
     /// Lets no signature out that does not verify. A first failure can be another key's doing that
@@ -137,7 +214,7 @@ impl Key {
         }
         if !verify(&signature)? {
             log::warn!("a signature did not verify: the key is loaded again");
-            self.tpm.client()?.forget(&self.object);
+            self.forget()?;
             signature = produce()?;
             if !verify(&signature)? {
                 return Err(Error::WrongSignature(
@@ -158,6 +235,9 @@ impl Key {
 
     /// How error messages call the key's abilities.
     fn abilities(&self) -> String {
+        if let Private::Tpm12(key) = &self.private {
+            return tpm12::abilities(key.blob());
+        }
         format!(
             "the key's attributes are {}, its scheme is {}",
             self.attributes(),
@@ -165,8 +245,14 @@ impl Key {
         )
     }
 
+    /// The scheme in a TPM 2.0.
+    fn scheme(&self) -> Scheme {
+        self.object()
+            .map_or(Scheme::Null, |object| object.public.scheme())
+    }
+
     fn scheme_name(&self) -> String {
-        match self.object.public.scheme() {
+        match self.scheme() {
             Scheme::Null => "null (free)".into(),
             Scheme::Plain(scheme) => scheme.to_string(),
             Scheme::Hashed(scheme, hash) | Scheme::HashedWith(scheme, hash, _) => {
@@ -186,7 +272,7 @@ impl Key {
         operation: impl FnOnce(&Object, &Secret) -> Result<T, crate::tss::Error>,
     ) -> Result<T, Error> {
         let secret = self.authorization.secret()?;
-        operation(&self.object, &secret).map_err(|error| {
+        operation(self.object()?, &secret).map_err(|error| {
             if error.is_authorization_failure() {
                 self.authorization.shut(&error);
             }

@@ -5,22 +5,29 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use zeroize::Zeroizing;
+
 use super::Error;
 use crate::Secret;
 use crate::tss;
 use crate::tss::tpm2::{Client, Name, Options, Sessions};
-use crate::tss::transport::{Address, Endpoint, Limits, Origin};
+use crate::tss::tpm12::{self, AuthValue};
+use crate::tss::transport::{Address, Endpoint, Family, Limits, Origin};
 
 /// Settings of one user of a TPM: a provider instance, or the command.
 pub struct Config {
     /// The address and where it came from; `None` means detection.
     pub address: Option<(Address, Origin)>,
+    /// The same for keys of TPM 1.2; `None` means the other address, and detection without one.
+    pub address12: Option<(Address, Origin)>,
     /// When secrets go through encrypted sessions.
     pub sessions: Sessions,
     /// The name that a salting parent must have.
     pub parent_name: Option<Name>,
     /// The authorization value of parents.
     pub parent_auth: Secret,
+    /// The secret of a TPM 1.2's storage root key, see [`srk_value`]; `None` for the well-known one.
+    pub srk_auth: Option<Secret>,
     /// Whether signatures are checked in software before they are handed out.
     pub verify: bool,
     /// How long to wait for the TPM.
@@ -33,9 +40,11 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             address: None,
+            address12: None,
             sessions: Sessions::Auto,
             parent_name: None,
             parent_auth: Secret::empty(),
+            srk_auth: None,
             verify: true,
             limits: Limits::default(),
             on_open: || {},
@@ -43,11 +52,14 @@ impl Default for Config {
     }
 }
 
-/// A TPM that is opened when it is first needed.
+/// A TPM that is opened when it is first needed; for keys of TPM 1.2 it can be another one.
 pub struct Tpm {
     config: Config,
     endpoint: Mutex<Option<Arc<Endpoint>>>,
     client: OnceLock<Arc<Client>>,
+    /// The one that was named for TPM 1.2.
+    endpoint12: Option<Arc<Endpoint>>,
+    client12: OnceLock<Arc<tpm12::Client>>,
     wrong_pss_salt: AtomicBool,
 }
 
@@ -56,16 +68,20 @@ impl Tpm {
     /// drop privileges before the first use. Neither a connection nor a TPM command; a TPM that is
     /// not there is an error only when it is used.
     pub fn new(config: Config) -> Result<Arc<Self>, Error> {
+        let named = |(address, origin): &(Address, Origin)| {
+            Endpoint::new(address.clone(), origin.clone())
+                .map_err(|error| Error::Tss(tss::Error::from(error)))
+        };
         let endpoint = match &config.address {
-            Some((address, origin)) => {
-                let endpoint = Endpoint::new(address.clone(), origin.clone());
-                Some(endpoint.map_err(|error| Error::Tss(tss::Error::from(error)))?)
-            }
+            Some(address) => Some(named(address)?),
             None => Endpoint::detect(Path::new("/"))
                 .and_then(|address| Endpoint::new(address, Origin::Detected))
                 .ok(),
         };
+        let endpoint12 = config.address12.as_ref().map(named).transpose()?;
         Ok(Arc::new(Self {
+            endpoint12,
+            client12: OnceLock::new(),
             config,
             endpoint: Mutex::new(endpoint),
             client: OnceLock::new(),
@@ -106,6 +122,54 @@ impl Tpm {
         Ok(self.client.get_or_init(|| client))
     }
 
+    /// The address for keys of TPM 1.2, or why there is none: the one that was named for them, else the one for
+    /// all keys, else what is detected.
+    pub fn endpoint12(&self) -> Result<Arc<Endpoint>, Error> {
+        if let Some(endpoint) = &self.endpoint12 {
+            return Ok(Arc::clone(endpoint));
+        }
+        if self.config.address.is_none()
+            && let Some(address) = Endpoint::detect_daemon(Path::new("/"))
+        {
+            return Endpoint::new(address, Origin::Detected)
+                .map_err(|error| Error::Tss(tss::Error::from(error)));
+        }
+        self.endpoint()
+    }
+
+    /// The client for keys of TPM 1.2; it connects with its first command.
+    pub fn client12(&self) -> Result<&Arc<tpm12::Client>, Error> {
+        if let Some(client) = self.client12.get() {
+            return Ok(client);
+        }
+        let options = tpm12::Options {
+            limits: self.config.limits,
+        };
+        let client = tpm12::Client::shared(self.endpoint12()?, options);
+        (self.config.on_open)();
+        Ok(self.client12.get_or_init(|| client))
+    }
+
+    /// Whether keys are made in a TPM 1.2 unless somebody says otherwise: where that is the only TPM, as far as is
+    /// known without asking it.
+    pub fn is_tpm12(&self) -> bool {
+        if self.config.address.is_some() && self.config.address == self.config.address12 {
+            return true;
+        }
+        match self.endpoint() {
+            Ok(endpoint) => endpoint.family() == Some(Family::Tpm12),
+            Err(_) => self.endpoint12.is_some(),
+        }
+    }
+
+    /// The value of a TPM 1.2's storage root key.
+    pub(super) fn srk_auth(&self) -> AuthValue {
+        self.config
+            .srk_auth
+            .as_ref()
+            .map_or_else(AuthValue::well_known, |secret| srk_value(secret))
+    }
+
     /// Whether this TPM was seen to sign PSS with a salt of another length than the digest's.
     pub(super) fn has_wrong_pss_salt(&self) -> bool {
         self.wrong_pss_salt.load(Ordering::Relaxed)
@@ -114,5 +178,43 @@ impl Tpm {
     /// Notes that it did.
     pub(super) fn note_wrong_pss_salt(&self) {
         self.wrong_pss_salt.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The authorization value that a secret of a TPM 1.2's storage root key or owner stands for: 40 hexadecimal
+/// digits are the 20 bytes themselves, everything else is a password, whose SHA-1 digest it is.
+pub fn srk_value(secret: &[u8]) -> AuthValue {
+    bytes_of(secret).unwrap_or_else(|| AuthValue::from_password(secret))
+}
+
+fn bytes_of(secret: &[u8]) -> Option<AuthValue> {
+    if secret.len() != 2 * AuthValue::SIZE {
+        return None;
+    }
+    let mut bytes = Zeroizing::new([0; AuthValue::SIZE]);
+    for (byte, pair) in bytes.iter_mut().zip(secret.chunks_exact(2)) {
+        for digit in pair {
+            *byte = *byte << 4 | u8::try_from(char::from(*digit).to_digit(16)?).ok()?;
+        }
+    }
+    AuthValue::from_bytes(&*bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_of_the_srk_is_a_password_or_its_twenty_bytes() {
+        let digest = b"7110eda4d09e062aa5e4a390b0a572ac0d2c0220";
+        assert_eq!(srk_value(digest), AuthValue::from_password(b"1234"));
+        assert_eq!(srk_value(b"1234"), AuthValue::from_password(b"1234"));
+        assert_eq!(srk_value(&[b'0'; 40]), AuthValue::well_known());
+        assert_ne!(srk_value(&[b'0'; 39]), AuthValue::well_known());
+        assert_eq!(
+            srk_value(&[b'x'; 40]),
+            AuthValue::from_password(&[b'x'; 40])
+        );
+        assert_eq!(srk_value(b""), AuthValue::from_password(b""));
     }
 }

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::crypto::rsa::RsaPublic;
 use crate::crypto::{self, Hash, padding};
 use crate::key::public::{alg_of, hash_of};
-use crate::key::{Error, Key};
+use crate::key::{Error, Key, Private};
 use crate::tss::tpm2::{AlgId, Attributes, DecryptScheme, Scheme};
 
 /// A decryption, or encryption, scheme with its parameters.
@@ -41,9 +41,17 @@ pub enum Decryption {
 const PREMASTER: usize = 48;
 
 impl Key {
-    /// Whether the key decrypts at all; costs nothing. The padding is looked at when there is something
-    /// to decrypt: until then its parts are set one after another.
-    pub fn check_decrypts(&self) -> Result<(), Error> {
+    /// Whether the key decrypts at all, and nothing speaks against it doing it so; costs nothing. A TPM 2.0
+    /// key's padding is looked at when there is something to decrypt: until then its parts are set one
+    /// after another. What no TPM 1.2 can do is refused at once.
+    pub fn check_decrypting_so(&self, decryption: &Decryption) -> Result<(), Error> {
+        match &self.private {
+            Private::Tpm2 { .. } => self.check_decrypts(),
+            Private::Tpm12(key) => self.check_decrypting12(key.blob(), decryption),
+        }
+    }
+
+    fn check_decrypts(&self) -> Result<(), Error> {
         if !self.has(Attributes::DECRYPT) {
             return Err(Error::Cannot(format!(
                 "this key cannot decrypt: {}",
@@ -79,6 +87,9 @@ impl Key {
                 "the ciphertext is not smaller than the key's modulus".into(),
             ));
         }
+        if let Private::Tpm12(key) = &self.private {
+            return self.decrypt12(key, decryption, ciphertext);
+        }
         match self.tpm_scheme(decryption)? {
             DecryptScheme::Null => self.decrypt_raw(decryption, ciphertext),
             scheme => self.decrypt_by_tpm(decryption, scheme, ciphertext),
@@ -95,7 +106,7 @@ impl Key {
     }
 
     /// A result of the TPM as long as the modulus: it may leave out leading zeros.
-    pub(super) fn whole_block(&self, result: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub(in crate::key) fn whole_block(&self, result: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let size = self.public.rsa()?.size();
         if result.len() > size {
             return Err(Error::Data(format!(
@@ -110,7 +121,7 @@ impl Key {
 
     /// Encrypts something in a way this key decrypts, and decrypts it: shows that the key works.
     pub(in crate::key) fn check_decrypting(&self) -> Result<(), Error> {
-        let scheme = match self.object.public.scheme() {
+        let scheme = match self.scheme() {
             Scheme::Hashed(AlgId::OAEP, hash) => {
                 let hash = hash_of(hash).unwrap_or(Hash::Sha256);
                 Decryption::Oaep {
@@ -168,8 +179,7 @@ impl Key {
         }
     }
 
-    /// Lets the TPM take off the padding. Its padding error would be an oracle: where the caller
-    /// wants no error, it becomes a made-up message; every other error stays one.
+    /// Lets the TPM take off the padding.
     fn decrypt_by_tpm(
         &self,
         decryption: &Decryption,
@@ -181,10 +191,23 @@ impl Key {
             Decryption::Oaep { label, .. } => label.as_slice(),
             _ => &[],
         };
+        self.without_oracle(decryption, ciphertext, || {
+            self.authorized(|object, secret| {
+                client.rsa_decrypt(object, secret, scheme, ciphertext, label)
+            })
+        })
+    }
+
+    /// Runs a decryption in which the TPM takes off the padding. Its padding error would be an oracle:
+    /// where the caller wants no error, it becomes a made-up message; every other error stays one.
+    pub(in crate::key) fn without_oracle(
+        &self,
+        decryption: &Decryption,
+        ciphertext: &[u8],
+        decrypt: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, Error>,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let fallback = random_premaster()?;
-        let result = self.authorized(|object, secret| {
-            client.rsa_decrypt(object, secret, scheme, ciphertext, label)
-        });
+        let result = decrypt();
         let bad_padding = matches!(&result, Err(Error::Tss(error)) if error.is_bad_padding());
         match decryption {
             Decryption::TlsPremaster {
@@ -224,7 +247,7 @@ impl Key {
                 self.abilities()
             )))
         };
-        match (self.object.public.scheme(), decryption) {
+        match (self.scheme(), decryption) {
             (Scheme::Null, _) => Ok(DecryptScheme::Null),
             (
                 Scheme::Plain(AlgId::RSAES),

@@ -2,7 +2,8 @@
 //!
 //! A key's attributes and scheme decide. A key that decrypts without a scheme gives the raw RSA
 //! operation, over which any padding is done in software; a signing key gives the TPM's own
-//! PKCS#1 v1.5 and PSS; a restricted key signs only what the TPM itself has hashed.
+//! PKCS#1 v1.5 and PSS; a restricted key signs only what the TPM itself has hashed. A TPM 1.2 has
+//! PKCS#1 v1.5 alone, see `key::tpm12`.
 
 mod decrypt;
 mod sign;
@@ -18,6 +19,6 @@ impl Key {
     fn is_raw(&self) -> bool {
         self.has(Attributes::DECRYPT)
             && !self.has(Attributes::RESTRICTED)
-            && self.object.public.scheme() == Scheme::Null
+            && self.scheme() == Scheme::Null
     }
 }

@@ -4,7 +4,7 @@
 use crate::crypto::rsa::SaltLength;
 use crate::crypto::{self, Hash, padding};
 use crate::key::public::alg_of;
-use crate::key::{Error, Key};
+use crate::key::{Error, Key, Private};
 use crate::tss;
 use crate::tss::tpm2::{AlgId, Attributes, Scheme, SignScheme, Signature};
 
@@ -54,7 +54,10 @@ enum Route {
 impl Key {
     /// Whether the key can sign so; costs nothing. The error says what stands in the way.
     pub fn check_signing(&self, signing: &Signing) -> Result<(), Error> {
-        self.route(signing, None).map(drop)
+        match &self.private {
+            Private::Tpm2 { .. } => self.route(signing, None).map(drop),
+            Private::Tpm12(key) => self.check_signing12(key.blob(), signing),
+        }
     }
 
     /// The length of the PSS salt that `salt` means with this key, in bytes.
@@ -87,6 +90,10 @@ impl Key {
     /// Signs a digest, or for [`Signing::Pkcs1Raw`] and [`Signing::None`] the bytes as they are.
     pub fn sign(&self, signing: &Signing, digest: &[u8]) -> Result<Vec<u8>, Error> {
         check_length(signing, digest, self.public.rsa()?.size())?;
+        if let Private::Tpm12(key) = &self.private {
+            let input = self.signing_input12(key.blob(), signing, digest)?;
+            return self.verified(signing, digest, || self.signature12(key, &input));
+        }
         let route = self.route(signing, Some(digest))?;
         self.verified(signing, digest, || match route {
             Route::Sign(scheme) => {
@@ -113,6 +120,9 @@ impl Key {
             ));
         };
         let digest = crypto::hash(*hash, &[message]);
+        if let Private::Tpm12(_) = &self.private {
+            return self.sign(signing, &digest);
+        }
         match self.route(signing, None)? {
             Route::Restricted(scheme, alg) => self.verified(signing, &digest, || {
                 self.tpm_signature(|client, object, secret| {
@@ -178,7 +188,7 @@ impl Key {
                 self.abilities()
             ))
         })?;
-        match self.object.public.scheme() {
+        match self.scheme() {
             Scheme::Null => {}
             Scheme::Hashed(fixed, fixed_hash) if fixed == scheme && fixed_hash == alg => {}
             _ => {

@@ -78,11 +78,19 @@ pub enum FileError {
     )]
     Sealed,
     /// The file is for the older generation of TPMs.
-    #[error(
-        "key file: TSS KEY BLOB is a TPM 1.2 key, not supported by this version; a TPM 2.0 cannot load \
-         it either"
-    )]
+    #[error("key file: TSS KEY BLOB is a TPM 1.2 key; a TPM 2.0 cannot load it")]
     Tpm12,
+    /// A key file of simple-tpm-pk11 is wrong.
+    #[error(
+        "key file of simple-tpm-pk11: line {line}: {problem}; the file is damaged or incomplete, copy it \
+         again from where it was made"
+    )]
+    Text {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
     /// No PEM block of ours.
     #[error(
         "key file: no TSS2 PRIVATE KEY block found{}; give the file that the key was written to",

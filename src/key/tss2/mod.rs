@@ -21,7 +21,6 @@
 #![forbid(unsafe_code)]
 
 mod error;
-mod pem;
 mod read;
 mod write;
 
@@ -29,12 +28,12 @@ use std::fmt;
 
 pub use error::FileError;
 
+use super::pem;
+
 /// PEM label of the format.
 pub const LABEL: &str = "TSS2 PRIVATE KEY";
 /// PEM label of its predecessor.
 pub const LEGACY_LABEL: &str = "TSS2 KEY BLOB";
-/// PEM label of the TPM 1.2 format, which is another one altogether.
-pub const TPM12_LABEL: &str = "TSS KEY BLOB";
 
 /// The owner hierarchy's handle.
 pub const OWNER: u32 = 0x4000_0001;
@@ -168,7 +167,7 @@ impl KeyFile {
     /// # Errors
     /// As [`Self::from_der`], and when there is no such block or its armour is broken.
     pub fn from_pem(text: &[u8]) -> Result<Self, FileError> {
-        let block = pem::find(text)?;
+        let block = pem::find(text, &[LABEL, LEGACY_LABEL])?;
         let file = Self::from_der(&block.der)?;
         if file.legacy != (block.label == LEGACY_LABEL) {
             return Err(FileError::Armour {
@@ -186,7 +185,7 @@ impl KeyFile {
     /// [`FileError`] for a block of ours with broken armour or a content that is no key file, and for
     /// a TPM 1.2 key.
     pub fn der_in_pem(text: &[u8]) -> Result<Option<Vec<u8>>, FileError> {
-        match pem::find(text) {
+        match pem::find(text, &[LABEL, LEGACY_LABEL]) {
             Ok(block) if Self::is_ours(&block.der) => Ok(Some(block.der)),
             // The label says that it is ours: what is wrong with it is worth saying.
             Ok(block) => Self::from_der(&block.der).map(|_| Some(block.der)),

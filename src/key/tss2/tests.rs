@@ -54,7 +54,7 @@ const FILES: [(&str, &[u8], bool); 8] = [
 
 fn der_of(name: &str) -> Vec<u8> {
     let (_, text, _) = FILES.iter().find(|(known, ..)| *known == name).unwrap();
-    pem::find(text).unwrap().der
+    pem::find(text, &[LABEL, LEGACY_LABEL]).unwrap().der
 }
 
 /// A file with everything in it.
@@ -136,7 +136,7 @@ fn files_of_other_tools() {
         };
         assert_eq!(file.require_key(), sealed);
 
-        let mut der = pem::find(text).unwrap().der;
+        let mut der = pem::find(text, &[LABEL, LEGACY_LABEL]).unwrap().der;
         assert!(KeyFile::is_ours(&der));
         if !canonical {
             // The content octet of emptyAuth, after two headers, the type and the field's tag.

@@ -26,6 +26,9 @@ pub(crate) enum Load {
 /// Our variables as they are at init: a worker of nginx has lost them when it first needs a key.
 pub(crate) struct Environment {
     tcti: Variable,
+    tcti12: Variable,
+    tcsd_hostname: Variable,
+    tcsd_port: Variable,
     parent_auth: Variable,
     log: Variable,
 }
@@ -38,6 +41,9 @@ impl Environment {
     pub(crate) fn read() -> Self {
         Self {
             tcti: environment(c"TPM_TCTI"),
+            tcti12: environment(c"TPM12_TCTI"),
+            tcsd_hostname: environment(c"TSS_TCSD_HOSTNAME"),
+            tcsd_port: environment(c"TSS_TCSD_PORT"),
             parent_auth: environment(c"TPM_PARENT_AUTH"),
             log: environment(c"TPM_LOG"),
         }
@@ -52,12 +58,14 @@ pub(crate) struct Settings {
 }
 
 /// The settings there are.
-const KEYS: [&CStr; 9] = [
+const KEYS: [&CStr; 11] = [
     c"log",
     c"load",
     c"verify",
     c"sessions",
     c"tcti",
+    c"tcti12",
+    c"srk-auth",
     c"parent-name",
     c"parent-auth",
     c"timeout",
@@ -88,10 +96,13 @@ impl Section {
 
 /// Names that are not settings and look like one; OpenSSL gives no list of what a section holds,
 /// so these are the mistakes that can be noticed.
-const MISTAKES: [(&CStr, &str); 10] = [
+const MISTAKES: [(&CStr, &str); 13] = [
     (c"TCTI", "tcti"),
     (c"tpm_tcti", "tcti"),
     (c"TPM_TCTI", "tcti"),
+    (c"TPM12_TCTI", "tcti12"),
+    (c"tpm12_tcti", "tcti12"),
+    (c"srkauth", "srk-auth"),
     (c"device", "tcti = device:/dev/tpmrm0"),
     (c"parent_auth", "parent-auth"),
     (c"parentauth", "parent-auth"),
@@ -138,10 +149,26 @@ impl Settings {
         )?
         .unwrap_or(Sessions::Auto);
         Ok(Config {
-            address: address(core, environment)?,
+            address: address(
+                core,
+                environment,
+                &environment.tcti,
+                "TPM_TCTI",
+                c"tcti",
+                "tcti",
+            )?,
+            address12: address(
+                core,
+                environment,
+                &environment.tcti12,
+                "TPM12_TCTI",
+                c"tcti12",
+                "tcti12",
+            )?,
             sessions,
             parent_name: parent_name(core)?,
             parent_auth: parent_auth(core, environment)?,
+            srk_auth: srk_auth(core)?,
             verify,
             limits: limits(core)?,
             on_open: exit::register,
@@ -149,15 +176,32 @@ impl Settings {
     }
 }
 
-fn address(core: &Core, environment: &Environment) -> Result<Option<(Address, Origin)>, Error> {
-    let (text, origin) = match environment.tcti.clone()? {
-        Some(text) => (text, Origin::Environment("TPM_TCTI")),
-        None => match core.setting(c"tcti") {
-            Some(text) => (text, Origin::Setting("tcti")),
+/// The address in a variable, else in a setting. What one of tcsd leaves out is in the variables that TrouSerS'
+/// clients read.
+fn address(
+    core: &Core,
+    environment: &Environment,
+    value: &Variable,
+    variable: &'static str,
+    key: &CStr,
+    setting: &'static str,
+) -> Result<Option<(Address, Origin)>, Error> {
+    let (text, origin) = match value.clone()? {
+        Some(text) => (text, Origin::Environment(variable)),
+        None => match core.setting(key) {
+            Some(text) => (text, Origin::Setting(setting)),
             None => return Ok(None),
         },
     };
-    let address = text.parse::<Address>().map_err(|error| {
+    let (hostname, port) = match text.starts_with("tcsd") {
+        true => (
+            environment.tcsd_hostname.clone()?,
+            environment.tcsd_port.clone()?,
+        ),
+        false => (None, None),
+    };
+    let parsed = Address::with_tcsd_variables(&text, hostname.as_deref(), port.as_deref());
+    let address = parsed.map_err(|error| {
         Error::new(
             Reason::BadSetting,
             format!("the TPM address {text:?} {origin}: {error}"),
@@ -175,6 +219,11 @@ fn parent_auth(core: &Core, environment: &Environment) -> Result<Secret, Error> 
         Some(value) => Ok(key::read_secret(&value)?),
         None => Ok(Secret::empty()),
     }
+}
+
+fn srk_auth(core: &Core) -> Result<Option<Secret>, Error> {
+    let value = core.setting(c"srk-auth").map(Zeroizing::new);
+    Ok(value.map(|value| key::read_secret(&value)).transpose()?)
 }
 
 fn parent_name(core: &Core) -> Result<Option<Name>, Error> {

@@ -31,6 +31,14 @@ pub(crate) enum Decoded {
     Key(&'static str, KeyData),
 }
 
+/// What an input was found to be.
+pub(crate) enum Text {
+    /// It has this PEM block.
+    Pem(Vec<u8>),
+    /// It has none, and is this.
+    Plain(Vec<u8>),
+}
+
 /// What a decoder reads from, for the time of one call.
 pub(crate) struct Input<'a> {
     instance: &'a Instance,
@@ -45,17 +53,24 @@ impl Input<'_> {
     }
 
     /// The next PEM block with its BEGIN and END lines, and not a byte more: what follows, perhaps
-    /// a certificate, is read by others. `None` when there is no block or it is longer than
+    /// a certificate, is read by others. Without a block, all there is. `None` when either is longer than
     /// `limit` bytes.
-    pub(crate) fn pem_block(&mut self, limit: usize) -> Option<Vec<u8>> {
-        let mut block = Vec::new();
+    pub(crate) fn text(&mut self, limit: usize) -> Option<Text> {
+        let (mut block, mut before, mut fits) = (Vec::new(), Vec::new(), true);
         loop {
             // SAFETY: as above.
             let Some(line) = (unsafe { self.instance.read_line(self.bio) }) else {
                 // A block without its end is for its parser to complain about.
-                return (!block.is_empty()).then_some(block);
+                return match block.is_empty() {
+                    true => fits.then_some(Text::Plain(before)),
+                    false => Some(Text::Pem(block)),
+                };
             };
             if block.is_empty() && !line.starts_with(b"-----BEGIN ") {
+                fits &= before.len() + line.len() <= limit;
+                if fits {
+                    before.extend_from_slice(&line);
+                }
                 continue;
             }
             block.extend_from_slice(&line);
@@ -63,7 +78,7 @@ impl Input<'_> {
                 return None;
             }
             if line.starts_with(b"-----END ") {
-                return Some(block);
+                return Some(Text::Pem(block));
             }
         }
     }

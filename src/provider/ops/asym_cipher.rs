@@ -113,7 +113,7 @@ impl RsaCipher {
             return Err(Error::new(Reason::KeyCannot, "an RSA-PSS key signs only"));
         }
         match self.direction {
-            Some(Direction::Decrypt) => Ok(key.check_decrypts()?),
+            Some(Direction::Decrypt) => Ok(key.check_decrypting_so(&self.scheme())?),
             _ => Ok(()),
         }
     }

@@ -8,16 +8,17 @@ use std::sync::Arc;
 use super::kind::Kind;
 use super::selection;
 use crate::key::tss2::KeyFile;
-use crate::key::{Key, KeyType};
+use crate::key::{Key, KeyType, tss12};
 use crate::provider::Instance;
 use crate::provider::core::{Error, Load, Passphrase};
-use crate::provider::ffi::decoder::{Decoded, Decoder, Input};
+use crate::provider::ffi::decoder::{Decoded, Decoder, Input, Text};
 use crate::provider::ffi::keymgmt::KeyData;
 
 /// The largest key file that is considered, in bytes of DER: real ones have a few hundred.
 const LARGEST: usize = 64 << 10;
 
-/// `TSS2 PRIVATE KEY` and its ancestor `TSS2 KEY BLOB` in PEM.
+/// `TSS2 PRIVATE KEY` and its ancestor `TSS2 KEY BLOB` in PEM; of TPM 1.2 `TSS KEY BLOB`, and the text files of
+/// simple-tpm-pk11, which are offered to PEM decoders, too.
 pub(super) struct Pem;
 
 impl Decoder for Pem {
@@ -31,9 +32,23 @@ impl Decoder for Pem {
         _selection: c_int,
         _passphrase: &mut Passphrase,
     ) -> Result<Decoded, Error> {
-        let Some(block) = input.pem_block(LARGEST * 2) else {
-            return Ok(Decoded::NotOurs);
+        let (block, old) = match input.text(LARGEST * 2) {
+            None => return Ok(Decoded::NotOurs),
+            Some(Text::Plain(text)) if !tss12::is_text(&text) => return Ok(Decoded::NotOurs),
+            Some(Text::Plain(text)) => (text, true),
+            Some(Text::Pem(block)) => {
+                let old = tss12::der_in_pem(&block).map_err(crate::key::Error::from)?;
+                (block, old.is_some())
+            }
         };
+        if old {
+            instance.tpm()?;
+            let blob = tss12::from_bytes(&block).map_err(crate::key::Error::from)?;
+            return Ok(Decoded::Der {
+                der: tss12::to_der(&blob),
+                structure: c"TSS12",
+            });
+        }
         match KeyFile::der_in_pem(&block).map_err(crate::key::Error::from)? {
             Some(der) => {
                 // What can be known to be wrong is said here: OpenSSL's `file:` store, by which its
@@ -74,11 +89,42 @@ impl<K: Kind> Decoder for Der<K> {
             return Ok(Decoded::NotOurs);
         }
         let key = Key::from_file(tpm, file, &mut |what| passphrase.ask(what))?;
-        if instance.load() == Load::Eager {
-            key.check()?;
-        }
-        Ok(Decoded::Key(K::TYPE.name(), KeyData::Key(Arc::new(key))))
+        decoded(instance, key)
     }
+}
+
+/// A `TSS KEY BLOB` in DER. What is something else is passed over without a word.
+pub(super) struct Tpm12;
+
+impl Decoder for Tpm12 {
+    fn does(selection: c_int) -> bool {
+        selection == 0 || selection::private(selection)
+    }
+
+    fn decode(
+        instance: &Arc<Instance>,
+        input: &mut Input<'_>,
+        _selection: c_int,
+        passphrase: &mut Passphrase,
+    ) -> Result<Decoded, Error> {
+        let Some(der) = input.all(LARGEST).filter(|der| tss12::is_der(der)) else {
+            return Ok(Decoded::NotOurs);
+        };
+        let tpm = instance.tpm()?;
+        let blob = tss12::from_der(&der).map_err(crate::key::Error::from)?;
+        let key = Key::from_blob(tpm, blob, &mut |what| passphrase.ask(what))?;
+        decoded(instance, key)
+    }
+}
+
+fn decoded(instance: &Instance, key: Key) -> Result<Decoded, Error> {
+    if instance.load() == Load::Eager {
+        key.check()?;
+    }
+    Ok(Decoded::Key(
+        key.key_type().name(),
+        KeyData::Key(Arc::new(key)),
+    ))
 }
 
 /// A key file that can be used, as far as the file itself tells.

@@ -7,8 +7,6 @@ use openssl_sys::OSSL_KEYMGMT_SELECT_ALL_PARAMETERS;
 use pem_rfc7468::LineEnding;
 
 use super::selection;
-use crate::key::Key;
-use crate::key::tss2::KeyFile;
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::encoder::Encoder;
 use crate::provider::ffi::keymgmt::KeyData;
@@ -68,7 +66,7 @@ impl Encoder for PrivateDer {
     }
 
     fn encode(data: &KeyData, _selection: c_int) -> Result<Vec<u8>, Error> {
-        Ok(file_of(data.key()?)?.to_der())
+        data.key()?.to_der().ok_or_else(no_file)
     }
 }
 
@@ -80,7 +78,8 @@ impl Encoder for PrivatePem {
     }
 
     fn encode(data: &KeyData, _selection: c_int) -> Result<Vec<u8>, Error> {
-        Ok(file_of(data.key()?)?.to_pem().into_bytes())
+        let pem = data.key()?.to_pem().ok_or_else(no_file)?;
+        Ok(pem.into_bytes())
     }
 }
 
@@ -104,12 +103,10 @@ fn parameters_only(selection: c_int) -> bool {
     selection != 0 && selection & !OSSL_KEYMGMT_SELECT_ALL_PARAMETERS == 0
 }
 
-fn file_of(key: &Key) -> Result<&KeyFile, Error> {
-    key.file().ok_or_else(|| {
-        Error::new(
-            Reason::NotExportable,
-            "a persistent key has no key file: it is in the TPM as a whole, and its URI (handle:0x...) \
-             is all that there is to write down",
-        )
-    })
+fn no_file() -> Error {
+    Error::new(
+        Reason::NotExportable,
+        "a persistent key has no key file: it is in the TPM as a whole, and its URI (handle:0x...) \
+         is all that there is to write down",
+    )
 }

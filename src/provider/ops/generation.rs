@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::Secret;
-use crate::key::{self, GenerateOptions, ParentChoice, Usage};
+use crate::key::{self, GenerateOptions, Generation, ParentChoice, Usage};
 use crate::provider::Instance;
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::keymgmt::{KeyData, Progress};
@@ -20,6 +20,9 @@ pub(super) fn set_common(options: &mut GenerateOptions, params: Params<'_>) -> R
     }
     if let Some(secret) = params.get(c"user-auth") {
         options.user_auth = secret_of(secret.text()?)?;
+    }
+    if let Some(generation) = params.get(c"tpm") {
+        options.generation = Some(Generation::parse(generation.text()?)?);
     }
     Ok(())
 }

@@ -67,7 +67,7 @@ static GETTABLE: Descriptors<9> = Table([
     END,
 ]);
 
-static GENERATION_SETTABLE: Descriptors<10> = Table([
+static GENERATION_SETTABLE: Descriptors<12> = Table([
     describe(c"bits", UNSIGNED_INTEGER),
     describe(c"primes", UNSIGNED_INTEGER),
     describe(c"e", UNSIGNED_INTEGER),
@@ -77,6 +77,8 @@ static GENERATION_SETTABLE: Descriptors<10> = Table([
     describe(c"parent", UTF8_STRING),
     describe(c"parent-auth", UTF8_STRING),
     describe(c"user-auth", UTF8_STRING),
+    describe(c"tpm", UTF8_STRING),
+    describe(c"usage", UTF8_STRING),
     END,
 ]);
 
@@ -162,7 +164,12 @@ impl<K: RsaKind> Keymgmt for K {
                 params.set_owned_text(c"default-digest", pss.hash.name())?;
                 params.set_number(c"saltlen", pss.salt_length as u64)?;
             }
-            None => params.set_owned_text(c"default-digest", key.default_digest().name())?,
+            None => {
+                if let Some(only) = key.only_digest() {
+                    params.set_owned_text(c"mandatory-digest", only.name())?;
+                }
+                params.set_owned_text(c"default-digest", key.default_digest().name())?;
+            }
         }
         params.set_big_number(c"n", rsa.modulus())?;
         params.set_big_number(c"e", rsa.exponent())
@@ -235,6 +242,13 @@ impl<K: RsaKind> Keymgmt for K {
             && length.number()? != hash.size() as i64
         {
             return Err(refused("a TPM's PSS salt is as long as the digest"));
+        }
+        if let Some(usage) = params.get(c"usage") {
+            options.sign_only = match usage.text()? {
+                "any" => false,
+                "sign" => true,
+                _ => return Err(refused("usage is any or sign")),
+            };
         }
         generation::set_common(options, params)
     }

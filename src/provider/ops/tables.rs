@@ -5,7 +5,7 @@
 use std::ffi::{CStr, c_int};
 
 use super::asym_cipher::RsaCipher;
-use super::decoder::{Der, Pem};
+use super::decoder::{Der, Pem, Tpm12};
 use super::ec_keymgmt::Ec;
 use super::ecdh::Ecdh;
 use super::ecdsa::Ecdsa;
@@ -39,6 +39,7 @@ static RSA_CIPHER: Table<OSSL_DISPATCH, 12> = asym_cipher::table::<RsaCipher>();
 static PEM_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Pem>();
 static RSA_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Rsa>>();
 static RSA_PSS_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<RsaPss>>();
+static TPM12_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Tpm12>();
 static EC_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Ec>>();
 static SPKI_DER: Table<OSSL_DISPATCH, 7> = encoder::table::<SpkiDer>();
 static SPKI_PEM: Table<OSSL_DISPATCH, 7> = encoder::table::<SpkiPem>();
@@ -151,12 +152,12 @@ static STORE: Algorithms<2> = Table([
     END,
 ]);
 
-static DECODER: Algorithms<5> = Table([
+static DECODER: Algorithms<6> = Table([
     algorithm(
         c"DER",
         c"provider=tpm,input=pem",
         PEM_DECODER.as_ptr(),
-        c"PEM of TPM keys (TSS2 PRIVATE KEY)",
+        c"PEM of TPM keys (TSS2 PRIVATE KEY, TSS KEY BLOB)",
     ),
     algorithm(
         RSA,
@@ -175,6 +176,12 @@ static DECODER: Algorithms<5> = Table([
         c"provider=tpm,input=der,structure=TSS2",
         EC_DECODER.as_ptr(),
         c"DER of TPM keys",
+    ),
+    algorithm(
+        RSA,
+        c"provider=tpm,input=der,structure=TSS12",
+        TPM12_DECODER.as_ptr(),
+        c"key files of TPM 1.2",
     ),
     END,
 ]);

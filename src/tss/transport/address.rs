@@ -11,7 +11,7 @@ const KNOWN: &str = "device:PATH, swtpm:host=HOST,port=PORT, swtpm:path=SOCKET, 
                      mssim:host=HOST,port=PORT, libtpms:DIRECTORY, tcsd:host=HOST,port=PORT";
 const DEFAULT_HOST: &str = "localhost";
 const SIMULATOR_PORT: u16 = 2321;
-const TCSD_PORT: u16 = 30003;
+pub(super) const TCSD_PORT: u16 = 30003;
 
 /// What an [`Address`] leads to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +85,16 @@ impl Address {
             }
         }
         Ok(address)
+    }
+
+    /// tcsd on this machine, at its port.
+    pub(super) fn local_tcsd() -> Self {
+        Self {
+            kind: AddressKind::Tcsd {
+                host: "127.0.0.1".into(),
+                port: TCSD_PORT,
+            },
+        }
     }
 
     pub(super) fn device(path: impl Into<PathBuf>) -> Self {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::address::{Address, AddressKind, Origin, is_managed_name};
 use super::anchor::Anchor;
+use super::daemon;
 use super::device::Device;
 use super::error::{ErrorKind, Fault, TransportError};
 use super::libtpms;
@@ -146,6 +147,12 @@ impl Endpoint {
         ))
     }
 
+    /// tcsd, when nobody has named a TPM: only where the machine has a TPM 1.2 and the port, which any user
+    /// could listen at, belongs to root or tss. A false tcsd that knows the SRK's secret could forge all answers.
+    pub fn detect_daemon(root: &Path) -> Option<Address> {
+        daemon::detect(root)
+    }
+
     /// The address.
     pub fn address(&self) -> &Address {
         &self.address
@@ -166,6 +173,8 @@ impl Endpoint {
     pub fn family(&self) -> Option<Family> {
         match &self.target {
             Target::Daemon { .. } => Some(Family::Tpm12),
+            // The kernel's resource manager is for TPM 2.0 alone.
+            Target::Device(_) if self.sharing == Sharing::Managed => Some(Family::Tpm2),
             Target::Directory(directory) => libtpms::family(directory),
             _ => None,
         }

@@ -12,6 +12,7 @@
 mod address;
 mod anchor;
 mod channel;
+mod daemon;
 mod device;
 mod endpoint;
 mod error;

@@ -29,7 +29,7 @@ struct Made {
     bits: usize,
     curve: Option<String>,
     parent: String,
-    name: String,
+    name: Option<String>,
     authorization: bool,
     tpm: String,
 }
@@ -68,7 +68,7 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
             bits: key.public().bits(),
             curve: curve(file),
             parent: hex(file.parent),
-            name: hex_bytes(key.name().as_bytes()),
+            name: key.name().map(|name| hex_bytes(name.as_bytes())),
             authorization: !file.empty_auth,
             tpm: chosen.tpm.endpoint()?.address().to_string(),
         })?;

@@ -3,7 +3,8 @@
 
 use pem_rfc7468::LineEnding;
 
-use super::{FileError, LABEL, LEGACY_LABEL, TPM12_LABEL};
+use super::tss2::FileError;
+use super::tss12;
 
 /// A block of ours, decoded.
 #[derive(Debug)]
@@ -17,8 +18,8 @@ pub(super) struct Block {
 /// How many foreign labels an error names.
 const MAX_LABELS: usize = 4;
 
-/// The first block of ours.
-pub(super) fn find(text: &[u8]) -> Result<Block, FileError> {
+/// The first block with one of the labels `ours`.
+pub(super) fn find(text: &[u8], ours: &[&'static str]) -> Result<Block, FileError> {
     let mut lines = lines(text);
     let mut labels: Vec<String> = Vec::new();
     let mut tpm12 = false;
@@ -26,13 +27,11 @@ pub(super) fn find(text: &[u8]) -> Result<Block, FileError> {
         let Some(label) = begin(content) else {
             continue;
         };
-        let ours = [LABEL, LEGACY_LABEL]
-            .into_iter()
-            .find(|ours| ours.as_bytes() == label);
-        if let Some(label) = ours {
+        let found = ours.iter().find(|ours| ours.as_bytes() == label);
+        if let Some(label) = found {
             return decode(label, line, lines);
         }
-        tpm12 |= label == TPM12_LABEL.as_bytes();
+        tpm12 |= label == tss12::LABEL.as_bytes();
         let label = String::from_utf8_lossy(label).into_owned();
         if labels.len() < MAX_LABELS && !labels.contains(&label) {
             labels.push(label);

@@ -1,0 +1,119 @@
+//! Finding tcsd, the daemon of TrouSerS, on this machine.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::Path;
+
+use super::address::{Address, TCSD_PORT};
+
+/// The user as whom tcsd runs.
+const USER: &str = "tss";
+
+/// tcsd at its port, if it can be trusted to be it. Files are looked at below `root`.
+pub(super) fn detect(root: &Path) -> Option<Address> {
+    if !is_tpm12(root) {
+        return None;
+    }
+    let owner = listener(root)?;
+    (owner == 0 || user(root) == Some(owner)).then(Address::local_tcsd)
+}
+
+/// Whether the first TPM is one of 1.2. Kernels before 5.6 do not tell the version; there a TPM 1.2 has a file
+/// that others lack.
+fn is_tpm12(root: &Path) -> bool {
+    let directory = root.join("sys/class/tpm/tpm0");
+    match fs::read_to_string(directory.join("tpm_version_major")) {
+        Ok(version) => version.trim() == "1",
+        Err(_) => ["caps", "device/caps"]
+            .iter()
+            .any(|name| directory.join(name).exists()),
+    }
+}
+
+/// Whose socket listens at tcsd's port (proc_net_tcp.txt of the kernel). If several users' do, nobody's.
+fn listener(root: &Path) -> Option<u32> {
+    const LISTENING: &str = "0A";
+    let tables = ["proc/net/tcp", "proc/net/tcp6"]
+        .map(|name| fs::read_to_string(root.join(name)).unwrap_or_default());
+    let mut owners = tables
+        .iter()
+        .flat_map(|table| table.lines())
+        .filter_map(|line| {
+            // sl local remote state queues timer retransmits uid
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let (_, port) = fields.get(1)?.rsplit_once(':')?;
+            let ours =
+                u16::from_str_radix(port, 16) == Ok(TCSD_PORT) && fields.get(3) == Some(&LISTENING);
+            ours.then(|| fields.get(7)?.parse::<u32>().ok()).flatten()
+        });
+    let first = owners.next()?;
+    owners.all(|owner| owner == first).then_some(first)
+}
+
+/// The number of tcsd's user.
+fn user(root: &Path) -> Option<u32> {
+    let users = fs::read_to_string(root.join("etc/passwd")).ok()?;
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(USER)).then_some(())?;
+        fields.nth(1)?.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(version: Option<&str>, uid: Option<u32>) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        match version {
+            Some(version) => write("sys/class/tpm/tpm0/tpm_version_major", version),
+            None => write("sys/class/tpm/tpm0/caps", ""),
+        }
+        write(
+            "etc/passwd",
+            "root:x:0:0::/:\ntss:x:108:115:TPM:/:/bin/false\n",
+        );
+        if let Some(uid) = uid {
+            write(
+                "proc/net/tcp",
+                &format!(
+                    "  sl  local_address rem_address   st\n   0: 0100007F:7533 00000000:0000 0A \
+                     00000000:00000000 00:00000000 00000000 {uid} 0 4711 1\n   1: 0100007F:7533 \
+                     0100007F:A001 01 00000000:00000000 00:00000000 00000000 1000 0 4712 1\n"
+                ),
+            );
+        }
+        root
+    }
+
+    #[test]
+    fn only_a_trustworthy_tcsd_of_a_tpm_12_is_found() {
+        let found =
+            |version, uid| detect(machine(version, uid).path()).map(|address| address.to_string());
+        let tcsd = Some("tcsd:host=127.0.0.1,port=30003".to_owned());
+        assert_eq!(found(Some("1\n"), Some(108)), tcsd);
+        assert_eq!(found(Some("1\n"), Some(0)), tcsd);
+        assert_eq!(found(None, Some(108)), tcsd);
+        // Somebody else's, a TPM 2.0, and nobody there.
+        assert_eq!(found(Some("1\n"), Some(1000)), None);
+        assert_eq!(found(Some("2\n"), Some(108)), None);
+        assert_eq!(found(Some("1\n"), None), None);
+    }
+
+    #[test]
+    fn a_port_that_two_users_share_is_nobodys() {
+        let root = machine(Some("1"), Some(108));
+        fs::write(
+            root.path().join("proc/net/tcp6"),
+            "0: 00000000000000000000000000000000:7533 0:0 0A 0:0 0:0 0 1000 0 1\n",
+        )
+        .unwrap();
+        assert_eq!(detect(root.path()), None);
+    }
+}
