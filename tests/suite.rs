@@ -90,5 +90,7 @@ mod strays;
 mod tls_keys;
 #[path = "tls_servers.rs"]
 mod tls_servers;
+#[path = "tpm12.rs"]
+mod tpm12;
 #[path = "tpmctl.rs"]
 mod tpmctl;

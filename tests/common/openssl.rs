@@ -305,6 +305,8 @@ pub fn clean(mut run: Run) -> Run {
         "OPENSSL_MODULES",
         "TPM_TCTI",
         "TPM12_TCTI",
+        "TSS_TCSD_HOSTNAME",
+        "TSS_TCSD_PORT",
         "TPM_PARENT_AUTH",
         "TPM_LOG",
         "SSL_CERT_FILE",

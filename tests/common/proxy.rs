@@ -7,6 +7,7 @@ use super::locks;
 use super::net::{Endpoint, Listener, Stream, free_ports};
 use super::scratch::Scratch;
 use super::swtpm::Swtpm;
+use super::swtpm12::Swtpm12;
 use super::tpm::{code, name, rc, read_frame, response};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -203,9 +204,25 @@ impl Proxy {
         Self::launch(swtpm, Endpoint::Tcp(free_ports(2)), Framing::Mssim, None)
     }
 
+    /// In front of a TPM 1.2, on a unix socket.
+    pub fn start12(swtpm: &Swtpm12) -> Self {
+        let dir = Scratch::new();
+        let endpoint = Endpoint::Unix(dir.join("tap"));
+        Self::launch_at(swtpm.endpoint(), endpoint, Framing::Swtpm, Some(dir))
+    }
+
     fn launch(swtpm: &Swtpm, at: Endpoint, framing: Framing, dir: Option<Scratch>) -> Self {
+        Self::launch_at(swtpm.endpoint(), at, framing, dir)
+    }
+
+    fn launch_at(
+        upstream: &Endpoint,
+        at: Endpoint,
+        framing: Framing,
+        dir: Option<Scratch>,
+    ) -> Self {
         let shared = Arc::new(Shared::default());
-        shared.lock().upstream = Some(swtpm.endpoint().clone());
+        shared.lock().upstream = Some(upstream.clone());
         let data = Listener::bind(&at).expect("the proxy's socket");
         let control = Listener::bind(&at.control()).expect("the proxy's control socket");
         listen(&shared, data, move |shared, stream| {
@@ -215,7 +232,7 @@ impl Proxy {
                 Framing::Mssim => serve_mssim(&shared, stream),
             };
         });
-        let upstream_control = swtpm.endpoint().control();
+        let upstream_control = upstream.control();
         listen(&shared, control, move |_, stream| {
             let _ = match framing {
                 Framing::Swtpm => relay(stream, &upstream_control),

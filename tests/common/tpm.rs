@@ -45,6 +45,16 @@ pub mod rc {
 /// The command's name as the specification spells it, without `TPM2_`.
 pub fn name(code: u32) -> String {
     let name = match code {
+        // Ordinals of TPM 1.2, all of them below the codes of TPM 2.0.
+        0x0A => "OIAP",
+        0x0B => "OSAP",
+        0x1E => "UnBind",
+        0x1F => "CreateWrapKey",
+        0x21 => "GetPubKey",
+        0x3C => "Sign",
+        0x41 => "LoadKey2",
+        0x65 => "GetCapability",
+        0xBA => "FlushSpecific",
         0x11F => "NV_UndefineSpaceSpecial",
         0x120 => "EvictControl",
         0x121 => "HierarchyControl",

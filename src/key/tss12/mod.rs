@@ -27,7 +27,7 @@ pub fn from_der(bytes: &[u8]) -> Result<KeyBlob, FileError> {
     let mut reader = Reader::new(bytes);
     let malformed = |offset, expected, found: String| {
         Err(FileError::Malformed {
-            field: "TSS KEY BLOB",
+            field: "TSS KEY BLOB (TPM 1.2)",
             offset,
             expected,
             found,

@@ -151,6 +151,7 @@ fn reason_of(error: &tss::Error) -> Reason {
             Failure::Refused { .. } => Reason::TpmFailed,
         },
         ErrorKind::Tpm { code, .. } if ResponseCode::is_lockout(*code) => Reason::TpmLockout,
+        ErrorKind::Tpm { code, .. } if code.is_tpm12() => Reason::WrongTpm,
         _ => Reason::TpmFailed,
     }
 }

@@ -205,7 +205,9 @@ impl fmt::Display for ResponseCode {
             (Some(meaning), _) => write!(f, ": {meaning}"),
             (None, 0x910..=0x916) => f.write_str(": the object is not loaded any more"),
             (None, 0x918..=0x91e) => f.write_str(": the session is gone"),
-            (None, _) if self.is_tpm12() => f.write_str(": this is a TPM 1.2"),
+            (None, _) if self.is_tpm12() => {
+                f.write_str(": this is a TPM 1.2, and a TPM 2.0 is needed")
+            }
             (None, _) => Ok(()),
         }
     }

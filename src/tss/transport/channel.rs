@@ -107,7 +107,7 @@ impl Channel {
                 .map(|instance| (Link::InProcess(instance), None, Continuity::Reset)),
             Sharing::Daemon => Err(Fault::new(
                 ErrorKind::Unsupported,
-                "this is tcsd, which serves a TPM 1.2; a TPM 2.0 needs another address",
+                "this is tcsd, which serves a TPM 1.2; a TPM 2.0 is needed, and has another address",
             )),
         };
         let (link, lock, continuity) = entered.map_err(|fault| endpoint.error(fault))?;

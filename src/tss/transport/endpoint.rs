@@ -468,7 +468,7 @@ mod tests {
         let error = channel.section().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let shown = error.to_string();
-        assert!(shown.contains("needs another address"), "{shown}");
+        assert!(shown.contains("has another address"), "{shown}");
         assert!(
             shown.contains("from tcti in the provider's openssl.cnf section"),
             "{shown}"
