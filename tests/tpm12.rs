@@ -2,13 +2,15 @@
 //! without us judges the results.
 
 use crate::common::key::{self, SIGN};
-use crate::common::openssl::{Config, ORDERS, Openssl};
+use crate::common::openssl::{Config, ORDERS, Openssl, clean};
 use crate::common::process::{Done, Run};
 use crate::common::proxy::Proxy;
 use crate::common::scratch::Scratch;
 use crate::common::swtpm::Swtpm;
 use crate::common::swtpm12::{Swtpm12, data};
 use crate::common::tcsd::Tcsd;
+use crate::common::tools;
+use serde_json::Value;
 use std::fs;
 
 const GENERATE: &str = "genpkey -propquery provider=tpm -algorithm RSA -pkeyopt tpm:1.2";
@@ -511,6 +513,66 @@ fn a_locked_tpm_says_how_to_open_it() {
         .expect("a TPM that locks")
         .says("tpm_resetdalock")
         .says("TPM in lockout");
+    tpm.assert_clean();
+}
+
+fn tpmctl(line: &str) -> Run {
+    clean(Run::new(tools::tpmctl()))
+        .env("OPENSSL_CONF", "/dev/null")
+        .words(line)
+}
+
+#[test]
+fn tpmctl_makes_and_shows_keys() {
+    let tpm = Swtpm12::owned();
+    let openssl = openssl(Config::new(), &tpm.address());
+    let dir = openssl.dir();
+    let file = dir.join("new.pem");
+    // The TPM that there is, whatever it is.
+    tpmctl("key new -o")
+        .arg(&file)
+        .env("TPM_TCTI", tpm.address())
+        .ok()
+        .says("under the storage root key of the TPM 1.2");
+    openssl.ok("pkey -in new.pem -pubout -out new.pub");
+    signs(&openssl, "new", "");
+    let done = tpmctl("key new --sign-only --auth pin --json -o")
+        .arg(dir.join("pin.pem"))
+        .env("TPM12_TCTI", tpm.address())
+        .env("TPM_TCTI", "")
+        .arg("--tpm=1.2")
+        .ok();
+    let made: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(made["parent"], "SRK");
+    assert_eq!(made["authorization"], true);
+    assert_eq!(made["tpm"], tpm.address());
+    let done = tpmctl("key show").arg(dir.join("pin.pem")).ok();
+    for part in [
+        "TSS KEY BLOB (TPM_KEY), for a TPM 1.2",
+        "RSA, 2048 bits",
+        "signing",
+        "asked for when the key is loaded",
+        "can use it",
+    ] {
+        assert!(done.out().contains(part), "{part} in {done}");
+    }
+    let done = tpmctl("key show --json").arg(data("my.key")).ok();
+    let shown: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(shown["signature_scheme"], "PKCS#1 v1.5 with any digest");
+    assert_eq!(shown["usable"], true);
+    // A wrong secret of the SRK is asked of the TPM once.
+    tpmctl("key new --parent-auth wrong -o")
+        .arg(dir.join("none.pem"))
+        .env("TPM_TCTI", tpm.address())
+        .fails()
+        .says("the SRK's secret")
+        .says("is wrong");
+    assert!(!dir.join("none.pem").exists());
+    tpmctl("key new --type ec -o")
+        .arg(dir.join("none.pem"))
+        .env("TPM_TCTI", tpm.address())
+        .fails()
+        .says("a TPM 1.2 has RSA keys");
     tpm.assert_clean();
 }
 

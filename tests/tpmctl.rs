@@ -231,8 +231,12 @@ fn a_tpm_1_2_is_known_as_one() {
     refuses(tpmctl(&address, "flush"), "this is a TPM 1.2");
     let file = dir.join("key.pem");
     refuses(
-        tpmctl(&address, "key new -o").arg(&file),
+        tpmctl(&address, "key new --tpm 2.0 -o").arg(&file),
         "this is a TPM 1.2",
+    );
+    refuses(
+        tpmctl(&address, "key new -o").arg(&file),
+        "the TPM has no owner",
     );
     assert!(!file.exists());
 }

@@ -13,8 +13,8 @@ use crate::Secret;
 use crate::crypto::{Curve, Hash};
 use crate::tss;
 use crate::tss::tpm2::{
-    AlgId, Attributes, Client, Curve as TpmCurve, Object, Parent, PrimaryTemplate, Public, Scheme,
-    Source, Subject,
+    AlgId, Attributes, Client, Curve as TpmCurve, Object, Parent, PrimaryTemplate, Public,
+    ResponseCode, Scheme, Source, Subject,
 };
 
 /// Under which parent a key is made (key files: field `parent`).
@@ -129,11 +129,12 @@ impl Options {
         }
     }
 
-    /// Whether these make a key in a TPM 1.2 of `tpm`.
+    /// Whether these make a key in a TPM 1.2 of `tpm`, as far as is known without asking it.
     pub fn are_for_tpm12(&self, tpm: &Tpm) -> bool {
         match self.generation {
             Some(generation) => generation == Generation::Tpm12,
-            None => tpm.is_tpm12(),
+            // Which no TPM 2.0 has.
+            None => self.sign_only || tpm.is_tpm12(),
         }
     }
 
@@ -200,9 +201,21 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
     }
     if options.sign_only {
         return Err(Error::Setting(
-            "keys that sign only have a digest in a TPM 2.0: name it (digest:sha256)".into(),
+            "in a TPM 2.0 a key that signs only has a digest: name it (digest:sha256)".into(),
         ));
     }
+    match generate2(tpm, options) {
+        // The TPM that there is, which nobody knew to be one of these.
+        Err(Error::Tss(error))
+            if options.generation.is_none() && error.code().is_some_and(ResponseCode::is_tpm12) =>
+        {
+            generate12::generate(tpm, options)
+        }
+        result => result,
+    }
+}
+
+fn generate2(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
     let template = options.template()?;
     let parent = Parent {
         handle: options.parent.into(),

@@ -153,8 +153,16 @@ impl Tpm {
     /// Whether keys are made in a TPM 1.2 unless somebody says otherwise: where that is the only TPM, as far as is
     /// known without asking it.
     pub fn is_tpm12(&self) -> bool {
-        if self.config.address.is_some() && self.config.address == self.config.address12 {
+        let Config {
+            address, address12, ..
+        } = &self.config;
+        if address.is_some() && address == address12 {
             return true;
+        }
+        if address.is_none() && address12.is_none() {
+            return self
+                .endpoint12()
+                .is_ok_and(|endpoint| endpoint.family() == Some(Family::Tpm12));
         }
         match self.endpoint() {
             Ok(endpoint) => endpoint.family() == Some(Family::Tpm12),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tpm_provider::crypto::{Curve, Hash};
-use tpm_provider::key::{KeyType, ParentChoice};
+use tpm_provider::key::{Generation, KeyType, ParentChoice};
 use tpm_provider::tss::transport::Address;
 
 /// Looks after TPMs and the keys that the OpenSSL provider `tpm` keeps in them.
@@ -143,6 +143,14 @@ pub(crate) struct New {
     /// Digest that the key is bound to; an RSA or EC key then only signs [default for rsa-pss: SHA2-256]
     #[arg(long, value_parser = digest)]
     pub(crate) digest: Option<Hash>,
+
+    /// In what kind of TPM: 1.2 or 2.0, for a machine with both [default: the one that there is]
+    #[arg(long, value_name = "VERSION", value_parser = generation)]
+    pub(crate) tpm: Option<Generation>,
+
+    /// A key of a TPM 1.2 that signs and does not decrypt
+    #[arg(long)]
+    pub(crate) sign_only: bool,
 }
 
 #[derive(Args)]
@@ -201,6 +209,10 @@ impl From<Type> for KeyType {
 
 fn parent(text: &str) -> Result<ParentChoice, String> {
     ParentChoice::parse(text).map_err(|error| error.to_string())
+}
+
+fn generation(text: &str) -> Result<Generation, String> {
+    Generation::parse(text).map_err(|error| error.to_string())
 }
 
 fn digest(text: &str) -> Result<Hash, String> {

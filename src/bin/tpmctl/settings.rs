@@ -137,8 +137,14 @@ fn choose(global: &Global, parent: bool) -> Result<Chosen, Error> {
     let found = cnf::provider_section();
     let setting = |name: &str| setting(&found, name);
     let Named { address, file } = named(global, &found, Path::new("/"))?;
+    // What the command line names is meant for every key.
+    let address12 = match &address {
+        Some((_, Origin::CommandLine)) => None,
+        _ => named12(&found)?.address,
+    };
     let mut config = Config {
         address,
+        address12,
         ..Config::default()
     };
     for (name, limit) in [
@@ -159,6 +165,13 @@ fn choose(global: &Global, parent: bool) -> Result<Chosen, Error> {
         if let Some(value) = value {
             config.parent_auth = read_secret(&value)?;
         }
+        config.srk_auth = match &global.parent_auth {
+            // A storage root key is a parent.
+            Some(_) => Some(config.parent_auth.clone()),
+            None => setting("srk-auth")
+                .map(|value| read_secret(value))
+                .transpose()?,
+        };
     }
     Ok(Chosen {
         tpm: Tpm::new(config)?,
@@ -178,7 +191,11 @@ fn variable(name: &str) -> Result<Option<String>, Error> {
 }
 
 fn address(text: &str, origin: &Origin) -> Result<Address, Error> {
-    text.parse::<Address>()
+    let (hostname, port) = match text.starts_with("tcsd") {
+        true => (variable("TSS_TCSD_HOSTNAME")?, variable("TSS_TCSD_PORT")?),
+        false => (None, None),
+    };
+    Address::with_tcsd_variables(text, hostname.as_deref(), port.as_deref())
         .map_err(|error| Error::new(error.with_origin(origin.clone()).to_string()))
 }
 

@@ -5,3 +5,4 @@ pub(crate) mod new;
 mod policy;
 pub(crate) mod secret;
 pub(crate) mod show;
+mod show12;

@@ -7,10 +7,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tpm_provider::Secret;
 use tpm_provider::key::tss2::{KeyFile, NULL};
-use tpm_provider::key::{self, GenerateOptions, Key, KeyType, Usage, generate};
+use tpm_provider::key::{self, GenerateOptions, Key, KeyType, Tpm, Usage, generate};
 use tpm_provider::tss::tpm2::constants::handle;
 use tpm_provider::tss::tpm2::rc::Subject;
-use tpm_provider::tss::tpm2::{Client, Parms, Public};
+use tpm_provider::tss::tpm2::{Parms, Public};
+use tpm_provider::tss::tpm12::KeyBlob;
 
 use super::file::Target;
 use super::secret;
@@ -49,32 +50,48 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
     };
     let chosen = settings::tpm_with_parent(global)?;
     let options = options(args)?;
-    let client = chosen.client()?;
     let hold = Hold::begin()?;
     let made = with_spinner(&options, || generate(&chosen.tpm, &options));
     hold.check()?;
-    let key = made.map_err(|error| explain(client, &options, error))?;
-    let file = key
-        .file()
+    let key = made.map_err(|error| explain(&chosen.tpm, &options, error))?;
+    let pem = key
+        .to_pem()
         .ok_or_else(|| Error::new("the new key came without a key file"))?;
     match &target {
-        Some(target) => target.write(&file.to_pem())?,
-        None => output::print(&file.to_pem())?,
+        Some(target) => target.write(&pem)?,
+        None => output::print(&pem)?,
     }
     if global.json {
         output::print_json(&Made {
             file: args.output.display().to_string(),
             key_type: key.key_type().name(),
             bits: key.public().bits(),
-            curve: curve(file),
-            parent: hex(file.parent),
+            curve: key.file().and_then(curve),
+            parent: key
+                .file()
+                .map_or_else(|| SRK.to_owned(), |file| hex(file.parent)),
             name: key.name().map(|name| hex_bytes(name.as_bytes())),
-            authorization: !file.empty_auth,
-            tpm: chosen.tpm.endpoint()?.address().to_string(),
+            authorization: has_secret(&key),
+            tpm: match key.blob() {
+                Some(_) => chosen.tpm.endpoint12()?,
+                None => chosen.tpm.endpoint()?,
+            }
+            .address()
+            .to_string(),
         })?;
     }
-    tell(args, &key, file, target.is_some());
+    tell(args, &key, target.is_some());
     Ok(())
+}
+
+/// The one parent that keys of a TPM 1.2 have.
+const SRK: &str = "SRK";
+
+fn has_secret(key: &Key) -> bool {
+    match (key.file(), key.blob()) {
+        (Some(file), _) => !file.empty_auth,
+        (None, blob) => blob.is_some_and(KeyBlob::needs_auth),
+    }
 }
 
 /// The curve of an EC key, named as in `key show`.
@@ -100,6 +117,8 @@ fn check(args: &New) -> Result<(), Error> {
 fn options(args: &New) -> Result<GenerateOptions, Error> {
     let key_type = KeyType::from(args.key_type);
     let mut options = GenerateOptions::new(key_type);
+    options.generation = args.tpm;
+    options.sign_only = args.sign_only;
     options.bits = args.bits.unwrap_or(options.bits);
     options.curve = args.curve.unwrap_or(options.curve);
     options.parent = args.parent;
@@ -114,7 +133,10 @@ fn options(args: &New) -> Result<GenerateOptions, Error> {
 }
 
 /// Says in words what the TPM put in a number, where the options are to blame.
-fn explain(client: &Client, options: &GenerateOptions, error: key::Error) -> Error {
+fn explain(tpm: &Tpm, options: &GenerateOptions, error: key::Error) -> Error {
+    let Ok(client) = tpm.client() else {
+        return error.into();
+    };
     let code = match &error {
         key::Error::Tss(error) => error.code(),
         _ => None,
@@ -176,16 +198,16 @@ fn with_spinner<T, E>(
 }
 
 /// What was made and what comes next, for people.
-fn tell(args: &New, key: &Key, file: &KeyFile, in_file: bool) {
+fn tell(args: &New, key: &Key, in_file: bool) {
     let place = if in_file {
         args.output.display().to_string()
     } else {
         "KEYFILE".to_owned()
     };
-    let secret = if file.empty_auth {
-        "without an authorization value"
-    } else {
+    let secret = if has_secret(key) {
         "with an authorization value"
+    } else {
+        "without an authorization value"
     };
     let mut text = format!(
         "Made an {} key {}, {secret}, under the {}{}.",
@@ -194,14 +216,17 @@ fn tell(args: &New, key: &Key, file: &KeyFile, in_file: bool) {
             Ok(point) => format!("on {}", point.curve()),
             Err(_) => format!("of {} bits", key.public().bits()),
         },
-        file.parent_text(),
+        key.file().map_or_else(
+            || "storage root key of the TPM 1.2".to_owned(),
+            KeyFile::parent_text
+        ),
         if in_file {
             format!(": {place} (mode 0600)")
         } else {
             String::new()
         }
     );
-    if file.parent == NULL {
+    if key.file().is_some_and(|file| file.parent == NULL) {
         text.push_str("\nKeys of the null hierarchy are lost when the TPM restarts.");
     }
     text.push_str(&format!(

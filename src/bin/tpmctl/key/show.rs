@@ -6,10 +6,11 @@ use std::path::Path;
 
 use serde::Serialize;
 use tpm_provider::key::tss2::{KeyFile, Kind};
-use tpm_provider::key::{Config, Key, PublicKey, Tpm};
+use tpm_provider::key::{Config, Key, PublicKey, Tpm, tss12};
 use tpm_provider::tss::tpm2::{Parms, Public};
 
 use super::policy::Step;
+use super::show12;
 use crate::cli::{Global, Show};
 use crate::error::Error;
 use crate::output::{self, Report};
@@ -55,6 +56,10 @@ pub(crate) fn run(global: &Global, args: &Show) -> Result<(), Error> {
     let path = &args.file;
     let bytes = read(path)?;
     let in_file = |text: String| Error::new(format!("{}: {text}", path.display()));
+    if tss12::is_ours(&bytes) {
+        let blob = tss12::from_bytes(&bytes).map_err(|error| in_file(error.to_string()))?;
+        return show12::run(global, path, blob);
+    }
     let file = KeyFile::from_bytes(&bytes).map_err(|error| in_file(error.to_string()))?;
     let public = Public::from_tpm2b(&file.public)
         .map_err(|error| in_file(format!("the key's public area is damaged: {error}")))?;
@@ -214,7 +219,7 @@ impl Shown {
 }
 
 /// Text of a file's author, without control characters: it goes to a terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|char| {
             if char.is_control() {
