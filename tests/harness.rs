@@ -418,7 +418,7 @@ fn a_command_that_hangs_is_ended() {
 #[test]
 fn the_samples_name_no_file_of_ours() {
     // Somebody copies them to another machine.
-    for name in ["openssl.cnf", "nginx.conf"] {
+    for name in ["openssl.cnf", "nginx.conf", "nginx-tpm12.conf"] {
         let text = sample(name);
         assert!(!text.contains(env!("CARGO_MANIFEST_DIR")), "{name}");
         assert_eq!(substitute(&text, "provider", "provider"), text);

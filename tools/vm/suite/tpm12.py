@@ -18,10 +18,13 @@ def checks(driver):
     yield "driver_is_bound", functools.partial(driver_is_bound, driver)
     yield "raw::info_names_the_generation", info_names_the_generation
     yield "raw::keys_of_a_tpm_2_are_refused", keys_of_a_tpm_2_are_refused
+    yield "raw::version_and_selftest", raw_version_and_selftest
+    yield "raw::doctor_misses_an_owner", doctor_misses_an_owner
     yield "tcsd::starts_on_the_device", TCSD.start
     yield "tcsd::version", version
     yield "tcsd::selftest", selftest
     yield "tcsd::ownership", ownership
+    yield "tcsd::doctor", tcsd_doctor
     yield "tcsd::holds_the_device", holds_the_device
     yield "tcsd::gives_the_device_back", gives_the_device_back
 
@@ -50,6 +53,33 @@ def keys_of_a_tpm_2_are_refused():
     client.try_openssl(genpkey).fails("device:/dev/tpm0", "this is a TPM 1.2")
 
 
+def agrees_with_trousers(client):
+    """tpmctl prints what tpm_version and tpm_selftest printed: their users find the fields they know."""
+    output = client.tpmctl("version")
+    for text in ("TPM 1.2 Version Info:", "Chip Version:        1.2.", "Spec Level:", "TPM Vendor ID:"):
+        require(text in output, f"there is no {text!r} in\n{output}")
+    output = client.tpmctl("selftest -l info -r")
+    for text in ("TPM Test Results:", "succeeded"):
+        require(text in output, f"there is no {text!r} in\n{output}")
+
+
+def raw_version_and_selftest():
+    # Detection finds the bare device.
+    agrees_with_trousers(Client("detection"))
+
+
+def doctor(client, status, *texts):
+    """tpmctl doctor, whose status is the number of the first layer that fails."""
+    done = client.try_tpmctl("doctor")
+    require(done.status == status, f"status {status} is expected:\n{done}")
+    for text in texts:
+        require(text in " ".join(done.output.split()), f"there is no {text!r} in\n{done}")
+
+
+def doctor_misses_an_owner():
+    doctor(Client("detection"), 11, "tpm_tis", "device:/dev/tpm0", "DEBUG")
+
+
 # --- with tcsd on it
 
 
@@ -59,6 +89,7 @@ class Tcsd:
     def __init__(self):
         self.process = None
         self.log = f"{SCRATCH}/tcsd.log"
+        self.address = f"tcsd:host=127.0.0.1,port={TCSD_PORT}"
 
     def start(self):
         machine.need("tcsd")
@@ -109,6 +140,11 @@ def ownership():
     require("Public Endorsement Key" in output, output)
     done = attempt(["tpm_takeownership", "-y", "-z"])
     done.fails("has been disabled")
+
+
+def tcsd_doctor():
+    doctor(Client("through-tcsd", tcti=TCSD.address), 0, "DEBUG")
+    doctor(Client("detection"), 0, "DEBUG")
 
 
 def holds_the_device():
