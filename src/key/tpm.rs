@@ -2,14 +2,14 @@
 #![forbid(unsafe_code)]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Error;
 use crate::Secret;
 use crate::tss;
 use crate::tss::tpm2::{Client, Name, Options, Sessions};
-use crate::tss::transport::{Address, Endpoint, Limits, Origin};
+use crate::tss::transport::{Address, AppendOnly, Endpoint, Limits, Origin};
 
 /// Settings of one user of a TPM: a provider instance, or the command.
 pub struct Config {
@@ -46,8 +46,9 @@ impl Default for Config {
 /// A TPM that is opened when it is first needed.
 pub struct Tpm {
     config: Config,
-    endpoint: Mutex<Option<Arc<Endpoint>>>,
-    client: OnceLock<Arc<Client>>,
+    // At most one of each. Not behind a lock: a fork in another thread would leave that locked.
+    endpoint: AppendOnly<Arc<Endpoint>>,
+    client: AppendOnly<Arc<Client>>,
     wrong_pss_salt: AtomicBool,
 }
 
@@ -56,7 +57,8 @@ impl Tpm {
     /// drop privileges before the first use. Neither a connection nor a TPM command; a TPM that is
     /// not there is an error only when it is used.
     pub fn new(config: Config) -> Result<Arc<Self>, Error> {
-        let endpoint = match &config.address {
+        let endpoint = AppendOnly::new();
+        let found = match &config.address {
             Some((address, origin)) => {
                 let endpoint = Endpoint::new(address.clone(), origin.clone());
                 Some(endpoint.map_err(|error| Error::Tss(tss::Error::from(error)))?)
@@ -65,10 +67,13 @@ impl Tpm {
                 .and_then(|address| Endpoint::new(address, Origin::Detected))
                 .ok(),
         };
+        if let Some(found) = found {
+            endpoint.find_or_add(|_| true, || found);
+        }
         Ok(Arc::new(Self {
             config,
-            endpoint: Mutex::new(endpoint),
-            client: OnceLock::new(),
+            endpoint,
+            client: AppendOnly::new(),
             wrong_pss_salt: AtomicBool::new(false),
         }))
     }
@@ -80,20 +85,19 @@ impl Tpm {
 
     /// The address, or why there is none.
     pub fn endpoint(&self) -> Result<Arc<Endpoint>, Error> {
-        let mut endpoint = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(endpoint) = &*endpoint {
+        if let Some(endpoint) = self.endpoint.iter().next() {
             return Ok(Arc::clone(endpoint));
         }
         // Nothing was there when the host started; a device may have come since.
         let found = Endpoint::detect(Path::new("/"))
             .and_then(|address| Endpoint::new(address, Origin::Detected))
             .map_err(|error| Error::Tss(tss::Error::from(error)))?;
-        Ok(Arc::clone(endpoint.insert(found)))
+        Ok(Arc::clone(self.endpoint.find_or_add(|_| true, || found)))
     }
 
     /// The client; it connects with its first command.
     pub fn client(&self) -> Result<&Arc<Client>, Error> {
-        if let Some(client) = self.client.get() {
+        if let Some(client) = self.client.iter().next() {
             return Ok(client);
         }
         let options = Options {
@@ -103,7 +107,7 @@ impl Tpm {
         };
         let client = Client::shared(self.endpoint()?, options);
         (self.config.on_open)();
-        Ok(self.client.get_or_init(|| client))
+        Ok(self.client.find_or_add(|_| true, || client))
     }
 
     /// Whether this TPM was seen to sign PSS with a salt of another length than the digest's.
