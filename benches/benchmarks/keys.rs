@@ -93,7 +93,7 @@ fn kind(
             name: name.to_owned(),
             value: outcome.rate.median,
             spread: Some([outcome.rate.low, outcome.rate.high]),
-            text: format!("{:.0} ({commands:.2} commands)", outcome.rate.median),
+            text: format!("{:.0}, commands: {commands:.1}", outcome.rate.median),
             colour,
         };
         groups.push(Group {

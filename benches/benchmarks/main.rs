@@ -33,8 +33,12 @@ use common::tools::root;
 use report::Report;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::Instant;
+use std::process::{ExitCode, exit};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Several times what a whole run takes.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// How thorough a run is.
 pub struct Plan {
@@ -120,6 +124,12 @@ fn main() -> ExitCode {
     }
     let quick = words.contains(&"quick");
     let some: Vec<&str> = words.into_iter().filter(|word| *word != "quick").collect();
+    thread::spawn(|| {
+        thread::sleep(PATIENCE);
+        eprintln!("something hangs: nothing is written");
+        // What was started ends with this process.
+        exit(1);
+    });
     let mut report = Report::new();
     let whole = run(&Plan { quick }, &some, &mut report);
     // What is in the repository comes from whole runs.

@@ -69,7 +69,8 @@ pub fn section(plan: &Plan, report: &mut Report) {
     report.text(
         "The raw rows send a ready command again and again on a connection that stays: nobody can be faster. \
          Ours goes through `EVP_PKEY_sign` or `EVP_PKEY_decrypt` with a fresh context each time, as TLS does, and \
-         verifies each signature before it is returned. Processor time is that of this process and of swtpm for \
+         verifies each signature before it is returned. A TPM without resource manager belongs to whoever is connected, \
+         so that each operation of ours has a connection of its own, as in the row \"a connection each\". Processor time is that of this process and of swtpm for \
          one operation; it tells where time goes also on a busy machine (not for the rows with other processes).",
     );
     let mut groups = rsa(plan, report);
@@ -238,11 +239,18 @@ fn p256(plan: &Plan, report: &mut Report) -> Vec<Group> {
         })
         .against(0),
     );
+    rows.push(
+        Row::new("TPM2_Sign, a connection each", |t| {
+            site.blob
+                .on_many_connections(site.tpm.endpoint(), Command::SignEc, t)
+        })
+        .against(0),
+    );
     let outcomes = measure(plan, &site.tpm, &mut rows);
     promises(report, "P-256", P256_GOAL, &outcomes);
     report.heading(3, "P-256, swtpm behind a unix socket");
     table(report, &outcomes);
-    vec![group("P-256, ECDSA signatures", &outcomes)]
+    vec![group("P-256, ECDSA signatures", &outcomes[..6])]
 }
 
 fn tcp(plan: &Plan, report: &mut Report) {

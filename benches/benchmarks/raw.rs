@@ -222,7 +222,13 @@ pub fn self_test(at: &Endpoint) {
 }
 
 fn transmit(raw: &mut Raw, command: &[u8]) {
-    assert_eq!(transmit_any(raw, command), 0, "the TPM's answer");
+    let rc = transmit_any(raw, command);
+    let name = tpm::name(tpm::code(command));
+    assert!(
+        rc == 0,
+        "TPM2_{name} is answered with {rc:#x}; the command: {}",
+        hex::encode(command)
+    );
 }
 
 fn transmit_any(raw: &mut Raw, command: &[u8]) -> u32 {

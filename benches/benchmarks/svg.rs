@@ -42,10 +42,10 @@ pub struct Group {
     pub bars: Vec<Bar>,
 }
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 800.0;
 /// Where the bars begin, and where the longest ends.
 const LEFT: f64 = 240.0;
-const RIGHT: f64 = 640.0;
+const RIGHT: f64 = 630.0;
 const ROW: f64 = 20.0;
 
 /// Horizontal bars, from zero; `unit` is the axis' title.
@@ -125,7 +125,7 @@ pub struct Series {
 /// milliseconds, is marked.
 pub fn distribution(title: &str, limit: (&str, f64), series: &[Series]) -> String {
     const LEFT: f64 = 70.0;
-    const RIGHT: f64 = 730.0;
+    const RIGHT: f64 = 770.0;
     const TOP: f64 = 40.0;
     const BOTTOM: f64 = 300.0;
     let all = || series.iter().flat_map(|s| &s.times).copied();
@@ -165,7 +165,7 @@ pub fn distribution(title: &str, limit: (&str, f64), series: &[Series]) -> Strin
         );
     }
     body.push_str(&label(
-        400.0,
+        420.0,
         BOTTOM + 36.0,
         "middle",
         "",
