@@ -62,10 +62,10 @@ matrix: ## run the tests against OpenSSL 3.5, 3.6 and 4.0 (built outside the tre
 	@$(MAKE) --no-print-directory build
 	tools/matrix
 
-bench: ## signatures per second: the TPM alone, ours through OpenSSL, a software key
+bench: ## what it costs, beside the raw TPM commands; writes docs/benchmarks.md (ARGS=quick: a short look)
 	tools/setup bench
 	@$(MAKE) --no-print-directory build
-	$(CARGO) bench $(CARGOFLAGS)
+	$(CARGO) bench $(CARGOFLAGS) -- $(ARGS)
 
 man: $(patsubst docs/%.md,target/man/%,$(wildcard docs/*.[1-8].md)) ## the man pages, in target/man (needs pandoc)
 

@@ -113,7 +113,8 @@ impl Load {
         }
     }
 
-    fn connector(&self) -> SslConnector {
+    /// For [`Load::once`].
+    pub fn connector(&self) -> SslConnector {
         let mut builder = SslConnector::builder(SslMethod::tls_client()).expect("libssl");
         match &self.trusted {
             Some(file) => builder.set_ca_file(file).expect("a certificate"),
@@ -138,7 +139,8 @@ impl Load {
         builder.build()
     }
 
-    fn once(&self, connector: &SslConnector) -> Result<Duration, String> {
+    /// One connection; the time that the handshake took.
+    pub fn once(&self, connector: &SslConnector) -> Result<Duration, String> {
         let tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))
             .map_err(|e| format!("connect: {e}"))?;
         tcp.set_nodelay(true).map_err(|e| e.to_string())?;

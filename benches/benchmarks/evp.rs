@@ -1,4 +1,4 @@
-//! Keys in OpenSSL library contexts of their own, used as TLS uses them: a fresh context for each signature.
+//! Keys in OpenSSL library contexts of their own, used as TLS uses them: a fresh context for each operation.
 
 use openssl::encrypt::Encrypter;
 use openssl::hash::MessageDigest;
@@ -24,6 +24,21 @@ unsafe extern "C" {
         ctx: *mut openssl_sys::OSSL_LIB_CTX,
         properties: *const c_char,
     ) -> *mut openssl_sys::EVP_PKEY;
+    fn OSSL_STORE_open_ex(
+        uri: *const c_char,
+        ctx: *mut openssl_sys::OSSL_LIB_CTX,
+        properties: *const c_char,
+        ui: *const c_void,
+        ui_data: *mut c_void,
+        params: *const c_void,
+        post_process: *mut c_void,
+        post_process_data: *mut c_void,
+    ) -> *mut c_void;
+    fn OSSL_STORE_eof(store: *mut c_void) -> c_int;
+    fn OSSL_STORE_load(store: *mut c_void) -> *mut c_void;
+    fn OSSL_STORE_close(store: *mut c_void) -> c_int;
+    fn OSSL_STORE_INFO_get1_PKEY(info: *const c_void) -> *mut openssl_sys::EVP_PKEY;
+    fn OSSL_STORE_INFO_free(info: *mut c_void);
     fn EVP_PKEY_CTX_new_from_pkey(
         ctx: *mut openssl_sys::OSSL_LIB_CTX,
         key: *mut openssl_sys::EVP_PKEY,
@@ -31,10 +46,36 @@ unsafe extern "C" {
     ) -> *mut openssl_sys::EVP_PKEY_CTX;
 }
 
-#[derive(Clone, Copy)]
-pub enum Padding {
+/// What is asked of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// RSA, PKCS#1 v1.5, SHA-256.
     Pkcs1,
+    /// RSA, PSS with a salt of 32 bytes, SHA-256: TLS 1.3's.
     Pss,
+    /// ECDSA, SHA-256.
+    Ecdsa,
+    /// RSA, OAEP with SHA-256.
+    Decrypt,
+}
+
+impl Operation {
+    /// For the command line of a worker.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pkcs1 => "pkcs1",
+            Self::Pss => "pss",
+            Self::Ecdsa => "ecdsa",
+            Self::Decrypt => "decrypt",
+        }
+    }
+
+    pub fn named(name: &str) -> Self {
+        let all = [Self::Pkcs1, Self::Pss, Self::Ecdsa, Self::Decrypt];
+        all.into_iter()
+            .find(|operation| operation.name() == name)
+            .unwrap_or_else(|| panic!("no operation {name:?}"))
+    }
 }
 
 /// An `OSSL_LIB_CTX`. It is never freed: a benchmark makes a few of them, and keys refer to theirs.
@@ -81,6 +122,50 @@ impl Context {
             key
         };
         assert!(!key.is_null(), "{}", openssl::error::ErrorStack::get());
+        self.own(key)
+    }
+
+    /// The first private key behind a URI.
+    pub fn store(self, uri: &str) -> Key {
+        let name = CString::new(uri).expect("no NUL");
+        let mut key: *mut openssl_sys::EVP_PKEY = ptr::null_mut();
+        // SAFETY: the store is checked, used while it is open, and closed once; what it hands out is freed or
+        // passed on.
+        unsafe {
+            let null = ptr::null_mut();
+            let store = OSSL_STORE_open_ex(
+                name.as_ptr(),
+                self.0,
+                ptr::null(),
+                ptr::null(),
+                null,
+                ptr::null(),
+                null,
+                null,
+            );
+            assert!(
+                !store.is_null(),
+                "{uri}: {}",
+                openssl::error::ErrorStack::get()
+            );
+            while key.is_null() && OSSL_STORE_eof(store) == 0 {
+                let info = OSSL_STORE_load(store);
+                if !info.is_null() {
+                    key = OSSL_STORE_INFO_get1_PKEY(info);
+                    OSSL_STORE_INFO_free(info);
+                }
+            }
+            OSSL_STORE_close(store);
+        }
+        assert!(
+            !key.is_null(),
+            "{uri}: {}",
+            openssl::error::ErrorStack::get()
+        );
+        self.own(key)
+    }
+
+    fn own(self, key: *mut openssl_sys::EVP_PKEY) -> Key {
         // SAFETY: a live key that nobody else owns.
         let key = unsafe { PKey::from_ptr(key) };
         Key { context: self, key }
@@ -107,12 +192,12 @@ impl Key {
     }
 
     /// Signs the digest of [`MESSAGE`].
-    pub fn sign(&self, padding: Padding) -> Vec<u8> {
+    pub fn sign(&self, operation: Operation) -> Vec<u8> {
         let mut ctx = self.operation();
         let mut signature = Vec::new();
         let mut sign = || {
             ctx.sign_init()?;
-            if let Padding::Pss = padding {
+            if operation == Operation::Pss {
                 ctx.set_rsa_padding(rsa::Padding::PKCS1_PSS)?;
                 ctx.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH)?;
             }
@@ -121,6 +206,14 @@ impl Key {
         };
         sign().unwrap_or_else(|e| panic!("signing: {e}"));
         signature
+    }
+
+    /// One operation; its result is of no interest.
+    pub fn run(&self, operation: Operation, sealed: &[u8]) {
+        match operation {
+            Operation::Decrypt => drop(self.decrypt(sealed)),
+            _ => drop(self.sign(operation)),
+        }
     }
 
     /// Decrypts what [`encrypt`] made.
@@ -145,10 +238,10 @@ fn digest() -> [u8; 32] {
 }
 
 /// Asserts, without the provider, that a signature of ours is one.
-pub fn verify(public: &[u8], padding: Padding, signature: &[u8]) {
+pub fn verify(public: &[u8], operation: Operation, signature: &[u8]) {
     let key = PKey::public_key_from_pem(public).expect("a public key");
     let mut verifier = Verifier::new(MessageDigest::sha256(), &key).expect("a verifier");
-    if let Padding::Pss = padding {
+    if operation == Operation::Pss {
         verifier
             .set_rsa_padding(rsa::Padding::PKCS1_PSS)
             .expect("PSS");
