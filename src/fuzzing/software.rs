@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::input::Input;
-use crate::crypto::Curve;
+
 use crate::crypto::der::{self, Reader, tag};
 use crate::crypto::ecdsa::{self, EcPublic};
 use crate::crypto::padding;
