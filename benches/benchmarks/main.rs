@@ -179,13 +179,20 @@ fn run(plan: &Plan, some: &[&str], report: &mut Report) -> bool {
             whole = false;
         }
     }
-    report.heading(2, "What is promised");
-    report.promises();
+    report.promises("What is promised");
+    let mut words = some.to_vec();
+    if plan.quick {
+        words.insert(0, "quick");
+    }
+    let arguments = if words.is_empty() {
+        String::new()
+    } else {
+        format!(" ARGS=\"{}\"", words.join(" "))
+    };
     report.heading(2, "The run");
     report.text(&format!(
-        "`make bench{}`; {:.0} seconds; load average before {load}, after {}. A load before the run that is well \
-         above 0 means that something else was using the machine.",
-        if plan.quick { " ARGS=quick" } else { "" },
+        "`make bench{arguments}`; {:.0} seconds; load average before {load}, after {}. A load before the \
+         run that is well above 0 means that something else was using the machine.",
         start.elapsed().as_secs_f64(),
         machine::load()
     ));

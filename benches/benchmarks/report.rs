@@ -134,8 +134,12 @@ impl Report {
         self.promises.push(promise);
     }
 
-    /// All promises so far.
-    pub fn promises(&mut self) {
+    /// All promises so far, if there are any.
+    pub fn promises(&mut self, title: &str) {
+        if self.promises.is_empty() {
+            return;
+        }
+        self.heading(2, title);
         let rows: Vec<Vec<String>> = self
             .promises
             .iter()
