@@ -75,6 +75,27 @@ fn thirty_two_keys_under_a_primary() {
     round_robin(&Bench::without_srk());
 }
 
+/// As many keys as the TPM has slots: once they are all there, each signature is one command. A key that was evicted
+/// once comes back by its context, which needs no slot for its parent.
+#[test]
+fn three_keys_on_three_slots() {
+    for bench in [Bench::new(), Bench::without_srk()] {
+        let Bench { openssl, tap, tpm } = &bench;
+        let mut client = Client::start(openssl);
+        for n in 0..3 {
+            make(openssl, &format!("key{n}"), n);
+            client.ok(&format!("load {n} key{n}.pem"));
+        }
+        let mut round = || (0..3).for_each(|n| drop(client.ok(&format!("sign {n}"))));
+        round();
+        round();
+        let (_, counts) = tap.cost(&mut round);
+        assert_eq!(counts.total(), 3, "{counts:?}");
+        client.end();
+        tpm.assert_clean();
+    }
+}
+
 /// nginx, one block for each of so many keys.
 fn serve(bench: &Bench, keys: usize, workers: usize) -> Nginx {
     let openssl = &bench.openssl;

@@ -141,7 +141,8 @@ impl Work<'_> {
         if !to_parent && let Some(entity) = self.load_context(object)? {
             return Ok(entity);
         }
-        self.make_room(1 + self.primaries_needed(parent))?;
+        // The key and its parent, which takes a slot also where it is persistent.
+        self.make_room(2)?;
         let authorized = self.wants_session(&parent.auth, false);
         let identified = to_parent || authorized;
         let stem = self.parent(parent, identified, true)?;
@@ -225,16 +226,16 @@ impl Work<'_> {
             public: &object.public,
         };
         let awaited = Awaited::Object(object.name.clone());
-        let loaded = self.run_awaiting(awaited, &request, &authority)?;
+        self.beside = usize::from(stem.kind != StemKind::Primary);
+        let loaded = self.run_awaiting(awaited, &request, &authority);
+        self.beside = 0;
+        let loaded = loaded?;
         if loaded.name != object.name {
             // Nor is the handle to be trusted then: what was awaited is looked for by its name.
             return Err(Malformed {
                 what: "answer to TPM2_Load: the name is not the key's",
             }
             .into());
-        }
-        if stem.kind == StemKind::Primary {
-            self.state.rooted.insert(loaded.name.clone());
         }
         self.loaded(loaded.handle, loaded.name.clone());
         if to_parent && let Some(name) = self.parent_session(stem)? {
@@ -284,6 +285,7 @@ impl Work<'_> {
         self.make_room(self.primaries_needed(parent))?;
         let identified = self.wants_session(&parent.auth, secret);
         let stem = self.parent(parent, identified, false)?;
+        self.beside = usize::from(stem.kind != StemKind::Primary);
         let created = self.parent_authority(&stem, secret, |work, authority| {
             work.run(
                 &Create {
@@ -294,6 +296,7 @@ impl Work<'_> {
                 authority,
             )
         });
+        self.beside = 0;
         self.release_parent(&stem);
         created.map_err(|error| match error.code() {
             Some(code) if code.is_bad_handle() => error.advise(format!(

@@ -1,7 +1,7 @@
 //! One critical section on the TPM: running commands, making room, tidying up.
 #![forbid(unsafe_code)]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::client::Options;
@@ -49,9 +49,8 @@ pub(super) struct State {
     pub(super) forgotten: Vec<Name>,
     /// The curves the TPM has; asked once.
     pub(super) curves: Option<Vec<Curve>>,
-    /// Keys whose parent is a primary: made anew, it costs more than anything else.
-    pub(super) rooted: HashSet<Name>,
-    /// Contexts of such keys that were evicted once (`TPMS_CONTEXT`). They last until a TPM reset.
+    /// Contexts of keys that this process loaded and evicted (`TPMS_CONTEXT`). They last until a TPM reset,
+    /// and need no parent: a primary would be made anew, and a persistent parent takes a slot as well.
     pub(super) saved: HashMap<Name, Vec<u8>>,
 }
 
@@ -67,7 +66,6 @@ impl State {
             slots: None,
             forgotten: Vec::new(),
             curves: None,
-            rooted: HashSet::new(),
             saved: HashMap::new(),
         }
     }
@@ -110,6 +108,8 @@ pub(super) struct Work<'a> {
     pub(super) pinned: Vec<u32>,
     /// Transient objects that go at the end of the section.
     temporary: Vec<u32>,
+    /// Slots taken by a persistent parent while it is used.
+    pub(super) beside: usize,
     broken: bool,
     value_at_stake: bool,
 }
@@ -138,6 +138,7 @@ impl<'a> Work<'a> {
             options,
             pinned: Vec::new(),
             temporary: Vec::new(),
+            beside: 0,
             broken: false,
             value_at_stake: false,
         }
@@ -208,7 +209,8 @@ impl<'a> Work<'a> {
                 self.drop_session_except(authority)
             } else {
                 if self.sharing() == Sharing::Bare {
-                    self.state.slots = Some((self.state.residents.entries().len(), Instant::now()));
+                    let slots = self.state.residents.entries().len() + self.beside;
+                    self.state.slots = Some((slots, Instant::now()));
                 }
                 self.evict()?
             };
@@ -327,11 +329,11 @@ impl<'a> Work<'a> {
         Ok(true)
     }
 
-    /// Keeps what loads an evicted key again without its primary, once (TPM2_ContextSave).
+    /// Keeps what loads an evicted key again without its parent, once (TPM2_ContextSave).
     fn save_context(&mut self, resident: &Resident) {
         // A TPM in this process is reset after each section, and contexts do not survive that.
         if self.sharing() == Sharing::InProcess
-            || !self.state.rooted.contains(&resident.name)
+            || resident.owner != self.state.process
             || self.state.saved.contains_key(&resident.name)
         {
             return;

@@ -126,7 +126,8 @@ fn thirty_two_keys_on_three_slots() {
         let keys: Vec<_> = (0..32)
             .map(|_| make(&client, &owner(), &sign_only(), b""))
             .collect();
-        for _ in 0..2 {
+        // The contexts of the last ones are saved in the second round.
+        for _ in 0..3 {
             log.take();
             for key in &keys {
                 sign(&client, key, b"");
@@ -134,12 +135,12 @@ fn thirty_two_keys_on_three_slots() {
         }
         let cost = log.take();
         assert!(
-            cost.len() <= 32 * 4 + 4,
+            cost.len() <= 32 * 4,
             "{} commands: {}",
             cost.len(),
             cost.join(" ")
         );
-        let loads = cost.iter().filter(|name| *name == "Load").count();
+        let loads = cost.iter().filter(|name| name.ends_with("Load")).count();
         assert_eq!(loads, 32);
         if managed {
             assert_eq!(cost.len(), 32 * 3);
