@@ -72,7 +72,7 @@ fn template(options: &Options) -> Result<Template, Error> {
             "in a TPM 1.2 keys are made under its storage root key: leave the parent out".into(),
         );
     }
-    if !SIZES.contains(&options.bits) || options.bits % 8 != 0 {
+    if !SIZES.contains(&options.bits) || !options.bits.is_multiple_of(8) {
         return wrong(format!(
             "{} bits is no size for an RSA key in a TPM 1.2: every one makes 2048, and none more",
             options.bits
