@@ -17,7 +17,7 @@ CARGO_OUT = $(or $(CARGO_TARGET_DIR),target)/release
 MODULE    = target/ossl-modules/tpm.so
 TPMCTL    = target/release/tpmctl
 
-.PHONY: all build demo check check-vm matrix bench man audit install uninstall clean help
+.PHONY: all build demo check check-vm fuzz matrix bench man audit install uninstall clean help
 
 all: build
 
@@ -49,6 +49,12 @@ check-vm: ## boot Debian's kernel in QEMU and test the kernel's TPM drivers
 	tools/setup vm
 	@$(MAKE) --no-print-directory build
 	nice tools/vm/run
+
+FUZZ_SECONDS ?= 120
+
+fuzz: ## feed every parser what libFuzzer makes up, FUZZ_SECONDS=120 for each target (needs a nightly Rust)
+	tools/setup fuzz
+	FUZZ_SECONDS=$(FUZZ_SECONDS) tools/fuzz
 
 matrix: ## run the tests against OpenSSL 3.5, 3.6 and 4.0 (built outside the tree), write docs/MATRIX.md
 	tools/setup check
@@ -96,7 +102,7 @@ uninstall: ## remove what install put there
 
 clean: ## remove everything that was built
 	$(CARGO) clean
-	rm -rf target
+	rm -rf target fuzz/target
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20

@@ -7,6 +7,9 @@
 //! knows who knocked.
 
 pub mod crypto;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod key;
 pub mod log_setup;
 pub mod provider;

@@ -36,6 +36,8 @@ pub(crate) struct Listed {
 
 /// How deep files include each other: deeper ones include themselves.
 const DEEPEST: u8 = 8;
+/// The longest value, in bytes, as in OpenSSL: one that names itself twice doubles with every line.
+const LONGEST: usize = 65536;
 
 /// The provider's section in the file that OpenSSL itself would read: `OPENSSL_CONF`, or openssl.cnf in
 /// OPENSSLDIR.
@@ -73,6 +75,14 @@ pub(crate) fn path() -> Option<(PathBuf, bool)> {
         Some(path) => Some((PathBuf::from(path), true)),
         None => default_file().map(|path| (path, false)),
     }
+}
+
+/// The provider's section in `bytes`, a file that includes nothing: for the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn parse(bytes: &[u8]) -> Option<Section> {
+    let mut file = File::default();
+    file.read(bytes, None, DEEPEST);
+    file.provider().cloned()
 }
 
 /// `OPENSSLDIR: "/usr/lib/ssl"`, as libcrypto says.
@@ -214,6 +224,9 @@ impl File {
         let mut kept = 0;
         let mut chars = raw.trim_start().chars().peekable();
         while let Some(char) = chars.next() {
+            if value.len() > LONGEST {
+                break;
+            }
             match char {
                 '#' => break,
                 '\\' => {
@@ -302,7 +315,7 @@ fn is_ours(name: &str, section: &Section) -> bool {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> File {
+    fn file(text: &str) -> File {
         let mut file = File::default();
         file.read(text.as_bytes(), None, 0);
         file
@@ -310,14 +323,14 @@ mod tests {
 
     #[test]
     fn finds_the_section_of_the_sample() {
-        let file = parse(include_str!("../../../conf/openssl.cnf"));
+        let file = file(include_str!("../../../conf/openssl.cnf"));
         assert_eq!(file.provider().unwrap().get("activate").unwrap(), "1");
         assert_eq!(file.provider().unwrap().get("tcti"), None);
     }
 
     #[test]
     fn reads_what_config_5_allows() {
-        let file = parse(
+        let file = file(
             "openssl_conf = $init # the start\n\
              init=start\n\
              openssl_conf = ${init}\n\
@@ -346,7 +359,7 @@ mod tests {
     #[test]
     fn knows_the_provider_under_other_names() {
         let with = |lines: &str| {
-            parse(&format!(
+            file(&format!(
                 "openssl_conf=i\n[i]\nproviders=p\n[p]\nhw=s\n[s]\n{lines}"
             ))
         };
@@ -362,17 +375,17 @@ mod tests {
 
     #[test]
     fn providers_keep_their_order() {
-        let file = parse(
+        let read = file(
             "openssl_conf=i\n[i]\nproviders=p\n[p]\n2.tpm=t\ndefault=d\nlegacy=l\n2.tpm = t\nx=gone\n\
              [d]\nactivate=1\n[t]\n[l]\nidentity=old\n",
         );
-        let listed = file.providers();
+        let listed = read.providers();
         let names: Vec<&str> = listed.iter().map(|listed| listed.name.as_str()).collect();
         assert_eq!(names, ["default", "old", "tpm", "x"]);
         assert!(listed[2].ours && !listed[0].ours);
         assert_eq!(listed[0].section.as_ref().unwrap()["activate"], "1");
         assert!(listed[3].section.is_none());
-        assert!(parse("providers = p\n").providers().is_empty());
+        assert!(file("providers = p\n").providers().is_empty());
     }
 
     #[test]
@@ -398,11 +411,18 @@ mod tests {
     }
 
     #[test]
+    fn a_value_made_of_itself_does_not_grow_without_end() {
+        let found = file(&format!("a = 0123456789\n{}", "a = $a$a$a$a\n".repeat(40)));
+        let length = found.value("default", "a").unwrap().len();
+        assert!((LONGEST..=2 * LONGEST + 1).contains(&length), "{length}");
+    }
+
+    #[test]
     fn garbage_is_passed_over() {
         for text in [
             "[", "=", "[]\n=\n", "\\", "a = \"", "a = $", "a = ${", ".include", "\u{0}",
         ] {
-            assert!(parse(text).provider().is_none(), "{text:?}");
+            assert!(parse(text.as_bytes()).is_none(), "{text:?}");
         }
     }
 }

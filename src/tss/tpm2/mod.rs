@@ -11,6 +11,8 @@ pub mod client;
 pub mod commands;
 pub mod constants;
 mod exec;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod keys;
 mod link;
 pub mod name;

@@ -229,7 +229,8 @@ fn parse(text: &str) -> Result<AddressKind, Problem> {
             "a path alone does not say what it leads to",
             format!(
                 "write device:{text} for a device, swtpm:path={text} for a socket, libtpms:{text} \
-                 for a state directory"
+                 for a state directory",
+                text = Shown(text)
             ),
         )),
         other => Err(Problem::new(
@@ -314,17 +315,26 @@ fn port(value: &str) -> Result<u16, Problem> {
     }
 }
 
-/// Text of a stranger in an error message: quoted, control characters escaped, length bounded.
+/// Text of a stranger in an error message: quoted, and as [`Shown`].
 struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", Shown(self.0))
+    }
+}
+
+/// Text of a stranger in an error message: control characters escaped, length bounded.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 120;
         if self.0.chars().count() <= SHOWN {
-            return write!(f, "\"{}\"", self.0.escape_debug());
+            return write!(f, "{}", self.0.escape_debug());
         }
         let start: String = self.0.chars().take(SHOWN).collect();
-        write!(f, "\"{}...\"", start.escape_debug())
+        write!(f, "{}...", start.escape_debug())
     }
 }
 
@@ -359,6 +369,16 @@ mod tests {
         let error = Address::with_tcsd_variables("tcsd", None, Some("x")).unwrap_err();
         assert!(error.to_string().contains("TSS_TCSD_PORT"), "{error}");
         assert!(Address::with_tcsd_variables("tcsd:port=1", None, Some("x")).is_ok());
+    }
+
+    #[test]
+    fn no_control_character_and_no_endless_text_gets_into_an_error() {
+        let long = format!("/{}", "x".repeat(100_000));
+        for text in ["/dev/\u{1b}[2J", "/\u{7f}", "swtpm:\n=1", "a\tb:", &long] {
+            let error = text.parse::<Address>().unwrap_err().to_string();
+            assert!(!error.chars().any(char::is_control), "{error:?}");
+            assert!(error.len() < 1000, "{} bytes", error.len());
+        }
     }
 
     #[test]

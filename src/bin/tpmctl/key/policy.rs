@@ -101,4 +101,14 @@ mod tests {
         assert_eq!(text(&digest), "PolicyPCR sha256:0,7,16");
         assert_eq!(text(&[1, 2]), "PolicyPCR 0102");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_body_is_printed(mut body in proptest::collection::vec(0u8.., 0..200), banks in 0u8..20) {
+            assert!(text(&body).starts_with("PolicyPCR"));
+            // Hardly any body begins with a count that is small enough.
+            body.splice(..0, [0, 0, 0, banks]);
+            assert!(text(&body).starts_with("PolicyPCR "));
+        }
+    }
 }

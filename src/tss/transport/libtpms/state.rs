@@ -201,7 +201,7 @@ fn file_name(family: Family, name: &str) -> Result<OsString, Fault> {
 
 /// swtpm's header: version, the least version a reader must know, the header's own length, flags,
 /// the length of everything; then one entry: what it is, and its length.
-fn header(length: usize) -> io::Result<[u8; HEADER + ENTRY_HEADER]> {
+pub(in super::super) fn header(length: usize) -> io::Result<[u8; HEADER + ENTRY_HEADER]> {
     let too_long = || io::Error::from_raw_os_error(libc::EFBIG);
     let entry = u32::try_from(length).map_err(|_| too_long())?;
     let total = entry
@@ -218,7 +218,7 @@ fn header(length: usize) -> io::Result<[u8; HEADER + ENTRY_HEADER]> {
 }
 
 /// libtpms' own bytes inside a file that swtpm or we have written.
-fn blob_in(file: &[u8]) -> Result<&[u8], &'static str> {
+pub(in super::super) fn blob_in(file: &[u8]) -> Result<&[u8], &'static str> {
     const FOREIGN: &str = "this is not a state file of swtpm";
     let header = file.first_chunk::<HEADER>().ok_or(FOREIGN)?;
     let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);

@@ -1,0 +1,93 @@
+//! Key files and URIs.
+#![forbid(unsafe_code)]
+
+use std::sync::{Arc, OnceLock};
+
+use crate::Secret;
+use crate::key::tss2::KeyFile;
+use crate::key::uri::{Handle, parse_handle};
+use crate::key::{Config, Key, KeyType, ParentChoice, PublicKey, Tpm};
+use crate::tss::transport::Origin;
+
+/// A TPM that is not there: nothing here may need it.
+fn nowhere() -> &'static Arc<Tpm> {
+    static TPM: OnceLock<Arc<Tpm>> = OnceLock::new();
+    TPM.get_or_init(|| {
+        let address = "swtpm:path=/nonexistent/fuzz".parse().unwrap();
+        Tpm::new(Config {
+            address: Some((address, Origin::CommandLine)),
+            ..Config::default()
+        })
+        .unwrap()
+    })
+}
+
+pub(super) fn tss2_pem(data: &[u8]) {
+    let der = KeyFile::der_in_pem(data);
+    let any = KeyFile::from_bytes(data);
+    let Ok(file) = KeyFile::from_pem(data) else {
+        return;
+    };
+    assert_eq!(any.as_ref(), Ok(&file));
+    let der = der.unwrap().expect("the block that was read");
+    assert_eq!(KeyFile::from_der(&der).as_ref(), Ok(&file));
+    whole(file);
+}
+
+pub(super) fn tss2_der(data: &[u8]) {
+    let Ok(file) = KeyFile::from_der(data) else {
+        return;
+    };
+    assert!(KeyFile::is_ours(data));
+    whole(file);
+}
+
+/// What follows a file that was read: it is written, read again, shown and made into a key.
+fn whole(file: KeyFile) {
+    let der = file.to_der();
+    assert_eq!(KeyFile::from_der(&der).as_ref(), Ok(&file));
+    assert_eq!(
+        KeyFile::from_pem(file.to_pem().as_bytes()).as_ref(),
+        Ok(&file)
+    );
+    let _ = (format!("{file:?}"), file.parent_text(), file.policy_text());
+    let key_type = KeyType::of_file(&file);
+    let asked = std::cell::Cell::new(0);
+    let empty_auth = file.empty_auth;
+    let key = Key::from_file(nowhere(), file, &mut |_| {
+        asked.set(asked.get() + 1);
+        Some(Secret::empty())
+    });
+    let Ok(key) = key else {
+        return;
+    };
+    assert_eq!(asked.get(), i32::from(!empty_auth));
+    assert_eq!(key_type.unwrap(), key.key_type());
+    let _ = (key.describe(true), key.describe(false), key.name());
+    let _ = (key.default_digest(), key.is_restricted());
+    examine(key.public());
+}
+
+/// Everything that is asked about a public key.
+pub(crate) fn examine(public: &PublicKey) {
+    let _ = (public.to_spki(), public.bits(), public.security_bits());
+    assert!(public.max_size() > 0);
+    match public.key_type() {
+        KeyType::Ec => drop(public.ec().unwrap()),
+        KeyType::Rsa | KeyType::RsaPss => drop(public.rsa().unwrap()),
+    }
+}
+
+pub(super) fn uri(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Some(handle) = parse_handle(&text) {
+        assert_eq!(parse_handle(&format!("{handle:x}")), Some(handle));
+        assert_eq!(parse_handle(&format!("0x{handle:08X}")), Some(handle));
+    }
+    if let Ok(uri) = Handle::parse(&text) {
+        let pass = if uri.pass { "?pass" } else { "" };
+        let again = format!("handle:0x{:08x}{pass}", uri.handle);
+        assert_eq!(Handle::parse(&again).unwrap(), uri);
+    }
+    let _ = ParentChoice::parse(&text);
+}

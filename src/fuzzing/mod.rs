@@ -1,0 +1,60 @@
+//! What the fuzzer feeds: one function for each parser of bytes that others have made.
+//!
+//! Not part of the module: compiled for the unit tests, which run every target over its committed
+//! corpus and changed copies of it, and for the fuzzer itself (`cfg(fuzzing)`, which cargo-fuzz sets).
+//! A target must return normally whatever it is given; it asserts what holds for every input.
+//!
+//! A new target is a function here or beside the parser that it needs, a line in [`TARGETS`], three
+//! lines in `fuzz/fuzz_targets`, an entry in `fuzz/Cargo.toml`, and a few files in `fuzz/corpus`.
+#![forbid(unsafe_code)]
+#![allow(missing_docs, reason = "not a public interface")]
+
+#[path = "../bin/tpmctl/cnf.rs"]
+#[allow(dead_code, reason = "finding the file is not parsing it")]
+mod cnf;
+pub(crate) mod input;
+mod key;
+mod software;
+#[cfg(test)]
+mod tests;
+
+use crate::{provider, tss};
+
+/// A target: its name, which is that of its corpus, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    ("tss2_pem", key::tss2_pem),
+    ("tss2_der", key::tss2_der),
+    ("uri", key::uri),
+    ("der", software::der),
+    ("padding", software::padding),
+    ("signatures", software::signatures),
+    ("cnf", tpmctl_cnf),
+    ("public", tss::tpm2::fuzzing::public),
+    ("responses", tss::tpm2::fuzzing::responses),
+    ("sessions", tss::tpm2::fuzzing::sessions),
+    ("lying_tpm", tss::tpm2::fuzzing::lying_tpm),
+    ("record", tss::tpm2::fuzzing::record),
+    ("address", tss::transport::fuzzing::address),
+    ("state_file", tss::transport::fuzzing::state_file),
+    ("settings", provider::fuzzing::settings),
+    ("decoders", provider::fuzzing::decoders),
+    ("doors", provider::fuzzing::doors),
+];
+
+/// Runs the target called `name`.
+///
+/// # Panics
+///
+/// When there is no such target, and when the target has found something.
+pub fn run(name: &str, data: &[u8]) {
+    let target = TARGETS.iter().find(|(known, _)| *known == name);
+    target.expect("a target of this name").1(data);
+}
+
+/// openssl.cnf as `tpmctl` reads it.
+fn tpmctl_cnf(data: &[u8]) {
+    cnf::parse(data);
+}
