@@ -12,8 +12,8 @@ use crate::{Plan, configuration, rates};
 use std::time::Duration;
 
 const COUNTS: [usize; 4] = [1, 3, 4, 32];
-/// What a signature with a key that was displaced may cost: the key's context or file loaded, the signature, one
-/// flush.
+/// What a signature with a key that was displaced may cost: as much as the context swap of a resource manager. The
+/// name of what goes is read, it is flushed, the key is loaded, and it signs.
 const MOST: f64 = 4.0;
 /// swtpm's.
 const SLOTS: usize = 3;
