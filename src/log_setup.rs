@@ -1,7 +1,9 @@
 //! Logging: off unless asked for, to standard error.
 #![forbid(unsafe_code)]
 
+use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::sync::Once;
 
 use log::{LevelFilter, Log, Metadata, Record};
@@ -23,7 +25,9 @@ impl Log for StandardError {
                 record.level().as_str().to_ascii_lowercase(),
                 record.args()
             );
-            let _ = std::io::stderr().write_all(line.as_bytes());
+            // Past the standard library's lock, which a child forked meanwhile would find taken.
+            let copy = std::io::stderr().as_fd().try_clone_to_owned();
+            let _ = copy.and_then(|copy| File::from(copy).write_all(line.as_bytes()));
         }
     }
 

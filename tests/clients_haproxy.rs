@@ -2,18 +2,29 @@
 
 use crate::clients::find;
 use crate::common::net::free_port;
+use crate::common::process::wait_for;
+use crate::common::proxy::{Action, Fault};
 use crate::common::scratch::Scratch;
 use crate::common::service::Service;
 use crate::common::site::Site;
 use crate::common::table::{Kind, Role, Served, connects, serves, serves_on};
+use crate::common::tls::Load;
 use crate::common::tools::{is_root, need, sample, substitute};
+use crate::common::tpm::cc;
+use openssl::ssl::{HandshakeError, SslConnector, SslMethod, SslVerifyMode};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::thread;
+use std::time::Duration;
 
 #[derive(Clone, Copy)]
 enum Mode {
     Plain,
     MasterWorker,
+    /// One thread, with or without `ssl-mode-async`.
+    OneThread {
+        asynchronous: bool,
+    },
 }
 
 /// haproxy with `conf/haproxy.cfg`; `inner` is the port of the server behind it. Also returns the ports of
@@ -48,10 +59,16 @@ fn start(site: &Site, mode: Mode, inner: u16) -> (Served, [u16; 2]) {
             text = substitute(&text, line, "");
         }
     }
+    if let Mode::OneThread { asynchronous } = mode {
+        text = substitute(&text, "global\n", "global\n    nbthread 1\n");
+        if !asynchronous {
+            text = substitute(&text, "    ssl-mode-async\n", "");
+        }
+    }
     let conf = dir.write("haproxy.cfg", text);
     let run = site.openssl.client(program);
     let run = match mode {
-        Mode::Plain => run.arg("-db"),
+        Mode::Plain | Mode::OneThread { .. } => run.arg("-db"),
         Mode::MasterWorker => run.arg("-W"),
     };
     let ports = [tpm, software];
@@ -122,4 +139,89 @@ pub fn a_master_and_its_worker_connect() {
 fn a_chroot_reaches_a_tpm_behind_a_tcp_port() {
     let row = find("HAProxy", Role::Server);
     serves_on(row, Kind::Ec, Site::tcp(Kind::Ec), serve(Mode::Plain));
+}
+
+/// While the TPM thinks about one handshake and others queue, the only thread serves whoever does not need
+/// it; the TPM's answer is held back until that is shown. Without the mode, the same thread is stuck.
+#[test]
+fn one_thread_serves_others_while_the_tpm_works() {
+    const WAITING: usize = 4;
+    for asynchronous in [true, false] {
+        let site = Site::new(Kind::Ec);
+        let (server, _) = start(&site, Mode::OneThread { asynchronous }, free_port());
+        let [tpm, software] = server.ports;
+        let load = |port, count: usize| Load::new(port, count).clients(count);
+        load(tpm, 1).run().all(1);
+        load(software, 1).run().all(1);
+        site.tap.reset();
+        site.tap.inject(Fault::on(cc::SIGN, Action::Hold));
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| load(tpm, WAITING).run());
+            wait_for("the TPM's command", Duration::from_secs(20), || {
+                site.tap.holding() == 1
+            });
+            let others = scope.spawn(|| load(software, 3).run());
+            if asynchronous {
+                others.join().expect("no panic").all(3);
+                load(software, 1).run().all(1);
+                assert_eq!(site.tap.holding(), 1, "the TPM has answered meanwhile");
+                assert_eq!(site.tap.names(), ["Sign"], "the first one's, and no other");
+                assert!(!waiting.is_finished());
+                site.tap.heal();
+            } else {
+                thread::sleep(Duration::from_millis(300));
+                assert!(!others.is_finished(), "this test shows nothing");
+                site.tap.heal();
+                others.join().expect("no panic").all(3);
+            }
+            waiting.join().expect("no panic").all(WAITING);
+        });
+        assert_eq!(site.operations(), WAITING);
+        let output = server.service.output();
+        let status = server.service.end(libc::SIGUSR1);
+        assert!(status.success(), "{status}: {output}");
+        site.tpm.assert_clean();
+    }
+}
+
+/// Clients that go away while their handshakes queue, or while the TPM works for them: the others are served,
+/// and nothing stays in the TPM.
+#[test]
+fn clients_that_leave_while_the_tpm_works() {
+    let site = Site::new(Kind::Ec);
+    let mode = Mode::OneThread { asynchronous: true };
+    let (server, _) = start(&site, mode, free_port());
+    let [tpm, software] = server.ports;
+    Load::new(tpm, 1).run().all(1);
+    site.tap.inject(Fault::on(cc::SIGN, Action::Hold));
+    let leaving: Vec<_> = (0..4).map(|_| hello(tpm)).collect();
+    wait_for("the TPM's command", Duration::from_secs(20), || {
+        site.tap.holding() == 1
+    });
+    drop(leaving);
+    thread::scope(|scope| {
+        let staying = scope.spawn(|| Load::new(tpm, 2).clients(2).run());
+        Load::new(software, 2).run().all(2);
+        site.tap.heal();
+        staying.join().expect("no panic").all(2);
+    });
+    Load::new(tpm, 2).run().all(2);
+    let output = server.service.output();
+    let status = server.service.end(libc::SIGUSR1);
+    assert!(status.success(), "{status}: {output}");
+    site.tpm.assert_clean();
+}
+
+/// A connection that has sent a ClientHello, so that the server signs.
+fn hello(port: u16) -> TcpStream {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("connects");
+    let copy = stream.try_clone().expect("a second descriptor");
+    stream.set_nonblocking(true).expect("non-blocking");
+    let mut builder = SslConnector::builder(SslMethod::tls_client()).expect("libssl");
+    builder.set_verify(SslVerifyMode::NONE);
+    match builder.build().connect("localhost", stream) {
+        Err(HandshakeError::WouldBlock(middle)) => drop(middle),
+        other => panic!("{:?}", other.map(drop)),
+    }
+    copy
 }

@@ -8,6 +8,8 @@ mod common;
 
 #[path = "abi.rs"]
 mod abi;
+#[path = "async_jobs.rs"]
+mod async_jobs;
 #[path = "bad_input.rs"]
 mod bad_input;
 #[path = "certificates.rs"]
@@ -50,6 +52,8 @@ mod encoders;
 mod faults;
 #[path = "fixed_digest.rs"]
 mod fixed_digest;
+#[path = "forks.rs"]
+mod forks;
 #[path = "harness.rs"]
 mod harness;
 #[path = "interop.rs"]

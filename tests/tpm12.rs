@@ -576,6 +576,61 @@ fn tpmctl_makes_and_shows_keys() {
     tpm.assert_clean();
 }
 
+/// A key made in software and wrapped here works here, and in tcsd's other clients.
+#[test]
+fn software_keys_are_imported() {
+    let tpm = Swtpm12::owned_tcp();
+    let tcsd = Tcsd::start(&tpm);
+    let openssl = openssl(Config::new(), &tcsd.address());
+    let dir = openssl.dir();
+    key::software_rsa(&openssl, "soft", 2048);
+    let import = |file: &str, options: &str| {
+        tpmctl("key import")
+            .arg(dir.join(file))
+            .words(options)
+            .env("TPM12_TCTI", tcsd.address())
+            .env("TPM_TCTI", tcsd.address())
+    };
+    let owner = format!("--owner-auth {}", "0".repeat(40));
+    import("soft.pem", &format!("--sign-only {owner} -o"))
+        .arg(dir.join("hard.pem"))
+        .ok()
+        .says("Wrapped the key of 2048 bits");
+    // The same key, which signs in the TPM now.
+    openssl.ok("pkey -in hard.pem -pubout -out hard.pub");
+    assert_eq!(dir.read("hard.pub"), dir.read("soft.pub"));
+    signs(&openssl, "hard", "");
+    let file = dir.write("hard.key", stpm_file(&openssl, "hard"));
+    dir.write("data", "some text");
+    tcsd.client("stpm-sign", "simple-tpm-pk11")
+        .arg("-k")
+        .arg(&file)
+        .arg("-f")
+        .arg(dir.join("data"))
+        .arg("-r")
+        .ok();
+    // Refusals.
+    let none = dir.join("none.pem");
+    import("soft.pem", "--owner-auth wrong -o")
+        .arg(&none)
+        .fails()
+        .says("the owner's secret is wrong");
+    // The owner of this TPM lets everybody read the SRK's public half, and then the owner does not.
+    import("soft.pem", "-o").arg(dir.join("open.pem")).ok();
+    tcsd.client("tpm_restrictsrk", "tpm-tools")
+        .words("-r -z")
+        .ok();
+    import("soft.pem", "-o")
+        .arg(&none)
+        .fails()
+        .says("tpm_restrictsrk -a");
+    import("hard.pem", &format!("{owner} -o"))
+        .arg(&none)
+        .fails()
+        .says("this is TSS KEY BLOB, not a software private key");
+    assert!(!none.exists());
+}
+
 /// What simple-tpm-pk11 calls a key file.
 fn stpm_file(openssl: &Openssl, name: &str) -> String {
     openssl.ok(&format!("pkey -in {name}.pem -outform DER -out {name}.der"));

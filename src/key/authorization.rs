@@ -2,33 +2,30 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
 use super::Error;
 use crate::Secret;
 use crate::tss;
+use crate::tss::transport::AppendOnly;
 
 /// How a door asks for a secret: takes what it is for, gives `None` when nobody answers.
 pub type Ask<'a> = &'a mut dyn FnMut(&str) -> Option<Secret>;
 
 /// A key's authorization value, and whether it may still be tried.
-pub(super) struct Authorization(Mutex<State>);
-
-enum State {
-    /// To be used.
-    Known(Secret),
-    /// The key needs one and nobody gave it when the key was loaded.
-    Missing,
-    /// It was wrong; what the TPM said.
-    Shut(String),
+pub(super) struct Authorization {
+    /// `None`: the key needs one and nobody gave it when the key was loaded.
+    value: Option<Secret>,
+    /// Whether it was wrong; what the TPM said. Not behind a lock: a fork in another thread would leave
+    /// that locked.
+    shut: AppendOnly<String>,
 }
 
 impl Authorization {
     /// A value that is known; empty for keys without one.
     pub(super) fn known(secret: Secret) -> Self {
-        Self(Mutex::new(State::Known(secret)))
+        Self::of(Some(secret))
     }
 
     /// Asks for the value of `what` if `needed`.
@@ -36,28 +33,36 @@ impl Authorization {
         if !needed {
             return Self::known(Secret::empty());
         }
-        Self(Mutex::new(ask(what).map_or(State::Missing, State::Known)))
+        Self::of(ask(what))
+    }
+
+    fn of(value: Option<Secret>) -> Self {
+        Self {
+            value,
+            shut: AppendOnly::new(),
+        }
     }
 
     /// The value, for one operation.
     pub(super) fn secret(&self) -> Result<Secret, Error> {
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            State::Known(secret) => Ok(secret.clone()),
-            State::Missing => Err(Error::Authorization(
+        if let Some(reason) = self.shut.iter().next() {
+            return Err(Error::Authorization(format!(
+                "the key's authorization value was wrong ({reason}); it is not tried again until \
+                 the key is loaded anew, since every try counts towards the TPM's lockout"
+            )));
+        }
+        self.value.clone().ok_or_else(|| {
+            Error::Authorization(
                 "the key needs an authorization value and none was given when it was loaded: use \
                  -passin, nginx's ssl_password_file, or whatever the program has for passphrases"
                     .into(),
-            )),
-            State::Shut(reason) => Err(Error::Authorization(format!(
-                "the key's authorization value was wrong ({reason}); it is not tried again until \
-                 the key is loaded anew, since every try counts towards the TPM's lockout"
-            ))),
-        }
+            )
+        })
     }
 
     /// Notes that the value was wrong.
     pub(super) fn shut(&self, error: &tss::Error) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::Shut(error.to_string());
+        self.shut.find_or_add(|_| true, || error.to_string());
     }
 }
 

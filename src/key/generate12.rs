@@ -1,7 +1,9 @@
-//! Key generation in a TPM 1.2, and the wrapping of existing keys for one.
+//! Key generation in a TPM 1.2, and the import of existing keys.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
+
+use zeroize::Zeroizing;
 
 use super::authorization::Authorization;
 use super::generate::{Options, ParentChoice, Usage};
@@ -9,8 +11,8 @@ use super::tpm::srk_value;
 use super::tpm12::public_half;
 use super::{Error, Key, KeyType, Tpm};
 use crate::Secret;
-use crate::crypto::Hash;
-use crate::tss::tpm12::{AuthValue, KeyBlob, PublicKey as SrkPublic, SigScheme, Template, wrap};
+use crate::crypto::{self, Hash};
+use crate::tss::tpm12::{AuthValue, SigScheme, Template, wrap};
 
 /// The sizes that the specification knows; 2048 is what every TPM 1.2 has (part 1, 5.3).
 const SIZES: std::ops::RangeInclusive<u32> = 512..=2048;
@@ -34,21 +36,34 @@ pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> 
     Ok(Key::of_blob(tpm, blob, srk, public, authorization))
 }
 
-/// Wraps a software RSA key (its modulus and one of its primes; the exponent is 65537) under a storage root key.
-/// No TPM command. What `options` say about size and parent does not matter.
-pub fn wrap_software_key(
-    srk: &SrkPublic,
+/// Takes a software RSA key (its modulus and one of its primes; the exponent is 65537) into a TPM 1.2, by
+/// wrapping it under the public half of the storage root key, and checks that it works there. With the owner's
+/// secret the TPM gives that half out; without it only after `tpm_restrictsrk -a`. What `options` say about size
+/// and parent does not matter.
+pub fn import(
+    tpm: &Arc<Tpm>,
     modulus: &[u8],
     prime: &Secret,
     options: &Options,
-) -> Result<KeyBlob, Error> {
+    owner: Option<&Secret>,
+) -> Result<Key, Error> {
     let template = template(options)?;
-    let usage = value_of(&options.user_auth);
+    let client = tpm.client12()?;
+    let srk = match owner {
+        Some(owner) => client.srk_public_for_owner(&srk_value(owner))?,
+        None => client.srk_public(&tpm.srk_auth())?,
+    };
     // Nobody can move the key on with a value that nobody knows; the well-known one would let everybody.
-    let mut migration = zeroize::Zeroizing::new([0; AuthValue::SIZE]);
-    crate::crypto::random(&mut *migration)?;
+    let mut migration = Zeroizing::new([0; AuthValue::SIZE]);
+    crypto::random(&mut *migration)?;
     let migration = AuthValue::from_bytes(&*migration).unwrap_or_else(AuthValue::well_known);
-    Ok(wrap(srk, &template, modulus, prime, &usage, &migration)?)
+    let usage = value_of(&options.user_auth);
+    let blob = wrap(&srk, &template, modulus, prime, &usage, &migration)?;
+    let public = public_half(&blob)?;
+    let authorization = Authorization::known(options.user_auth.clone());
+    let key = Key::of_blob(tpm, blob, tpm.srk_auth(), public, authorization);
+    key.check()?;
+    Ok(key)
 }
 
 fn value_of(password: &Secret) -> AuthValue {
@@ -72,7 +87,7 @@ fn template(options: &Options) -> Result<Template, Error> {
             "in a TPM 1.2 keys are made under its storage root key: leave the parent out".into(),
         );
     }
-    if !SIZES.contains(&options.bits) || options.bits % 8 != 0 {
+    if !SIZES.contains(&options.bits) || !options.bits.is_multiple_of(8) {
         return wrong(format!(
             "{} bits is no size for an RSA key in a TPM 1.2: every one makes 2048, and none more",
             options.bits

@@ -29,7 +29,7 @@ use std::sync::Arc;
 pub use authorization::{Ask, read_secret};
 pub use error::Error;
 pub use generate::{Generation, Options as GenerateOptions, ParentChoice, Usage, generate};
-pub use generate12::wrap_software_key;
+pub use generate12::import as import12;
 pub use public::{KeyType, PublicKey, SM2};
 pub use tpm::{Config, Tpm, srk_value};
 pub use tpm12::{enc_scheme_name, sig_scheme_name};

@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use zeroize::Zeroizing;
 
@@ -12,7 +12,7 @@ use crate::Secret;
 use crate::tss;
 use crate::tss::tpm2::{Client, Name, Options, Sessions};
 use crate::tss::tpm12::{self, AuthValue};
-use crate::tss::transport::{Address, Endpoint, Family, Limits, Origin};
+use crate::tss::transport::{Address, AppendOnly, Endpoint, Family, Limits, Origin};
 
 /// Settings of one user of a TPM: a provider instance, or the command.
 pub struct Config {
@@ -55,11 +55,12 @@ impl Default for Config {
 /// A TPM that is opened when it is first needed; for keys of TPM 1.2 it can be another one.
 pub struct Tpm {
     config: Config,
-    endpoint: Mutex<Option<Arc<Endpoint>>>,
-    client: OnceLock<Arc<Client>>,
+    // At most one of each. Not behind a lock: a fork in another thread would leave that locked.
+    endpoint: AppendOnly<Arc<Endpoint>>,
+    client: AppendOnly<Arc<Client>>,
     /// The one that was named for TPM 1.2.
     endpoint12: Option<Arc<Endpoint>>,
-    client12: OnceLock<Arc<tpm12::Client>>,
+    client12: AppendOnly<Arc<tpm12::Client>>,
     wrong_pss_salt: AtomicBool,
 }
 
@@ -72,19 +73,23 @@ impl Tpm {
             Endpoint::new(address.clone(), origin.clone())
                 .map_err(|error| Error::Tss(tss::Error::from(error)))
         };
-        let endpoint = match &config.address {
+        let endpoint = AppendOnly::new();
+        let found = match &config.address {
             Some(address) => Some(named(address)?),
             None => Endpoint::detect(Path::new("/"))
                 .and_then(|address| Endpoint::new(address, Origin::Detected))
                 .ok(),
         };
         let endpoint12 = config.address12.as_ref().map(named).transpose()?;
+        if let Some(found) = found {
+            endpoint.find_or_add(|_| true, || found);
+        }
         Ok(Arc::new(Self {
             endpoint12,
-            client12: OnceLock::new(),
+            client12: AppendOnly::new(),
             config,
-            endpoint: Mutex::new(endpoint),
-            client: OnceLock::new(),
+            endpoint,
+            client: AppendOnly::new(),
             wrong_pss_salt: AtomicBool::new(false),
         }))
     }
@@ -96,20 +101,19 @@ impl Tpm {
 
     /// The address, or why there is none.
     pub fn endpoint(&self) -> Result<Arc<Endpoint>, Error> {
-        let mut endpoint = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(endpoint) = &*endpoint {
+        if let Some(endpoint) = self.endpoint.iter().next() {
             return Ok(Arc::clone(endpoint));
         }
         // Nothing was there when the host started; a device may have come since.
         let found = Endpoint::detect(Path::new("/"))
             .and_then(|address| Endpoint::new(address, Origin::Detected))
             .map_err(|error| Error::Tss(tss::Error::from(error)))?;
-        Ok(Arc::clone(endpoint.insert(found)))
+        Ok(Arc::clone(self.endpoint.find_or_add(|_| true, || found)))
     }
 
     /// The client; it connects with its first command.
     pub fn client(&self) -> Result<&Arc<Client>, Error> {
-        if let Some(client) = self.client.get() {
+        if let Some(client) = self.client.iter().next() {
             return Ok(client);
         }
         let options = Options {
@@ -119,7 +123,7 @@ impl Tpm {
         };
         let client = Client::shared(self.endpoint()?, options);
         (self.config.on_open)();
-        Ok(self.client.get_or_init(|| client))
+        Ok(self.client.find_or_add(|_| true, || client))
     }
 
     /// The address for keys of TPM 1.2, or why there is none: the one that was named for them, else the one for
@@ -139,7 +143,7 @@ impl Tpm {
 
     /// The client for keys of TPM 1.2; it connects with its first command.
     pub fn client12(&self) -> Result<&Arc<tpm12::Client>, Error> {
-        if let Some(client) = self.client12.get() {
+        if let Some(client) = self.client12.iter().next() {
             return Ok(client);
         }
         let options = tpm12::Options {
@@ -147,7 +151,7 @@ impl Tpm {
         };
         let client = tpm12::Client::shared(self.endpoint12()?, options);
         (self.config.on_open)();
-        Ok(self.client12.get_or_init(|| client))
+        Ok(self.client12.find_or_add(|_| true, || client))
     }
 
     /// Whether keys are made in a TPM 1.2 unless somebody says otherwise: where that is the only TPM, as far as is

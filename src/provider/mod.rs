@@ -20,6 +20,7 @@ use self::core::{Core, CoreBioRef, Environment, Error, Load, Section, Settings};
 use self::peers::{Peers, Waiting};
 use self::precedence::{Answer, Precedence};
 use crate::key::Tpm;
+use crate::tss::transport::Queue;
 
 /// One loaded provider: what OpenSSL calls a provider context.
 ///
@@ -129,6 +130,20 @@ impl Instance {
                 0
             }
         }
+    }
+
+    /// See [`Core::is_in_job`].
+    pub(crate) fn is_in_job(&self) -> bool {
+        self.core.is_in_job()
+    }
+
+    /// See [`Core::in_job`].
+    pub(crate) fn in_job<T: Send + 'static>(
+        &self,
+        queue: &'static Queue,
+        work: impl Fn() -> Result<T, Error> + Send + Sync + 'static,
+    ) -> Result<T, Error> {
+        self.core.in_job(queue, work)
     }
 
     /// See [`Core::quietly`].

@@ -10,10 +10,11 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::c_int;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
 use super::abi::OSSL_ALGORITHM;
+use crate::tss::transport::{AppendOnly, PerProcess};
 
 /// What OpenSSL gets to hear.
 pub(crate) enum Answer {
@@ -27,13 +28,11 @@ pub(crate) enum Answer {
 
 /// Which operations the others have registered, and who is having them registered.
 #[derive(Default)]
-pub(crate) struct Precedence(Mutex<State>);
-
-#[derive(Default)]
-struct State {
-    settled: Vec<c_int>,
-    /// Per thread, so that a second thread's first query is not taken for a nested one.
-    aside: Vec<(c_int, ThreadId)>,
+pub(crate) struct Precedence {
+    settled: AppendOnly<c_int>,
+    /// Queries under way. Per thread, so that a second thread's first query is not taken for a nested one;
+    /// per process, since a child has not the threads that began them.
+    aside: PerProcess<Mutex<Vec<(c_int, ThreadId)>>>,
 }
 
 impl Precedence {
@@ -46,29 +45,30 @@ impl Precedence {
         table: &'static OSSL_ALGORITHM,
     ) -> Answer {
         let me = (operation, thread::current().id());
+        if self.settled.iter().any(|settled| *settled == operation) {
+            return Answer::Table(table);
+        }
         {
-            let mut state = self.lock();
-            if state.settled.contains(&operation) {
-                return Answer::Table(table);
-            }
-            if state.aside.contains(&me) {
+            let mut aside = self.aside();
+            if aside.contains(&me) {
                 return Answer::NothingYet;
             }
-            state.aside.push(me);
+            aside.push(me);
         }
         // Without the lock: the nested query comes back to this very function.
         let yielded = fetch();
-        let mut state = self.lock();
-        state.aside.retain(|entry| *entry != me);
-        state.settled.push(operation);
+        self.aside().retain(|entry| *entry != me);
+        self.settled
+            .find_or_add(|settled| *settled == operation, || operation);
         if !yielded {
             log::debug!("operation {operation}: the host lets nobody fetch; its order stands");
         }
         Answer::Table(table)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn aside(&self) -> MutexGuard<'_, Vec<(c_int, ThreadId)>> {
+        let aside = self.aside.get(Mutex::default);
+        aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

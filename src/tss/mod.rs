@@ -1,6 +1,7 @@
 //! The TSS client: everything that speaks to a TPM.
 
 pub mod error;
+mod own;
 pub mod tpm12;
 pub mod tpm2;
 pub mod transport;

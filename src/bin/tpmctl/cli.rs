@@ -70,6 +70,8 @@ pub(crate) enum Command {
 pub(crate) enum KeyCommand {
     /// Make a key in the TPM and write its key file
     New(New),
+    /// Take a software RSA key into a TPM 1.2 and write its key file
+    Import(Import),
     /// Say what is in a key file, without a TPM
     Show(Show),
 }
@@ -151,6 +153,33 @@ pub(crate) struct New {
     /// A key of a TPM 1.2 that signs and does not decrypt
     #[arg(long)]
     pub(crate) sign_only: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Import {
+    /// The private key: PKCS#8 or PKCS#1, PEM, not encrypted
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Where the key file goes; `-` is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(crate) output: PathBuf,
+
+    /// Replace the output if it exists
+    #[arg(short, long)]
+    pub(crate) force: bool,
+
+    /// Authorization value that the key shall have, file:PATH, or `-` to be asked
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) auth: Option<String>,
+
+    /// The key signs and does not decrypt
+    #[arg(long)]
+    pub(crate) sign_only: bool,
+
+    /// Secret of the TPM's owner, or file:PATH; needed unless `tpm_restrictsrk -a` was typed
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) owner_auth: Option<String>,
 }
 
 #[derive(Args)]

@@ -54,6 +54,7 @@ fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Info => info::run(global),
         Command::Version => version::run(global),
         Command::Key(KeyCommand::New(args)) => key::new::run(global, args),
+        Command::Key(KeyCommand::Import(args)) => key::import::run(global, args),
         Command::Key(KeyCommand::Show(args)) => key::show::run(global, args),
         Command::Flush(args) => flush::run(global, args),
         Command::Completions(args) => completions::run(args),

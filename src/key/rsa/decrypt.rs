@@ -8,6 +8,7 @@ use crate::crypto::{self, Hash, padding};
 use crate::key::public::{alg_of, hash_of};
 use crate::key::{Error, Key, Private};
 use crate::tss::tpm2::{AlgId, Attributes, DecryptScheme, Scheme};
+use crate::tss::transport::AppendOnly;
 
 /// A decryption, or encryption, scheme with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -279,13 +280,13 @@ impl Key {
     /// the private exponent, which we do not have; so the same wrong ciphertext gives the same
     /// message within a process only.
     fn rejection_secret(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        static SECRET: std::sync::OnceLock<Zeroizing<Vec<u8>>> = std::sync::OnceLock::new();
-        let secret = match SECRET.get() {
+        static SECRET: AppendOnly<Zeroizing<Vec<u8>>> = AppendOnly::new();
+        let secret = match SECRET.iter().next() {
             Some(secret) => secret,
             None => {
                 let mut fresh = Zeroizing::new(vec![0; 32]);
                 crypto::random(&mut fresh)?;
-                SECRET.get_or_init(|| fresh)
+                SECRET.find_or_add(|_| true, || fresh)
             }
         };
         Ok(crypto::hmac(

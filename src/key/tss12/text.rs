@@ -70,7 +70,7 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str, &str)> {
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if digits.is_empty() || digits.len() % 2 != 0 {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) {
         return None;
     }
     digits

@@ -1,6 +1,6 @@
 //! What happens when the process ends.
 
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::provider::ffi::guard;
 use crate::tss::{tpm2, tpm12};
@@ -11,14 +11,18 @@ use crate::tss::{tpm2, tpm12};
 /// handlers in reverse order, so this one, registered when the TPM is first opened, comes before
 /// OpenSSL's.
 pub(super) fn register() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: the handler is a plain function that stays mapped, as the module is linked with
-        // `-z nodelete`.
-        if unsafe { libc::atexit(release) } != 0 {
-            log::warn!("no exit handler: objects may stay in a TPM without a resource manager");
-        }
-    });
+    // Not a `Once`, in which a child forked by another thread would wait for ever. Two threads at once
+    // register it twice: the second run finds nothing to do.
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if REGISTERED.load(Ordering::Relaxed) {
+        return;
+    }
+    // SAFETY: the handler is a plain function that stays mapped, as the module is linked with
+    // `-z nodelete`.
+    if unsafe { libc::atexit(release) } != 0 {
+        log::warn!("no exit handler: objects may stay in a TPM without a resource manager");
+    }
+    REGISTERED.store(true, Ordering::Relaxed);
 }
 
 extern "C" fn release() {

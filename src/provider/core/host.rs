@@ -55,7 +55,7 @@ impl Core {
     ///
     /// A process may hold several copies, one of them linked into the program: the function counts
     /// only if it lies in the same object as the upcalls that this instance was given.
-    fn symbol(&self, name: &CStr) -> Option<NonNull<c_void>> {
+    pub(super) fn symbol(&self, name: &CStr) -> Option<NonNull<c_void>> {
         let anchor = self.some_function()?;
         let home = object_of(anchor)?;
         // SAFETY: the path comes from the dynamic linker; RTLD_NOLOAD loads nothing, so no code

@@ -3,6 +3,7 @@
 //! Everything OpenSSL-side is reached through these upcalls, so that the module resolves no symbol
 //! of libcrypto and works in hosts with a static OpenSSL of their own.
 
+mod async_job;
 mod bio;
 mod error;
 mod exit;

@@ -3,9 +3,11 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 
+use super::async_job::Functions;
 use super::{CoreBioRef, Error};
 use crate::provider::abi::{self, OSSL_CORE_HANDLE, OSSL_DISPATCH, OSSL_PARAM};
 use crate::provider::ffi::param;
+use crate::tss::transport::AppendOnly;
 
 /// One instance's view of the core: its handle and the upcalls that came with it.
 ///
@@ -24,6 +26,8 @@ pub(crate) struct Core {
     bio_read_ex: Option<abi::BioReadEx>,
     bio_write_ex: Option<abi::BioWriteEx>,
     bio_gets: Option<abi::BioGets>,
+    /// Looked for when first needed; at most one.
+    pub(super) async_functions: AppendOnly<Option<Functions>>,
 }
 
 // SAFETY: the handle is a token that only upcalls look into, and OpenSSL documents both as usable
@@ -56,6 +60,7 @@ impl Core {
             bio_read_ex: None,
             bio_write_ex: None,
             bio_gets: None,
+            async_functions: AppendOnly::new(),
         };
         let mut next = dispatch;
         while !next.is_null() {

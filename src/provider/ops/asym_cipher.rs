@@ -6,6 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::digest::digest_named;
+use super::private::privately;
 use super::rsa_padding::mode;
 use crate::crypto::Hash;
 use crate::key::Key;
@@ -25,6 +26,7 @@ use crate::provider::ffi::signature::not_initialized;
 /// One encryption or decryption context.
 #[derive(Clone)]
 pub(super) struct RsaCipher {
+    instance: Arc<Instance>,
     key: Option<Arc<Key>>,
     direction: Option<Direction>,
     padding: Padding,
@@ -124,6 +126,7 @@ impl Context for RsaCipher {
 
     fn new(instance: &Arc<Instance>) -> Self {
         Self {
+            instance: Arc::clone(instance),
             key: None,
             direction: None,
             padding: Padding::Pkcs1,
@@ -242,7 +245,10 @@ impl AsymCipher for RsaCipher {
 
     fn decrypt(&mut self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let key = self.expect(Direction::Decrypt)?;
-        Ok(key.decrypt(&self.scheme(), ciphertext)?)
+        let (scheme, ciphertext) = (self.scheme(), ciphertext.to_vec());
+        privately(&self.instance, key, move |key| {
+            key.decrypt(&scheme, &ciphertext)
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::digest::digest_named;
+use super::private::privately;
 use crate::crypto::ecdsa::EcPublic;
 use crate::crypto::{Hash, kdf};
 use crate::key::Key;
@@ -171,7 +172,8 @@ impl KeyExchange for Ecdh {
             .peer
             .as_ref()
             .ok_or_else(|| not_initialized("agree on a secret: there is no peer"))?;
-        let secret = self.key()?.agree(peer)?;
+        let peer = peer.clone();
+        let secret = privately(&self.instance, self.key()?, move |key| key.agree(&peer))?;
         if !self.x963 {
             return Ok(secret);
         }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::message::Finished;
+use super::private::privately;
 use super::task::Task;
 use crate::crypto::{Hash, spki};
 use crate::key::Key;
@@ -20,6 +21,7 @@ use crate::provider::ffi::signature::{self, Purpose, Signature, not_initialized}
 /// One signature or verification under way.
 #[derive(Clone)]
 pub(super) struct Ecdsa {
+    instance: Arc<Instance>,
     task: Task,
 }
 
@@ -50,8 +52,11 @@ impl Ecdsa {
 impl Context for Ecdsa {
     const NAMES: &'static Names = &signature::NAMES;
 
-    fn new(_instance: &Arc<Instance>) -> Self {
-        Self { task: Task::new() }
+    fn new(instance: &Arc<Instance>) -> Self {
+        Self {
+            instance: Arc::clone(instance),
+            task: Task::new(),
+        }
     }
 
     fn duplicate(&self) -> Result<Self, Error> {
@@ -126,9 +131,9 @@ impl Signature for Ecdsa {
             .task
             .hash
             .ok_or_else(|| not_initialized("hash a message"))?;
-        Ok(match message {
-            Finished::Digest(digest) => key.sign_ecdsa(Some(hash), &digest)?,
-            Finished::Whole(message) => key.sign_ecdsa_message(hash, &message)?,
+        privately(&self.instance, &key, move |key| match &message {
+            Finished::Digest(digest) => key.sign_ecdsa(Some(hash), digest),
+            Finished::Whole(message) => key.sign_ecdsa_message(hash, message),
         })
     }
 
@@ -139,7 +144,10 @@ impl Signature for Ecdsa {
 
     fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
         let key = self.task.expect(Purpose::Sign)?;
-        Ok(key.sign_ecdsa(self.task.hash, digest)?)
+        let (hash, digest) = (self.task.hash, digest.to_vec());
+        privately(&self.instance, key, move |key| {
+            key.sign_ecdsa(hash, &digest)
+        })
     }
 
     fn verify(&mut self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {

@@ -12,6 +12,7 @@ mod fixed_digest;
 mod generation;
 mod kind;
 mod message;
+mod private;
 mod rsa_keymgmt;
 mod rsa_padding;
 mod rsa_signature;

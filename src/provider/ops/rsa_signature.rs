@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::digest::digest_named;
 use super::message::Finished;
+use super::private::privately;
 use super::rsa_padding::{Padding, Salt};
 use super::task::Task;
 use crate::crypto::Hash;
@@ -25,6 +26,7 @@ use crate::provider::ffi::signature::{self, Purpose, Signature};
 /// One signature or verification under way.
 #[derive(Clone)]
 pub(super) struct RsaSignature {
+    instance: Arc<Instance>,
     task: Task,
     padding: Padding,
     mgf_hash: Option<Hash>,
@@ -159,8 +161,9 @@ impl RsaSignature {
 impl Context for RsaSignature {
     const NAMES: &'static Names = &signature::NAMES;
 
-    fn new(_instance: &Arc<Instance>) -> Self {
+    fn new(instance: &Arc<Instance>) -> Self {
         Self {
+            instance: Arc::clone(instance),
             task: Task::new(),
             padding: Padding::Pkcs1,
             mgf_hash: None,
@@ -192,6 +195,7 @@ impl Context for RsaSignature {
     fn set_params(&mut self, params: Params<'_>) -> Result<(), Error> {
         // On a copy, so that a refused setting changes nothing.
         let mut changed = Self {
+            instance: Arc::clone(&self.instance),
             task: self.task.without_message(),
             ..*self
         };
@@ -268,9 +272,9 @@ impl Signature for RsaSignature {
     fn finish_sign(&mut self) -> Result<Vec<u8>, Error> {
         let (key, message) = self.task.finish_sign()?;
         let signing = self.complete()?;
-        Ok(match message {
-            Finished::Digest(digest) => key.sign(&signing, &digest)?,
-            Finished::Whole(message) => key.sign_message(&signing, &message)?,
+        privately(&self.instance, &key, move |key| match &message {
+            Finished::Digest(digest) => key.sign(&signing, digest),
+            Finished::Whole(message) => key.sign_message(&signing, message),
         })
     }
 
@@ -281,7 +285,8 @@ impl Signature for RsaSignature {
 
     fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
         let key = self.task.expect(Purpose::Sign)?;
-        Ok(key.sign(&self.complete()?, digest)?)
+        let (signing, digest) = (self.complete()?, digest.to_vec());
+        privately(&self.instance, key, move |key| key.sign(&signing, &digest))
     }
 
     fn verify(&mut self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {

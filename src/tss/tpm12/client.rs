@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
@@ -26,6 +26,7 @@ use super::tcsd::Daemon;
 use super::work::{State, Work};
 use crate::crypto::{self, Hash};
 use crate::tss::error::{Error, ErrorKind, Result};
+use crate::tss::own::Own;
 use crate::tss::transport::{
     Channel, Endpoint, ErrorKind as TransportErrorKind, Family, Limits, Sharing,
 };
@@ -79,7 +80,7 @@ pub struct Client {
     endpoint: Arc<Endpoint>,
     options: Options,
     place: Arc<str>,
-    inner: Mutex<Inner>,
+    inner: Own<Inner>,
 }
 
 struct Inner {
@@ -91,26 +92,29 @@ impl Client {
     /// A client of its own. Nothing is opened before the first use. Most callers want
     /// [`Client::shared`](super::registry).
     pub fn new(endpoint: Arc<Endpoint>, options: Options) -> Self {
-        let link: Box<dyn Link> = match endpoint.sharing() {
-            Sharing::Daemon => Box::new(Daemon::new(endpoint.clone(), options.limits)),
-            _ => Box::new(Channel::new(endpoint.clone(), options.limits)),
+        let (to, limits) = (endpoint.clone(), options.limits);
+        let connect = move || -> Box<dyn Link> {
+            match to.sharing() {
+                Sharing::Daemon => Box::new(Daemon::new(to.clone(), limits)),
+                _ => Box::new(Channel::new(to.clone(), limits)),
+            }
         };
-        Self::with_link(endpoint, options, link)
+        Self::with_links(endpoint, options, connect)
     }
 
-    /// A client whose commands go through `link`.
-    pub(super) fn with_link(
+    /// A client whose commands go through the link that `connect` makes for each process.
+    pub(super) fn with_links(
         endpoint: Arc<Endpoint>,
         options: Options,
-        link: Box<dyn Link>,
+        connect: impl Fn() -> Box<dyn Link> + Send + Sync + 'static,
     ) -> Self {
         let place = format!("{} ({})", endpoint.address(), endpoint.origin()).into();
         Self {
             endpoint,
             options,
             place,
-            inner: Mutex::new(Inner {
-                link,
+            inner: Own::new(move || Inner {
+                link: connect(),
                 state: State::new(),
             }),
         }
@@ -317,12 +321,12 @@ impl Client {
     /// Gives up a loaded key, with the next section and not now: what is there gave a wrong signature. The
     /// next use loads the key again.
     pub fn forget(&self, key: &Key) {
-        self.lock().state.forgotten.push(key.fingerprint);
+        self.entered(|inner| inner.state.forgotten.push(key.fingerprint));
     }
 
     /// Lets secrets that were refused be tried again: somebody has changed the SRK's, or asks for it.
     pub fn forgive(&self) {
-        self.lock().state.forgive();
+        self.entered(|inner| inner.state.forgive());
     }
 
     /// Releases what this process has in the TPM. Keys are loaded again when they are next used.
@@ -334,33 +338,20 @@ impl Client {
     /// process nothing is ever left. Waits 300 ms at most for other users of the TPM. In a process that only
     /// inherited the client nothing happens.
     pub fn release_at_exit(&self) {
-        // A thread that holds the lock at exit will not give it up.
-        let deadline = Instant::now() + EXIT_WAIT;
-        let mut inner = loop {
-            match self.inner.try_lock() {
-                Ok(inner) => break inner,
-                Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Err(TryLockError::WouldBlock) => return,
-            }
-        };
-        let Inner { link, state } = &mut *inner;
-        let own = state.process();
-        let leaves = self.endpoint.sharing() == Sharing::Bare
-            && own.pid == std::process::id()
-            && state
-                .loaded
-                .entries()
-                .iter()
-                .any(|entry| entry.owner == own || entry.owner.has_ended());
-        if !leaves {
+        if self.endpoint.sharing() != Sharing::Bare {
             return;
         }
-        if let Ok(turn) = link.turn(Some(EXIT_WAIT)) {
-            Work::begin(turn, state).release();
-        }
+        let deadline = Instant::now() + EXIT_WAIT;
+        let release = |Inner { link, state }: &mut Inner| {
+            let own = state.process();
+            let mut entries = state.loaded.entries().iter();
+            if entries.any(|entry| entry.owner == own || entry.owner.has_ended())
+                && let Ok(turn) = link.turn(Some(EXIT_WAIT))
+            {
+                Work::begin(turn, state).release();
+            }
+        };
+        self.inner.entered_before(&self.endpoint, deadline, release);
     }
 
     /// Runs an operation in a critical section, a second time if the connection was cut; not if it was cut
@@ -373,12 +364,11 @@ impl Client {
                 code: Code::BADTAG,
             }));
         }
-        let mut inner = self.lock();
         let cut = |error: &Error| matches!(error.kind(), ErrorKind::Transport(error) if error.kind() == TransportErrorKind::Cut);
-        let result = match once(&mut inner, &operation) {
-            (Err(error), false) if cut(&error) => once(&mut inner, &operation).0,
+        let result = self.entered(|inner| match once(inner, &operation) {
+            (Err(error), false) if cut(&error) => once(inner, &operation).0,
             (result, _) => result,
-        };
+        });
         result.map_err(|error| error.at(&self.place))
     }
 
@@ -386,11 +376,9 @@ impl Client {
         error.into().at(&self.place)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // What a panic may have left half done is read anew with the next section.
-        self.inner
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// Waits for this process's turn on the TPM and lends connection and state.
+    fn entered<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
+        self.inner.entered(&self.endpoint, work)
     }
 }
 

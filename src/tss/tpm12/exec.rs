@@ -16,7 +16,7 @@ use super::secret::AuthValue;
 use crate::crypto::CryptoError;
 use crate::tss::error::{Error, ErrorKind, Result};
 use crate::tss::tpm2::wire::{Reader, Writer};
-use crate::tss::transport::Sharing;
+use crate::tss::transport::{Sharing, rest};
 
 /// How long a busy TPM is asked again: self-tests of slow chips take seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -71,14 +71,14 @@ pub(super) fn run<R: Request>(
         }
         if answer.code.is_busy() && started.elapsed() + pause <= PATIENCE {
             end(turn, session.as_ref());
-            std::thread::sleep(pause);
+            rest(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
             continue;
         }
         // tcsd gives up sessions of one client for another's; no secret was tried then.
         let lost = session.is_some() && answer.code == Code::INVALID_AUTHHANDLE;
         if lost && started.elapsed() + pause <= PATIENCE {
-            std::thread::sleep(pause);
+            rest(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
             continue;
         }

@@ -151,7 +151,7 @@ pub(crate) fn lying_tpm12(data: &[u8]) {
     let options = Options {
         limits: Limits::default(),
     };
-    let client = Client::with_link(endpoint, options, Box::new(Liar));
+    let client = Client::with_links(endpoint, options, || Box::new(Liar));
     let zeros = AuthValue::well_known();
     let key = Key::new(blob(), AuthValue::well_known());
     // Twice: the second time on what the first has left.

@@ -1,39 +1,30 @@
 //! One client per TPM 1.2 in a process: keys of several files share a cache, and take turns.
 #![forbid(unsafe_code)]
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::client::{Client, Options};
-use crate::tss::transport::Endpoint;
+use crate::tss::transport::{AppendOnly, Endpoint};
 
 /// Clients live until the process ends: what they loaded must be flushed then, whatever became of
 /// the keys.
-static CLIENTS: Mutex<Vec<Arc<Client>>> = Mutex::new(Vec::new());
+static CLIENTS: AppendOnly<Arc<Client>> = AppendOnly::new();
 
 impl Client {
     /// The process's client of the TPM at `endpoint`. Clients with other options are others.
     pub fn shared(endpoint: Arc<Endpoint>, options: Options) -> Arc<Self> {
-        let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |client: &&Arc<Client>| {
+        let same = |client: &Arc<Client>| {
             client.endpoint().address() == endpoint.address() && *client.options() == options
         };
-        if let Some(client) = clients.iter().find(same) {
-            return client.clone();
-        }
-        let client = Arc::new(Self::new(endpoint, options));
-        clients.push(client.clone());
-        client
+        let make = || Arc::new(Self::new(endpoint.clone(), options.clone()));
+        Arc::clone(CLIENTS.find_or_add(same, make))
     }
 }
 
 /// Leaves nothing of this process in any TPM 1.2. For a handler of the process's end; waits briefly and
 /// reports nothing, since nobody is left to hear it.
 pub fn release_all_at_exit() {
-    let clients = match CLIENTS.try_lock() {
-        Ok(clients) => clients.clone(),
-        Err(_) => return,
-    };
-    for client in clients {
+    for client in CLIENTS.iter() {
         client.release_at_exit();
     }
 }

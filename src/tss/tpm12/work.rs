@@ -17,7 +17,7 @@ use super::secret::AuthValue;
 use super::{KeyBlob, PublicKey, Template, auth};
 use crate::tss::error::{Error, ErrorKind, Result};
 use crate::tss::tpm2::process::Process;
-use crate::tss::transport::Sharing;
+use crate::tss::transport::{Sharing, rest};
 
 /// How long tcsd is asked again while other clients have all sessions of the TPM.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -161,7 +161,7 @@ impl<'a> Work<'a> {
     }
 
     fn breathe(&mut self) {
-        std::thread::sleep(self.pause);
+        rest(self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 

@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
@@ -20,6 +20,7 @@ use super::public::Public;
 use super::work::{Authority, State, Work};
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Lockout, Result};
+use crate::tss::own::Own;
 use crate::tss::transport::{Channel, Endpoint, ErrorKind as TransportErrorKind, Limits, Sharing};
 
 pub use super::commands::object::{Created, PublicInfo};
@@ -56,7 +57,7 @@ pub struct Client {
     endpoint: Arc<Endpoint>,
     options: Options,
     place: Arc<str>,
-    inner: Mutex<Inner>,
+    inner: Own<Inner>,
 }
 
 pub(super) struct Inner {
@@ -68,23 +69,24 @@ impl Client {
     /// A client of its own, with a connection of its own. Nothing is opened before the first use.
     /// Most callers want [`Client::shared`](super::registry).
     pub fn new(endpoint: Arc<Endpoint>, options: Options) -> Self {
-        let channel = Channel::new(endpoint.clone(), options.limits);
-        Self::with_link(endpoint, options, Box::new(channel))
+        let (to, limits) = (endpoint.clone(), options.limits);
+        let connect = move || Box::new(Channel::new(to.clone(), limits)) as Box<dyn Link>;
+        Self::with_links(endpoint, options, connect)
     }
 
-    /// A client whose commands go through `link`.
-    pub(super) fn with_link(
+    /// A client whose commands go through the link that `connect` makes for each process.
+    pub(super) fn with_links(
         endpoint: Arc<Endpoint>,
         options: Options,
-        link: Box<dyn Link>,
+        connect: impl Fn() -> Box<dyn Link> + Send + Sync + 'static,
     ) -> Self {
         let place = format!("{} ({})", endpoint.address(), endpoint.origin()).into();
         Self {
             endpoint,
             options,
             place,
-            inner: Mutex::new(Inner {
-                link,
+            inner: Own::new(move || Inner {
+                link: connect(),
                 state: State::new(),
             }),
         }
@@ -296,11 +298,7 @@ impl Client {
             result
         });
         // A managed TPM drops what belonged to the connection; a child process opens its own.
-        let mut inner = self.lock();
-        if self.endpoint.sharing() == Sharing::Managed {
-            inner.link.release();
-            inner.state.lose();
-        }
+        self.disconnect();
         result
     }
 
@@ -308,17 +306,13 @@ impl Client {
     /// they are next used.
     pub fn release(&self) {
         self.release_at_exit();
-        let mut inner = self.lock();
-        if self.endpoint.sharing() == Sharing::Managed {
-            inner.link.release();
-            inner.state.lose();
-        }
+        self.disconnect();
     }
 
     /// Gives up a loaded key, with the next section and not now: what is there gave a wrong signature.
     /// The next use loads the key again.
     pub fn forget(&self, object: &Object) {
-        self.lock().state.forgotten.push(object.name.clone());
+        self.entered(|inner| inner.state.forgotten.push(object.name.clone()));
     }
 
     /// State of the TPM's dictionary attack protection, in one command.
@@ -330,53 +324,38 @@ impl Client {
     /// whose connection owns its objects. Waits 300 ms at most for other users of the TPM. In a process
     /// that only inherited the client nothing happens.
     pub fn release_at_exit(&self) {
-        // A thread that holds the lock at exit will not give it up.
-        let deadline = std::time::Instant::now() + EXIT_WAIT;
-        let mut inner = loop {
-            match self.inner.try_lock() {
-                Ok(inner) => break inner,
-                Err(std::sync::TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
-                Err(std::sync::TryLockError::WouldBlock)
-                    if std::time::Instant::now() < deadline =>
-                {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Err(std::sync::TryLockError::WouldBlock) => return,
+        if self.endpoint.sharing() != Sharing::Bare {
+            return;
+        }
+        let deadline = Instant::now() + EXIT_WAIT;
+        let release = |Inner { link, state }: &mut Inner| {
+            let own = state.process();
+            let anything = state
+                .residents
+                .entries()
+                .iter()
+                .any(|entry| entry.owner == own || entry.owner.has_ended());
+            if anything && let Ok(turn) = link.turn(Some(EXIT_WAIT)) {
+                let mut work = Work::begin(turn, state, &self.options);
+                work.release();
+                work.close();
             }
         };
-        let Inner { link, state } = &mut *inner;
-        let own = state.process();
-        if own.pid != std::process::id() || self.endpoint.sharing() != Sharing::Bare {
-            return;
-        }
-        let anything = state
-            .residents
-            .entries()
-            .iter()
-            .any(|entry| entry.owner == own || entry.owner.has_ended());
-        if !anything {
-            return;
-        }
-        if let Ok(turn) = link.turn(Some(EXIT_WAIT)) {
-            let mut work = Work::begin(turn, state, &self.options);
-            work.release();
-            work.close();
-        }
+        self.inner.entered_before(&self.endpoint, deadline, release);
     }
 
     /// Runs an operation in a critical section, a second time if the connection was cut; not if it was cut
     /// while an authorization value was with the TPM, which may count a wrong one twice then.
     pub(super) fn with<T>(&self, operation: impl Fn(&mut Work<'_>) -> Result<T>) -> Result<T> {
-        let mut inner = self.lock();
         let cut = |error: &Error| match error.kind() {
             ErrorKind::Transport(error) => error.kind() == TransportErrorKind::Cut,
             _ => false,
         };
-        let result = match self.once(&mut inner, &operation) {
+        let result = self.entered(|inner| match self.once(inner, &operation) {
             // A resource manager or a simulator was started anew; nothing here does harm when done twice.
-            (Err(error), false) if cut(&error) => self.once(&mut inner, &operation).0,
+            (Err(error), false) if cut(&error) => self.once(inner, &operation).0,
             (result, _) => result,
-        };
+        });
         result.map_err(|error| error.at(&self.place))
     }
 
@@ -400,14 +379,25 @@ impl Client {
         (result, value_at_stake)
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(|poisoned| {
-            // A panic may have left half a thought behind; what is loaded can always be loaded again.
-            let mut inner = poisoned.into_inner();
-            inner.state = State::new();
-            self.inner.clear_poison();
-            inner
-        })
+    /// Closes the connection to a TPM that drops what belonged to it then.
+    fn disconnect(&self) {
+        if self.endpoint.sharing() == Sharing::Managed {
+            self.entered(|inner| {
+                inner.link.release();
+                inner.state.lose();
+            });
+        }
+    }
+
+    /// Forgets everything about the TPM.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn begin_anew(&self) {
+        self.entered(|inner| inner.state = State::new());
+    }
+
+    /// Waits for this process's turn on the TPM and lends connection and state.
+    pub(super) fn entered<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
+        self.inner.entered(&self.endpoint, work)
     }
 }
 

@@ -15,6 +15,7 @@ use super::session::{HmacSession, attribute, cp_hash, rp_hash};
 use super::wire::{Malformed, Reader, Writer};
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Result};
+use crate::tss::transport;
 
 /// How long a busy TPM is asked again: self-tests of slow chips take seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -159,7 +160,7 @@ fn transact(
         if !answered.is_retry() || started.elapsed() + pause > PATIENCE {
             return Ok(response);
         }
-        std::thread::sleep(pause);
+        transport::rest(pause);
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

@@ -16,8 +16,8 @@ pub(super) trait Link: Send {
     fn release(&mut self);
 }
 
-/// A critical section: the TPM is ours until it is dropped.
-pub(super) trait Turn {
+/// A critical section: the TPM is ours until it is dropped. It may end in another thread than it began.
+pub(super) trait Turn: Send {
     /// Sends a command and returns the response, whatever it says.
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError>;
     /// What became of the TPM's memory since our last section.

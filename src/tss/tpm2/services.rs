@@ -97,7 +97,7 @@ impl Client {
 
     /// Curves the TPM has, if it was asked before. No command.
     pub fn known_curves(&self) -> Option<Vec<Curve>> {
-        self.lock().state.curves.clone()
+        self.entered(|inner| inner.state.curves.clone())
     }
 
     /// Which of these sizes of RSA keys the TPM makes, one command each (TPM2_TestParms, Part 3, 30.3);

@@ -19,6 +19,7 @@ use super::process::Process;
 use super::rc::ResponseCode;
 use super::resident::{Resident, Residents};
 use super::session::attribute;
+use super::wire::Malformed;
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Lockout, Result};
 use crate::tss::transport::{Continuity, Sharing};
@@ -120,14 +121,6 @@ impl<'a> Work<'a> {
         state: &'a mut State,
         options: &'a Options,
     ) -> Self {
-        if state.process.pid != std::process::id() {
-            // After a fork everything loaded is the parent's; it is not ours to use or flush.
-            let forgotten = std::mem::take(&mut state.forgotten);
-            *state = State {
-                forgotten,
-                ..State::new()
-            };
-        }
         match turn.continuity() {
             Continuity::Kept => {}
             Continuity::Released => {
@@ -359,6 +352,12 @@ impl<'a> Work<'a> {
     pub(super) fn is_still(&mut self, handle: u32, name: &Name) -> Result<bool> {
         match self.run_once(&ReadPublic { handle }, &Authority::None) {
             Ok(info) => {
+                if info.public.name()? != info.name {
+                    return Err(Malformed {
+                        what: "answer to TPM2_ReadPublic: the name is not the public area's",
+                    }
+                    .into());
+                }
                 let same = info.name == *name;
                 if same {
                     self.state.residents.confirm(handle);

@@ -49,10 +49,8 @@ pub enum Continuity {
     Reset,
 }
 
-/// The way to one TPM. A process has one per TPM, behind a mutex of its owner.
-///
-/// A section may run on the stack of an OpenSSL ASYNC job unless the TPM is inside the process:
-/// libtpms needs about 22 KB of stack.
+/// The way to one TPM. A process has one per TPM, used by whoever has the turn in the TPM's
+/// [`Queue`](super::Queue).
 #[derive(Debug)]
 pub struct Channel {
     endpoint: Arc<Endpoint>,

@@ -9,12 +9,17 @@ use zeroize::Zeroizing;
 
 use super::error::{ErrorKind, Fault};
 use super::frame;
-use super::kept::Kept;
+use super::kept::{Kept, Noted};
 use super::sys;
+use super::task;
 
 /// An open device. Closing it ends what the driver's resource manager keeps for it.
 #[derive(Debug)]
-pub(super) struct Device(Kept);
+pub(super) struct Device {
+    // Declared first: no longer noted when it is closed, since others may get the number then.
+    _noted: Noted,
+    kept: Kept,
+}
 
 impl Device {
     /// How a device is opened: with O_NONBLOCK a write queues the command and poll waits for the
@@ -29,12 +34,15 @@ impl Device {
                 "it is not a character device",
             ));
         }
-        Ok(Self(kept))
+        Ok(Self {
+            _noted: Noted::new(&kept),
+            kept,
+        })
     }
 
     /// Whether the descriptor is still open and still leads to this device.
     pub(super) fn is_intact(&self) -> bool {
-        self.0.get().is_some()
+        self.kept.get().is_some()
     }
 
     /// One write, one wait, one read: the driver knows nothing smaller than a command.
@@ -49,7 +57,7 @@ impl Device {
                 "the host has closed or reused the device's descriptor",
             )
         };
-        let fd = self.0.borrow().ok_or_else(lost)?;
+        let fd = self.kept.borrow().ok_or_else(lost)?;
         let deadline = sys::deadline_in(wait);
         let written =
             sys::write(fd, command).map_err(|error| Fault::os("writing to the device", &error))?;
@@ -73,7 +81,7 @@ impl Device {
                     if Instant::now() >= deadline {
                         return Err(timeout(wait));
                     }
-                    std::thread::sleep(Duration::from_millis(1));
+                    task::rest(Duration::from_millis(1));
                 }
                 Err(error) => return Err(Fault::os("reading from the device", &error)),
             }

@@ -15,10 +15,12 @@ use super::anchor::Anchor;
 use super::daemon;
 use super::device::Device;
 use super::error::{ErrorKind, Fault, TransportError};
+use super::forkable::{AppendOnly, PerProcess};
 use super::libtpms;
 use super::lock::{Lock, Turn};
 use super::lockfile::{self, Access};
 use super::node::{self, Node};
+use super::queue::Queue;
 use super::socket::{self, Framing, Socket};
 use super::sys;
 
@@ -59,6 +61,8 @@ pub struct Endpoint {
     sharing: Sharing,
     target: Target,
     lock_directory: Anchor,
+    /// At most one.
+    queue: AppendOnly<&'static PerProcess<Queue>>,
 }
 
 #[derive(Debug)]
@@ -110,6 +114,7 @@ impl Endpoint {
             sharing,
             target,
             lock_directory,
+            queue: AppendOnly::new(),
         }))
     }
 
@@ -218,6 +223,19 @@ impl Endpoint {
             Some(hint) => fault.hint(hint),
             None => fault,
         })
+    }
+
+    /// The line in which this process's operations on the TPM stand.
+    pub fn queue(&self) -> &'static Queue {
+        let named = self.queue.find_or_add(
+            |_| true,
+            || {
+                // Where a name server does not answer, nothing else will either.
+                let name = self.lock_name();
+                Queue::named(&name.unwrap_or_else(|_| self.address.to_string().into()))
+            },
+        );
+        named.get(Queue::default)
     }
 
     pub(super) fn error(&self, fault: Fault) -> TransportError {

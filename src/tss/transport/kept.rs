@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
+use super::forkable::AppendOnly;
 use super::sys::{self, Status};
 
 /// A descriptor kept for later use in a host that may close or reuse any descriptor number.
@@ -50,9 +52,87 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        if sys::status(self.fd).is_ok_and(|now| now.same_file(&self.status)) {
-            sys::close(self.fd);
+        close_if(self.fd, self.status.dev, self.status.ino);
+    }
+}
+
+fn close_if(fd: RawFd, dev: u64, ino: u64) {
+    if sys::status(fd).is_ok_and(|now| (now.dev, now.ino) == (dev, ino)) {
+        sys::close(fd);
+    }
+}
+
+/// Notes that a descriptor is open, so that a child of fork can close its copy: what the parent has of it
+/// the child cannot look at (see [`forkable`](super::forkable)). A copy would keep a bare device busy, and
+/// a resource manager's space alive, for as long as the child lives.
+#[derive(Debug)]
+pub(super) struct Noted(&'static Slot);
+
+#[derive(Debug)]
+struct Slot {
+    /// Who has it open; 0 for nobody, and the slot is free.
+    process: AtomicU32,
+    /// -1 while the rest is not valid.
+    fd: AtomicI32,
+    dev: AtomicU64,
+    ino: AtomicU64,
+}
+
+static SLOTS: AppendOnly<Slot> = AppendOnly::new();
+
+impl Noted {
+    pub(super) fn new(kept: &Kept) -> Self {
+        let own = std::process::id();
+        let claimed = SLOTS.iter().find(|slot| {
+            slot.process
+                .compare_exchange(0, own, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+        });
+        let slot = claimed.unwrap_or_else(|| {
+            SLOTS.find_or_add(
+                |_| false,
+                || Slot {
+                    process: AtomicU32::new(own),
+                    fd: AtomicI32::new(-1),
+                    dev: AtomicU64::new(0),
+                    ino: AtomicU64::new(0),
+                },
+            )
+        });
+        slot.dev.store(kept.status.dev, Ordering::Relaxed);
+        slot.ino.store(kept.status.ino, Ordering::Relaxed);
+        slot.fd.store(kept.fd, Ordering::Release);
+        Self(slot)
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        // A child may have cleared the slot and used it for something else.
+        if self.0.process.load(Ordering::Relaxed) == std::process::id() {
+            self.0.fd.store(-1, Ordering::Relaxed);
+            self.0.process.store(0, Ordering::Release);
         }
+    }
+}
+
+/// Closes this process's copies of descriptors that the processes it was forked from had noted.
+pub(super) fn close_inherited() {
+    let own = std::process::id();
+    for slot in SLOTS.iter() {
+        let process = slot.process.load(Ordering::Acquire);
+        if process == 0 || process == own {
+            continue;
+        }
+        // Of two threads one takes the number. By now it may be free or another file's.
+        let fd = slot.fd.swap(-1, Ordering::AcqRel);
+        if fd >= 0 {
+            let (dev, ino) = (&slot.dev, &slot.ino);
+            close_if(fd, dev.load(Ordering::Relaxed), ino.load(Ordering::Relaxed));
+        }
+        let _ = slot
+            .process
+            .compare_exchange(process, 0, Ordering::Release, Ordering::Relaxed);
     }
 }
 
@@ -79,6 +159,27 @@ mod tests {
             "the host's descriptor must stay open"
         );
         sys::close(fd);
+    }
+
+    #[test]
+    fn a_child_closes_what_its_parent_had_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = Kept::open_directory(directory.path()).unwrap();
+        let as_a_child_sees_it = |noted: &Noted| noted.0.process.store(1, Ordering::Relaxed);
+        let noted = Noted::new(&kept);
+        as_a_child_sees_it(&noted);
+        // Another file of the same number stays.
+        let ino = noted.0.ino.swap(0, Ordering::Relaxed);
+        close_inherited();
+        assert!(kept.get().is_some());
+        let noted = Noted::new(&kept);
+        assert_eq!(noted.0.ino.load(Ordering::Relaxed), ino);
+        // And what this process has opened itself.
+        close_inherited();
+        assert!(kept.get().is_some());
+        as_a_child_sees_it(&noted);
+        close_inherited();
+        assert_eq!(kept.get(), None, "the copy is still open");
     }
 
     #[test]

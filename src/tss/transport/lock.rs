@@ -11,11 +11,11 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::anchor::Anchor;
 use super::error::{ErrorKind, Fault};
+use super::forkable::AppendOnly;
 use super::lockfile::{self, Access};
 use super::record::Record;
 use super::sys::{self, Backoff};
@@ -31,6 +31,8 @@ pub(super) struct Turn(AtomicU32);
 #[derive(Debug)]
 pub(super) struct TurnGuard(&'static Turn);
 
+static TURNS: AppendOnly<(OsString, Turn)> = AppendOnly::new();
+
 impl Turn {
     pub(super) const fn new() -> Self {
         Self(AtomicU32::new(0))
@@ -39,13 +41,10 @@ impl Turn {
     /// The turn of this name, made when first asked for. There are as many as TPMs configured in
     /// the life of the process, so they are never freed.
     pub(super) fn named(name: &OsStr) -> &'static Self {
-        static TURNS: Mutex<Vec<(OsString, &'static Turn)>> = Mutex::new(Vec::new());
-        let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, turn)) = turns.iter().find(|(known, _)| known == name) {
-            return turn;
-        }
-        let turn: &'static Self = Box::leak(Box::new(Self::new()));
-        turns.push((name.to_owned(), turn));
+        let (_, turn) = TURNS.find_or_add(
+            |(known, _)| known == name,
+            || (name.to_owned(), Self::new()),
+        );
         turn
     }
 

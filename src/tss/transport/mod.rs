@@ -6,7 +6,8 @@
 //! known here.
 //!
 //! Processes share TPMs in three ways ([`Sharing`]), and what survives from one section to the next
-//! differs ([`Continuity`]). Nothing here starts a thread, raises SIGPIPE, or leaves a descriptor
+//! differs ([`Continuity`]). An operation can also be a task that is paused
+//! where it would wait ([`Queue`]). Nothing here starts a thread, raises SIGPIPE, or leaves a descriptor
 //! open across exec.
 
 mod address;
@@ -16,6 +17,8 @@ mod daemon;
 mod device;
 mod endpoint;
 mod error;
+mod events;
+mod forkable;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -24,16 +27,36 @@ mod libtpms;
 mod lock;
 mod lockfile;
 mod node;
+mod queue;
 mod record;
 #[cfg(test)]
 mod scenarios;
 mod socket;
 mod sys;
+mod task;
+mod tcp;
 #[cfg(test)]
 pub(in crate::tss) mod testing;
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Instant;
 
 pub use address::{Address, AddressKind, Origin};
 pub use channel::{Channel, Continuity, Limits, Section};
 pub use endpoint::{Endpoint, Family, Sharing};
 pub use error::{ErrorKind, TransportError};
+pub use forkable::{AppendOnly, PerProcess};
+pub use queue::{Held, Outcome, Pending, Queue, Ticket, Watch};
 pub use record::Record;
+pub use task::rest;
+
+/// Waits until something can be read from `fd` or it has ended; `false` when `deadline` passes first. A
+/// task is paused meanwhile.
+///
+/// # Errors
+///
+/// What `poll` returns.
+pub(in crate::tss) fn readable(fd: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
+    sys::wait(fd, libc::POLLIN, deadline)
+}

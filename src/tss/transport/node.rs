@@ -13,6 +13,7 @@ use super::address::is_managed_name;
 use super::anchor::Anchor;
 use super::device::Device;
 use super::error::{ErrorKind, Fault};
+use super::kept;
 use super::sys::{self, Backoff, Status};
 
 /// A node of the file system: its directory, and its name in there.
@@ -72,6 +73,8 @@ impl Node {
 
     /// Opens it as a device, waiting until `deadline` while somebody else has it.
     pub(super) fn open(&self, deadline: Instant) -> Result<Device, Fault> {
+        // A copy of the parent's descriptor would keep the device busy.
+        kept::close_inherited();
         let mut backoff = Backoff::until(deadline);
         loop {
             match self.directory.open(&self.name, Device::FLAGS, 0) {

@@ -12,6 +12,7 @@ use super::device::timeout;
 use super::error::{ErrorKind, Fault};
 use super::frame;
 use super::sys;
+use super::tcp;
 
 const MSSIM_POWER_ON: u32 = 1;
 const MSSIM_SEND_COMMAND: u32 = 8;
@@ -202,21 +203,24 @@ impl Drop for Socket {
 pub(super) fn connect_tcp(addresses: &[SocketAddr], deadline: Instant) -> io::Result<OwnedFd> {
     let mut last = io::Error::from_raw_os_error(libc::EADDRNOTAVAIL);
     for address in addresses {
-        // Zero is not accepted as a time to wait.
-        let left = deadline
-            .saturating_duration_since(Instant::now())
-            .max(Duration::from_millis(1));
-        let connected = TcpStream::connect_timeout(address, left).and_then(|stream| {
-            stream.set_nodelay(true)?;
-            stream.set_nonblocking(true)?;
-            Ok(stream)
-        });
-        match connected {
-            Ok(stream) => return Ok(stream.into()),
+        match connect_one(address, deadline) {
+            Ok(socket) => return Ok(socket),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// Not the standard library's connect: a task is paused while it waits.
+fn connect_one(address: &SocketAddr, deadline: Instant) -> io::Result<OwnedFd> {
+    let socket = tcp::connect(address)?;
+    if !sys::wait(socket.as_fd(), libc::POLLOUT, deadline)? {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    tcp::connected(socket.as_fd())?;
+    let stream = TcpStream::from(socket);
+    stream.set_nodelay(true)?;
+    Ok(stream.into())
 }
 
 /// Does what the reference simulator wants before it works: its power and NV signals.

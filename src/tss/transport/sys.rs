@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use libc::c_int;
 
+use super::task;
+
 /// What identifies a file whatever descriptor or name leads to it, with what decides about sharing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Status {
@@ -44,7 +46,7 @@ fn status_of(stat: &libc::stat) -> Status {
 }
 
 /// Repeats a call that a signal interrupted.
-fn retry(mut call: impl FnMut() -> c_int) -> io::Result<c_int> {
+pub(super) fn retry(mut call: impl FnMut() -> c_int) -> io::Result<c_int> {
     loop {
         let result = call();
         if result >= 0 {
@@ -85,7 +87,7 @@ pub(super) fn open_at(
     above_stdio(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
+pub(super) fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() > 2 {
         return Ok(fd);
     }
@@ -197,8 +199,30 @@ pub(super) fn unlock(fd: BorrowedFd<'_>) {
     let _ = retry(|| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETLK, &lock) });
 }
 
-/// Waits until `fd` is ready for `events` or has ended; `false` when `deadline` passes first.
+/// Waits until `fd` is ready for `events` or has ended; `false` when `deadline` passes first. A task
+/// is paused meanwhile.
 pub(super) fn wait(fd: BorrowedFd<'_>, events: i16, deadline: Instant) -> io::Result<bool> {
+    if !task::is_inside() {
+        return poll(fd, events, deadline);
+    }
+    let interest = task::Interest {
+        fd: Some(fd.as_raw_fd()),
+        events,
+        deadline,
+    };
+    loop {
+        if poll(fd, events, Instant::now())? {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        task::pause(interest);
+    }
+}
+
+/// Blocks until `fd` is ready for `events` or has ended; `false` when `deadline` passes first.
+pub(super) fn poll(fd: BorrowedFd<'_>, events: i16, deadline: Instant) -> io::Result<bool> {
     let mut entry = libc::pollfd {
         fd: fd.as_raw_fd(),
         events,
@@ -442,7 +466,7 @@ impl Backoff {
         if left.is_zero() {
             return false;
         }
-        std::thread::sleep(self.next.min(left));
+        task::rest(self.next.min(left));
         self.next = (self.next * 3 / 2).min(Self::LONGEST);
         true
     }

@@ -1,6 +1,7 @@
 //! `tpmctl key`: key files.
 
 pub(crate) mod file;
+pub(crate) mod import;
 pub(crate) mod new;
 mod policy;
 pub(crate) mod secret;

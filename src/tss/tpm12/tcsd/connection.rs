@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::thread;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
@@ -14,7 +14,7 @@ use crate::tss::error::Result;
 use crate::tss::tpm12::failure::Failure;
 use crate::tss::tpm12::link::{Answer, Command};
 use crate::tss::tpm12::rc::Code;
-use crate::tss::transport::{Endpoint, ErrorKind, TransportError};
+use crate::tss::transport::{Endpoint, ErrorKind, TransportError, readable, rest};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(64);
@@ -59,7 +59,7 @@ impl<'a> Connection<'a> {
                 Err(NotOpened::Refused(failure)) => return Err(failure.into()),
                 Err(NotOpened::Full) if Instant::now() + pause < deadline => {
                     log::trace!("tcsd has no free connection; waiting {pause:?}");
-                    thread::sleep(pause.mul_f32(jitter()));
+                    rest(pause.mul_f32(jitter()));
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(NotOpened::Full) => {
@@ -218,7 +218,10 @@ impl<'a> Connection<'a> {
     fn receive(&self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
         let mut have = 0;
         while have < buffer.len() {
-            self.stream.set_read_timeout(Some(left(deadline)?))?;
+            // Inside a job of the host's this gives its event loop back.
+            if !readable(self.stream.as_fd(), deadline)? {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
             match (&self.stream).read(&mut buffer[have..]) {
                 Ok(0) => break,
                 Ok(got) => have += got,

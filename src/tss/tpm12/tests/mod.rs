@@ -269,16 +269,17 @@ fn endpoint(address: &str) -> Arc<Endpoint> {
 
 fn client_of(address: &str, limits: Limits) -> (Client, Log) {
     let endpoint = endpoint(address);
-    let inner: Box<dyn Link> = match endpoint.sharing() {
-        Sharing::Daemon => Box::new(Daemon::new(endpoint.clone(), limits)),
-        _ => Box::new(Channel::new(endpoint.clone(), limits)),
-    };
     let log = Log::default();
-    let link = Seen {
-        inner,
-        log: log.clone(),
+    let (to, seen) = (endpoint.clone(), log.clone());
+    let connect = move || -> Box<dyn Link> {
+        let inner: Box<dyn Link> = match to.sharing() {
+            Sharing::Daemon => Box::new(Daemon::new(to.clone(), limits)),
+            _ => Box::new(Channel::new(to.clone(), limits)),
+        };
+        let log = seen.clone();
+        Box::new(Seen { inner, log })
     };
-    let client = Client::with_link(endpoint, Options { limits }, Box::new(link));
+    let client = Client::with_links(endpoint, Options { limits }, connect);
     (client, log)
 }
 

@@ -75,7 +75,7 @@ impl Script {
 pub(crate) fn deceive(script: &[u8]) {
     tell(script);
     for sessions in [Sessions::Auto, Sessions::Always, Sessions::Never] {
-        registry::replace(client(sessions, None, Limits::default()));
+        registry::begin_anew(client(sessions, None, Limits::default()));
     }
 }
 
@@ -102,7 +102,7 @@ fn client(sessions: Sessions, parent_name: Option<Name>, limits: Limits) -> Clie
         parent_name,
         limits,
     };
-    Client::with_link(endpoint, options, Box::new(Liar))
+    Client::with_links(endpoint, options, || Box::new(Liar))
 }
 
 struct Liar;

@@ -145,8 +145,9 @@ fn a_brainpool_key_signs_and_agrees() {
         let address = format!("swtpm:path={}/none", directory.path().display());
         let endpoint =
             Endpoint::new(address.parse().unwrap(), Origin::Environment("TPM_TCTI")).unwrap();
-        let link = Box::new(Scripted(key.clone()));
-        let client = Client::with_link(endpoint, options(Sessions::Never), link);
+        let scripted = key.clone();
+        let connect = move || Box::new(Scripted(scripted.clone())) as Box<dyn Link>;
+        let client = Client::with_links(endpoint, options(Sessions::Never), connect);
 
         let half = EcPublic::new(software, &x, &y).unwrap();
         let digest = crypto::hash(Hash::Sha512, &[b"message"]);

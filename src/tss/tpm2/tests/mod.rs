@@ -171,12 +171,15 @@ fn client_of(address: &str, options: Options, managed: bool) -> (Client, Log) {
     let address = address.parse().unwrap();
     let endpoint = Endpoint::new(address, Origin::Environment("TPM_TCTI")).unwrap();
     let log = Log::default();
-    let link = Counted {
-        inner: Channel::new(endpoint.clone(), options.limits),
-        log: log.clone(),
-        managed: managed.then_some(false),
+    let (to, limits, told) = (endpoint.clone(), options.limits, log.clone());
+    let connect = move || {
+        Box::new(Counted {
+            inner: Channel::new(to.clone(), limits),
+            log: told.clone(),
+            managed: managed.then_some(false),
+        }) as Box<dyn Link>
     };
-    (Client::with_link(endpoint, options, Box::new(link)), log)
+    (Client::with_links(endpoint, options, connect), log)
 }
 
 fn options(sessions: Sessions) -> Options {

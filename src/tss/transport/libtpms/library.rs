@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char, c_int, c_uchar};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::slice;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use libloading::os::unix as dl;
 use zeroize::{Zeroize, Zeroizing};
@@ -12,6 +12,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::state::Store;
 use crate::tss::transport::endpoint::Family;
 use crate::tss::transport::error::{ErrorKind, Fault};
+use crate::tss::transport::forkable::PerProcess;
 use crate::tss::transport::frame;
 
 const NAME: &str = "libtpms.so.0";
@@ -180,16 +181,15 @@ fn succeeded(doing: &str, code: Result32) -> Result<(), Fault> {
 }
 
 /// Where the callbacks find the state; set while a TPM runs.
-static STORE: Mutex<Option<Arc<Store>>> = Mutex::new(None);
+static STORE: PerProcess<Mutex<Option<Arc<Store>>>> = PerProcess::new();
 
 fn set_store(store: Option<Arc<Store>>) {
-    *STORE.lock().unwrap_or_else(PoisonError::into_inner) = store;
+    *locked(&STORE) = store;
 }
 
-/// The store, with the mutex free again before any file is touched: a fork in another thread
-/// meanwhile would leave it locked in the child.
+/// The store, with the mutex free again before any file is touched.
 fn store() -> Option<Arc<Store>> {
-    STORE.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    locked(&STORE).clone()
 }
 
 const CALLBACKS: Callbacks = Callbacks {
@@ -212,18 +212,23 @@ fn guarded(body: impl FnOnce() -> Option<Result32>) -> Result32 {
 }
 
 /// Why the TPM's state could not be read or written, when that is what made a command fail.
-static CAUSE: Mutex<Option<Fault>> = Mutex::new(None);
+static CAUSE: PerProcess<Mutex<Option<Fault>>> = PerProcess::new();
+
+fn locked<T>(value: &'static PerProcess<Mutex<Option<T>>>) -> MutexGuard<'static, Option<T>> {
+    let value = value.get(|| Mutex::new(None));
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn noted<T>(result: Result<T, Fault>) -> Option<T> {
     let note = |fault: Fault| {
         log::error!("the TPM's state: {}", fault.what);
-        *CAUSE.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+        *locked(&CAUSE) = Some(fault);
     };
     result.map_err(note).ok()
 }
 
 fn take_cause() -> Result<(), Fault> {
-    let cause = CAUSE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let cause = locked(&CAUSE).take();
     cause.map_or(Ok(()), Err)
 }
 

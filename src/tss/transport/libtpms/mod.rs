@@ -4,7 +4,8 @@
 //! share a directory take turns: a section locks the directory, switches the TPM on, and switches
 //! it off before unlocking, so every section begins with a TPM in which nothing is loaded.
 //!
-//! It needs about 22 KB of stack, so it must not run on an OpenSSL ASYNC job's.
+//! It needs about 22 KB of stack: too much for an OpenSSL ASYNC job's, but a [`task`](super::task) has
+//! room for it.
 
 mod library;
 pub(super) mod state;
@@ -12,7 +13,7 @@ pub(super) mod state;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Instant;
 
 use zeroize::Zeroizing;
@@ -22,6 +23,7 @@ use self::state::Store;
 use super::anchor::Anchor;
 use super::endpoint::Family;
 use super::error::{ErrorKind, Fault};
+use super::forkable::AppendOnly;
 use super::lock::{Lock, Turn};
 use super::lockfile::Access;
 use super::sys::{self, Status};
@@ -39,7 +41,7 @@ static TURN: Turn = Turn::new();
 /// Whether libtpms is switched on. Inherited by a forked child together with what it describes.
 static RUNNING: AtomicBool = AtomicBool::new(false);
 static CHOSEN: Mutex<Option<Chosen>> = Mutex::new(None);
-static LIBRARY: Mutex<Option<&'static Library>> = Mutex::new(None);
+static LIBRARY: AppendOnly<&'static Library> = AppendOnly::new();
 
 /// The one TPM this process has decided for.
 #[derive(Debug)]
@@ -174,13 +176,12 @@ impl Drop for Instance {
 }
 
 fn library() -> Result<&'static Library, Fault> {
-    let mut slot = LIBRARY.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(library) = *slot {
+    if let Some(library) = LIBRARY.iter().next() {
         return Ok(library);
     }
+    // Opened twice by two threads at once, it is the same library.
     let library = Library::open()?;
-    *slot = Some(library);
-    Ok(library)
+    Ok(LIBRARY.find_or_add(|_| true, || library))
 }
 
 /// Holds the process to one TPM. To be called with the turn.

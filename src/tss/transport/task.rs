@@ -1,0 +1,233 @@
+//! An operation that can be stopped wherever it waits, and gone on with later, by any thread.
+//!
+//! It runs on a stack of its own. Where the transport would wait it calls [`pause`], which inside a
+//! task goes back to whoever called [`Task::step`], with what is waited for; anywhere else it does
+//! nothing, and the caller blocks. So the same code serves both, and nothing between here and the
+//! operation knows of it.
+
+use std::cell::Cell;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::panic::{self, AssertUnwindSafe};
+use std::ptr;
+use std::time::{Duration, Instant};
+
+use corosensei::stack::DefaultStack;
+use corosensei::{Coroutine, CoroutineResult, Yielder};
+
+use super::sys;
+
+/// Room for the deepest operation: libtpms inside the process needs 22 KB for its own, software
+/// verification about as much. Only what is touched is memory; below is a page that faults.
+const STACK: usize = 256 * 1024;
+
+/// What a task waits for: a descriptor, until a deadline; or the deadline alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Interest {
+    pub(super) fd: Option<RawFd>,
+    /// `POLLIN` or `POLLOUT`.
+    pub(super) events: i16,
+    pub(super) deadline: Instant,
+}
+
+impl Interest {
+    /// Waits, but not beyond `limit`; whether the task can go on.
+    pub(super) fn wait(&self, limit: Instant) -> bool {
+        let until = self.deadline.min(limit);
+        let ready = match self.fd {
+            Some(fd) => {
+                // SAFETY: the paused task has the descriptor open: it borrows it while it waits.
+                let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+                // An error is the task's to find.
+                sys::poll(fd, self.events, until).unwrap_or(true)
+            }
+            None => {
+                std::thread::sleep(until.saturating_duration_since(Instant::now()));
+                false
+            }
+        };
+        ready || Instant::now() >= self.deadline
+    }
+
+    /// Whether the task can go on now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.wait(Instant::now())
+    }
+}
+
+/// A stack that was used and can be used again.
+pub(super) struct Stack(DefaultStack);
+
+// SAFETY: a stack that nothing runs on is a mapping of memory, and no thread is special to it.
+unsafe impl Send for Stack {}
+
+impl Stack {
+    pub(super) fn new() -> std::io::Result<Self> {
+        DefaultStack::new(STACK).map(Self)
+    }
+}
+
+/// An operation on a stack of its own.
+pub(super) struct Task(Coroutine<(), Interest, (), DefaultStack>);
+
+// SAFETY: the body is `Send`, so it may begin on another thread. That it may also go on there when
+// it was paused, with whatever it has on its stack, holds because it is paused inside this module's
+// `pause` only, whose callers are the waiting places of the transport. What is alive above those is the
+// client's and the transport's own: `Send` values (the client's `Link` and `Turn` are declared so),
+// references to them, and locks that belong to a process and not to a thread. No guard of a std
+// mutex and no `Rc` is: the client takes its state out of its mutex while it uses it. Thread-locals are
+// read anew after a pause, behind functions that are not inlined.
+unsafe impl Send for Task {}
+
+impl Task {
+    /// A task that has not begun. A panic in `body` ends the task and goes no further.
+    pub(super) fn new(stack: Stack, body: Box<dyn FnOnce() + Send>) -> Self {
+        Self(Coroutine::with_stack(stack.0, move |yielder, ()| {
+            set_current(yielder);
+            if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(body)) {
+                // Dropping it could panic again.
+                std::mem::forget(payload);
+                log::error!("internal error: a panic was stopped at the boundary of a task");
+            }
+        }))
+    }
+
+    /// Begins it or goes on with it, until it waits (for what?) or is done (`None`).
+    pub(super) fn step(&mut self) -> Option<Interest> {
+        let outer = current();
+        let result = self.0.resume(());
+        set_current(outer);
+        match result {
+            CoroutineResult::Yield(interest) => Some(interest),
+            CoroutineResult::Return(()) => None,
+        }
+    }
+
+    /// The stack of a task that is done.
+    pub(super) fn into_stack(self) -> Stack {
+        Stack(self.0.into_stack())
+    }
+}
+
+thread_local! {
+    /// The way out of the task that this thread is running; null outside.
+    static CURRENT: Cell<*const Yielder<(), Interest>> = const { Cell::new(ptr::null()) };
+}
+
+// Not inlined: after a pause the thread may be another one, and the address of a thread-local, which the
+// compiler may remember within a function, another one with it.
+#[inline(never)]
+fn current() -> *const Yielder<(), Interest> {
+    CURRENT.get()
+}
+
+#[inline(never)]
+fn set_current(yielder: *const Yielder<(), Interest>) {
+    CURRENT.set(yielder);
+}
+
+/// Whether the caller runs inside a task.
+pub(super) fn is_inside() -> bool {
+    !current().is_null()
+}
+
+/// Inside a task, stops it until somebody finds it worth going on; elsewhere `false`, at once.
+///
+/// No guard of a mutex and nothing else that belongs to a thread may be alive in any caller.
+pub(super) fn pause(interest: Interest) -> bool {
+    let yielder = current();
+    if yielder.is_null() {
+        return false;
+    }
+    // SAFETY: not null only while `Task::step` runs the task whose yielder this is, and that lives at
+    // the bottom of the very stack that this code runs on: `step` puts back what was there before.
+    unsafe { &*yielder }.suspend(interest);
+    set_current(yielder);
+    true
+}
+
+/// Sleeps; inside a task, as a pause.
+pub fn rest(duration: Duration) {
+    let deadline = sys::deadline_in(duration);
+    let interest = Interest {
+        fd: None,
+        events: 0,
+        deadline,
+    };
+    while Instant::now() < deadline && pause(interest) {}
+    std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(5)
+    }
+
+    #[test]
+    fn a_task_stops_where_it_waits_and_goes_on_elsewhere() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&seen);
+        let body = move || {
+            for n in 0..4 {
+                told.lock().unwrap().push((n, std::thread::current().id()));
+                assert!(is_inside());
+                assert!(pause(Interest {
+                    fd: None,
+                    events: 0,
+                    deadline: soon(),
+                }));
+            }
+        };
+        let mut task = Task::new(Stack::new().unwrap(), Box::new(body));
+        assert!(
+            seen.lock().unwrap().is_empty(),
+            "nothing runs before a step"
+        );
+        while task.step().is_some() {
+            assert!(!is_inside());
+            task = std::thread::spawn(move || {
+                task.step();
+                assert!(!is_inside());
+                task
+            })
+            .join()
+            .unwrap();
+        }
+        let seen = seen.lock().unwrap();
+        assert_eq!(
+            seen.iter().map(|(n, _)| *n).collect::<Vec<_>>(),
+            [0, 1, 2, 3]
+        );
+        assert_ne!(seen[0].1, seen[1].1);
+        // The stack serves again.
+        let mut next = Task::new(task.into_stack(), Box::new(|| ()));
+        assert!(next.step().is_none());
+    }
+
+    #[test]
+    fn a_panic_ends_at_the_boundary() {
+        let mut task = Task::new(Stack::new().unwrap(), Box::new(|| panic!("on purpose")));
+        assert!(task.step().is_none());
+        assert!(!is_inside());
+    }
+
+    #[test]
+    fn outside_a_task_nobody_is_stopped() {
+        let interest = Interest {
+            fd: None,
+            events: 0,
+            deadline: soon(),
+        };
+        assert!(!pause(interest));
+        assert!(!interest.is_ready());
+        assert!(interest.wait(soon() + Duration::from_secs(5)));
+        assert!(interest.is_ready());
+        let before = Instant::now();
+        rest(Duration::from_millis(20));
+        assert!(before.elapsed() >= Duration::from_millis(20));
+    }
+}

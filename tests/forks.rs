@@ -1,0 +1,54 @@
+//! Forks in a process with threads, while these are inside operations.
+
+use crate::common::cc;
+use crate::common::key;
+use crate::common::openssl::Openssl;
+use crate::common::proxy::Proxy;
+use crate::common::swtpm::Swtpm;
+use std::time::Duration;
+
+/// An openssl with two RSA and two EC keys, which is one more than the TPM has slots; and the program.
+fn forking(address: &str) -> (Openssl, std::path::PathBuf) {
+    let openssl = Openssl::new(address);
+    for n in 1..=2 {
+        let parent = "-pkeyopt parent:0x81000001";
+        key::rsa(&openssl, &format!("rsa{n}"), 2048, parent);
+        let ec = format!("EC -pkeyopt group:P-256 {parent}");
+        key::generate(&openssl, &format!("ec{n}"), &ec);
+    }
+    let program = cc::compile(openssl.dir(), "forks", "-lcrypto -lpthread");
+    (openssl, program)
+}
+
+/// Children forked in the middle of operations of 16 threads sign, free what they inherited and end, and
+/// nobody fails or hangs; two hot keys, so that most forks fall into a command and few into a load.
+#[test]
+fn children_of_a_process_whose_threads_sign() {
+    let tpm = Swtpm::start();
+    tpm.provision_srk();
+    let (openssl, program) = forking(&tpm.address());
+    let done = openssl
+        .client(&program)
+        .words("240 rsa1.pem ec1.pem")
+        .patience(Duration::from_secs(300))
+        .ok();
+    assert!(done.out().contains("signatures"), "{}", done.out());
+    tpm.assert_clean();
+}
+
+/// The same with more keys than slots, where every process evicts what the others have loaded.
+#[test]
+fn children_and_more_keys_than_slots() {
+    let tpm = Swtpm::start();
+    tpm.provision_srk();
+    let tap = Proxy::start(&tpm);
+    let (openssl, program) = forking(&tap.address());
+    tap.reset();
+    openssl
+        .client(&program)
+        .words("240 rsa1.pem ec1.pem rsa2.pem ec2.pem")
+        .patience(Duration::from_secs(300))
+        .ok();
+    assert!(tap.counts().of("Sign") > 100, "{:?}", tap.counts());
+    tpm.assert_clean();
+}
