@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::Secret;
 use crate::key::tss2::KeyFile;
+use crate::key::tss12;
 use crate::key::uri::{Handle, parse_handle};
 use crate::key::{Config, Key, KeyType, ParentChoice, PublicKey, Tpm};
 use crate::tss::transport::Origin;
@@ -40,6 +41,32 @@ pub(super) fn tss2_der(data: &[u8]) {
     };
     assert!(KeyFile::is_ours(data));
     whole(file);
+}
+
+/// A key file of TPM 1.2 in any form: `TSS KEY BLOB` in PEM or DER, or a text of simple-tpm-pk11's.
+pub(super) fn tss_key_blob(data: &[u8]) {
+    let _ = (tss12::is_der(data), tss12::is_text(data));
+    if let Ok(blob) = tss12::from_der(data) {
+        assert_eq!(tss12::from_der(&tss12::to_der(&blob)).as_ref(), Ok(&blob));
+    }
+    let Ok(blob) = tss12::from_bytes(data) else {
+        return;
+    };
+    // A glance knows the usages of the specification only.
+    assert!(blob.usage().name() == "unknown" || tss12::is_ours(&tss12::to_der(&blob)));
+    assert_eq!(
+        tss12::from_bytes(tss12::to_pem(&blob).as_bytes()).as_ref(),
+        Ok(&blob)
+    );
+    let needs_auth = blob.needs_auth();
+    let asked = std::cell::Cell::new(0);
+    let key = Key::from_blob(nowhere(), blob, &mut |_| {
+        asked.set(asked.get() + 1);
+        Some(Secret::empty())
+    });
+    if key.is_ok() {
+        assert_eq!(asked.get(), usize::from(needs_auth));
+    }
 }
 
 /// What follows a file that was read: it is written, read again, shown and made into a key.

@@ -2,12 +2,12 @@
 #![forbid(unsafe_code)]
 
 use super::input::Input;
-
+use crate::crypto::Curve;
 use crate::crypto::der::{self, Reader, tag};
 use crate::crypto::ecdsa::{self, EcPublic};
 use crate::crypto::padding;
 use crate::crypto::rsa::{RsaPublic, SaltLength};
-use crate::crypto::{Curve, Hash, hash};
+use crate::crypto::{Hash, hash};
 
 pub(super) fn der(data: &[u8]) {
     walk(Reader::new(data), data, 0);

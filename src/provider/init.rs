@@ -90,7 +90,7 @@ macro_rules! c_env {
     };
 }
 
-const NAME: &CStr = c"TPM provider (keys in TPM 2.0)";
+const NAME: &CStr = c"TPM provider (keys in TPMs)";
 const VERSION: &CStr = c_env!("CARGO_PKG_VERSION");
 const BUILD_INFO: &CStr = c_env!("TPM_PROVIDER_BUILD");
 

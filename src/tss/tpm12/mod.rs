@@ -18,6 +18,8 @@ pub mod commands;
 pub mod constants;
 mod exec;
 pub mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod link;
 mod loaded;
 mod raw;

@@ -95,7 +95,7 @@ fn assemble(command: &Command) -> Result<Zeroizing<Vec<u8>>, Malformed> {
     writer.finish(what)
 }
 
-fn read(ordinal: Ordinal, response: &[u8]) -> Result<Answer, Malformed> {
+pub(super) fn read(ordinal: Ordinal, response: &[u8]) -> Result<Answer, Malformed> {
     let mut reader = Reader::new(response, ordinal.name());
     let response_tag = reader.u16()?;
     let size = reader.u32()?;

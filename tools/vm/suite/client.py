@@ -36,10 +36,19 @@ class Client:
 
 
 class Key:
-    """A key file in the scratch directory, and its public half as plain OpenSSL reads it."""
+    """A key file in the scratch directory, and its public half as plain OpenSSL reads it.
+
+    The kinds are rsa and ec, in a TPM 2.0, and tss, in a TPM 1.2."""
 
     def __init__(self, name, kind="ec"):
         self.name = name
+        self.label = "TSS KEY BLOB" if kind == "tss" else "TSS2 PRIVATE KEY"
+        # What a server with such a key is told, in nginx' words: conf/nginx-tpm12.conf has the reason.
+        self.directives = (
+            "ssl_protocols TLSv1.2; ssl_conf_command SignatureAlgorithms RSA+SHA256:RSA+SHA384:RSA+SHA512;"
+            if kind == "tss"
+            else ""
+        )
         # What OpenSSL asks of the key in a TLS handshake: the padding of an RSA key without a scheme is made
         # in software, so that every padding is possible.
         self.command = "TPM2_Sign" if kind == "ec" else "TPM2_RSA_Decrypt"
@@ -49,7 +58,7 @@ class Key:
 
     def made(self, client):
         """Asserts that the file is a TPM's, and writes the public half."""
-        require("-----BEGIN TSS2 PRIVATE KEY-----" in read(self.path), f"{self.path} is no key of a TPM")
+        require(f"-----BEGIN {self.label}-----" in read(self.path), f"{self.path} is no key of a TPM")
         # Made by root; users of the guest read it as a service reads its own.
         os.chmod(self.path, 0o644)
         client.openssl(f"pkey -in {self.path} -pubout -out {self.public}")

@@ -94,7 +94,7 @@ class Nginx:
         )
         blocks = "".join(
             f"server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {key.certificate};"
-            f" ssl_certificate_key {key.path}; location / {{ return 200 served; }} }}\n"
+            f" ssl_certificate_key {key.path}; {key.directives} location / {{ return 200 served; }} }}\n"
             for port, key in self.ports
         )
         return (

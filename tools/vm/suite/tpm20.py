@@ -20,6 +20,7 @@ def checks(driver):
     """Names and functions, in their order: keys are made first, and what must be left is looked at last."""
     yield "driver_is_bound", functools.partial(driver_is_bound, driver)
     yield "detection_takes_the_resource_manager", detection_takes_the_resource_manager
+    yield "doctor", functools.partial(doctor, driver)
     clients = {device: Client(device, tcti=f"device:/dev/{device}") for device in DEVICES}
 
     def on(device, *each):
@@ -61,6 +62,21 @@ def detection_takes_the_resource_manager():
     require("device:/dev/tpmrm0" in output, output)
     # A TPM that exists and may not be used is an error, not a reason to look for another.
     client.try_tpmctl("info", user=STRANGER).fails("/dev/tpmrm0", "Permission denied", "group tss")
+
+
+def doctor(driver):
+    """A machine as it is when it is new: nothing is broken, and status 0."""
+    output = " ".join(Client("detection").tpmctl("doctor").split())
+    for text in (
+        "1 firmware ok The firmware announces a TPM",
+        f"2 driver ok The driver {driver}",
+        "3 device ok /dev/tpmrm0 is tss's and group tss's",
+        "6 address ok The TPM is device:/dev/tpmrm0, which was detected",
+        "8 self-test ok",
+        "9 lockout ok",
+        "12 openssl ok OpenSSL loads the provider tpm",
+    ):
+        require(text in output, f"there is no {text!r} in\n{output}")
 
 
 def info(device, client):

@@ -9,6 +9,8 @@
 #![forbid(unsafe_code)]
 
 mod connection;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod packet;
 mod rpc;
 
