@@ -12,6 +12,9 @@ pub mod crypto;
 pub mod fuzzing;
 pub mod key;
 pub mod log_setup;
+#[cfg(test)]
+#[path = "../tests/common/ports.rs"]
+mod ports;
 pub mod provider;
 pub mod secret;
 pub mod tss;

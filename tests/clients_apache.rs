@@ -2,7 +2,7 @@
 
 use crate::clients::find;
 use crate::clients_haproxy::get;
-use crate::common::net::free_port;
+use crate::common::ports::free_port;
 use crate::common::scratch::{Scratch, set_mode};
 use crate::common::service::Service;
 use crate::common::site::Site;

@@ -1,7 +1,7 @@
 //! HAProxy with a key in the TPM beside an ordinary one, in a chroot and as a user without rights.
 
 use crate::clients::find;
-use crate::common::net::free_port;
+use crate::common::ports::free_port;
 use crate::common::process::wait_for;
 use crate::common::proxy::{Action, Fault};
 use crate::common::scratch::Scratch;

@@ -1,8 +1,8 @@
 //! OpenVPN with a key in the TPM. It has one key, so the software key is another process's.
 
 use crate::clients::find;
-use crate::common::net::free_port;
 use crate::common::openssl::clean;
+use crate::common::ports::free_port;
 use crate::common::process::{Run, wait_for};
 use crate::common::scratch::{Scratch, set_mode};
 use crate::common::service::Service;

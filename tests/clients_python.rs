@@ -1,7 +1,7 @@
 //! Python's ssl with a key in the TPM beside an ordinary one.
 
 use crate::clients::find;
-use crate::common::net::free_port;
+use crate::common::ports::free_port;
 use crate::common::scratch::Scratch;
 use crate::common::service::Service;
 use crate::common::site::Site;

@@ -3,7 +3,7 @@
 use crate::clients::find;
 use crate::clients_haproxy::get;
 use crate::common::backend::Backend;
-use crate::common::net::free_port;
+use crate::common::ports::free_port;
 use crate::common::scratch::Scratch;
 use crate::common::service::Service;
 use crate::common::site::Site;

@@ -3,8 +3,9 @@
 use crate::common::bench::Bench;
 use crate::common::client::Client;
 use crate::common::key::{self, SIGN};
-use crate::common::net::{Endpoint, Listener, free_port};
+use crate::common::net::{Endpoint, Listener};
 use crate::common::openssl::{Config, Openssl, clean};
+use crate::common::ports::free_port;
 use crate::common::process::{Run, wait_for};
 use crate::common::proxy::{Action, Fault};
 use crate::common::scratch::{Scratch, set_mode};

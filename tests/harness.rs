@@ -1,9 +1,10 @@
 //! The harness itself: a tap that miscounts or a fault that never arrives would prove anything.
 
-use crate::common::net::{Endpoint, free_ports};
+use crate::common::net::{Endpoint, Listener};
 use crate::common::nginx::{self, Nginx};
 use crate::common::node;
 use crate::common::openssl::{Config, ORDERS, Openssl, Order};
+use crate::common::ports::{free_port, free_ports};
 use crate::common::process::{Run, wait_for};
 use crate::common::proxy::{Action, Fault, Proxy};
 use crate::common::swtpm::{Objects, SRK, Swtpm, tool};
@@ -13,6 +14,8 @@ use crate::common::tls::{Load, Version};
 use crate::common::tools::{find, need, sample, substitute};
 use crate::common::tpm::{OWNER, STANDARD_PRIMARY, cc, rc};
 use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -237,6 +240,29 @@ fn ports_are_given_out_once() {
         ports.windows(2).all(|p| p[1] - p[0] >= 2),
         "{ports:?} overlap"
     );
+}
+
+#[test]
+fn a_port_is_free_while_others_start_programs() {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let status = Command::new("true").status().expect("true: coreutils");
+                    assert!(status.success());
+                }
+            });
+        }
+        for _ in 0..500 {
+            let listener = Listener::bind(&Endpoint::Tcp(free_port()));
+            if let Err(error) = listener {
+                done.store(true, Ordering::Relaxed);
+                panic!("{error}");
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! An HTTP server behind a proxy: it says 200 to everything.
 
-use super::net::free_port;
+use super::ports::free_port;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;

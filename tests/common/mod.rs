@@ -20,6 +20,7 @@ pub mod node;
 pub mod openssl;
 pub mod orders;
 pub mod peer;
+pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod scratch;

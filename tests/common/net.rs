@@ -1,10 +1,9 @@
-//! Streams and free ports.
+//! Streams.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// Where a socket listens.
@@ -121,29 +120,4 @@ impl Write for Stream {
             Self::Unix(stream) => stream.flush(),
         }
     }
-}
-
-/// A port that nobody listens at, for a server that cannot be told to pick one itself.
-pub fn free_port() -> u16 {
-    free_ports(1)
-}
-
-/// The first of `count` free ports in a row.
-///
-/// They come from below the range in which the kernel picks ports for outgoing connections, so that
-/// none is taken between here and the server's start, and no port is given out twice in a run.
-pub fn free_ports(count: u16) -> u16 {
-    const FIRST: u16 = 16_384;
-    const LAST: u16 = 32_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Two runs at the same time start at different places.
-    let start = (std::process::id().wrapping_mul(617) % u32::from(LAST - FIRST)) as u16;
-    for _ in 0..2000 {
-        let step = NEXT.fetch_add(count, Ordering::Relaxed);
-        let port = FIRST + (start.wrapping_add(step)) % (LAST - FIRST);
-        if (port..port + count).all(|p| TcpListener::bind((Ipv4Addr::LOCALHOST, p)).is_ok()) {
-            return port;
-        }
-    }
-    panic!("no free port between {FIRST} and {LAST}");
 }

@@ -1,7 +1,8 @@
 //! An nginx of the test's own.
 
-use super::net::{Endpoint, free_port};
+use super::net::Endpoint;
 use super::openssl::{Openssl, clean};
+use super::ports::free_port;
 use super::process::{Daemon, Run, wait_for};
 use super::scratch::Scratch;
 use super::tools::{is_root, need, sample, substitute};

@@ -4,7 +4,8 @@
 //! as swtpm itself does: a second client connects and waits.
 
 use super::locks;
-use super::net::{Endpoint, Listener, Stream, free_ports};
+use super::net::{Endpoint, Listener, Stream};
+use super::ports::free_ports;
 use super::scratch::Scratch;
 use super::swtpm::Swtpm;
 use super::swtpm12::Swtpm12;

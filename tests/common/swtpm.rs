@@ -1,7 +1,8 @@
 //! A TPM 2.0 for one test.
 
 use super::locks;
-use super::net::{Endpoint, free_ports};
+use super::net::Endpoint;
+use super::ports::free_ports;
 use super::process::{Daemon, Run, wait_for};
 use super::scratch::Scratch;
 use super::tools::need;

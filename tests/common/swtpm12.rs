@@ -1,7 +1,8 @@
 //! A TPM 1.2 for one test.
 
 use super::locks;
-use super::net::{Endpoint, free_port};
+use super::net::Endpoint;
+use super::ports::free_port;
 use super::process::{Daemon, wait_for};
 use super::scratch::Scratch;
 use super::tools::{need, root};

@@ -1,6 +1,7 @@
 //! tcsd on a [`Swtpm12`], for one test.
 
-use super::net::{Endpoint, free_port};
+use super::net::Endpoint;
+use super::ports::free_port;
 use super::process::{Daemon, Run, wait_for};
 use super::scratch::{Scratch, set_mode};
 use super::swtpm12::{Swtpm12, data};

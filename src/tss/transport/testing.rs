@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Address, Channel, Endpoint, Limits, Origin, Section};
+use crate::ports::free_port;
 
 /// TPM2_GetRandom of eight bytes.
 pub(super) const GET_RANDOM: [u8; 12] = [0x80, 1, 0, 0, 0, 12, 0, 0, 0x01, 0x7b, 0, 8];
@@ -45,24 +46,16 @@ impl Swtpm {
     }
 
     pub(super) fn tcp(state: &Path) -> Self {
-        // The port may be taken between asking for a free one and swtpm's bind.
-        for _ in 0..5 {
-            let port = free_port();
-            let server = format!("type=tcp,port={port},bindaddr=127.0.0.1");
-            let mut child = spawn(Generation::Tpm2, state, &server);
-            let started = Instant::now();
-            while started.elapsed() < Duration::from_secs(10) && child.try_wait().unwrap().is_none()
-            {
-                if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                    let address = format!("swtpm:host=127.0.0.1,port={port}");
-                    return Self { child, address };
-                }
-                thread::sleep(Duration::from_millis(5));
-            }
-            let _ = child.kill();
-            let _ = child.wait();
+        let port = free_port();
+        let server = format!("type=tcp,port={port},bindaddr=127.0.0.1");
+        let child = spawn(Generation::Tpm2, state, &server);
+        wait_for("swtpm's port", || {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+        });
+        Self {
+            child,
+            address: format!("swtpm:host=127.0.0.1,port={port}"),
         }
-        panic!("swtpm did not start on any port");
     }
 
     pub(super) fn kill(&mut self) {
@@ -100,14 +93,6 @@ fn spawn(generation: Generation, state: &Path, server: &str) -> Child {
     command.spawn().unwrap_or_else(|error| {
         panic!("swtpm cannot be started ({error}): apt-get install swtpm");
     })
-}
-
-pub(super) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 pub(super) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {

@@ -9,7 +9,7 @@ mod secrets;
 mod transports;
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ use super::tcsd::Daemon;
 use super::*;
 use crate::Secret;
 use crate::crypto::{self, Hash, rsa::RsaPublic};
+use crate::ports::free_port;
 use crate::tss::error::{Error, ErrorKind, Result};
 use crate::tss::transport::{
     Channel, Endpoint, ErrorKind as TransportErrorKind, Limits, Origin, Sharing,
@@ -239,11 +240,6 @@ fn came_up(child: &mut Child, mut listens: impl FnMut() -> bool) -> bool {
     let _ = child.kill();
     let _ = child.wait();
     false
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn data_path(name: &str) -> PathBuf {

@@ -15,6 +15,7 @@ use super::testing::{
     in_own_process, limits, random, start_alone, wait_for,
 };
 use super::*;
+use crate::ports::{free_port, free_ports};
 
 mod devices;
 mod libtpms;
@@ -116,7 +117,7 @@ fn a_simulator_that_ends_is_an_error_and_the_next_section_finds_its_successor() 
 #[test]
 fn nobody_listening_is_said() {
     let place = Place::new();
-    let port = super::testing::free_port();
+    let port = free_port();
     for scheme in ["swtpm", "mssim"] {
         let address = format!("{scheme}:host=127.0.0.1,port={port}");
         let error = place.channel(&address).section().unwrap_err();
@@ -211,20 +212,9 @@ fn the_reference_simulators_protocol() {
     let place = Place::new();
     let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
     let data = swtpm.address.strip_prefix("swtpm:path=").unwrap();
-    let (listener, platform) = loop {
-        let port = super::testing::free_port();
-        let Some(next) = port.checked_add(1) else {
-            continue;
-        };
-        let bound = (
-            TcpListener::bind(("127.0.0.1", port)),
-            TcpListener::bind(("127.0.0.1", next)),
-        );
-        if let (Ok(listener), Ok(platform)) = bound {
-            break (listener, platform);
-        }
-    };
-    let port = listener.local_addr().unwrap().port();
+    let port = free_ports(2);
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let platform = TcpListener::bind(("127.0.0.1", port + 1)).unwrap();
     let mut signals = Vec::new();
     thread::scope(|scope| {
         scope.spawn(|| relay(&listener, &platform, Path::new(data), &mut signals));
