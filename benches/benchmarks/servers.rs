@@ -1,9 +1,9 @@
 //! Servers with a TPM key and a software key.
 
 use crate::common::key;
-use crate::common::net::free_port;
 use crate::common::nginx::{self, Block, Nginx};
 use crate::common::openssl::Openssl;
+use crate::common::ports::free_port;
 use crate::common::scratch::Scratch;
 use crate::common::service::Service;
 use crate::common::tools::need;
