@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{Read, Write};
+use std::net::TcpListener;
 
 use super::work::{State, Work};
 use super::*;
