@@ -70,7 +70,9 @@ pub fn section(plan: &Plan, report: &mut Report) {
         "The raw rows send a ready command again and again on a connection that stays: nobody can be faster. \
          Ours goes through `EVP_PKEY_sign` or `EVP_PKEY_decrypt` with a fresh context each time, as TLS does, and \
          verifies each signature before it is returned. A TPM without resource manager belongs to whoever is connected, \
-         so that each operation of ours has a connection of its own, as in the row \"a connection each\". Processor time is that of this process and of swtpm for \
+         so that ours locks it, connects and gives it up with each operation, as in the row \"a connection each\", except \
+         while another thread of the process waits: then it stays open for the next one, for 10 ms at most. That, and \
+         verification beside the TPM's next command, is what several threads gain. Processor time is that of this process and of swtpm for \
          one operation; it tells where time goes also on a busy machine (not for the rows with other processes).",
     );
     let mut groups = rsa(plan, report);
@@ -87,13 +89,13 @@ pub fn section(plan: &Plan, report: &mut Report) {
     tcp(plan, report);
 }
 
-/// What the product promises: its rate over the raw one.
+/// What the product promises of several threads: their rate over the raw one.
 const RSA_GOAL: f64 = 0.95;
 const P256_GOAL: f64 = 0.9;
 
-/// For the rows of [`standard`] with threads, which come first.
+/// For the rows of [`standard`] with several threads: after the raw one and the one with a single thread.
 fn promises(report: &mut Report, kind: &str, goal: f64, outcomes: &[Outcome]) {
-    for outcome in &outcomes[1..4] {
+    for outcome in &outcomes[2..4] {
         report.promise(Promise {
             what: format!(
                 "{kind}, {}: rate over that of the raw command",

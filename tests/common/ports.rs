@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// A port that nobody listens at.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     free_ports(1)
 }
 
@@ -14,7 +14,7 @@ pub fn free_port() -> u16 {
 ///
 /// They come from below the range in which the kernel picks ports for outgoing connections, so that
 /// none is taken between here and the server's start, and no port is given out twice in a run.
-pub fn free_ports(count: u16) -> u16 {
+pub(crate) fn free_ports(count: u16) -> u16 {
     const FIRST: u16 = 16_384;
     const LAST: u16 = 32_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

@@ -23,25 +23,19 @@ impl Link for Channel {
             Some(wait) => self.section_within(wait)?,
             None => self.section()?,
         };
-        Ok(Box::new(RawTurn {
-            section,
-            used: false,
-        }))
+        Ok(Box::new(RawTurn { section }))
     }
 }
 
 struct RawTurn<'a> {
     section: Section<'a>,
-    used: bool,
 }
 
 impl Turn for RawTurn<'_> {
     fn exchange(&mut self, command: &Command) -> Result<Answer> {
         // tcsd wants an swtpm that hangs up after every answer (`--server ...,disconnect`), and it
         // cannot be seen from here whether this one does.
-        if std::mem::replace(&mut self.used, true) {
-            self.section.renew()?;
-        }
+        self.section.renew()?;
         let response = self.section.transact(&assemble(command)?)?;
         Ok(read(command.ordinal, &response)?)
     }

@@ -129,7 +129,7 @@ impl<'a> Work<'a> {
             }
             Continuity::Reset => state.lose(),
         }
-        if turn.sharing() == Sharing::Bare {
+        if turn.sharing() == Sharing::Bare && turn.continuity() != Continuity::Kept {
             state.residents = Residents::from_record(&turn.record().unwrap_or_default());
         }
         Self {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
@@ -12,8 +13,8 @@ use super::error::{ErrorKind, Fault, TransportError};
 use super::frame;
 use super::libtpms::Instance;
 use super::lock::Lock;
+use super::open::{Link, Open};
 use super::record::Record;
-use super::socket::Socket;
 use super::sys;
 
 /// How long to wait, and for what.
@@ -40,7 +41,8 @@ impl Default for Limits {
 /// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Continuity {
-    /// The very same uninterrupted connection: what was loaded is still there.
+    /// The very same uninterrupted connection, or nobody else can have used the TPM: what was loaded is
+    /// still there.
     Kept,
     /// The TPM was given up in between. Others may have used it: what was loaded may be gone, or
     /// its handle may lead to another object.
@@ -55,6 +57,8 @@ pub enum Continuity {
 pub struct Channel {
     endpoint: Arc<Endpoint>,
     limits: Limits,
+    /// Tells this channel from others of the process.
+    id: u64,
     /// The process that had the last section; 0 before the first.
     owner: u32,
     /// The open device between sections, on a managed TPM.
@@ -64,9 +68,11 @@ pub struct Channel {
 impl Channel {
     /// A channel to the TPM at `endpoint`; nothing is opened yet.
     pub fn new(endpoint: Arc<Endpoint>, limits: Limits) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             endpoint,
             limits,
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             owner: 0,
             kept: None,
         }
@@ -102,21 +108,24 @@ impl Channel {
             Sharing::InProcess => endpoint
                 .state_directory()
                 .and_then(|directory| Instance::begin(directory, deadline))
-                .map(|instance| (Link::InProcess(instance), None, Continuity::Reset)),
+                .map(|instance| Entered::alone(Link::InProcess(instance), Continuity::Reset)),
             Sharing::Daemon => Err(Fault::new(
                 ErrorKind::Unsupported,
                 "this is tcsd, which serves a TPM 1.2; a TPM 2.0 is needed, and has another address",
             )),
         };
-        let (link, lock, continuity) = entered.map_err(|fault| endpoint.error(fault))?;
+        let entered = entered.map_err(|fault| endpoint.error(fault))?;
         self.owner = own;
+        let continuity = entered.continuity;
         log::trace!("section on {}: {continuity:?}", endpoint.address());
         Ok(Section {
             channel: self,
-            link: Some(link),
+            link: Some(entered.link),
+            used: entered.used,
             failure: None,
             continuity,
-            lock,
+            lock: entered.lock,
+            since: entered.since,
         })
     }
 
@@ -133,36 +142,67 @@ impl Channel {
             .take()
             .filter(|device| self.owner == own && device.is_intact());
         if let Some(device) = device {
-            return Ok((Link::Device(device), None, Continuity::Kept));
+            return Ok(Entered::alone(Link::Device(device), Continuity::Kept));
         }
         let device = self.endpoint.open_device(deadline)?;
-        Ok((Link::Device(device), None, Continuity::Reset))
+        Ok(Entered::alone(Link::Device(device), Continuity::Reset))
     }
 
     fn enter_bare(&mut self, own: u32, deadline: Instant) -> Result<Entered, Fault> {
-        let lock = self.endpoint.lock(deadline)?;
-        let link = if self.endpoint.is_device() {
-            Link::Device(self.endpoint.open_device(deadline)?)
-        } else {
-            Link::Socket(self.endpoint.connect(deadline)?)
-        };
         let continuity = if self.owner == own {
             Continuity::Released
         } else {
             Continuity::Reset
         };
-        Ok((link, Some(lock), continuity))
+        if let Some(open) = self.endpoint.queue().take_open() {
+            let ours = open.channel == self.id && self.owner == own;
+            return Ok(Entered {
+                link: open.link,
+                used: true,
+                lock: Some(open.lock),
+                since: open.since,
+                continuity: if ours { Continuity::Kept } else { continuity },
+            });
+        }
+        let lock = self.endpoint.lock(deadline)?;
+        let since = Instant::now();
+        let link = if self.endpoint.is_device() {
+            Link::Device(self.endpoint.open_device(deadline)?)
+        } else {
+            Link::Socket(self.endpoint.connect(deadline)?)
+        };
+        Ok(Entered {
+            link,
+            used: false,
+            lock: Some(lock),
+            since,
+            continuity,
+        })
     }
 }
 
-type Entered = (Link, Option<Lock>, Continuity);
+/// What a section begins with.
+struct Entered {
+    link: Link,
+    /// Whether commands have gone through the link.
+    used: bool,
+    lock: Option<Lock>,
+    /// When the lock was taken.
+    since: Instant,
+    continuity: Continuity,
+}
 
-/// An open connection of any kind.
-#[derive(Debug)]
-enum Link {
-    Device(Device),
-    Socket(Socket),
-    InProcess(Instance),
+impl Entered {
+    /// On a TPM that needs no lock.
+    fn alone(link: Link, continuity: Continuity) -> Self {
+        Self {
+            link,
+            used: false,
+            lock: None,
+            since: Instant::now(),
+            continuity,
+        }
+    }
 }
 
 /// A critical section: commands in it reach the TPM without those of others in between.
@@ -171,9 +211,13 @@ pub struct Section<'a> {
     channel: &'a mut Channel,
     /// `None` once a command has failed: what the TPM would say next is not known.
     link: Option<Link>,
+    /// Whether commands have gone through the link.
+    used: bool,
     failure: Option<Fault>,
     continuity: Continuity,
     lock: Option<Lock>,
+    /// When the lock was taken.
+    since: Instant,
 }
 
 impl Section<'_> {
@@ -189,17 +233,14 @@ impl Section<'_> {
     pub fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
         let endpoint = &self.channel.endpoint;
         frame::check_command(command).map_err(|fault| endpoint.error(fault))?;
-        let Some(link) = &mut self.link else {
+        // Back in its place once the exchange is complete, and never after a panic in it.
+        let Some(mut link) = self.link.take() else {
             return Err(self.earlier_failure());
         };
-        let wait = self.channel.limits.command_wait;
-        let result = match link {
-            Link::Device(device) => device.exchange(command, wait),
-            Link::Socket(socket) => socket.exchange(command, wait),
-            Link::InProcess(instance) => instance.exchange(command),
-        };
-        match result {
+        self.used = true;
+        match link.exchange(command, self.channel.limits.command_wait) {
             Ok(response) => {
+                self.link = Some(link);
                 log::trace!(
                     "command of {} bytes, {} back",
                     command.len(),
@@ -211,21 +252,20 @@ impl Section<'_> {
                 let error = endpoint.error(fault.clone());
                 log::debug!("{error}");
                 self.failure = Some(fault);
-                self.link = None;
                 Err(error)
             }
         }
     }
 
-    /// Connects anew, under the same lock, where the TPM is a simulator behind a socket; nothing on any
-    /// other TPM. An swtpm that tcsd shares hangs up after every answer (`--server ...,disconnect`), at
+    /// Connects anew, under the same lock, where the TPM is a simulator behind a socket and a command has
+    /// gone through the connection; nothing on any other TPM. An swtpm that tcsd shares hangs up after every answer (`--server ...,disconnect`), at
     /// a moment that cannot be told from one in the middle of the next command.
     ///
     /// # Errors
     ///
     /// As [`Channel::section`]; the section is unusable then.
     pub fn renew(&mut self) -> Result<(), TransportError> {
-        if !matches!(self.link, Some(Link::Socket(_))) {
+        if !self.used || !matches!(self.link, Some(Link::Socket(_))) {
             return Ok(());
         }
         // The old one first: a simulator lets a second client wait.
@@ -234,6 +274,7 @@ impl Section<'_> {
         match self.channel.endpoint.connect(deadline) {
             Ok(socket) => {
                 self.link = Some(Link::Socket(socket));
+                self.used = false;
                 Ok(())
             }
             Err(fault) => {
@@ -284,6 +325,15 @@ impl Drop for Section<'_> {
         match self.link.take() {
             Some(Link::Device(device)) if self.sharing() == Sharing::Managed => {
                 self.channel.kept = Some(device);
+            }
+            Some(link) if let Some(lock) = self.lock.take() => {
+                let open = Open {
+                    link,
+                    lock,
+                    since: self.since,
+                    channel: self.channel.id,
+                };
+                self.channel.endpoint.queue().leave_open(open);
             }
             // Closed before the lock is given up, or the next holder would wait for us.
             other => drop(other),

@@ -4,6 +4,10 @@
 //! does not inherit it, and F_GETLK names who holds it. Such a lock belongs to the process as a
 //! whole and falls when any descriptor of the file is closed, so inside one process a [`Turn`]
 //! comes first: one section at a time has the file open.
+//!
+//! Processes come one after the other: who waits for the TPM has the file's second lock, the line, until
+//! it has the TPM, and nobody takes the TPM without having been in line. So whoever gives it up and wants it
+//! again at once comes after the one that waits.
 #![forbid(unsafe_code)]
 
 use std::ffi::{OsStr, OsString};
@@ -18,7 +22,7 @@ use super::error::{ErrorKind, Fault};
 use super::forkable::AppendOnly;
 use super::lockfile::{self, Access};
 use super::record::Record;
-use super::sys::{self, Backoff};
+use super::sys::{self, Backoff, Part};
 
 /// The turn of one section among all of this process.
 ///
@@ -108,22 +112,27 @@ impl Lock {
         let mut backoff = Backoff::until(deadline);
         loop {
             let file = lockfile::open(directory, name, access, deadline)?;
-            while !sys::try_lock(file.as_fd())
-                .map_err(|error| Fault::os(format!("locking {}", shown.display()), &error))?
-            {
-                if !backoff.again() {
-                    let holder = sys::lock_holder(file.as_fd());
-                    let holder = match holder {
-                        Some(pid) => format!("process {pid} holds it"),
-                        None => "another process holds it".to_owned(),
-                    };
-                    return Err(Fault::new(
-                        ErrorKind::Busy,
-                        format!("the TPM stayed busy for the whole waiting time: {holder}"),
-                    )
-                    .hint(format!("the lock is {}", shown.display())));
+            for part in [Part::Line, Part::Tpm] {
+                // Anew for each: the TPM is as good as free when the line is.
+                let mut backoff = Backoff::until(deadline);
+                while !sys::try_lock(file.as_fd(), part)
+                    .map_err(|error| Fault::os(format!("locking {}", shown.display()), &error))?
+                {
+                    if !backoff.again() {
+                        let holder = sys::lock_holder(file.as_fd());
+                        let holder = match holder {
+                            Some(pid) => format!("process {pid} holds it"),
+                            None => "another process holds it".to_owned(),
+                        };
+                        return Err(Fault::new(
+                            ErrorKind::Busy,
+                            format!("the TPM stayed busy for the whole waiting time: {holder}"),
+                        )
+                        .hint(format!("the lock is {}", shown.display())));
+                    }
                 }
             }
+            sys::unlock(file.as_fd(), Part::Line);
             // Somebody may have removed the file while we waited: then others lock another one.
             let held = sys::status(file.as_raw_fd()).ok();
             let named = directory.status(name, false).ok();
@@ -151,6 +160,11 @@ impl Lock {
 }
 
 impl Lock {
+    /// Whether this process holds it: a child of fork has a copy that it does not hold.
+    pub(super) fn is_own(&self) -> bool {
+        self.owner == std::process::id()
+    }
+
     /// Writes a changed record to the file at once: a process that is killed inside its section must
     /// not leave an object that nobody knows of.
     pub(super) fn save(&mut self) {
@@ -170,11 +184,11 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         // A copy inherited by fork has no lock, so it must not write either.
-        if self.owner != std::process::id() {
+        if !self.is_own() {
             return;
         }
         self.save();
-        sys::unlock(self.file.as_fd());
+        sys::unlock(self.file.as_fd(), Part::Whole);
     }
 }
 

@@ -27,6 +27,7 @@ mod libtpms;
 mod lock;
 mod lockfile;
 mod node;
+mod open;
 mod queue;
 mod record;
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //!   nothing stays locked or loaded. One that has not begun is dropped.
 //!
 //! Threads and tasks take turns: after a thread's operation the first task comes, and after a task a thread
-//! that waits. A process has a queue of its own; a child of fork begins with an empty one.
+//! that waits. As long as a thread waits, a bare TPM need not be given up between two operations. A process has a queue of its own; a child of fork begins with an empty one.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use super::events;
 use super::forkable::{AppendOnly, PerProcess};
+use super::open::Open;
 use super::sys;
 use super::task::{self, Interest, Stack, Task};
 
@@ -43,6 +44,11 @@ struct State {
     task_first: bool,
     /// How many threads wait for their turn.
     threads: usize,
+    /// How many of them will wait until it comes.
+    patient: usize,
+    /// The section that the latest operation left to the next one. There is one only while somebody has the
+    /// turn or a patient thread waits for it, so that it does not stay.
+    open: Option<Open>,
     /// Those that are not done; the first one may have begun.
     tasks: VecDeque<Arc<Entry>>,
     /// The task whose turn it is, while nobody goes on with it.
@@ -154,22 +160,27 @@ impl Queue {
     /// Waits for the turn. Inside a task it is there already: a task must not use another TPM than the
     /// one in whose queue it stands.
     pub fn enter(&self) -> Held<'_> {
-        let mut deadline = far();
         loop {
-            if let Some(held) = self.enter_until(deadline) {
+            if let Some(held) = self.line_up(None) {
                 return held;
             }
-            deadline = far();
         }
     }
 
     /// The same until `deadline`; `None` when that has passed.
     pub fn enter_until(&self, deadline: Instant) -> Option<Held<'_>> {
+        self.line_up(Some(deadline))
+    }
+
+    fn line_up(&self, limit: Option<Instant>) -> Option<Held<'_>> {
         if task::is_inside() {
             return Some(Held(None));
         }
+        let patience = usize::from(limit.is_none());
+        let deadline = limit.unwrap_or_else(far);
         let mut state = self.lock();
         state.threads += 1;
+        state.patient += patience;
         let entered = loop {
             let tasks_turn = state.task_first && !state.tasks.is_empty();
             if state.turn == Turn::Nobody && !tasks_turn {
@@ -200,6 +211,7 @@ impl Queue {
             };
         };
         state.threads -= 1;
+        state.patient -= patience;
         if !entered {
             // Somebody else may have been passed over for this thread.
             state.wake_first();
@@ -251,8 +263,44 @@ impl Queue {
         Ok(Pending { ticket, result })
     }
 
+    /// How many threads wait for their turn.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().threads
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the section that the operation before has left. The caller has the turn.
+    pub(super) fn take_open(&self) -> Option<Open> {
+        let open = self.lock().open.take()?;
+        open.is_usable().then_some(open)
+    }
+
+    /// Leaves a section to the next operation, if one will come at once; otherwise it ends.
+    pub(super) fn leave_open(&self, open: Open) {
+        let mut state = self.lock();
+        let left = if state.turn != Turn::Nobody && state.patient > 0 && open.may_stay() {
+            state.open.replace(open)
+        } else {
+            Some(open)
+        };
+        drop(state);
+        drop(left);
+    }
+
+    /// Before the turn is passed on: ends an open section that nobody would come for.
+    fn close_unfollowed<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        while state.patient == 0
+            && let Some(open) = state.open.take()
+        {
+            drop(state);
+            drop(open);
+            state = self.lock();
+        }
+        state
     }
 
     /// Goes on with tasks as far as that is possible without waiting.
@@ -264,6 +312,7 @@ impl Queue {
             state = self.lock();
             loop {
                 let Some(interest) = waits_for else {
+                    state = self.close_unfollowed(state);
                     state.finish(task);
                     self.changed.notify_all();
                     break;
@@ -314,7 +363,7 @@ impl Queue {
             }
             interest = task.step();
             if interest.is_none() {
-                let mut state = self.lock();
+                let mut state = self.close_unfollowed(self.lock());
                 state.finish(task);
                 self.changed.notify_all();
                 return state;
@@ -428,10 +477,12 @@ impl State {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         let Some(queue) = self.0 else { return };
-        let mut state = queue.lock();
+        let mut state = queue.close_unfollowed(queue.lock());
         state.turn = Turn::Nobody;
         state.task_first = !state.tasks.is_empty();
         state.wake_first();
+        // Who wakes up would only wait for the mutex otherwise.
+        drop(state);
         queue.changed.notify_one();
     }
 }

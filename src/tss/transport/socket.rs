@@ -76,6 +76,11 @@ impl Socket {
 
     /// Bytes that arrive unasked belong to a command we know nothing of; taking them for the
     /// answer to ours would put every later answer out of step.
+    /// Whether a command can be sent: the other end has neither closed the connection nor said anything.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.refuse_stale().is_ok()
+    }
+
     fn refuse_stale(&self) -> Result<(), Fault> {
         if !self.ready(libc::POLLIN, Instant::now())? {
             return Ok(());

@@ -163,17 +163,34 @@ pub(super) fn close(fd: RawFd) {
     unsafe { libc::close(fd) };
 }
 
-fn whole_file(kind: c_int) -> libc::flock {
-    // SAFETY: an all-zero `flock` is valid: integers only, and start 0, length 0 is the whole file.
+/// A part of a lock file, locked by itself. Both are far beyond its content.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    /// Having the TPM.
+    Tpm,
+    /// Being the next to have it.
+    Line,
+    /// Both.
+    Whole,
+}
+
+fn part_of_file(part: Part, kind: c_int) -> libc::flock {
+    const LINE: libc::off_t = libc::off_t::MAX - 1;
+    // SAFETY: an all-zero `flock` is valid: integers only.
     let mut lock: libc::flock = unsafe { mem::zeroed() };
     lock.l_type = kind as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
+    (lock.l_start, lock.l_len) = match part {
+        Part::Tpm => (0, LINE),
+        Part::Line => (LINE, 1),
+        Part::Whole => (0, 0),
+    };
     lock
 }
 
-/// Tries to take the record lock on the whole file. `Ok(false)`: somebody else has it.
-pub(super) fn try_lock(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    let lock = whole_file(libc::F_WRLCK);
+/// Tries to take the record lock on a part of the file. `Ok(false)`: somebody else has it.
+pub(super) fn try_lock(fd: BorrowedFd<'_>, part: Part) -> io::Result<bool> {
+    let lock = part_of_file(part, libc::F_WRLCK);
     // SAFETY: F_SETLK reads the `flock` it is given, which outlives the call.
     match retry(|| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETLK, &lock) }) {
         Ok(_) => Ok(true),
@@ -184,17 +201,17 @@ pub(super) fn try_lock(fd: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-/// Who holds the lock, if somebody does and is visible from here (0 in another pid namespace).
+/// Who has the TPM, if somebody does and is visible from here (0 in another pid namespace).
 pub(super) fn lock_holder(fd: BorrowedFd<'_>) -> Option<i32> {
-    let mut lock = whole_file(libc::F_WRLCK);
+    let mut lock = part_of_file(Part::Tpm, libc::F_WRLCK);
     // SAFETY: F_GETLK fills the `flock` it is given, which is writable and outlives the call.
     retry(|| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETLK, &mut lock) }).ok()?;
     (c_int::from(lock.l_type) != libc::F_UNLCK && lock.l_pid > 0).then_some(lock.l_pid)
 }
 
-/// Gives the record lock up. Closing the descriptor would do it as well.
-pub(super) fn unlock(fd: BorrowedFd<'_>) {
-    let lock = whole_file(libc::F_UNLCK);
+/// Gives the record lock on a part up. Closing the descriptor would do it for all of them.
+pub(super) fn unlock(fd: BorrowedFd<'_>, part: Part) {
+    let lock = part_of_file(part, libc::F_UNLCK);
     // SAFETY: F_SETLK reads the `flock` it is given, which outlives the call.
     let _ = retry(|| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETLK, &lock) });
 }
@@ -443,7 +460,8 @@ fn connect_unix_beside(
     connected.map(drop)
 }
 
-/// Sleeps between tries of something another process must first give up, a little longer each time.
+/// Sleeps between tries of something another process must first give up, a little longer each time: the
+/// last sleep is a ninth of the wait, so that little time is lost once it is free.
 pub(super) struct Backoff {
     deadline: Instant,
     next: Duration,
@@ -467,7 +485,7 @@ impl Backoff {
             return false;
         }
         task::rest(self.next.min(left));
-        self.next = (self.next * 3 / 2).min(Self::LONGEST);
+        self.next = (self.next * 9 / 8).min(Self::LONGEST);
         true
     }
 }

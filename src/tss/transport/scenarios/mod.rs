@@ -19,6 +19,7 @@ use crate::ports::{free_port, free_ports};
 
 mod devices;
 mod libtpms;
+mod open;
 
 /// Too short for anything that has to be waited for.
 const BRIEF: Duration = Duration::from_millis(80);

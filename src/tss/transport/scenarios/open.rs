@@ -1,0 +1,165 @@
+//! A bare TPM that stays open between two operations of a process, and processes that wait for it.
+
+use std::sync::{Arc, Mutex};
+
+use super::*;
+
+/// What the thread that comes next finds, when the operation before takes `duration` and `between` happens
+/// before its turn.
+fn followed(
+    place: &Place,
+    address: &str,
+    duration: Duration,
+    enter: impl Fn(&'static Queue) -> Held<'static> + Sync,
+    between: impl FnOnce(),
+) -> Continuity {
+    let endpoint = place.endpoint(address);
+    let channel = Mutex::new(Channel::new(Arc::clone(&endpoint), limits()));
+    let queue = endpoint.queue();
+    let turn = queue.enter();
+    let found = thread::scope(|scope| {
+        let mut used = channel.lock().unwrap();
+        let mut section = used.section().unwrap();
+        random(&mut section);
+        let next = scope.spawn(|| {
+            let _turn = enter(queue);
+            let mut channel = channel.lock().unwrap();
+            let mut section = channel.section().unwrap();
+            random(&mut section);
+            assert_eq!(section.record().unwrap().bytes(), b"shared");
+            section.continuity()
+        });
+        wait_for("the next thread", || queue.waiting() == 1);
+        thread::sleep(duration);
+        section.set_record(b"shared");
+        drop(section);
+        drop(used);
+        between();
+        drop(turn);
+        next.join().unwrap()
+    });
+    // Nobody comes any more: it is closed, and another process gets it.
+    let successor = Forked::new(|| {
+        random(&mut place.channel(address).section().unwrap());
+        Vec::new()
+    });
+    assert!(successor.wait().is_some());
+    found
+}
+
+#[test]
+fn it_stays_open_for_a_thread_that_waits() {
+    in_own_process("open::it_stays_open_for_a_thread_that_waits", || {
+        let place = Place::new();
+        let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+        // Not if the machine was so busy that it was open for long.
+        let mut rounds = 0..50;
+        let kept = rounds.any(|_| {
+            let none = Duration::ZERO;
+            followed(&place, &swtpm.address, none, Queue::enter, || {}) == Continuity::Kept
+        });
+        assert!(kept);
+    });
+}
+
+#[test]
+fn it_does_not_stay_open_for_long_or_for_one_that_may_leave() {
+    in_own_process(
+        "open::it_does_not_stay_open_for_long_or_for_one_that_may_leave",
+        || {
+            let place = Place::new();
+            let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+            let long = Duration::from_millis(20);
+            let found = followed(&place, &swtpm.address, long, Queue::enter, || {});
+            assert_eq!(found, Continuity::Released);
+            let patient = sys::deadline_in(Duration::from_secs(20));
+            let enter = |queue: &'static Queue| queue.enter_until(patient).unwrap();
+            let found = followed(&place, &swtpm.address, Duration::ZERO, enter, || {});
+            assert_eq!(found, Continuity::Released);
+        },
+    );
+}
+
+#[test]
+fn one_that_was_closed_meanwhile_is_opened_anew() {
+    in_own_process("open::one_that_was_closed_meanwhile_is_opened_anew", || {
+        let place = Place::new();
+        let mut swtpm = Some(Swtpm::unix_of(
+            Generation::Tpm2,
+            &place.state(),
+            place.path(),
+        ));
+        let address = swtpm.as_ref().unwrap().address.clone();
+        let restart = || {
+            swtpm = None;
+            swtpm = Some(Swtpm::unix_of(
+                Generation::Tpm2,
+                &place.state(),
+                place.path(),
+            ));
+        };
+        let found = followed(&place, &address, Duration::ZERO, Queue::enter, restart);
+        assert_eq!(found, Continuity::Released);
+    });
+}
+
+#[test]
+fn another_channel_of_the_process_finds_it_in_doubt() {
+    let place = Place::new();
+    let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+    let endpoint = place.endpoint(&swtpm.address);
+    let queue = endpoint.queue();
+    let mut first = Channel::new(Arc::clone(&endpoint), limits());
+    let mut second = Channel::new(Arc::clone(&endpoint), limits());
+    drop(second.section().unwrap());
+    let turn = queue.enter();
+    thread::scope(|scope| {
+        let mut section = first.section().unwrap();
+        random(&mut section);
+        let next = scope.spawn(|| {
+            let _turn = queue.enter();
+            let mut section = second.section().unwrap();
+            random(&mut section);
+            section.continuity()
+        });
+        wait_for("the next thread", || queue.waiting() == 1);
+        drop(section);
+        drop(turn);
+        assert_eq!(next.join().unwrap(), Continuity::Released);
+    });
+}
+
+#[test]
+fn a_process_that_waits_comes_before_the_one_that_had_it() {
+    const NAME: &str = "open::a_process_that_waits_comes_before_the_one_that_had_it";
+    if let Some(argument) = alone() {
+        let (locks, address) = argument.split_once(' ').unwrap();
+        let mut channel = Channel::new(endpoint_in(Path::new(locks), address), limits());
+        let mut section = channel.section().unwrap();
+        section.set_record(b"from the one that waited");
+        return;
+    }
+    let place = Place::new();
+    let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+    let argument = format!("{}/locks {}", place.path().display(), swtpm.address);
+    let mut channel = place.channel(&swtpm.address);
+    let section = channel.section().unwrap();
+    let other = start_alone(NAME, &argument);
+    // Number, kind, mandatory or not, what for, process, file, first and last byte.
+    wait_for("the other process in line", || {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|lock| {
+            let fields: Vec<_> = lock.split_whitespace().collect();
+            fields[1] == "POSIX"
+                && fields[4] == other.id().to_string()
+                && fields[6] == (i64::MAX - 1).to_string()
+        })
+    });
+    drop(section);
+    let mut section = channel.section().unwrap();
+    assert_eq!(
+        section.record().unwrap().bytes(),
+        b"from the one that waited"
+    );
+    assert!(other.wait_with_output().unwrap().status.success());
+}
