@@ -1,6 +1,5 @@
 //! A TPM 2.0 for one test.
 
-use super::locks;
 use super::net::Endpoint;
 use super::ports::free_ports;
 use super::process::{Daemon, Run, wait_for};
@@ -227,8 +226,5 @@ pub fn tool(address: &str, line: &str) -> Run {
 impl Drop for Swtpm {
     fn drop(&mut self) {
         self.stop();
-        if let Endpoint::Tcp(port) = self.endpoint {
-            locks::forget_port(port);
-        }
     }
 }

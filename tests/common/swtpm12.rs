@@ -1,6 +1,5 @@
 //! A TPM 1.2 for one test.
 
-use super::locks;
 use super::net::Endpoint;
 use super::ports::free_port;
 use super::process::{Daemon, wait_for};
@@ -182,8 +181,5 @@ impl Swtpm12 {
 impl Drop for Swtpm12 {
     fn drop(&mut self) {
         self.daemon = None;
-        if let Endpoint::Tcp(port) = self.endpoint {
-            locks::forget_port(port);
-        }
     }
 }
