@@ -187,21 +187,6 @@ impl Drop for Tpm {
         }
         let _ = self.swtpm.kill();
         let _ = self.swtpm.wait();
-        // The lock file outlives its TPM. Its name has the port, or the FNV-1a hash of the socket's path.
-        let name = match self.address.rsplit_once("port=") {
-            Some((_, port)) => format!("tcp-{port}"),
-            None => {
-                let path = self.path().join("swtpm");
-                let bytes = path.as_os_str().as_encoded_bytes();
-                let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-                    (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-                });
-                format!("swtpm-{hash:016x}")
-            }
-        };
-        for directory in ["/run/lock", "/tmp"] {
-            let _ = fs::remove_file(format!("{directory}/tpm-provider-{name}.lock"));
-        }
     }
 }
 
