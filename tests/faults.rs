@@ -473,7 +473,7 @@ fn a_socket_that_one_may_not_use() {
 /// Two users of one TPM: one waits for the other, and says for whom when it takes too long.
 #[test]
 fn a_tpm_that_is_in_use() {
-    let Bench { openssl, tap, tpm } = bench_with(Config::new().setting("lock-timeout", "1"));
+    let Bench { openssl, tap, tpm } = bench_with(Config::new().setting("lock-timeout", "3"));
     let mut first = warm(&openssl);
     let mut second = warm(&openssl);
     tap.inject(Fault::on(cc::SIGN, Action::Hold));

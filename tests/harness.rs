@@ -206,7 +206,7 @@ fn an_answer_can_be_held() {
     tap.inject(Fault::any(Action::Hold));
     thread::scope(|scope| {
         let client = scope.spawn(|| random(&tap));
-        wait_for("the held answer", Duration::from_secs(10), || {
+        wait_for("the held answer", Duration::from_secs(30), || {
             tap.holding() == 1
         });
         assert!(!client.is_finished());
@@ -219,7 +219,7 @@ fn an_answer_can_be_held() {
     tap.inject(Fault::any(Action::Hold));
     thread::scope(|scope| {
         let client = scope.spawn(|| random(&tap));
-        wait_for("the held answer", Duration::from_secs(10), || {
+        wait_for("the held answer", Duration::from_secs(30), || {
             tap.holding() == 1
         });
         tap.cut_all();
@@ -353,7 +353,7 @@ fn nginx_serves_reloads_and_quits() {
 
     let killed = server.workers()[0];
     server.kill_worker(killed);
-    wait_for("a new worker", Duration::from_secs(10), || {
+    wait_for("a new worker", Duration::from_secs(30), || {
         server.workers().len() == 2 && !server.workers().contains(&killed)
     });
     assert_eq!(
@@ -424,7 +424,7 @@ fn nothing_outlives_its_guard() {
     assert!(result.is_err());
     assert!(!state.exists(), "the directory is gone");
     assert!(matches!(port, Endpoint::Tcp(_)));
-    wait_for("the end of the tap", Duration::from_secs(5), || {
+    wait_for("the end of the tap", Duration::from_secs(30), || {
         port.connect().is_err()
     });
 }

@@ -442,15 +442,16 @@ fn nothing_is_overwritten_and_a_failure_leaves_no_file() {
 fn a_signal_leaves_neither_objects_nor_files() {
     let tpm = Swtpm::start();
     let tap = Proxy::start(&tpm);
-    tap.inject(Fault::on(cc::CREATE, Action::Delay(Duration::from_secs(1))));
+    tap.inject(Fault::on(cc::CREATE, Action::Hold));
     let dir = Scratch::new();
     let mut run = tpmctl(&tap.address(), "key new -o key.pem").dir(dir.path());
     run.command.stdin(Stdio::null()).stderr(Stdio::null());
     let mut daemon = Daemon::spawn(&mut run.command);
-    wait_for("the primary", Duration::from_secs(30), || {
-        tap.counts().of("CreatePrimary") == 1
+    wait_for("the command", Duration::from_secs(30), || {
+        tap.holding() == 1
     });
     daemon.signal(libc::SIGTERM);
+    tap.heal();
     let status = daemon.wait(Duration::from_secs(30)).expect("it ends");
     assert_eq!(status.code(), Some(128 + libc::SIGTERM));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
