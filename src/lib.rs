@@ -12,12 +12,23 @@ pub mod crypto;
 pub mod fuzzing;
 pub mod key;
 pub mod log_setup;
-#[cfg(test)]
-#[path = "../tests/common/ports.rs"]
-mod ports;
 pub mod provider;
 pub mod secret;
 pub mod tss;
 
 pub use provider::OSSL_provider_init;
 pub use secret::Secret;
+
+/// What the unit tests share with the scenarios.
+#[cfg(test)]
+#[path = "../tests/common"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the scenarios use what is not used here"
+)]
+mod common {
+    pub mod locks;
+    pub mod ports;
+    pub mod scratch;
+}

@@ -32,7 +32,7 @@ fn bench_with(config: Config) -> Bench {
     key::rsa(&openssl, "rsa", 2048, parent);
     key::generate(&openssl, "ec", &format!("EC -pkeyopt group:P-256 {parent}"));
     tap.reset();
-    tap.slow(Duration::from_millis(5));
+    tap.slow(Duration::from_millis(20));
     Bench { openssl, tap, tpm }
 }
 
@@ -127,10 +127,11 @@ fn a_cut_while_a_job_waits() {
 /// Nothing but the clock tells that an answer does not come. The next operation works.
 #[test]
 fn a_tpm_that_hangs_while_a_job_waits() {
-    let bench = bench_with(Config::new().setting("timeout", "1"));
-    let late = Action::Delay(Duration::from_millis(1500));
+    // The answer comes well after its time, and well before that of the next operation, which waits for it.
+    let bench = bench_with(Config::new().setting("timeout", "3"));
+    let late = Action::Delay(Duration::from_millis(4500));
     bench.tap.inject(Fault::on(code::SIGN, late));
-    bench.jobs("error").says("no answer within 1 s");
+    bench.jobs("error").says("no answer within 3 s");
 }
 
 /// A TPM that asks for a repetition is asked again when the time has come, and the thread is free meanwhile.

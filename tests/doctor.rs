@@ -2,10 +2,11 @@
 //! that in the man page. `TPM_PROVIDER_GOLDENS=write` writes what it says now.
 
 use crate::common::openssl::{Config, Order, clean};
-use crate::common::process::{Daemon, Done, Run, wait_for};
+use crate::common::process::{Daemon, Done, Run};
 use crate::common::proxy::{Action, Fault, Proxy};
 use crate::common::scratch::Scratch;
 use crate::common::swtpm::Swtpm;
+use crate::common::swtpm12::Swtpm12;
 use crate::common::tools::{self, modules_dir, need, root};
 use crate::common::tpm::{OWNER, STANDARD_PRIMARY, command};
 use serde_json::Value;
@@ -13,10 +14,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 /// TPM2_GetTestResult.
 const GET_TEST_RESULT: u32 = 0x17C;
@@ -141,6 +140,13 @@ impl Machine {
         self
     }
 
+    /// The TPM behind this socket, for commands that find it as `swtpm:path=tpm`.
+    fn tpm(&self, address: &str) {
+        let path = address.strip_prefix("swtpm:path=").expect("a socket");
+        let _ = fs::remove_file(self.dir.join("tpm"));
+        symlink(path, self.dir.join("tpm")).unwrap();
+    }
+
     fn run(&self, line: &str) -> Run {
         clean(Run::new(tools::tpmctl()))
             .env_remove("TSS_TCSD_PORT")
@@ -166,9 +172,7 @@ impl Soft {
         let machine = Machine::new();
         let tpm = Swtpm::start();
         tpm.provision_srk();
-        let path = tpm.address();
-        let path = path.strip_prefix("swtpm:path=").expect("a socket");
-        symlink(path, machine.dir.join("tpm")).unwrap();
+        machine.tpm(&tpm.address());
         Self { machine, tpm }
     }
 
@@ -367,10 +371,7 @@ fn an_address_that_leads_nowhere() {
 fn a_tpm_in_failure_mode() {
     let soft = Soft::new();
     let proxy = Proxy::start(&soft.tpm);
-    let address = proxy.address();
-    let path = address.strip_prefix("swtpm:path=").expect("a socket");
-    fs::remove_file(soft.machine.dir.join("tpm")).unwrap();
-    symlink(path, soft.machine.dir.join("tpm")).unwrap();
+    soft.machine.tpm(&proxy.address());
     // Vendor data of two octets, TPM_RC_FAILURE.
     let failure = command(0x8001, 0, &[0, 2, 0xab, 0xcd, 0, 0, 1, 1]);
     proxy.inject(Fault::on(GET_TEST_RESULT, Action::Garbage(failure)).always());
@@ -606,43 +607,15 @@ fn a_tpm_1_2_and_tcsd() {
     });
 }
 
-/// A TPM 1.2 behind the socket `tpm`, fresh or with the state of an owned one.
-fn swtpm12(dir: &Scratch, owned: bool) -> Daemon {
-    fs::create_dir(dir.join("state")).unwrap();
-    if owned {
-        let state = root().join("tests/data/tpm12/tpm-00.permall");
-        fs::copy(state, dir.join("state/tpm-00.permall")).unwrap();
-    }
-    let log = fs::File::create(dir.join("log")).unwrap();
-    let mut command = Command::new(need("swtpm", "swtpm"));
-    command
-        .args(["socket", "--flags", "not-need-init,startup-clear"])
-        .args(["--tpmstate", "dir=state"])
-        .args(["--server", "type=unixio,path=tpm"])
-        .args(["--ctrl", "type=unixio,path=tpm.ctrl"])
-        .current_dir(dir.path())
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log);
-    let daemon = Daemon::spawn(&mut command);
-    wait_for("swtpm's start", Duration::from_secs(30), || {
-        UnixStream::connect(dir.join("tpm")).is_ok()
-    });
-    daemon
-}
-
 #[test]
 fn a_tpm_1_2_itself() {
     let machine = Machine::new();
     let run = || machine.doctor().env("TPM_TCTI", "swtpm:path=tpm");
-    let daemon = swtpm12(&machine.dir, false);
+    let unowned = Swtpm12::unowned();
+    machine.tpm(&unowned.address());
     says("tpm12-unowned", 11, run);
-    drop(daemon);
-    for file in ["tpm", "tpm.ctrl"] {
-        let _ = fs::remove_file(machine.dir.join(file));
-    }
-    fs::remove_dir_all(machine.dir.join("state")).unwrap();
-    let _daemon = swtpm12(&machine.dir, true);
+    let owned = Swtpm12::owned();
+    machine.tpm(&owned.address());
     says("tpm12-healthy", 0, run);
     // An address for TPM 1.2 alone is used where there is no other.
     let run = machine.doctor().env("TPM12_TCTI", "swtpm:path=tpm");

@@ -4,6 +4,7 @@
 use crate::common::key;
 use crate::common::openssl::{Config, Openssl};
 use crate::common::orders::each_order_with;
+use crate::messages::{MESSAGE, is_clear};
 use openssl::derive::Deriver;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::nid::Nid;
@@ -11,19 +12,6 @@ use openssl::pkey::PKey;
 
 /// Each is also a key's name.
 const CURVES: [(&str, usize); 3] = [("P-256", 256), ("P-384", 384), ("P-521", 521)];
-
-/// Every digest that signatures are made with.
-const DIGESTS: [&str; 9] = [
-    "sha1",
-    "sha224",
-    "sha256",
-    "sha384",
-    "sha512",
-    "sha512-256",
-    "sha3-256",
-    "sha3-384",
-    "sha3-512",
-];
 
 /// With a key of each curve in the TPM.
 fn each_order(test: impl Fn(&Openssl)) {
@@ -33,15 +21,6 @@ fn each_order(test: impl Fn(&Openssl)) {
         }
         test(openssl);
     });
-}
-
-/// A software key: `NAME.pem`, `NAME.pub`.
-fn software(openssl: &Openssl, name: &str, curve: &str) {
-    let plain = openssl.plain();
-    plain.ok(&format!(
-        "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:{curve} -out {name}.pem"
-    ));
-    plain.ok(&format!("pkey -in {name}.pem -pubout -out {name}.pub"));
 }
 
 /// `sig` is the signature of the digest in `input`, for OpenSSL and for us, and of nothing else.
@@ -68,7 +47,7 @@ fn signatures_on_every_curve_with_every_digest() {
     each_order(|openssl| {
         openssl.dir().write("message", "a message\n");
         for (curve, _) in CURVES {
-            for hash in DIGESTS {
+            for hash in key::DIGESTS {
                 let input = key::digest(openssl, hash);
                 let options = format!("-pkeyopt digest:{hash}");
                 openssl.ok(&format!(
@@ -128,7 +107,7 @@ fn what_was_hashed_elsewhere() {
 fn algorithm_identifiers_have_no_parameters() {
     each_order(|openssl| {
         for (curve, _) in CURVES {
-            for hash in DIGESTS {
+            for hash in key::DIGESTS {
                 // It has no name for ECDSA with this digest, nor has plain OpenSSL.
                 if hash == "sha512-256" {
                     continue;
@@ -181,7 +160,7 @@ const CA: &str = "[ca]\ndefault_ca = own\n[own]\ndir = .\ndatabase = index.txt\n
 #[test]
 fn a_certification_authority_on_each_curve() {
     each_order_with(&Config::new().extra(CA), |openssl| {
-        software(openssl, "leaf", "P-256");
+        key::software_ec(openssl, "leaf", "P-256");
         let plain = openssl.plain();
         plain.ok("req -new -key leaf.pem -subj /CN=leaf -out leaf.csr");
         for (curve, _) in CURVES {
@@ -247,7 +226,7 @@ fn a_chain_with_rsa_4096_authorities() {
 fn derive_gives_what_openssl_gives() {
     each_order(|openssl| {
         for (curve, bits) in CURVES {
-            software(openssl, "soft", curve);
+            key::software_ec(openssl, "soft", curve);
             openssl.ok(&format!(
                 "pkeyutl -derive -inkey {curve}.pem -peerkey soft.pub -out ours"
             ));
@@ -317,7 +296,7 @@ fn secrets_keep_their_leading_zeros() {
 fn derive_with_x963_kdf() {
     each_order(|openssl| {
         for (curve, _) in CURVES {
-            software(openssl, "soft", curve);
+            key::software_ec(openssl, "soft", curve);
             for (hash, length, ukm) in [
                 ("SHA1", 16, ""),
                 ("SHA256", 32, "-pkeyopt hexkdf-ukm:00ff10"),
@@ -354,8 +333,8 @@ fn derive_with_x963_kdf() {
 #[test]
 fn peers_that_do_not_fit_are_refused() {
     each_order(|openssl| {
-        software(openssl, "other", "P-384");
-        software(openssl, "brainpool", "brainpoolP256r1");
+        key::software_ec(openssl, "other", "P-384");
+        key::software_ec(openssl, "brainpool", "brainpoolP256r1");
         key::software_rsa(openssl, "rsa", 2048);
         for peer in ["other", "brainpool", "rsa", "P-521"] {
             let _ = std::fs::remove_file(openssl.dir().join("secret"));
@@ -510,7 +489,7 @@ fn generation_and_its_options() {
             "bound",
             "EC -pkeyopt group:P-384 -pkeyopt digest:sha256",
         );
-        software(openssl, "soft", "P-384");
+        key::software_ec(openssl, "soft", "P-384");
         for (hash, fine) in [("sha256", true), ("sha384", false), ("sha3-256", false)] {
             let input = key::digest(openssl, hash);
             let sign = openssl.run(&format!(
@@ -532,15 +511,6 @@ fn generation_and_its_options() {
             .plain()
             .ok("verify -check_ss_sig -CAfile x.crt x.crt");
     });
-}
-
-const MESSAGE: &str = "hello\n";
-
-#[track_caller]
-fn is_clear(openssl: &Openssl) {
-    let clear = openssl.dir().read_text("clear").replace('\r', "");
-    assert_eq!(clear, MESSAGE);
-    openssl.dir().write("clear", "");
 }
 
 #[test]

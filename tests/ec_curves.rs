@@ -16,15 +16,6 @@ use tpm_provider::crypto::Curve;
 use tpm_provider::key::{Config as TpmConfig, GenerateOptions, KeyType, Tpm, generate};
 use tpm_provider::tss::transport::Origin;
 
-/// A software key: `NAME.pem`, `NAME.pub`.
-fn software(openssl: &Openssl, name: &str, curve: &str) {
-    let plain = openssl.plain();
-    plain.ok(&format!(
-        "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:{curve} -out {name}.pem"
-    ));
-    plain.ok(&format!("pkey -in {name}.pem -pubout -out {name}.pub"));
-}
-
 /// Signatures over digests shorter and longer than the order, judged by an OpenSSL without us.
 #[test]
 fn short_curves_of_the_tpm() {
@@ -81,7 +72,7 @@ fn short_curves_of_the_tpm() {
             ));
             plain.ok(&format!("verify -CAfile {curve}.crt r.crt"));
             // The secret is OpenSSL's.
-            software(openssl, "soft", curve);
+            key::software_ec(openssl, "soft", curve);
             openssl.ok(&format!(
                 "pkeyutl -derive -inkey {curve}.pem -peerkey soft.pub -out ours"
             ));
@@ -89,7 +80,7 @@ fn short_curves_of_the_tpm() {
                 "pkeyutl -derive -inkey soft.pem -peerkey {curve}.pub -out theirs"
             ));
             assert!(openssl.dir().read("ours") == openssl.dir().read("theirs"));
-            software(openssl, "other", "P-256");
+            key::software_ec(openssl, "other", "P-256");
             openssl.fails(&format!(
                 "pkeyutl -derive -inkey {curve}.pem -peerkey other.pub -out x"
             ));
@@ -122,7 +113,7 @@ fn a_secret_on_a_short_curve() {
     openssl.plain().ok(&format!(
         "pkeyutl -verify -pubin -inkey key.pub -in {input} -sigfile sig"
     ));
-    software(&openssl, "soft", "P-224");
+    key::software_ec(&openssl, "soft", "P-224");
     let derive =
         "pkeyutl -derive -inkey key.pem -passin pass:correct-horse -peerkey soft.pub -out ours";
     openssl.ok(derive);
@@ -265,7 +256,7 @@ fn brainpool_key_files() {
     let openssl = Openssl::new(&tap.address());
     let plain = openssl.plain();
     key::generate(&openssl, "p256", "EC -pkeyopt group:P-256");
-    software(&openssl, "soft", "brainpoolP256r1");
+    key::software_ec(&openssl, "soft", "brainpoolP256r1");
     plain.ok("req -x509 -key soft.pem -subj /CN=bp -out soft.crt");
     let point = coordinates(&openssl, "soft");
     forge(&openssl, "p256.pem", "bp.pem", 0x30, &point);
@@ -352,8 +343,8 @@ fn other_curves_are_named() {
 fn openssl_has_no_ec_keys_on_the_sm2_curve() {
     let openssl = Openssl::without_provider();
     let plain = openssl.plain();
-    software(&openssl, "sm2", "SM2");
-    software(&openssl, "peer", "SM2");
+    key::software_ec(&openssl, "sm2", "SM2");
+    key::software_ec(&openssl, "peer", "SM2");
     openssl.dir().write("message", "a message\n");
     let sign =
         |hash: &str| -> Run { plain.run(&format!("dgst -{hash} -sign sm2.pem -out sig message")) };

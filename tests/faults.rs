@@ -3,6 +3,7 @@
 use crate::common::bench::Bench;
 use crate::common::client::Client;
 use crate::common::key::{self, SIGN};
+use crate::common::locks;
 use crate::common::net::{Endpoint, Listener};
 use crate::common::openssl::{Config, Openssl, clean};
 use crate::common::ports::free_port;
@@ -11,6 +12,7 @@ use crate::common::proxy::{Action, Fault};
 use crate::common::scratch::{Scratch, set_mode};
 use crate::common::tools::{self, is_root, need};
 use crate::common::tpm::{OWNER, STANDARD_PRIMARY, cc, rc};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -394,6 +396,7 @@ fn a_tpm_that_is_not_there() {
     key::digest(&openssl, "sha256");
     let scratch = Scratch::new();
     let port = free_port();
+    locks::forget_device_later(Path::new("/dev/null"));
     let missing = scratch.join("missing").display().to_string();
     for (address, texts) in [
         (
@@ -470,7 +473,7 @@ fn a_socket_that_one_may_not_use() {
 /// Two users of one TPM: one waits for the other, and says for whom when it takes too long.
 #[test]
 fn a_tpm_that_is_in_use() {
-    let Bench { openssl, tap, tpm } = bench_with(Config::new().setting("lock-timeout", "1"));
+    let Bench { openssl, tap, tpm } = bench_with(Config::new().setting("lock-timeout", "3"));
     let mut first = warm(&openssl);
     let mut second = warm(&openssl);
     tap.inject(Fault::on(cc::SIGN, Action::Hold));

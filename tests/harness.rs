@@ -1,9 +1,10 @@
 //! The harness itself: a tap that miscounts or a fault that never arrives would prove anything.
 
+use crate::common::locks;
 use crate::common::net::{Endpoint, Listener};
 use crate::common::nginx::{self, Nginx};
 use crate::common::node;
-use crate::common::openssl::{Config, ORDERS, Openssl, Order};
+use crate::common::openssl::{Config, ORDERS, Openssl, Order, clean};
 use crate::common::ports::{free_port, free_ports};
 use crate::common::process::{Run, wait_for};
 use crate::common::proxy::{Action, Fault, Proxy};
@@ -11,7 +12,7 @@ use crate::common::swtpm::{Objects, SRK, Swtpm, tool};
 use crate::common::swtpm12::{Objects12, Swtpm12};
 use crate::common::tcsd::Tcsd;
 use crate::common::tls::{Load, Version};
-use crate::common::tools::{find, need, sample, substitute};
+use crate::common::tools::{find, need, sample, substitute, tpmctl};
 use crate::common::tpm::{OWNER, STANDARD_PRIMARY, cc, rc};
 use std::path::Path;
 use std::process::Command;
@@ -205,7 +206,7 @@ fn an_answer_can_be_held() {
     tap.inject(Fault::any(Action::Hold));
     thread::scope(|scope| {
         let client = scope.spawn(|| random(&tap));
-        wait_for("the held answer", Duration::from_secs(10), || {
+        wait_for("the held answer", Duration::from_secs(30), || {
             tap.holding() == 1
         });
         assert!(!client.is_finished());
@@ -218,7 +219,7 @@ fn an_answer_can_be_held() {
     tap.inject(Fault::any(Action::Hold));
     thread::scope(|scope| {
         let client = scope.spawn(|| random(&tap));
-        wait_for("the held answer", Duration::from_secs(10), || {
+        wait_for("the held answer", Duration::from_secs(30), || {
             tap.holding() == 1
         });
         tap.cut_all();
@@ -352,7 +353,7 @@ fn nginx_serves_reloads_and_quits() {
 
     let killed = server.workers()[0];
     server.kill_worker(killed);
-    wait_for("a new worker", Duration::from_secs(10), || {
+    wait_for("a new worker", Duration::from_secs(30), || {
         server.workers().len() == 2 && !server.workers().contains(&killed)
     });
     assert_eq!(
@@ -423,9 +424,36 @@ fn nothing_outlives_its_guard() {
     assert!(result.is_err());
     assert!(!state.exists(), "the directory is gone");
     assert!(matches!(port, Endpoint::Tcp(_)));
-    wait_for("the end of the tap", Duration::from_secs(5), || {
+    wait_for("the end of the tap", Duration::from_secs(30), || {
         port.connect().is_err()
     });
+}
+
+#[test]
+fn lock_files_go_with_their_test() {
+    let test = thread::spawn(|| {
+        let tpm = Swtpm::start();
+        let tap = Proxy::start_tcp(&tpm);
+        for address in [tpm.address(), tap.address()] {
+            clean(Run::new(tpmctl()).words("info"))
+                .env("OPENSSL_CONF", "/dev/null")
+                .env("TPM_TCTI", address)
+                .ok();
+        }
+        let Endpoint::Tcp(port) = *tap.endpoint() else {
+            panic!("not a port");
+        };
+        let state = tpm.state();
+        let of_socket = locks::of_sockets_in(state.parent().expect("the TPM's directory"));
+        let of_port = locks::of_port(port)
+            .into_iter()
+            .filter(|file| file.exists());
+        [of_socket, of_port.collect()]
+    });
+    for files in test.join().expect("no panic") {
+        assert_eq!(files.len(), 1, "{files:?}");
+        assert!(!files[0].exists(), "{files:?}");
+    }
 }
 
 #[test]

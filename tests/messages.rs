@@ -4,7 +4,7 @@ use crate::common::key;
 use crate::common::openssl::{Config, Openssl};
 use crate::common::orders::each_order_with;
 
-const MESSAGE: &str = "hello\n";
+pub const MESSAGE: &str = "hello\n";
 const OAEP: &str = "-keyopt rsa_padding_mode:oaep";
 
 /// An openssl with `key.pem` and `key.crt` in the TPM, and `other.pem` and `other.crt` in software.
@@ -21,7 +21,7 @@ fn each_order(test: impl Fn(&Openssl)) {
 
 /// The file `clear` is the message; S/MIME has changed its line ends.
 #[track_caller]
-fn is_clear(openssl: &Openssl) {
+pub fn is_clear(openssl: &Openssl) {
     let clear = openssl.dir().read_text("clear").replace('\r', "");
     assert_eq!(clear, MESSAGE);
     openssl.dir().write("clear", "");

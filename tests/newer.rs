@@ -7,7 +7,7 @@ use crate::common::swtpm::Swtpm;
 use std::collections::BTreeSet;
 
 /// A TPM address at which nothing is.
-const NOWHERE: &str = "swtpm:host=127.0.0.1,port=1";
+const NOWHERE: &str = "swtpm:path=/nowhere";
 
 /// What `default` has and we have not: digests that no TPM and nothing of ours knows.
 const NOT_OURS: [&str; 5] = [
@@ -89,7 +89,9 @@ fn settings_on_the_command_line() {
     if nowhere.version() < (3, 5) {
         // The option is what is wrong with that line: without it the section's address is tried.
         assert_eq!(done.fails().err(), "genpkey: Use -help for summary.\n");
-        nowhere.fails(&format!("genpkey {generate}")).says("port=1");
+        nowhere
+            .fails(&format!("genpkey {generate}"))
+            .says("/nowhere");
         return;
     }
     done.ok();
@@ -105,7 +107,7 @@ fn settings_on_the_command_line() {
     for options in ["", "-provparam default:tcti=nonsense"] {
         nowhere
             .fails(&format!("pkeyutl {options} {sign}"))
-            .says("port=1");
+            .says("/nowhere");
     }
     nowhere
         .fails(&format!("pkeyutl -provparam tpm:sessions=perhaps {sign}"))
@@ -119,9 +121,9 @@ fn settings_on_the_command_line() {
     ));
     nowhere
         .run(&format!("pkeyutl {given} {sign}"))
-        .env("TPM_TCTI", "swtpm:host=127.0.0.1,port=2")
+        .env("TPM_TCTI", "swtpm:path=/elsewhere")
         .fails()
-        .says("port=2");
+        .says("/elsewhere");
 
     // Without an openssl.cnf that knows us: everything on the command line, with the provider before its parameter.
     let bare = Openssl::without_tpm(Config::new());

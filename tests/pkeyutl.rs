@@ -4,19 +4,6 @@ use crate::common::key;
 use crate::common::openssl::{Config, Openssl};
 use crate::common::orders::{each_order, each_order_with};
 
-/// The digests that RSA keys in a TPM sign: the TPM's own, and what is padded in software.
-const DIGESTS: [&str; 9] = [
-    "sha1",
-    "sha224",
-    "sha256",
-    "sha384",
-    "sha512",
-    "sha512-256",
-    "sha3-256",
-    "sha3-384",
-    "sha3-512",
-];
-
 const PSS: &str = "-pkeyopt rsa_padding_mode:pss";
 const NONE: &str = "-pkeyopt rsa_padding_mode:none";
 const OAEP: &str = "-pkeyopt rsa_padding_mode:oaep";
@@ -50,7 +37,7 @@ fn signs(openssl: &Openssl, input: &str, options: &str) {
 #[test]
 fn pkcs1_signatures_with_every_digest() {
     each_order(|openssl| {
-        for hash in DIGESTS {
+        for hash in key::DIGESTS {
             let input = key::digest(openssl, hash);
             signs(openssl, &input, &format!("-pkeyopt digest:{hash}"));
         }
@@ -200,7 +187,7 @@ fn pss_signatures_with_every_salt_length() {
 #[test]
 fn pss_signatures_with_every_digest_and_another_for_the_mask() {
     each_order(|openssl| {
-        for hash in DIGESTS {
+        for hash in key::DIGESTS {
             let input = key::digest(openssl, hash);
             for options in [
                 "-pkeyopt rsa_pss_saltlen:digest",
@@ -323,7 +310,7 @@ fn decryption_with_oaep() {
         openssl.dir().write("empty", "");
         decrypts(openssl, "empty", OAEP);
         decrypts(openssl, "secret", OAEP);
-        for hash in DIGESTS {
+        for hash in key::DIGESTS {
             decrypts(
                 openssl,
                 "secret",
@@ -401,7 +388,7 @@ fn digests_are_signed_while_they_are_made() {
             .dir()
             .write("message", "a longer message ".repeat(10_000));
         let pss = "-sigopt rsa_padding_mode:pss";
-        for hash in DIGESTS {
+        for hash in key::DIGESTS {
             for (options, verifier) in [
                 (String::new(), String::new()),
                 (pss.to_owned(), pss.to_owned()),

@@ -205,12 +205,11 @@ fn signature_algorithms() {
     for version in ["-tls1_2", "-tls1_3"] {
         let server = openssl.s_server(&format!("-cert tpm12.crt -key tpm12.pem -www {version}"));
         openssl.plain().s_client(server.port, "").fails();
-        let output = server.output();
         for text in [
             "SignatureAlgorithms = RSA+SHA256:RSA+SHA384:RSA+SHA512",
             "TLSv1.2",
         ] {
-            assert!(output.contains(text), "{version}: {output}");
+            server.says(text);
         }
     }
     // Each server was killed with its key in the TPM; who comes next flushes it.

@@ -6,14 +6,14 @@ use crate::common::process::{Daemon, Done, Run, wait_for};
 use crate::common::proxy::{Action, Fault, Proxy};
 use crate::common::scratch::Scratch;
 use crate::common::swtpm::{SRK, Swtpm};
+use crate::common::swtpm12::Swtpm12;
 use crate::common::tools::{self, need, root};
 use crate::common::tpm::{OWNER, Raw, STANDARD_PRIMARY, cc};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 /// `tpmctl` with the words of `line`, on the TPM at `address`; the system's openssl.cnf does not matter.
@@ -203,30 +203,8 @@ fn a_tpm_that_is_not_there_is_named_with_its_setting() {
 
 #[test]
 fn a_tpm_1_2_is_known_as_one() {
-    let dir = Scratch::new();
-    let socket = dir.join("tpm");
-    let log = fs::File::create(dir.join("log")).unwrap();
-    let mut command = Command::new(need("swtpm", "swtpm"));
-    command
-        .args(["socket", "--flags", "not-need-init,startup-clear"])
-        .arg("--tpmstate")
-        .arg(format!("dir={}", dir.path().display()))
-        .args([
-            "--server",
-            &format!("type=unixio,path={}", socket.display()),
-        ])
-        .args([
-            "--ctrl",
-            &format!("type=unixio,path={}.ctrl", socket.display()),
-        ])
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log);
-    let _daemon = Daemon::spawn(&mut command);
-    wait_for("swtpm's start", Duration::from_secs(30), || {
-        UnixStream::connect(&socket).is_ok()
-    });
-    let address = format!("swtpm:path={}", socket.display());
+    let tpm = Swtpm12::unowned();
+    let (address, dir) = (tpm.address(), Scratch::new());
     refuses(tpmctl(&address, "info"), "this is a TPM 1.2");
     refuses(tpmctl(&address, "flush"), "this is a TPM 1.2");
     let file = dir.join("key.pem");
@@ -464,15 +442,16 @@ fn nothing_is_overwritten_and_a_failure_leaves_no_file() {
 fn a_signal_leaves_neither_objects_nor_files() {
     let tpm = Swtpm::start();
     let tap = Proxy::start(&tpm);
-    tap.inject(Fault::on(cc::CREATE, Action::Delay(Duration::from_secs(1))));
+    tap.inject(Fault::on(cc::CREATE, Action::Hold));
     let dir = Scratch::new();
     let mut run = tpmctl(&tap.address(), "key new -o key.pem").dir(dir.path());
     run.command.stdin(Stdio::null()).stderr(Stdio::null());
     let mut daemon = Daemon::spawn(&mut run.command);
-    wait_for("the primary", Duration::from_secs(30), || {
-        tap.counts().of("CreatePrimary") == 1
+    wait_for("the command", Duration::from_secs(30), || {
+        tap.holding() == 1
     });
     daemon.signal(libc::SIGTERM);
+    tap.heal();
     let status = daemon.wait(Duration::from_secs(30)).expect("it ends");
     assert_eq!(status.code(), Some(128 + libc::SIGTERM));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);

@@ -6,6 +6,19 @@ use super::openssl::Openssl;
 pub const SIGN: &str =
     "pkeyutl -sign -inkey key.pem -in sha256.bin -out sig -pkeyopt digest:sha256";
 
+/// The digests that keys in a TPM sign: the TPM's own, and what is prepared in software.
+pub const DIGESTS: [&str; 9] = [
+    "sha1",
+    "sha224",
+    "sha256",
+    "sha384",
+    "sha512",
+    "sha512-256",
+    "sha3-256",
+    "sha3-384",
+    "sha3-512",
+];
+
 /// Makes an RSA key in the TPM: `NAME.pem`, `NAME.pub`. `options` are more of genpkey's arguments.
 pub fn rsa(openssl: &Openssl, name: &str, bits: u32, options: &str) {
     generate(
@@ -30,10 +43,25 @@ pub fn generate(openssl: &Openssl, name: &str, arguments: &str) {
 
 /// Makes a software RSA key without us: `NAME.pem`, `NAME.pub`.
 pub fn software_rsa(openssl: &Openssl, name: &str, bits: u32) {
+    software(
+        openssl,
+        name,
+        &format!("RSA -pkeyopt rsa_keygen_bits:{bits}"),
+    );
+}
+
+/// Makes a software EC key without us: `NAME.pem`, `NAME.pub`.
+pub fn software_ec(openssl: &Openssl, name: &str, curve: &str) {
+    software(
+        openssl,
+        name,
+        &format!("EC -pkeyopt ec_paramgen_curve:{curve}"),
+    );
+}
+
+fn software(openssl: &Openssl, name: &str, arguments: &str) {
     let plain = openssl.plain();
-    plain.ok(&format!(
-        "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:{bits} -out {name}.pem"
-    ));
+    plain.ok(&format!("genpkey -algorithm {arguments} -out {name}.pem"));
     plain.ok(&format!("pkey -in {name}.pem -pubout -out {name}.pub"));
 }
 

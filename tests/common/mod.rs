@@ -25,6 +25,7 @@ pub mod process;
 pub mod proxy;
 pub mod scratch;
 pub mod service;
+pub mod simulator;
 pub mod site;
 pub mod swtpm;
 pub mod swtpm12;

@@ -8,7 +8,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The openssl under test, which also judges the results: the system's, or the one of another version that
 /// `TPM_PROVIDER_OPENSSL` names (`make matrix`). C clients keep the system's libcrypto.
@@ -353,7 +354,10 @@ impl Server {
         wait_for("the server's port", Duration::from_secs(30), || {
             let text = fs::read_to_string(&log).unwrap_or_default();
             assert!(daemon.ended().is_none(), "the server ended: {text}");
-            port = text.lines().find_map(accepting);
+            // The last line may not be whole yet.
+            port = text
+                .rsplit_once('\n')
+                .and_then(|(lines, _)| lines.lines().find_map(accepting));
             port.is_some()
         });
         Self {
@@ -366,6 +370,17 @@ impl Server {
     /// What it has written so far.
     pub fn output(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Asserts that it writes `text`: perhaps only after the client, whom it has told first, is gone.
+    #[track_caller]
+    pub fn says(&self, text: &str) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !self.output().contains(text) {
+            let output = self.output();
+            assert!(Instant::now() < end, "{text:?} is not in\n{output}");
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     pub fn daemon(&mut self) -> &mut Daemon {

@@ -2,6 +2,7 @@
 //!
 //! The unit tests include this file too.
 
+use super::locks;
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -10,7 +11,7 @@ pub(crate) fn free_port() -> u16 {
     free_ports(1)
 }
 
-/// The first of `count` free ports in a row.
+/// The first of `count` free ports in a row, for servers that end with this thread.
 ///
 /// They come from below the range in which the kernel picks ports for outgoing connections, so that
 /// none is taken between here and the server's start, and no port is given out twice in a run.
@@ -24,6 +25,7 @@ pub(crate) fn free_ports(count: u16) -> u16 {
         let step = NEXT.fetch_add(count, Ordering::Relaxed);
         let port = FIRST + (start.wrapping_add(step)) % (LAST - FIRST);
         if (port..port + count).all(nobody_listens) {
+            (port..port + count).for_each(locks::forget_port_later);
             return port;
         }
     }

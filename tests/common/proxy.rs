@@ -3,7 +3,6 @@
 //! For each client connection the proxy opens one of its own and closes it afterwards, so it behaves
 //! as swtpm itself does: a second client connects and waits.
 
-use super::locks;
 use super::net::{Endpoint, Listener, Stream};
 use super::ports::free_ports;
 use super::scratch::Scratch;
@@ -353,9 +352,6 @@ impl Drop for Proxy {
         // Wakes the accepting threads, which see that it is over.
         for endpoint in &self.listeners {
             let _ = endpoint.connect();
-            if let Endpoint::Tcp(port) = endpoint {
-                locks::forget_port(*port);
-            }
         }
     }
 }

@@ -1,26 +1,20 @@
 //! A TPM 2.0 for one test.
 
-use super::locks;
 use super::net::Endpoint;
-use super::ports::free_ports;
-use super::process::{Daemon, Run, wait_for};
-use super::scratch::Scratch;
+use super::process::Run;
+use super::simulator::{Generation, Simulator, Socket};
 use super::tools::need;
 use super::tpm::{self, OWNER, Raw, STANDARD_PRIMARY, cc};
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where a storage root key lives by convention.
 pub const SRK: u32 = 0x8100_0001;
 
-/// A swtpm process with a state directory of its own.
+/// A swtpm process in TPM 2.0 mode.
 pub struct Swtpm {
-    // Before the directory: fields are dropped in order.
-    daemon: Option<Daemon>,
-    endpoint: Endpoint,
-    dir: Scratch,
+    simulator: Simulator,
 }
 
 /// What a TPM holds that somebody should have flushed.
@@ -42,131 +36,71 @@ impl Objects {
 impl Swtpm {
     /// A fresh TPM behind a unix socket.
     pub fn start() -> Self {
-        Self::launch(None, false)
+        Self::launch(None, Socket::Unix)
     }
 
     /// A fresh TPM behind a TCP port; its control channel is at the next one.
     pub fn start_tcp() -> Self {
-        Self::launch(None, true)
+        Self::launch(None, Socket::Tcp)
     }
 
     /// A TPM with a copy of the state in `state`, a directory with `tpm2-00.permall`.
     pub fn with_state(state: &Path) -> Self {
-        Self::launch(Some(state), false)
+        Self::launch(Some(state), Socket::Unix)
     }
 
-    fn launch(state: Option<&Path>, tcp: bool) -> Self {
-        let dir = Scratch::new();
-        fs::create_dir(dir.join("state")).expect("the state directory is new");
-        for file in state
-            .into_iter()
-            .flat_map(|s| fs::read_dir(s).expect("a state directory"))
-        {
-            let file = file.expect("a directory entry");
-            if file.path().extension().is_some_and(|e| e == "permall") {
-                fs::copy(file.path(), dir.join("state").join(file.file_name())).expect("copied");
-            }
+    fn launch(state: Option<&Path>, socket: Socket) -> Self {
+        Self {
+            simulator: Simulator::start(Generation::Tpm2, state, socket),
         }
-        let endpoint = if tcp {
-            Endpoint::Tcp(free_ports(2))
-        } else {
-            Endpoint::Unix(dir.join("tpm"))
-        };
-        let mut this = Self {
-            daemon: None,
-            endpoint,
-            dir,
-        };
-        this.boot();
-        this
-    }
-
-    fn boot(&mut self) {
-        let server = |endpoint: &Endpoint| match endpoint {
-            Endpoint::Tcp(port) => format!("type=tcp,port={port}"),
-            Endpoint::Unix(path) => format!("type=unixio,path={}", path.display()),
-        };
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.dir.join("log"))
-            .expect("a log file");
-        let mut command = Command::new(need("swtpm", "swtpm"));
-        command
-            .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
-            .arg("--tpmstate")
-            .arg(format!("dir={}", self.dir.join("state").display()))
-            .args(["--server", &server(&self.endpoint)])
-            .args(["--ctrl", &server(&self.endpoint.control())])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second descriptor"))
-            .stderr(log);
-        let mut daemon = Daemon::spawn(&mut command);
-        let endpoint = self.endpoint.clone();
-        wait_for("swtpm's start", Duration::from_secs(30), || {
-            if let Some(status) = daemon.ended() {
-                panic!("swtpm ended, {status}: {}", self.dir.read_text("log"));
-            }
-            endpoint.connect().is_ok()
-        });
-        self.daemon = Some(daemon);
     }
 
     /// For `TPM_TCTI`.
     pub fn address(&self) -> String {
-        self.endpoint.tcti("swtpm")
+        self.simulator.address()
     }
 
     pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        self.simulator.endpoint()
     }
 
     /// The process, while it runs.
     pub fn pid(&self) -> Option<i32> {
-        self.daemon.as_ref().map(Daemon::pid)
+        self.simulator.pid()
     }
 
     /// The state directory; swtpm has it locked while it runs.
-    pub fn state(&self) -> std::path::PathBuf {
-        self.dir.join("state")
+    pub fn state(&self) -> PathBuf {
+        self.simulator.state()
     }
 
     /// A raw connection. While it is open nobody else gets an answer: drop it soon.
     pub fn raw(&self) -> Raw {
-        Raw::connect(&self.endpoint).expect("swtpm accepts")
+        Raw::connect(self.endpoint()).expect("swtpm accepts")
     }
 
     /// TPM2_Shutdown, then the end of the process; the address remains.
     pub fn stop(&mut self) {
-        let Some(mut daemon) = self.daemon.take() else {
+        if self.pid().is_none() {
             return;
-        };
+        }
         // Otherwise the dictionary-attack counter rises. A client that hangs on must not hang us too.
-        if let Ok(stream) = self.endpoint.connect() {
-            use std::io::Write;
+        if let Ok(mut stream) = self.endpoint().connect() {
             stream.timeout(Duration::from_secs(1));
-            let mut stream = stream;
             let _ = stream.write_all(&tpm::command(0x8001, cc::SHUTDOWN, &[0, 0]));
             let _ = tpm::read_frame(&mut stream);
         }
-        daemon.signal(libc::SIGTERM);
-        if daemon.wait(Duration::from_secs(2)).is_none() {
-            daemon.kill();
-        }
+        self.simulator.stop();
     }
 
     /// Ends the process as a power failure would.
     pub fn kill(&mut self) {
-        self.daemon = None;
+        self.simulator.kill();
     }
 
     /// Starts again after `stop` or `kill`, at the same address.
     pub fn start_again(&mut self) {
-        if let Endpoint::Unix(path) = &self.endpoint {
-            let _ = fs::remove_file(path);
-            let _ = fs::remove_file(format!("{}.ctrl", path.display()));
-        }
-        self.boot();
+        self.simulator.start_again();
     }
 
     /// A TPM reset: transient objects and sessions are gone.
@@ -227,8 +161,5 @@ pub fn tool(address: &str, line: &str) -> Run {
 impl Drop for Swtpm {
     fn drop(&mut self) {
         self.stop();
-        if let Endpoint::Tcp(port) = self.endpoint {
-            locks::forget_port(port);
-        }
     }
 }

@@ -167,9 +167,9 @@ mod tests {
         let kept = Kept::open_directory(directory.path()).unwrap();
         let as_a_child_sees_it = |noted: &Noted| noted.0.process.store(1, Ordering::Relaxed);
         let noted = Noted::new(&kept);
-        as_a_child_sees_it(&noted);
-        // Another file of the same number stays.
+        // Another file of the same number stays. From here on other tests may close what is inherited, too.
         let ino = noted.0.ino.swap(0, Ordering::Relaxed);
+        as_a_child_sees_it(&noted);
         close_inherited();
         assert!(kept.get().is_some());
         let noted = Noted::new(&kept);

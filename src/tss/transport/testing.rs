@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Address, Channel, Endpoint, Limits, Origin, Section};
-use crate::ports::free_port;
+use crate::common::ports::free_port;
 
 /// TPM2_GetRandom of eight bytes.
 pub(super) const GET_RANDOM: [u8; 12] = [0x80, 1, 0, 0, 0, 12, 0, 0, 0x01, 0x7b, 0, 8];

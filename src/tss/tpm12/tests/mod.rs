@@ -17,14 +17,13 @@ use std::process::{Child, Command as Program, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
 use super::link::{Answer, Command, Link, Turn};
 use super::tcsd::Daemon;
 use super::*;
 use crate::Secret;
+use crate::common::ports::free_port;
+use crate::common::scratch::Scratch;
 use crate::crypto::{self, Hash, rsa::RsaPublic};
-use crate::ports::free_port;
 use crate::tss::error::{Error, ErrorKind, Result};
 use crate::tss::transport::{
     Channel, Endpoint, ErrorKind as TransportErrorKind, Limits, Origin, Sharing,
@@ -43,7 +42,7 @@ enum Server {
 
 /// A simulated TPM 1.2 of one test, and perhaps a tcsd in front of it.
 struct Tpm {
-    directory: TempDir,
+    directory: Scratch,
     address: String,
     swtpm: Child,
     tcsd: Option<(Child, u16)>,
@@ -52,12 +51,8 @@ struct Tpm {
 impl Tpm {
     /// The TPM that the key files in `tests/data/tpm12` belong to: owner and SRK have the well-known secret.
     fn of_the_key_files(server: Server) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        fs::write(
-            directory.path().join("tpm-00.permall"),
-            data("tpm-00.permall"),
-        )
-        .unwrap();
+        let directory = Scratch::new();
+        directory.write("tpm-00.permall", data("tpm-00.permall"));
         Self::start(directory, server)
     }
 
@@ -68,12 +63,10 @@ impl Tpm {
 
     /// A TPM fresh from the factory: without an owner.
     fn unowned(server: Server) -> Self {
-        Self::start(tempfile::tempdir().unwrap(), server)
+        Self::start(Scratch::new(), server)
     }
 
-    fn start(directory: TempDir, server: Server) -> Self {
-        // tcsd, which is another user, walks through it.
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fn start(directory: Scratch, server: Server) -> Self {
         for _ in 0..5 {
             let (option, address, port) = match server {
                 Server::Unix => {
@@ -94,16 +87,7 @@ impl Tpm {
                     )
                 }
             };
-            let mut swtpm = Program::new("setpriv")
-                .args(["--pdeathsig", "KILL", "swtpm", "socket", "--tpmstate"])
-                .arg(format!("dir={}", directory.path().display()))
-                .args(["--server", &option])
-                .args(["--flags", "not-need-init,startup-clear"])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("setpriv and swtpm: apt-get install util-linux swtpm");
+            let mut swtpm = swtpm(&directory, &option, &[]);
             let socket = directory.path().join("swtpm");
             let listens = || match server {
                 Server::Unix => UnixStream::connect(&socket).is_ok(),
@@ -203,22 +187,22 @@ impl Drop for Tpm {
         }
         let _ = self.swtpm.kill();
         let _ = self.swtpm.wait();
-        // The lock file outlives its TPM. Its name has the port, or the FNV-1a hash of the socket's path.
-        let name = match self.address.rsplit_once("port=") {
-            Some((_, port)) => format!("tcp-{port}"),
-            None => {
-                let path = self.path().join("swtpm");
-                let bytes = path.as_os_str().as_encoded_bytes();
-                let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-                    (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-                });
-                format!("swtpm-{hash:016x}")
-            }
-        };
-        for directory in ["/run/lock", "/tmp"] {
-            let _ = fs::remove_file(format!("{directory}/tpm-provider-{name}.lock"));
-        }
     }
+}
+
+/// Starts a simulator with its state in `directory`; it ends with the test's thread, even if that is killed.
+fn swtpm(directory: &Scratch, server: &str, more: &[&str]) -> Child {
+    Program::new("setpriv")
+        .args(["--pdeathsig", "KILL", "swtpm", "socket", "--tpmstate"])
+        .arg(format!("dir={}", directory.path().display()))
+        .args(["--server", server])
+        .args(["--flags", "not-need-init,startup-clear"])
+        .args(more)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("setpriv and swtpm: apt-get install util-linux swtpm")
 }
 
 fn run(program: &str, arguments: &[&str]) {

@@ -126,20 +126,10 @@ fn raw_clients_and_tcsd_share_one_tpm() {
 
 #[test]
 fn a_tpm_2_is_told_from_a_tpm_1_2() {
-    let directory = tempfile::tempdir().unwrap();
-    let socket = directory.path().join("swtpm");
-    let mut swtpm = Program::new("setpriv")
-        .args(["--pdeathsig", "KILL", "swtpm", "socket", "--tpm2"])
-        .arg("--tpmstate")
-        .arg(format!("dir={}", directory.path().display()))
-        .args([
-            "--server",
-            &format!("type=unixio,path={}", socket.display()),
-        ])
-        .args(["--flags", "not-need-init,startup-clear"])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let directory = Scratch::new();
+    let socket = directory.join("swtpm");
+    let server = format!("type=unixio,path={}", socket.display());
+    let mut swtpm = swtpm(&directory, &server, &["--tpm2"]);
     assert!(came_up(&mut swtpm, || UnixStream::connect(&socket).is_ok()));
     let (client, _) = client_of(&format!("swtpm:path={}", socket.display()), limits());
     let error = client
@@ -149,7 +139,7 @@ fn a_tpm_2_is_told_from_a_tpm_1_2() {
         matches!(failure(&error), Failure::NotTpm12 { .. }),
         "{error}"
     );
-    let empty = directory.path().join("new");
+    let empty = directory.join("new");
     let (client, _) = client_of(&format!("libtpms:{}", empty.display()), limits());
     let error = client.structure_version().unwrap_err();
     assert!(

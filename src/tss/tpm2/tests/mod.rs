@@ -18,7 +18,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::commands::startup::Shutdown;
@@ -28,6 +27,7 @@ use super::public::Unique;
 use super::work::Authority;
 use super::*;
 use crate::Secret;
+use crate::common::scratch::Scratch;
 use crate::crypto::{self, Hash, ecdh, ecdsa, rsa};
 use crate::tss::transport::{
     Channel, Continuity, Endpoint, Limits, Origin, Sharing, TransportError,
@@ -38,25 +38,24 @@ const SOCKET: &str = "client-test";
 
 /// A simulated TPM of one test.
 struct Tpm {
-    directory: TempDir,
+    directory: Scratch,
     child: Child,
 }
 
 impl Tpm {
     /// A TPM fresh from the factory.
     fn new() -> Self {
-        Self::start(tempfile::tempdir().unwrap())
+        Self::start(Scratch::new())
     }
 
     /// The TPM that the key files in `data` belong to: the standard primary is at 0x81000001.
     fn of_the_key_files() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let state = data("tpm2-00.permall");
-        fs::write(directory.path().join("tpm2-00.permall"), state).unwrap();
+        let directory = Scratch::new();
+        directory.write("tpm2-00.permall", data("tpm2-00.permall"));
         Self::start(directory)
     }
 
-    fn start(directory: TempDir) -> Self {
+    fn start(directory: Scratch) -> Self {
         let child = spawn(directory.path());
         Self { directory, child }
     }
@@ -124,20 +123,6 @@ impl Drop for Tpm {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // The lock file outlives its TPM: its name ends in the FNV-1a hash of the socket's path.
-        let path = self.socket();
-        let hash = path
-            .as_os_str()
-            .as_encoded_bytes()
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-            });
-        for directory in ["/run/lock", "/tmp"] {
-            let _ = fs::remove_file(format!(
-                "{directory}/tpm-provider-{SOCKET}-{hash:016x}.lock"
-            ));
-        }
     }
 }
 

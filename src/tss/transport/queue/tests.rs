@@ -143,7 +143,8 @@ fn rest_and_panics() {
     let queue = queue("rest");
     let watch = watch();
     let body = || {
-        task::rest(Duration::from_millis(30));
+        // Longer than this thread is ever kept waiting on its way to the first look.
+        task::rest(Duration::from_millis(800));
         7
     };
     let rested = queue.submit(&watch, body).unwrap();

@@ -15,7 +15,7 @@ use super::testing::{
     in_own_process, limits, random, start_alone, wait_for,
 };
 use super::*;
-use crate::ports::{free_port, free_ports};
+use crate::common::ports::{free_port, free_ports};
 
 mod devices;
 mod libtpms;
