@@ -7,6 +7,7 @@ use crate::common::proxy::{Action, Fault, Proxy};
 use crate::common::scratch::Scratch;
 use crate::common::swtpm::Swtpm;
 use crate::common::swtpm12::Swtpm12;
+use crate::common::tcsd::Tcsd;
 use crate::common::tools::{self, modules_dir, need, root};
 use crate::common::tpm::{OWNER, STANDARD_PRIMARY, command};
 use serde_json::Value;
@@ -130,11 +131,15 @@ impl Machine {
         self
     }
 
-    /// A socket that listens at port 30003.
+    /// A socket that listens at tcsd's port.
     fn listener(self, uid: u32) -> Self {
+        self.listener_at(30003, uid)
+    }
+
+    fn listener_at(self, port: u16, uid: u32) -> Self {
         let table = format!(
             "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n   \
-             0: 0100007F:7533 00000000:0000 0A 00000000:00000000 00:00000000 00000000 {uid:5} 0 4711\n"
+             0: 0100007F:{port:04X} 00000000:0000 0A 00000000:00000000 00:00000000 00000000 {uid:5} 0 4711\n"
         );
         self.file("proc/net/tcp", table.as_bytes());
         self
@@ -605,6 +610,66 @@ fn a_tpm_1_2_and_tcsd() {
             .env("TPM_TCTI", "device:/dev/tpm0")
             .words("--user tss")
     });
+}
+
+/// The one setting that such a machine needs: nobody looks at the device, which tcsd has.
+#[test]
+fn a_tpm_1_2_that_is_named_for_its_keys_alone() {
+    let tpm = Swtpm12::owned_tcp();
+    let tcsd = Tcsd::start(&tpm);
+    let machine = Machine::with_tpm12()
+        .nodes("/dev/tpm0 2180 108 0\n")
+        .process(612, "tcsd", &["/dev/tpm0"])
+        .listener_at(tcsd.port(), 108);
+    // What detection would find.
+    machine.file("dev/tpm0", b"");
+    machine.configure(&Config::new().setting("tcti12", &tcsd.address()));
+    let doctor = || machine.doctor().words("--user tss");
+    let done = doctor().ok();
+    let text = flat(&done.out());
+    let address = tcsd.address();
+    for part in [
+        "everybody else asks tcsd",
+        "tcsd (process 612) listens",
+        &format!(
+            "The TPM is {address}, from tcti12 in the provider's openssl.cnf section (openssl.cnf)."
+        ),
+        "A TPM 1.2",
+    ] {
+        assert!(text.contains(part), "{part} in\n{done}");
+    }
+    // Another one that is named for all keys comes first, as does a TPM 2.0 that is there.
+    let named = doctor().env("TPM_TCTI", "device:/dev/tpm0").done();
+    let text = flat(&named.out());
+    let used = format!(
+        "The TPM is device:/dev/tpm0, from TPM_TCTI in the environment; keys of a TPM 1.2 use {address}"
+    );
+    assert!(text.contains(&used), "{named}");
+    machine.file("dev/tpmrm0", b"");
+    let done = doctor().done();
+    let used = format!(
+        "The TPM is device:/dev/tpmrm0, which was detected: nothing names another; keys of a TPM 1.2 use {address}"
+    );
+    assert!(flat(&done.out()).contains(&used), "{done}");
+}
+
+/// Without any setting it is tcsd, too, if it is who it should be; that of a copy is not asked.
+#[test]
+fn a_tcsd_that_is_detected() {
+    let machine = Machine::with_tpm12()
+        .nodes("/dev/tpm0 2180 108 0\n")
+        .process(612, "tcsd", &["/dev/tpm0"])
+        .listener(108);
+    machine.file("dev/tpm0", b"");
+    let done = machine.doctor().words("--user tss").ok();
+    let text = flat(&done.out());
+    let part = "6 address not checked The TPM is tcsd:host=127.0.0.1,port=30003, which was detected: \
+                nothing names another. The device is on another machine";
+    assert!(text.contains(part), "{done}");
+    let machine = machine.listener(1000);
+    let done = machine.doctor().words("--user tss").done();
+    let part = "The TPM is device:/dev/tpm0, which was detected";
+    assert!(flat(&done.out()).contains(part), "{done}");
 }
 
 #[test]

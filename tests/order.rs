@@ -96,6 +96,30 @@ fn software_keys_agree_on_a_secret() {
     software("agreement");
 }
 
+/// A host whose libcrypto is linked in lets nobody step aside: listed first, we are handed the public keys of
+/// others.
+#[test]
+fn ec_public_keys_verify_with_whatever_provider_has_them() {
+    let (_dir, shared) = client();
+    let dir = Scratch::new();
+    let hidden = cc::compile(&dir, "software", "-l:libcrypto.a -ldl -lpthread");
+    for (program, order, provider) in [
+        (&shared, Order::DefaultFirst, "default"),
+        (&shared, Order::TpmFirst, "default"),
+        (&hidden, Order::DefaultFirst, "default"),
+        (&hidden, Order::TpmFirst, "tpm"),
+    ] {
+        let openssl = Openssl::with(Config::new().order(order), NOWHERE);
+        for more in ["", "own"] {
+            openssl
+                .client(program)
+                .args(["public-verifies", provider])
+                .words(more)
+                .ok();
+        }
+    }
+}
+
 #[test]
 fn a_tpm_key_first_then_software_keys() {
     beside_a_tpm_key("tpm-then-software");

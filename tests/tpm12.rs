@@ -1,6 +1,7 @@
 //! Keys of TPM 1.2 through OpenSSL: raw and through tcsd, with key files of other tools and our own. An OpenSSL
 //! without us judges the results.
 
+use crate::common::jail::Jail;
 use crate::common::key::{self, SIGN};
 use crate::common::openssl::{Config, ORDERS, Openssl, clean};
 use crate::common::process::{Done, Run};
@@ -325,6 +326,58 @@ fn where_the_only_tpm_is_a_1_2_it_makes_the_keys() {
     openssl
         .fails("genpkey -propquery provider=tpm -algorithm EC -pkeyopt group:P-256 -out new.pem")
         .says("a TPM 1.2 has RSA keys");
+}
+
+/// On a machine whose only TPM is a 1.2, tcsd has the device that detection would find.
+#[test]
+fn an_address_for_tpm_1_2_alone_is_enough() {
+    const VERSION: &str = "sys/class/tpm/tpm0/tpm_version_major";
+    let tpm = Swtpm12::owned_tcp();
+    let tcsd = Tcsd::start(&tpm);
+    let machine = Jail::new(&Config::new().setting("tcti12", &tcsd.address()));
+    let genpkey = "openssl genpkey -propquery provider=tpm -algorithm RSA -out new.pem";
+    // Neither of these is a device: whoever opened it would fail.
+    machine.file("dev/tpm0", "");
+    // Before and after kernels tell the version.
+    for file in ["sys/class/tpm/tpm0/device/caps", VERSION] {
+        machine.file(file, "1\n");
+        machine.run(genpkey).ok();
+        prints(
+            machine.run("openssl pkey -in new.pem -text -noout").ok(),
+            "TPM 1.2 RSA private key",
+        );
+        machine
+            .run("tpmctl key new --force -o new.pem")
+            .ok()
+            .says("under the storage root key of the TPM 1.2");
+        prints(machine.run("tpmctl version").ok(), "TPM 1.2 Version Info");
+    }
+    machine
+        .run("openssl genpkey -propquery provider=tpm -algorithm EC -pkeyopt group:P-256")
+        .fails()
+        .says("a TPM 1.2 has RSA keys");
+    for command in ["tpmctl info", "tpmctl flush"] {
+        machine.run(command).done().says(&tcsd.address());
+    }
+    // With a TPM 2.0 besides, keys are made there unless somebody says otherwise.
+    machine.file(VERSION, "2\n");
+    machine.run(genpkey).fails().says("device:/dev/tpm0");
+    machine.file("dev/tpmrm0", "");
+    machine.remove(VERSION);
+    machine.run(genpkey).fails().says("device:/dev/tpmrm0");
+    machine
+        .run("tpmctl key new --force -o new.pem")
+        .fails()
+        .says("device:/dev/tpmrm0");
+    machine.run(&format!("{genpkey} -pkeyopt tpm:1.2")).ok();
+    // So they are where an address for all keys is named.
+    machine.remove("dev/tpmrm0");
+    machine.file(VERSION, "1\n");
+    machine
+        .run(genpkey)
+        .env("TPM_TCTI", "swtpm:path=/nowhere")
+        .fails()
+        .says("swtpm:path=/nowhere");
 }
 
 /// As `create_tpm_key -q der` of openssl_tpm_engine makes them.

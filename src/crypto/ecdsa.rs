@@ -113,6 +113,11 @@ impl EcPublic {
         self.check(digest, r, s).unwrap_or(false)
     }
 
+    /// The same with the signature in DER; see [`decode_signature`].
+    pub fn verify_der(&self, digest: &[u8], signature: &[u8]) -> bool {
+        decode_signature(signature).is_some_and(|(r, s)| self.verify(digest, &r, &s))
+    }
+
     fn check(&self, digest: &[u8], r: &[u8], s: &[u8]) -> Option<bool> {
         // Of a long digest only the leftmost bits count.
         let most = match self.curve {

@@ -74,10 +74,8 @@ impl Key {
 
     /// Verifies a DER signature in software.
     pub fn verify_ecdsa(&self, signature: &[u8], digest: &[u8]) -> bool {
-        let Ok(key) = self.public.ec() else {
-            return false;
-        };
-        ecdsa::decode_signature(signature).is_some_and(|(r, s)| key.verify(digest, &r, &s))
+        let key = self.public.ec();
+        key.is_ok_and(|key| key.verify_der(digest, signature))
     }
 
     /// Whether the key can agree on secrets; costs nothing.

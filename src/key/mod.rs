@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod authorization;
+mod choice;
 mod describe;
 mod ec;
 mod error;

@@ -55,6 +55,8 @@ impl Default for Config {
 /// A TPM that is opened when it is first needed; for keys of TPM 1.2 it can be another one.
 pub struct Tpm {
     config: Config,
+    /// What is meant where nobody says it, as far as that was known at the start.
+    family: Option<Family>,
     // At most one of each. Not behind a lock: a fork in another thread would leave that locked.
     endpoint: AppendOnly<Arc<Endpoint>>,
     client: AppendOnly<Arc<Client>>,
@@ -76,20 +78,19 @@ impl Tpm {
         let endpoint = AppendOnly::new();
         let found = match &config.address {
             Some(address) => Some(named(address)?),
-            None => Endpoint::detect(Path::new("/"))
-                .and_then(|address| Endpoint::new(address, Origin::Detected))
-                .ok(),
+            None => detected().ok(),
         };
         if let Some(found) = found {
             endpoint.find_or_add(|_| true, || found);
         }
         let endpoint12 = config.address12.as_ref().map(named).transpose()?;
         Ok(Arc::new(Self {
+            family: config.family(Path::new(ROOT)),
+            endpoint,
+            client: AppendOnly::new(),
             endpoint12,
             client12: AppendOnly::new(),
             config,
-            endpoint,
-            client: AppendOnly::new(),
             wrong_pss_salt: AtomicBool::new(false),
         }))
     }
@@ -101,29 +102,22 @@ impl Tpm {
 
     /// The address, or why there is none.
     pub fn endpoint(&self) -> Result<Arc<Endpoint>, Error> {
-        if let Some(endpoint) = self.endpoint.iter().next() {
-            return Ok(Arc::clone(endpoint));
-        }
-        // Nothing was there when the host started; a device may have come since.
-        let found = Endpoint::detect(Path::new("/"))
-            .and_then(|address| Endpoint::new(address, Origin::Detected))
-            .map_err(|error| Error::Tss(tss::Error::from(error)))?;
-        Ok(Arc::clone(self.endpoint.find_or_add(|_| true, || found)))
+        // If nothing was there when the host started, a device may have come since.
+        self.endpoint.get_or_make(detected).map(Arc::clone)
     }
 
     /// The client; it connects with its first command.
     pub fn client(&self) -> Result<&Arc<Client>, Error> {
-        if let Some(client) = self.client.iter().next() {
-            return Ok(client);
-        }
-        let options = Options {
-            sessions: self.config.sessions,
-            parent_name: self.config.parent_name.clone(),
-            limits: self.config.limits,
-        };
-        let client = Client::shared(self.endpoint()?, options);
-        (self.config.on_open)();
-        Ok(self.client.find_or_add(|_| true, || client))
+        self.client.get_or_make(|| {
+            let options = Options {
+                sessions: self.config.sessions,
+                parent_name: self.config.parent_name.clone(),
+                limits: self.config.limits,
+            };
+            let client = Client::shared(self.endpoint()?, options);
+            (self.config.on_open)();
+            Ok(client)
+        })
     }
 
     /// The address for keys of TPM 1.2, or why there is none: the one that was named for them, else the one for
@@ -133,7 +127,7 @@ impl Tpm {
             return Ok(Arc::clone(endpoint));
         }
         if self.config.address.is_none()
-            && let Some(address) = Endpoint::detect_daemon(Path::new("/"))
+            && let Some(address) = Endpoint::detect_daemon(Path::new(ROOT))
         {
             return Endpoint::new(address, Origin::Detected)
                 .map_err(|error| Error::Tss(tss::Error::from(error)));
@@ -143,34 +137,33 @@ impl Tpm {
 
     /// The client for keys of TPM 1.2; it connects with its first command.
     pub fn client12(&self) -> Result<&Arc<tpm12::Client>, Error> {
-        if let Some(client) = self.client12.iter().next() {
-            return Ok(client);
-        }
-        let options = tpm12::Options {
-            limits: self.config.limits,
-        };
-        let client = tpm12::Client::shared(self.endpoint12()?, options);
-        (self.config.on_open)();
-        Ok(self.client12.find_or_add(|_| true, || client))
+        self.client12.get_or_make(|| {
+            let options = tpm12::Options {
+                limits: self.config.limits,
+            };
+            let client = tpm12::Client::shared(self.endpoint12()?, options);
+            (self.config.on_open)();
+            Ok(client)
+        })
     }
 
-    /// Whether keys are made in a TPM 1.2 unless somebody says otherwise: where that is the only TPM, as far as is
-    /// known without asking it.
+    /// Whether the TPM that is meant where neither a key file nor the user says of which generation it is, is a
+    /// TPM 1.2 as far as is known without asking it; see [`Config::family`].
     pub fn is_tpm12(&self) -> bool {
-        let Config {
-            address, address12, ..
-        } = &self.config;
-        if address.is_some() && address == address12 {
-            return true;
-        }
-        if address.is_none() && address12.is_none() {
-            return self
-                .endpoint12()
-                .is_ok_and(|endpoint| endpoint.family() == Some(Family::Tpm12));
-        }
-        match self.endpoint() {
-            Ok(endpoint) => endpoint.family() == Some(Family::Tpm12),
-            Err(_) => self.endpoint12.is_some(),
+        let family = match self.config.address {
+            Some(_) => self.endpoint().ok().and_then(|endpoint| endpoint.family()),
+            // A host that has changed its root sees other files, or none.
+            None => self.family.or_else(|| self.config.family(Path::new(ROOT))),
+        };
+        family == Some(Family::Tpm12)
+    }
+
+    /// The address of the TPM that is meant, or why there is none.
+    pub fn meant(&self) -> Result<Arc<Endpoint>, Error> {
+        if self.config.address.is_none() && self.is_tpm12() {
+            self.endpoint12()
+        } else {
+            self.endpoint()
         }
     }
 
@@ -191,6 +184,16 @@ impl Tpm {
     pub(super) fn note_wrong_pss_salt(&self) {
         self.wrong_pss_salt.store(true, Ordering::Relaxed);
     }
+}
+
+/// Where files of this machine are.
+const ROOT: &str = "/";
+
+/// The device that is there.
+fn detected() -> Result<Arc<Endpoint>, Error> {
+    Endpoint::detect(Path::new(ROOT))
+        .and_then(|address| Endpoint::new(address, Origin::Detected))
+        .map_err(|error| Error::Tss(tss::Error::from(error)))
 }
 
 /// The authorization value that a secret of a TPM 1.2's storage root key or owner stands for: 40 hexadecimal

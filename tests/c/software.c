@@ -7,6 +7,7 @@
  *   rsa-data ec-data public-data         EVP_PKEY_fromdata
  *   rsa-object ec-object                 low-level RSA and EC_KEY objects behind an EVP_PKEY
  *   agreement                            two P-256 keys, one secret
+ *   public-verifies PROVIDER             an EC public key, which is of that provider, verifies
  *   foreign-object                       the same, asked of the TPM provider by name: refused
  *   tpm-then-software KEY, software-then-tpm KEY
  *   generate-in-tpm                      named explicitly, the TPM still makes the key
@@ -272,6 +273,60 @@ static void agreement(void)
     EVP_PKEY_free(other);
 }
 
+/* A signature of a key of the default provider, over a digest. */
+static EVP_PKEY *signer(const unsigned char *digest, size_t digest_len, unsigned char *sig, size_t *len)
+{
+    EVP_PKEY *key = EVP_PKEY_Q_keygen(libctx, "provider=default", "EC", "P-256");
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(libctx, key, "provider=default");
+
+    is_of(key, "default");
+    CHECK(ctx != NULL && EVP_PKEY_sign_init(ctx) == 1);
+    CHECK(EVP_PKEY_sign(ctx, sig, len, digest, digest_len) == 1);
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
+static void public_verifies(const char *provider)
+{
+    static const unsigned char message[] = "some bytes";
+    unsigned char digest[EVP_MAX_MD_SIZE], sig[128];
+    unsigned int digest_len = 0;
+    size_t len = sizeof(sig);
+    OSSL_PARAM *params = NULL;
+    EVP_PKEY *key, *peer;
+    EVP_PKEY_CTX *ctx;
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    int right;
+
+    CHECK(EVP_Digest(message, sizeof(message), digest, &digest_len, EVP_sha256(), NULL) == 1);
+    key = signer(digest, digest_len, sig, &len);
+    CHECK(EVP_PKEY_todata(key, EVP_PKEY_PUBLIC_KEY, &params) == 1);
+    peer = from_data("EC", EVP_PKEY_PUBLIC_KEY, params);
+    is_of(peer, provider);
+    for (right = 1; right >= 0; right--) {
+        ctx = EVP_PKEY_CTX_new_from_pkey(libctx, peer, NULL);
+        CHECK(ctx != NULL && EVP_PKEY_verify_init(ctx) == 1);
+        CHECK(EVP_PKEY_verify(ctx, sig, len, digest, digest_len) == right);
+        EVP_PKEY_CTX_free(ctx);
+        /* Without a digest's name it is SHA-256, as for keys of the default provider. */
+        CHECK(EVP_DigestVerifyInit_ex(md, NULL, right ? "SHA256" : NULL, libctx, NULL, peer, NULL) == 1);
+        CHECK(EVP_DigestVerify(md, sig, len, message, sizeof(message)) == right);
+        sig[len - 1] ^= 1;
+    }
+    if (strcmp(provider, "tpm") == 0) {
+        const char *data = NULL;
+
+        CHECK(EVP_DigestSignInit_ex(md, NULL, "SHA256", libctx, NULL, peer, NULL) != 1);
+        ERR_peek_error_data(&data, NULL);
+        CHECK(data != NULL && strstr(data, "there is no private key in it") != NULL);
+    }
+    ERR_clear_error();
+    EVP_MD_CTX_free(md);
+    OSSL_PARAM_free(params);
+    EVP_PKEY_free(peer);
+    EVP_PKEY_free(key);
+}
+
 /* Parameters first, a key from them: what libssl did before groups, and many programs still do. */
 static void paramgen(void)
 {
@@ -402,6 +457,8 @@ int main(int argc, char **argv)
         foreign_object();
     else if (strcmp(check, "agreement") == 0)
         agreement();
+    else if (strcmp(check, "public-verifies") == 0)
+        public_verifies(argv[2]);
     else if (strcmp(check, "generate-in-tpm") == 0)
         generate_in_tpm();
     else if (strcmp(check, "fetch") == 0)

@@ -33,7 +33,7 @@ struct SessionLine {
 /// Lists, asks, flushes.
 pub(crate) fn run(global: &Global, args: &Flush) -> Result<(), Error> {
     let chosen = settings::tpm(global)?;
-    let endpoint = chosen.tpm.endpoint()?;
+    let endpoint = chosen.tpm.meant()?;
     let address = endpoint.address().to_string();
     if let Some(reason) = nothing_to_do(endpoint.sharing()) {
         if global.json {

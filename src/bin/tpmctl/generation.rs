@@ -9,7 +9,6 @@ use serde::Serialize;
 use tpm_provider::key::{self, Tpm};
 use tpm_provider::tss::tpm2::constants::property;
 use tpm_provider::tss::tpm2::{Client, ResponseCode};
-use tpm_provider::tss::transport::Family;
 use tpm_provider::tss::{self, tpm12};
 
 use crate::words::hex_bytes;
@@ -28,12 +27,12 @@ pub(crate) type Properties = HashMap<u32, u32>;
 impl Generation {
     /// Asks the TPM. One command, which changes nothing.
     pub(crate) fn of(tpm: &Tpm) -> Result<Self, key::Error> {
-        let endpoint = tpm.endpoint()?;
+        let endpoint = tpm.meant()?;
         let one = || {
             let limits = tpm.config().limits;
             tpm12::Client::shared(Arc::clone(&endpoint), tpm12::Options { limits })
         };
-        if endpoint.family() == Some(Family::Tpm12) {
+        if tpm.is_tpm12() {
             let client = one();
             // Every TPM answers this one, in whatever state.
             client.structure_version()?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tpm_provider::key::{Config, Tpm, read_secret};
 use tpm_provider::log_setup;
 use tpm_provider::tss::tpm2::{Client, Name, Sessions};
-use tpm_provider::tss::transport::{Address, Endpoint, Family, Origin};
+use tpm_provider::tss::transport::{Address, Origin};
 
 use crate::cli::Global;
 use crate::cnf::{self, Found};
@@ -26,8 +26,7 @@ pub(crate) struct Chosen {
 impl Chosen {
     /// The client, for a TPM that is a TPM 2.0 as far as that is known without a command.
     pub(crate) fn client(&self) -> Result<&Arc<Client>, Error> {
-        let endpoint = self.tpm.endpoint()?;
-        if endpoint.family() == Some(Family::Tpm12) {
+        if self.tpm.is_tpm12() {
             return Err(tpm12(self));
         }
         Ok(self.tpm.client()?)
@@ -36,7 +35,7 @@ impl Chosen {
 
 /// What a command that is for TPM 2.0 alone says of a TPM 1.2.
 pub(crate) fn tpm12(chosen: &Chosen) -> Error {
-    let place = chosen.tpm.endpoint().map_or_else(
+    let place = chosen.tpm.meant().map_or_else(
         |_| String::new(),
         |endpoint| format!("TPM {} ({}): ", endpoint.address(), endpoint.origin()),
     );
@@ -74,58 +73,51 @@ pub(crate) fn tpm_with_parent(global: &Global) -> Result<Chosen, Error> {
     choose(global, true)
 }
 
-/// The address that somebody gave, and who.
-pub(crate) struct Named {
-    /// The address and its setting; nothing if detection is to find one.
-    pub(crate) address: Option<(Address, Origin)>,
-    /// The configuration file, if the address is from one.
-    pub(crate) file: Option<PathBuf>,
-}
-
-/// Which TPM the command line, the environment or the file that was `found` names. An address for TPM 1.2
-/// alone counts where nothing else is named and nothing is to be detected below `root`.
-pub(crate) fn named(global: &Global, found: &Found, root: &Path) -> Result<Named, Error> {
-    let mut file = None;
-    let address = if let Some(address) = &global.tcti {
-        Some((address.clone(), Origin::CommandLine))
-    } else if let Some(text) = variable("TPM_TCTI")? {
-        let origin = Origin::Environment("TPM_TCTI");
-        Some((address(&text, &origin)?, origin))
-    } else if let Some(text) = setting(found, "tcti") {
-        file.clone_from(&found.file);
-        let origin = Origin::Setting("tcti");
-        Some((address(text, &origin)?, origin))
-    } else {
-        // A file that is named and cannot be read might have named another TPM than detection finds.
-        if let Some(problem) = &found.problem {
-            return Err(Error::new(format!(
-                "{problem}; say with --tcti which TPM is meant"
-            )));
-        }
-        None
-    };
-    if address.is_none() && Endpoint::detect(root).is_err() {
-        return named12(found);
+/// Which TPM the command line, the environment or the file that was `found` names for all keys; nothing if
+/// nobody does.
+pub(crate) fn named(global: &Global, found: &Found) -> Result<Option<(Address, Origin)>, Error> {
+    if let Some(address) = &global.tcti {
+        return Ok(Some((address.clone(), Origin::CommandLine)));
     }
-    Ok(Named { address, file })
+    if let Some(named) = either(found, "TPM_TCTI", "tcti")? {
+        return Ok(Some(named));
+    }
+    // A file that is named and cannot be read might have named another TPM than detection finds.
+    match &found.problem {
+        Some(problem) => Err(Error::new(format!(
+            "{problem}; say with --tcti which TPM is meant"
+        ))),
+        None => Ok(None),
+    }
 }
 
 /// Which TPM is named for the keys of TPM 1.2.
-pub(crate) fn named12(found: &Found) -> Result<Named, Error> {
-    let (text, origin, file) = if let Some(text) = variable("TPM12_TCTI")? {
-        (text, Origin::Environment("TPM12_TCTI"), None)
-    } else if let Some(text) = setting(found, "tcti12") {
-        (text.clone(), Origin::Setting("tcti12"), found.file.clone())
+pub(crate) fn named12(found: &Found) -> Result<Option<(Address, Origin)>, Error> {
+    either(found, "TPM12_TCTI", "tcti12")
+}
+
+/// The configuration file, if it is where an address comes from.
+pub(crate) fn source<'a>(origin: &Origin, found: &'a Found) -> Option<&'a Path> {
+    match origin {
+        Origin::Setting(_) => found.file.as_deref(),
+        _ => None,
+    }
+}
+
+/// The address in a variable of the environment, else in a setting.
+fn either(
+    found: &Found,
+    name: &'static str,
+    key: &'static str,
+) -> Result<Option<(Address, Origin)>, Error> {
+    let (text, origin) = if let Some(text) = variable(name)? {
+        (text, Origin::Environment(name))
+    } else if let Some(text) = setting(found, key) {
+        (text.clone(), Origin::Setting(key))
     } else {
-        return Ok(Named {
-            address: None,
-            file: None,
-        });
+        return Ok(None);
     };
-    Ok(Named {
-        address: Some((address(&text, &origin)?, origin)),
-        file,
-    })
+    Ok(Some((address(&text, &origin)?, origin)))
 }
 
 fn setting<'a>(found: &'a Found, name: &str) -> Option<&'a String> {
@@ -136,11 +128,15 @@ fn setting<'a>(found: &'a Found, name: &str) -> Option<&'a String> {
 fn choose(global: &Global, parent: bool) -> Result<Chosen, Error> {
     let found = cnf::provider_section();
     let setting = |name: &str| setting(&found, name);
-    let Named { address, file } = named(global, &found, Path::new("/"))?;
+    let address = named(global, &found)?;
+    let file = address
+        .as_ref()
+        .and_then(|(_, origin)| source(origin, &found))
+        .map(PathBuf::from);
     // What the command line names is meant for every key.
     let address12 = match &address {
         Some((_, Origin::CommandLine)) => None,
-        _ => named12(&found)?.address,
+        _ => named12(&found)?,
     };
     let mut config = Config {
         address,

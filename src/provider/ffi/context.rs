@@ -124,10 +124,19 @@ pub(super) unsafe fn with<C: Context, A: Answer>(
 /// `provkey` must be NULL or key data of ours, which outlives the result.
 pub(super) unsafe fn key<'a>(provkey: *const c_void) -> Result<Option<&'a Arc<Key>>, Error> {
     // SAFETY: the caller vouches for it.
-    match unsafe { Held::<KeyData>::borrow(provkey) } {
-        Some(data) => data.value.key().map(Some),
-        None => Ok(None),
-    }
+    let data = unsafe { key_data(provkey) };
+    data.map(KeyData::key).transpose()
+}
+
+/// The same for operations that a public key is enough for.
+///
+/// # Safety
+///
+/// As for [`key`].
+pub(super) unsafe fn key_data<'a>(provkey: *const c_void) -> Option<&'a KeyData> {
+    // SAFETY: the caller vouches for it.
+    let held = unsafe { Held::<KeyData>::borrow(provkey) };
+    held.map(|held| &held.value)
 }
 
 pub(super) unsafe extern "C" fn newctx<C: Context>(provctx: *mut c_void) -> *mut c_void {

@@ -23,7 +23,7 @@ pub(crate) enum KeyData {
     Key(Arc<Key>),
     /// The curve of a key to come.
     Curve(Curve),
-    /// Somebody's public key: the peer of a key agreement.
+    /// Somebody's public key: the peer of a key agreement, or whose signatures are verified.
     Peer(EcPublic),
 }
 
@@ -32,10 +32,7 @@ impl KeyData {
     pub(crate) fn key(&self) -> Result<&Arc<Key>, Error> {
         match self {
             Self::Key(key) => Ok(key),
-            _ => Err(Error::new(
-                Reason::NullArgument,
-                "there is no private key in it",
-            )),
+            _ => Err(no_private_key()),
         }
     }
 
@@ -47,6 +44,11 @@ impl KeyData {
             _ => None,
         }
     }
+}
+
+/// The error of who asks a key that is public, or none, for more.
+pub(crate) fn no_private_key() -> Error {
+    Error::new(Reason::NullArgument, "there is no private key in it")
 }
 
 /// Progress of a generation: takes OpenSSL's two numbers and says whether to go on.
@@ -65,7 +67,7 @@ pub(crate) trait Keymgmt: 'static {
     fn matches(one: &KeyData, other: &KeyData, selection: c_int) -> bool;
     /// Whether the key makes sense.
     fn validate(data: &KeyData, selection: c_int) -> Result<(), Error>;
-    /// Fills empty key data with somebody's public key; only peers of a key agreement are taken.
+    /// Fills empty key data with somebody's public key; only what can be a peer of a key agreement is taken.
     fn import(
         instance: &Instance,
         data: &mut KeyData,

@@ -2,16 +2,15 @@
 
 use std::ffi::{c_char, c_int, c_uchar, c_void};
 use std::ptr;
-use std::sync::Arc;
 
 use super::Table;
 use super::bytes::{self, Output};
 use super::context::{
-    self, Context, Names, context_names, dupctx, freectx, get_ctx_params, gettable_ctx_params, key,
-    set_ctx_params, settable_ctx_params, with,
+    self, Context, Names, context_names, dupctx, freectx, get_ctx_params, gettable_ctx_params,
+    key_data, set_ctx_params, settable_ctx_params, with,
 };
+use super::keymgmt::KeyData;
 use super::param::Params;
-use crate::key::Key;
 use crate::provider::abi::{OSSL_DISPATCH, OSSL_PARAM};
 use crate::provider::core::{Error, Reason};
 
@@ -39,7 +38,7 @@ pub(crate) trait Signature: Context {
     fn init(
         &mut self,
         purpose: Purpose,
-        key: Option<&Arc<Key>>,
+        key: Option<&KeyData>,
         digest: Option<&str>,
         params: Params<'_>,
     ) -> Result<(), Error>;
@@ -133,7 +132,7 @@ pub(super) unsafe fn init<S: Signature>(
         with::<S, _>(name, ctx, |context| {
             context.init(
                 purpose,
-                key(provkey)?,
+                key_data(provkey),
                 bytes::text(digest)?,
                 Params::new(params),
             )

@@ -7,12 +7,12 @@ use super::message::Finished;
 use super::private::privately;
 use super::task::Task;
 use crate::crypto::{Hash, spki};
-use crate::key::Key;
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::Table;
 use crate::provider::ffi::context::{Context, Names};
+use crate::provider::ffi::keymgmt::KeyData;
 use crate::provider::ffi::param::{
     Descriptors, END, OCTET_STRING, Params, ParamsOut, UNSIGNED_INTEGER, UTF8_STRING, describe,
 };
@@ -107,11 +107,12 @@ impl Signature for Ecdsa {
     fn init(
         &mut self,
         purpose: Purpose,
-        key: Option<&Arc<Key>>,
+        key: Option<&KeyData>,
         digest: Option<&str>,
         params: Params<'_>,
     ) -> Result<(), Error> {
-        self.task.reset(key)?.public().ec()?;
+        self.task.reset(key)?;
+        self.task.ec_public()?;
         self.task.start(purpose, digest)?;
         self.set_params(params)?;
         self.check()
@@ -138,21 +139,21 @@ impl Signature for Ecdsa {
     }
 
     fn finish_verify(&mut self, signature: &[u8]) -> Result<bool, Error> {
-        let (key, digest) = self.task.finish_verify()?;
-        Ok(key.verify_ecdsa(signature, &digest))
+        let digest = self.task.finish_verify()?;
+        Ok(self.task.ec_public()?.verify_der(&digest, signature))
     }
 
     fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
-        let key = self.task.expect(Purpose::Sign)?;
+        self.task.expect(Purpose::Sign)?;
         let (hash, digest) = (self.task.hash, digest.to_vec());
-        privately(&self.instance, key, move |key| {
+        privately(&self.instance, self.task.key()?, move |key| {
             key.sign_ecdsa(hash, &digest)
         })
     }
 
     fn verify(&mut self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {
-        let key = self.task.expect(Purpose::Verify)?;
-        Ok(key.verify_ecdsa(signature, digest))
+        self.task.expect(Purpose::Verify)?;
+        Ok(self.task.ec_public()?.verify_der(digest, signature))
     }
 
     fn verify_recover(&mut self, _signature: &[u8]) -> Result<Vec<u8>, Error> {

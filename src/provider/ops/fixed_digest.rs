@@ -8,12 +8,12 @@ use std::sync::Arc;
 use super::ecdsa::Ecdsa;
 use super::rsa_signature::RsaSignature;
 use crate::crypto::Hash;
-use crate::key::Key;
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::Error;
 use crate::provider::ffi::Table;
 use crate::provider::ffi::context::{Context, Names};
+use crate::provider::ffi::keymgmt::KeyData;
 use crate::provider::ffi::message_signature::{KeyTypes, MessageSignature};
 use crate::provider::ffi::param::{Descriptors, END, OCTET_STRING, Params, ParamsOut, describe};
 use crate::provider::ffi::signature::{self, Purpose, Signature, not_initialized};
@@ -116,7 +116,7 @@ impl<S: Fixable, D: Digested> Signature for FixedDigest<S, D> {
     fn init(
         &mut self,
         purpose: Purpose,
-        key: Option<&Arc<Key>>,
+        key: Option<&KeyData>,
         _digest: Option<&str>,
         params: Params<'_>,
     ) -> Result<(), Error> {

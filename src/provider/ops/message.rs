@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use crate::crypto::{Digest, Hash};
-use crate::key::Key;
 use crate::provider::core::Error;
 use crate::provider::ffi::signature::{Purpose, not_initialized};
 
@@ -19,10 +18,10 @@ pub(super) enum Message {
 }
 
 impl Message {
-    /// The start of a message for `purpose`, hashed with `hash`.
-    pub(super) fn start(purpose: Purpose, key: &Key, hash: Option<Hash>) -> Self {
+    /// The start of a message for `purpose`, hashed with `hash`, unless a restricted key is to sign it.
+    pub(super) fn start(purpose: Purpose, restricted: bool, hash: Option<Hash>) -> Self {
         match (purpose, hash) {
-            (Purpose::DigestSign, Some(_)) if key.is_restricted() => Self::Whole(Vec::new()),
+            (Purpose::DigestSign, Some(_)) if restricted => Self::Whole(Vec::new()),
             (Purpose::DigestSign | Purpose::DigestVerify, Some(hash)) => {
                 Self::Hashed(Digest::new(hash))
             }

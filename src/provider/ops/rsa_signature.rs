@@ -11,13 +11,13 @@ use super::task::Task;
 use crate::crypto::Hash;
 use crate::crypto::rsa::SaltLength;
 use crate::crypto::spki::{self, PssParams};
-use crate::key::Key;
 use crate::key::rsa::{SaltChoice, Signing};
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::Table;
 use crate::provider::ffi::context::{Context, Names};
+use crate::provider::ffi::keymgmt::KeyData;
 use crate::provider::ffi::param::{
     Descriptors, END, OCTET_STRING, Params, ParamsOut, UTF8_STRING, describe,
 };
@@ -245,11 +245,12 @@ impl Signature for RsaSignature {
     fn init(
         &mut self,
         purpose: Purpose,
-        key: Option<&Arc<Key>>,
+        key: Option<&KeyData>,
         digest: Option<&str>,
         params: Params<'_>,
     ) -> Result<(), Error> {
-        let key = self.task.reset(key)?;
+        self.task.reset(key)?;
+        let key = Arc::clone(self.task.key()?);
         (self.padding, self.mgf_hash, self.salt) = (Padding::Pkcs1, None, Salt::Auto);
         if let Some(pss) = key.public().pss() {
             self.padding = Padding::Pss;
@@ -279,14 +280,16 @@ impl Signature for RsaSignature {
     }
 
     fn finish_verify(&mut self, signature: &[u8]) -> Result<bool, Error> {
-        let (_, digest) = self.task.finish_verify()?;
+        let digest = self.task.finish_verify()?;
         self.verify_digest(signature, &digest)
     }
 
     fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
-        let key = self.task.expect(Purpose::Sign)?;
+        self.task.expect(Purpose::Sign)?;
         let (signing, digest) = (self.complete()?, digest.to_vec());
-        privately(&self.instance, key, move |key| key.sign(&signing, &digest))
+        privately(&self.instance, self.task.key()?, move |key| {
+            key.sign(&signing, &digest)
+        })
     }
 
     fn verify(&mut self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {
@@ -295,8 +298,8 @@ impl Signature for RsaSignature {
     }
 
     fn verify_recover(&mut self, signature: &[u8]) -> Result<Vec<u8>, Error> {
-        let key = self.task.expect(Purpose::VerifyRecover)?;
-        let rsa = key.public().rsa()?;
+        self.task.expect(Purpose::VerifyRecover)?;
+        let rsa = self.task.key()?.public().rsa()?;
         let wrong = || Error::new(Reason::BadData, "the signature's padding is wrong");
         match self.complete()? {
             Signing::Pkcs1Raw => rsa.recover_pkcs1(signature).ok_or_else(wrong),

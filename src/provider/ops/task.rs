@@ -6,14 +6,25 @@ use std::sync::Arc;
 use super::digest::digest_named;
 use super::message::{Finished, Message};
 use crate::crypto::Hash;
+use crate::crypto::ecdsa::{self, EcPublic};
 use crate::key::Key;
 use crate::provider::core::{Error, Reason};
+use crate::provider::ffi::keymgmt::{KeyData, no_private_key};
 use crate::provider::ffi::signature::{Purpose, not_initialized};
+
+/// Whose signature it is.
+#[derive(Clone)]
+enum Signer {
+    /// A key's in a TPM.
+    Key(Arc<Key>),
+    /// Somebody's of whom there is the public key: it can be verified and not made.
+    Peer(EcPublic),
+}
 
 /// One signature or verification under way, whatever the algorithm.
 #[derive(Clone)]
 pub(super) struct Task {
-    key: Option<Arc<Key>>,
+    signer: Option<Signer>,
     purpose: Option<Purpose>,
     message: Message,
     /// The digest that was chosen, if any.
@@ -23,7 +34,7 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new() -> Self {
         Self {
-            key: None,
+            signer: None,
             purpose: None,
             message: Message::None,
             hash: None,
@@ -32,36 +43,61 @@ impl Task {
 
     /// Takes another key, or stays with the one it has, and forgets everything else until
     /// [`Task::start`].
-    pub(super) fn reset(&mut self, key: Option<&Arc<Key>>) -> Result<Arc<Key>, Error> {
-        let key = key.or(self.key.as_ref()).map(Arc::clone);
-        *self = Self { key, ..Self::new() };
-        self.key().map(Arc::clone)
+    pub(super) fn reset(&mut self, key: Option<&KeyData>) -> Result<(), Error> {
+        let signer = match key {
+            Some(KeyData::Peer(peer)) => Some(Signer::Peer(peer.clone())),
+            Some(data) => Some(Signer::Key(Arc::clone(data.key()?))),
+            None => self.signer.take(),
+        };
+        *self = Self {
+            signer,
+            ..Self::new()
+        };
+        Ok(())
     }
 
     /// Says what is to be done; without a name the digest that was set before stands, or the key's.
     pub(super) fn start(&mut self, purpose: Purpose, digest: Option<&str>) -> Result<(), Error> {
-        let key = self.key()?;
+        let (default, restricted) = match self.signer()? {
+            Signer::Key(key) => (key.default_digest(), key.is_restricted()),
+            Signer::Peer(_) => (Hash::Sha256, false),
+        };
         let hashing = matches!(purpose, Purpose::DigestSign | Purpose::DigestVerify);
         let hash = match digest.filter(|name| !name.is_empty()) {
             Some(name) => Some(digest_named(name)?),
-            None if hashing => self.hash.or_else(|| Some(key.default_digest())),
+            None if hashing => self.hash.or(Some(default)),
             None => self.hash,
         };
-        self.message = Message::start(purpose, key, hash);
+        self.message = Message::start(purpose, restricted, hash);
         self.hash = hash;
         self.purpose = Some(purpose);
         Ok(())
     }
 
-    /// The key, whatever is to be done with it.
-    pub(super) fn key(&self) -> Result<&Arc<Key>, Error> {
-        self.key
+    fn signer(&self) -> Result<&Signer, Error> {
+        self.signer
             .as_ref()
             .ok_or_else(|| not_initialized("sign or verify"))
     }
 
-    /// The key, for `purpose` and no other.
-    pub(super) fn expect(&self, purpose: Purpose) -> Result<&Arc<Key>, Error> {
+    /// The key in a TPM, whatever is to be done with it.
+    pub(super) fn key(&self) -> Result<&Arc<Key>, Error> {
+        match self.signer()? {
+            Signer::Key(key) => Ok(key),
+            Signer::Peer(_) => Err(no_private_key()),
+        }
+    }
+
+    /// The EC key that signatures are verified with.
+    pub(super) fn ec_public(&self) -> Result<&EcPublic, Error> {
+        match self.signer()? {
+            Signer::Key(key) => Ok(key.public().ec()?),
+            Signer::Peer(peer) => Ok(peer),
+        }
+    }
+
+    /// Refuses what the context was not initialised for.
+    pub(super) fn expect(&self, purpose: Purpose) -> Result<(), Error> {
         if self.purpose != Some(purpose) {
             return Err(not_initialized(match purpose {
                 Purpose::Sign | Purpose::DigestSign => "sign",
@@ -69,7 +105,7 @@ impl Task {
                 Purpose::VerifyRecover => "recover signed data",
             }));
         }
-        self.key()
+        Ok(())
     }
 
     /// Whether the TPM will be asked.
@@ -97,7 +133,7 @@ impl Task {
     /// A copy to try settings on; the message, which may be long, stays here.
     pub(super) fn without_message(&self) -> Self {
         Self {
-            key: self.key.clone(),
+            signer: self.signer.clone(),
             purpose: self.purpose,
             message: Message::None,
             hash: self.hash,
@@ -116,20 +152,24 @@ impl Task {
 
     /// An upper bound of a signature's length in bytes.
     pub(super) fn size(&self) -> Result<usize, Error> {
-        Ok(self.key()?.public().max_size())
+        Ok(match self.signer()? {
+            Signer::Key(key) => key.public().max_size(),
+            Signer::Peer(peer) => ecdsa::max_signature(peer.curve()),
+        })
     }
 
     /// Ends a message that is to be signed.
     pub(super) fn finish_sign(&mut self) -> Result<(Arc<Key>, Finished), Error> {
-        let key = Arc::clone(self.expect(Purpose::DigestSign)?);
+        self.expect(Purpose::DigestSign)?;
+        let key = Arc::clone(self.key()?);
         Ok((key, self.message.finish()?))
     }
 
-    /// Ends a message whose signature is to be verified.
-    pub(super) fn finish_verify(&mut self) -> Result<(Arc<Key>, Vec<u8>), Error> {
-        let key = Arc::clone(self.expect(Purpose::DigestVerify)?);
+    /// Ends a message whose signature is to be verified: its digest.
+    pub(super) fn finish_verify(&mut self) -> Result<Vec<u8>, Error> {
+        self.expect(Purpose::DigestVerify)?;
         match self.message.finish()? {
-            Finished::Digest(digest) => Ok((key, digest)),
+            Finished::Digest(digest) => Ok(digest),
             Finished::Whole(_) => Err(not_initialized("verify")),
         }
     }

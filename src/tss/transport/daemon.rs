@@ -5,29 +5,19 @@ use std::fs;
 use std::path::Path;
 
 use super::address::{Address, TCSD_PORT};
+use super::endpoint::Family;
+use super::kernel;
 
 /// The user as whom tcsd runs.
 const USER: &str = "tss";
 
 /// tcsd at its port, if it can be trusted to be it. Files are looked at below `root`.
 pub(super) fn detect(root: &Path) -> Option<Address> {
-    if !is_tpm12(root) {
+    if kernel::family(root) != Some(Family::Tpm12) {
         return None;
     }
     let owner = listener(root)?;
     (owner == 0 || user(root) == Some(owner)).then(Address::local_tcsd)
-}
-
-/// Whether the first TPM is one of 1.2. Kernels before 5.6 do not tell the version; there a TPM 1.2 has a file
-/// that others lack.
-fn is_tpm12(root: &Path) -> bool {
-    let directory = root.join("sys/class/tpm/tpm0");
-    match fs::read_to_string(directory.join("tpm_version_major")) {
-        Ok(version) => version.trim() == "1",
-        Err(_) => ["caps", "device/caps"]
-            .iter()
-            .any(|name| directory.join(name).exists()),
-    }
 }
 
 /// Whose socket listens at tcsd's port (proc_net_tcp.txt of the kernel). If several users' do, nobody's.

@@ -16,6 +16,7 @@ use super::daemon;
 use super::device::Device;
 use super::error::{ErrorKind, Fault, TransportError};
 use super::forkable::{AppendOnly, PerProcess};
+use super::kernel;
 use super::libtpms;
 use super::lock::{Lock, Turn};
 use super::lockfile::{self, Access};
@@ -150,6 +151,16 @@ impl Endpoint {
         Err(TransportError::unplaced(
             Fault::new(ErrorKind::NotFound, what).hint(hint),
         ))
+    }
+
+    /// The family of the device that [`Endpoint::detect`] finds, as far as the kernel tells it: only a TPM 2.0
+    /// has a resource manager there.
+    pub fn detect_family(root: &Path) -> Option<Family> {
+        let address = Self::detect(root).ok()?;
+        match address.kind() {
+            AddressKind::Device(path) if is_managed_name(path) => Some(Family::Tpm2),
+            _ => kernel::family(root),
+        }
     }
 
     /// tcsd, when nobody has named a TPM: only where the machine has a TPM 1.2 and the port, which any user
@@ -460,6 +471,27 @@ mod tests {
         assert_eq!(Endpoint::detect(root.path()).unwrap(), found("tpm0"));
         fs::write(dev.join("tpmrm0"), b"").unwrap();
         assert_eq!(Endpoint::detect(root.path()).unwrap(), found("tpmrm0"));
+    }
+
+    #[test]
+    fn only_a_device_that_is_there_has_a_family() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let family = || Endpoint::detect_family(root.path());
+        write("sys/class/tpm/tpm0/tpm_version_major", "2\n");
+        assert_eq!(family(), None);
+        write("dev/tpm0", "");
+        assert_eq!(family(), Some(Family::Tpm2));
+        write("sys/class/tpm/tpm0/tpm_version_major", "1\n");
+        assert_eq!(family(), Some(Family::Tpm12));
+        fs::remove_dir_all(root.path().join("sys")).unwrap();
+        assert_eq!(family(), None);
+        write("dev/tpmrm0", "");
+        assert_eq!(family(), Some(Family::Tpm2));
     }
 
     #[test]

@@ -98,6 +98,16 @@ impl<T> AppendOnly<T> {
         }
     }
 
+    /// The value of a list that gets no more than one: if it is empty, what `make` returns is added, unless
+    /// that is an error.
+    pub fn get_or_make<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<&T, E> {
+        if let Some(found) = self.iter().next() {
+            return Ok(found);
+        }
+        let value = make()?;
+        Ok(self.find_or_add(|_| true, || value))
+    }
+
     /// The values from `node` on until `end`, which is not included.
     fn between(&self, mut node: *mut Node<T>, end: *mut Node<T>) -> impl Iterator<Item = &T> {
         std::iter::from_fn(move || {
@@ -248,6 +258,15 @@ mod tests {
         let mut values: Vec<_> = list.iter().copied().collect();
         values.sort_unstable();
         assert_eq!(values, (0..VALUES).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_made_once_is_kept_and_an_error_is_not() {
+        let list = AppendOnly::<u32>::new();
+        assert_eq!(list.get_or_make(|| Err("not now")), Err("not now"));
+        assert_eq!(list.get_or_make(|| Ok::<_, &str>(1)), Ok(&1));
+        assert_eq!(list.get_or_make(|| Err("made twice")), Ok(&1));
+        assert_eq!(list.iter().count(), 1);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod kept;
+mod kernel;
 mod libtpms;
 mod lock;
 mod lockfile;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tpm_provider::key::{self, Config, Tpm};
 use tpm_provider::tss;
-use tpm_provider::tss::transport::{Address, AddressKind, Endpoint, Limits, Origin};
+use tpm_provider::tss::transport::{Address, AddressKind, Limits, Origin};
 
 use super::Scene;
 use super::verdict::{Finding, Verdict};
 use crate::generation::Generation;
+use crate::settings;
 
 /// A TPM that could be asked, or what became of the attempt.
 pub(super) enum Answer {
@@ -23,46 +24,40 @@ pub(super) enum Answer {
 
 /// Finding 6, and the TPM if it answered; what an earlier layer explains is not repeated.
 pub(super) fn finding(scene: &Scene, earlier: &[Finding]) -> (Finding, Answer) {
-    let (named, named12) = match (&scene.named, &scene.named12) {
-        (Ok(named), Ok(named12)) => (named, named12),
-        (Err(error), _) | (_, Err(error)) => {
-            let finding = Finding::problem(sentence(&error.to_string()))
-                .why("No program finds the TPM with this setting.");
-            return (finding, Answer::None);
-        }
-    };
+    if let Some(error) = &scene.problem {
+        let finding = Finding::problem(sentence(&error.to_string()))
+            .why("No program finds the TPM with this setting.");
+        return (finding, Answer::None);
+    }
     let failed = earlier
         .iter()
         .position(|finding| finding.verdict == Verdict::Problem);
-    let (address, origin) = match &named.address {
-        Some((address, origin)) => (address.clone(), origin.clone()),
-        None => match Endpoint::detect(scene.machine.root()) {
-            Ok(address) => (address, Origin::Detected),
-            Err(error) => {
-                let finding = match failed {
-                    Some(layer) => Finding::not_checked(format!(
-                        "Nothing names a TPM, and there is none to be detected (layer {}).",
-                        layer + 1
-                    )),
-                    // A list of nodes does not make devices.
-                    None if !scene.machine.is_this() => Finding::not_checked(
-                        "The device is on another machine: its TPM cannot be asked here.",
-                    ),
-                    None => Finding::problem(sentence(&error.to_string())),
-                };
-                return (finding, Answer::None);
-            }
-        },
+    let (address, origin) = match scene.config.place(scene.machine.root()) {
+        Ok(place) => place,
+        Err(error) => {
+            let finding = match failed {
+                Some(layer) => Finding::not_checked(format!(
+                    "Nothing names a TPM, and there is none to be detected (layer {}).",
+                    layer + 1
+                )),
+                // A list of nodes does not make devices.
+                None if !scene.machine.is_this() => Finding::not_checked(
+                    "The device is on another machine: its TPM cannot be asked here.",
+                ),
+                None => Finding::problem(sentence(&error.to_string())),
+            };
+            return (finding, Answer::None);
+        }
     };
     let by = match &origin {
         Origin::Detected => "which was detected: nothing names another".to_owned(),
-        _ => said_by(&origin, named.file.as_deref()),
+        _ => said_by(scene, &origin),
     };
     let mut is = format!("The TPM is {}, {by}", scene.shown(&address.to_string()));
-    if let Some((other, origin)) = &named12.address
+    if let Some((other, origin)) = &scene.config.address12
         && *other != address
     {
-        let by = said_by(origin, named12.file.as_deref());
+        let by = said_by(scene, origin);
         is.push_str(&format!("; keys of a TPM 1.2 use {other}, {by}"));
     }
     if let Some(layer) = failed {
@@ -103,8 +98,8 @@ pub(super) fn finding(scene: &Scene, earlier: &[Finding]) -> (Finding, Answer) {
 }
 
 /// Which setting, and in which file.
-fn said_by(origin: &Origin, file: Option<&Path>) -> String {
-    match file {
+fn said_by(scene: &Scene, origin: &Origin) -> String {
+    match settings::source(origin, &scene.found) {
         Some(file) => format!("{origin} ({})", file.display()),
         None => origin.to_string(),
     }
@@ -112,12 +107,13 @@ fn said_by(origin: &Origin, file: Option<&Path>) -> String {
 
 /// The address as it leads there from here: a device of a copied tree is below its root.
 fn here(scene: &Scene, address: &Address, origin: &Origin) -> Option<Address> {
-    let AddressKind::Device(path) = address.kind() else {
-        return Some(address.clone());
+    let detected = *origin == Origin::Detected;
+    let path = match address.kind() {
+        AddressKind::Device(path) if !scene.machine.is_this() && !detected => path,
+        // The port of the copy's tcsd is another program's here, or nobody's.
+        AddressKind::Tcsd { .. } if !scene.machine.is_this() && detected => return None,
+        _ => return Some(address.clone()),
     };
-    if scene.machine.is_this() || *origin == Origin::Detected {
-        return Some(address.clone());
-    }
     let path = scene.machine.at(path);
     Path::new(&path).exists().then_some(())?;
     format!("device:{}", path.display()).parse().ok()

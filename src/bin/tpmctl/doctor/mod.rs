@@ -18,13 +18,14 @@ mod verdict;
 
 use std::io::{self, IsTerminal};
 
+use tpm_provider::key::Config;
 use tpm_provider::tss::transport::AddressKind;
 
 use crate::cli::{Doctor, Global};
-use crate::cnf;
+use crate::cnf::{self, Found};
 use crate::error::Error;
 use crate::output;
-use crate::settings::{self, Named};
+use crate::settings;
 use machine::{Chip, Machine};
 use system::Target;
 use users::User;
@@ -33,9 +34,12 @@ use verdict::Diagnosis;
 /// What is looked at: a machine, the TPM that the settings name, and who is to use it.
 struct Scene {
     machine: Machine,
-    named: Result<Named, Error>,
-    /// The address for keys of TPM 1.2 alone.
-    named12: Result<Named, Error>,
+    /// The configuration of OpenSSL.
+    found: Found,
+    /// The addresses that are named in there or elsewhere.
+    config: Config,
+    /// What is wrong with them.
+    problem: Option<Error>,
     target: Target,
     user: Option<User>,
 }
@@ -43,8 +47,8 @@ struct Scene {
 impl Scene {
     /// What kind of address is named, if one is.
     fn kind(&self) -> Option<&AddressKind> {
-        let named = self.named.as_ref().ok()?;
-        named.address.as_ref().map(|(address, _)| address.kind())
+        let named = self.config.named(self.machine.root());
+        named.map(|(address, _)| address.kind())
     }
 
     /// tcsd's port, if the address is tcsd's.
@@ -85,16 +89,20 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
         None => User::current(&machine),
     };
     let found = cnf::provider_section();
-    let named = settings::named(global, &found, machine.root());
-    let named12 = settings::named12(&found);
-    let target = match named.as_ref().ok().and_then(|named| named.address.as_ref()) {
+    let mut config = Config::default();
+    let read = settings::named(global, &found)
+        .map(|address| config.address = address)
+        .and_then(|()| settings::named12(&found))
+        .map(|address| config.address12 = address);
+    let target = match config.named(machine.root()) {
         Some((address, _)) => Target::of(Some(address.kind()), &address.to_string()),
         None => Target::of(None, ""),
     };
     let scene = Scene {
         machine,
-        named,
-        named12,
+        found,
+        config,
+        problem: read.err(),
         target,
         user,
     };
@@ -102,7 +110,7 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
     let (finding, answer) = address::finding(&scene, &findings);
     findings.push(finding);
     findings.extend(live::findings(&answer, &|text| scene.shown(text)));
-    findings.push(openssl::finding(&found));
+    findings.push(openssl::finding(&scene.found));
     let diagnosis = Diagnosis::new(findings);
     if global.json {
         output::print_json(&diagnosis)?;
