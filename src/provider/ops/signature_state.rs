@@ -12,7 +12,7 @@ use crate::provider::ffi::signature::{Purpose, not_initialized};
 
 /// One signature or verification under way, whatever the algorithm.
 #[derive(Clone)]
-pub(super) struct Task {
+pub(super) struct SignatureState {
     key: Option<Arc<Key>>,
     purpose: Option<Purpose>,
     message: Message,
@@ -20,7 +20,7 @@ pub(super) struct Task {
     pub(super) hash: Option<Hash>,
 }
 
-impl Task {
+impl SignatureState {
     pub(super) fn new() -> Self {
         Self {
             key: None,
@@ -31,7 +31,7 @@ impl Task {
     }
 
     /// Takes another key, or stays with the one it has, and forgets everything else until
-    /// [`Task::start`].
+    /// [`SignatureState::start`].
     pub(super) fn reset(&mut self, key: Option<&Arc<Key>>) -> Result<Arc<Key>, Error> {
         let key = key.or(self.key.as_ref()).map(Arc::clone);
         *self = Self { key, ..Self::new() };
@@ -104,7 +104,7 @@ impl Task {
         }
     }
 
-    /// Takes over the message of the task that [`Task::without_message`] was called on.
+    /// Takes over the message of the state that [`SignatureState::without_message`] was called on.
     pub(super) fn take_message(&mut self, from: &mut Self) {
         self.message = std::mem::replace(&mut from.message, Message::None);
     }
