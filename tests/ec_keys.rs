@@ -637,6 +637,10 @@ fn points_of_a_lying_tpm() {
         ("x is long", answer(&[&[1], x].concat(), y)),
         ("x is as long as two", answer(&[x, x].concat(), y)),
         ("the lengths disagree", broken),
+        ("not on the curve", answer(y, x)),
+        ("a field element too large", answer(&[0xff; 32], y)),
+        ("at infinity", answer(&[], &[])),
+        ("at infinity in zeros", answer(&[0; 32], &[0; 32])),
         ("half of it", genuine[..50].to_vec()),
     ] {
         openssl.dir().write("secret", "");

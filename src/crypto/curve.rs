@@ -203,7 +203,7 @@ impl fmt::Display for Curve {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use openssl::ec::EcGroup;
     use openssl::nid::Nid;
 
@@ -247,7 +247,7 @@ mod tests {
     }
 
     /// OpenSSL's number of a curve.
-    fn nid(curve: Curve) -> Nid {
+    pub(in crate::crypto) fn nid(curve: Curve) -> Nid {
         match curve {
             Curve::P192 => Nid::X9_62_PRIME192V1,
             Curve::P224 => Nid::SECP224R1,

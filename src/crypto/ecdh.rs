@@ -1,10 +1,10 @@
-//! Key agreement with a fresh ephemeral key.
+//! Key agreement: with a fresh ephemeral key, and the end of one whose private key is elsewhere.
 #![forbid(unsafe_code)]
 
 use aws_lc_rs::agreement::{self, ECDH_P256, ECDH_P384, ECDH_P521, PrivateKey, UnparsedPublicKey};
 use zeroize::Zeroizing;
 
-use super::{CryptoError, Curve};
+use super::{CryptoError, Curve, equation};
 
 /// The library's algorithm; `None` for curves it does not have. Those have no software key agreement: the
 /// arithmetic for them is not constant in time and must not see a private key.
@@ -56,8 +56,24 @@ pub fn agree_ephemeral(
     Ok((x.to_vec(), y.to_vec(), z))
 }
 
+/// The shared secret of a key agreement whose result, somebody else's, is the point (`x`, `y`), which may lack
+/// leading zeros: its x coordinate, [`Curve::size`] bytes. `None` unless that is a point of the curve; the one
+/// at infinity counts as none (SP 800-56A, 5.7.1.2).
+pub fn shared_secret(curve: Curve, x: &[u8], y: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let missing = curve.size().checked_sub(x.len())?;
+    if y.len() > curve.size() {
+        return None;
+    }
+    // With room for all of it: what grows leaves a copy behind.
+    let mut secret = Zeroizing::new(Vec::with_capacity(curve.size()));
+    secret.resize(missing, 0);
+    secret.extend_from_slice(x);
+    equation::of(curve).holds(&secret, y).then_some(secret)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::ecdsa::EcPublic;
     use super::*;
 
     #[test]
@@ -96,6 +112,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn results_of_others() {
+        let peer = PrivateKey::generate(&ECDH_P256).unwrap();
+        let public = peer.compute_public_key().unwrap();
+        let (x, y) = public.as_ref()[1..].split_at(32);
+        assert_eq!(**shared_secret(Curve::P256, x, y).unwrap(), *x);
+        let long = [&[0], x].concat();
+        for (x, y) in [(y, x), (&long[..], y), (x, &x[1..]), (&[], &[])] {
+            assert_eq!(shared_secret(Curve::P256, x, y), None);
+        }
+        assert_eq!(shared_secret(Curve::BrainpoolP256, x, y), None);
+        // A small x, as a TPM that drops leading zeros sends it.
+        let compressed = [&[2][..], &[0; 31], &[2]].concat();
+        let point = EcPublic::from_point(Curve::BrainpoolP256, &compressed).unwrap();
+        let secret = shared_secret(Curve::BrainpoolP256, &[2], point.y()).unwrap();
+        assert_eq!(**secret, *point.x());
+    }
+
     /// No private key for arithmetic whose time depends on it.
     #[test]
     fn other_curves_have_no_agreement() {
@@ -105,7 +139,7 @@ mod tests {
         )
         .unwrap();
         let (x, y) = generator.split_at(24);
-        assert!(super::super::ecdsa::EcPublic::new(Curve::P192, x, y).is_ok());
+        assert!(EcPublic::new(Curve::P192, x, y).is_ok());
         assert!(agree_ephemeral(Curve::P192, x, y).is_err());
         let possible = Curve::ALL.into_iter().filter(|curve| has_agreement(*curve));
         assert!(possible.eq([Curve::P256, Curve::P384, Curve::P521]));

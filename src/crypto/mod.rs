@@ -4,10 +4,11 @@
 //! key derivation for sessions and imports, verification of what the TPM returned, and the small DER
 //! encodings that go with it. Nothing in here does I/O, and nothing knows OpenSSL or the TPM.
 //!
-//! The primitives are aws-lc-rs's. Three things it lacks are done by hand: the raw RSA public operation
-//! ([`rsa`], on crypto-bigint), the verification of ECDSA on curves beyond P-256, P-384 and P-521 (on
-//! crypto-bigint as well; public data only) and the paddings of a decrypted RSA block ([`padding`]), which are
-//! constant in time because their input is a secret.
+//! The primitives are aws-lc-rs's. What it lacks is done by hand: the raw RSA public operation ([`rsa`], on
+//! crypto-bigint), the verification of ECDSA on curves beyond P-256, P-384 and P-521 (on crypto-bigint as
+//! well; public data only), and, constant in time because their input is a secret, the paddings of a decrypted
+//! RSA block ([`padding`]) and the check that the result of a key agreement is a point
+//! ([`ecdh::shared_secret`]).
 #![forbid(unsafe_code)]
 
 pub mod cfb;
@@ -16,6 +17,7 @@ mod curve;
 pub mod der;
 pub mod ecdh;
 pub mod ecdsa;
+mod equation;
 mod hash;
 pub mod kdf;
 pub mod padding;

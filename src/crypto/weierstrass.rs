@@ -12,9 +12,10 @@
 //! at infinity and opposite points need no branch that a test could miss.
 #![forbid(unsafe_code)]
 
-use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
+use crypto_bigint::modular::FixedMontyParams;
 use crypto_bigint::{Odd, U256, U384, U512, Uint};
 
+use super::equation::{Element, Equation};
 use super::fixed_width;
 
 /// What can be done on a curve. Coordinates and scalars are big-endian numbers of any width.
@@ -44,9 +45,6 @@ struct Parameters {
     n: &'static str,
 }
 
-/// A number modulo p, or modulo n.
-type Element<const L: usize> = FixedMontyForm<L>;
-
 /// A point in projective coordinates: (X/Z, Y/Z); with Z = 0 the point at infinity.
 #[derive(Clone, Copy)]
 struct Point<const L: usize> {
@@ -58,28 +56,24 @@ struct Point<const L: usize> {
 /// A curve in numbers of `L` limbs.
 pub(super) struct Group<const L: usize> {
     size: usize,
-    field: FixedMontyParams<L>,
+    pub(super) equation: Equation<L>,
     scalars: FixedMontyParams<L>,
-    a: Element<L>,
-    b: Element<L>,
     generator: Point<L>,
 }
 
 impl<const L: usize> Group<L> {
     /// Evaluated by the compiler: a malformed constant does not compile.
     const fn new(parameters: &Parameters) -> Self {
-        let field = FixedMontyParams::new_vartime(Odd::from_be_hex(parameters.p));
+        let equation = Equation::new(parameters.p, parameters.a, parameters.b);
         let generator = Point {
-            x: Element::new(&Uint::from_be_hex(parameters.x), &field),
-            y: Element::new(&Uint::from_be_hex(parameters.y), &field),
-            z: Element::one(&field),
+            x: Element::new(&Uint::from_be_hex(parameters.x), &equation.field),
+            y: Element::new(&Uint::from_be_hex(parameters.y), &equation.field),
+            z: Element::one(&equation.field),
         };
         Self {
             size: parameters.size,
-            a: Element::new(&Uint::from_be_hex(parameters.a), &field),
-            b: Element::new(&Uint::from_be_hex(parameters.b), &field),
             scalars: FixedMontyParams::new_vartime(Odd::from_be_hex(parameters.n)),
-            field,
+            equation,
             generator,
         }
     }
@@ -87,7 +81,8 @@ impl<const L: usize> Group<L> {
     /// A coordinate; `None` unless it is below p.
     fn coordinate(&self, bytes: &[u8]) -> Option<Element<L>> {
         let number = number(bytes)?;
-        (number < *self.field.modulus().as_ref()).then(|| Element::new(&number, &self.field))
+        (number < *self.equation.field.modulus().as_ref())
+            .then(|| Element::new(&number, &self.equation.field))
     }
 
     /// A scalar from 1 to n - 1.
@@ -97,21 +92,16 @@ impl<const L: usize> Group<L> {
     }
 
     fn point(&self, x: &[u8], y: &[u8]) -> Option<Point<L>> {
-        let z = Element::one(&self.field);
+        let z = Element::one(&self.equation.field);
         let (x, y) = (self.coordinate(x)?, self.coordinate(y)?);
         Some(Point { x, y, z })
-    }
-
-    /// x^3 + ax + b.
-    fn square_of_y(&self, x: &Element<L>) -> Element<L> {
-        x.square().add(&self.a).mul(x).add(&self.b)
     }
 
     /// A square root modulo p (Tonelli and Shanks); `None` if there is none. P-224's p is 1 modulo a high
     /// power of two, so that no simple power does it.
     fn root(&self, of: &Element<L>) -> Option<Element<L>> {
-        let one = Element::one(&self.field);
-        let p = self.field.modulus().as_ref();
+        let one = Element::one(&self.equation.field);
+        let p = self.equation.field.modulus().as_ref();
         let even = p.wrapping_sub(&Uint::ONE);
         let mut order = even.trailing_zeros_vartime();
         let odd = even.wrapping_shr_vartime(order);
@@ -146,7 +136,8 @@ impl<const L: usize> Group<L> {
     /// The sum of two points, whichever they are.
     fn add(&self, one: &Point<L>, other: &Point<L>) -> Point<L> {
         let triple = |value: &Element<L>| value.double().add(value);
-        let b3 = triple(&self.b);
+        let (a, b) = (&self.equation.a, &self.equation.b);
+        let b3 = triple(b);
         let xx = one.x.mul(&other.x);
         let yy = one.y.mul(&other.y);
         let zz = one.z.mul(&other.z);
@@ -154,11 +145,11 @@ impl<const L: usize> Group<L> {
         let xy = (one.x.add(&one.y).mul(&other.x.add(&other.y))).sub(&xx.add(&yy));
         let xz = (one.x.add(&one.z).mul(&other.x.add(&other.z))).sub(&xx.add(&zz));
         let yz = (one.y.add(&one.z).mul(&other.y.add(&other.z))).sub(&yy.add(&zz));
-        let azz = self.a.mul(&zz);
-        let linear = self.a.mul(&xz).add(&b3.mul(&zz));
+        let azz = a.mul(&zz);
+        let linear = a.mul(&xz).add(&b3.mul(&zz));
         let (left, right) = (yy.sub(&linear), yy.add(&linear));
         let slope = triple(&xx).add(&azz);
-        let rest = b3.mul(&xz).add(&self.a.mul(&xx.sub(&azz)));
+        let rest = b3.mul(&xz).add(&a.mul(&xx.sub(&azz)));
         Point {
             x: xy.mul(&left).sub(&yz.mul(&rest)),
             y: left.mul(&right).add(&slope.mul(&rest)),
@@ -170,9 +161,9 @@ impl<const L: usize> Group<L> {
     fn combine(&self, u: &Uint<L>, v: &Uint<L>, point: &Point<L>) -> Point<L> {
         let both = self.add(&self.generator, point);
         let mut sum = Point {
-            x: Element::zero(&self.field),
-            y: Element::one(&self.field),
-            z: Element::zero(&self.field),
+            x: Element::zero(&self.equation.field),
+            y: Element::one(&self.equation.field),
+            z: Element::zero(&self.equation.field),
         };
         for bit in (0..u.bits_vartime().max(v.bits_vartime())).rev() {
             sum = self.add(&sum, &sum);
@@ -204,12 +195,12 @@ impl<const L: usize> Group<L> {
 impl<const L: usize> Arithmetic for Group<L> {
     fn contains(&self, x: &[u8], y: &[u8]) -> bool {
         self.point(x, y)
-            .is_some_and(|point| point.y.square() == self.square_of_y(&point.x))
+            .is_some_and(|point| point.y.square() == *self.equation.square_of_y(&point.x))
     }
 
     fn decompress(&self, x: &[u8], odd: bool) -> Option<Vec<u8>> {
         let x = self.coordinate(x)?;
-        let root = self.root(&self.square_of_y(&x))?;
+        let root = self.root(&self.equation.square_of_y(&x))?;
         let y = if root.retrieve().bit_vartime(0) == odd {
             root
         } else {

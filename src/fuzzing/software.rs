@@ -2,11 +2,11 @@
 #![forbid(unsafe_code)]
 
 use super::input::Input;
-use crate::crypto::Curve;
 use crate::crypto::der::{self, Reader, tag};
 use crate::crypto::ecdsa::{self, EcPublic};
 use crate::crypto::padding;
 use crate::crypto::rsa::{RsaPublic, SaltLength};
+use crate::crypto::{Curve, ecdh};
 use crate::crypto::{Hash, hash};
 
 pub(super) fn der(data: &[u8]) {
@@ -129,6 +129,12 @@ pub(super) fn signatures(data: &[u8]) {
             );
         }
     }
+    // The two ways to look at a point agree.
+    let coordinates = point.get(1..).unwrap_or_default();
+    let (x, y) = coordinates.split_at(coordinates.len() / 2);
+    let secret = ecdh::shared_secret(curve, x, y);
+    let fits = x.len().max(y.len()) <= curve.size();
+    assert_eq!(secret.is_some(), fits && EcPublic::new(curve, x, y).is_ok());
     let Ok(public) = RsaPublic::with_exponent(modulus, exponent) else {
         return;
     };

@@ -68,10 +68,10 @@ fn the_same_parameters() {
         let same = |ours: &Uint<L>, theirs: &BigNum| {
             assert_eq!(number::<L>(&theirs.to_vec()).unwrap(), *ours);
         };
-        same(ours.field.modulus().as_ref(), &p);
+        same(ours.equation.field.modulus().as_ref(), &p);
         same(ours.scalars.modulus().as_ref(), &n);
-        same(&ours.a.retrieve(), &a);
-        same(&ours.b.retrieve(), &b);
+        same(&ours.equation.a.retrieve(), &a);
+        same(&ours.equation.b.retrieve(), &b);
         let generator = bytes(
             &group,
             group.generator_opt().unwrap(),
@@ -100,11 +100,11 @@ fn the_same_parameters() {
 fn the_addition_is_complete() {
     fn check<const L: usize>(group: &Group<L>) {
         let zero = Point {
-            x: Element::zero(&group.field),
-            y: Element::one(&group.field),
-            z: Element::zero(&group.field),
+            x: Element::zero(&group.equation.field),
+            y: Element::one(&group.equation.field),
+            z: Element::zero(&group.equation.field),
         };
-        let is_zero = |point: &Point<L>| point.z == Element::zero(&group.field);
+        let is_zero = |point: &Point<L>| point.z == Element::zero(&group.equation.field);
         let same = |one: &Point<L>, other: &Point<L>| {
             one.x.mul(&other.z) == other.x.mul(&one.z) && one.y.mul(&other.z) == other.y.mul(&one.z)
         };

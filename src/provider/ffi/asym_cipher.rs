@@ -129,6 +129,20 @@ unsafe extern "C" fn decrypt_init<C: AsymCipher>(
     }
 }
 
+/// Answers a size query, or has `work` done if the caller's buffer is long enough.
+fn work_into<C: AsymCipher, R: AsRef<[u8]>>(
+    context: &mut C,
+    direction: Direction,
+    output: Output,
+    work: impl FnOnce(&mut C) -> Result<R, Error>,
+) -> Result<(), Error> {
+    if output.is_query() {
+        return output.answer_size(context.size(direction)?);
+    }
+    output.require(context.required(direction)?)?;
+    output.write(work(context)?.as_ref())
+}
+
 unsafe extern "C" fn encrypt<C: AsymCipher>(
     ctx: *mut c_void,
     out: *mut c_uchar,
@@ -141,11 +155,9 @@ unsafe extern "C" fn encrypt<C: AsymCipher>(
     unsafe {
         with::<C, _>(c"asym_cipher_encrypt", ctx, |context| {
             let output = Output::new(out, outlen, outsize);
-            if output.is_query() {
-                return output.answer_size(context.size(Direction::Encrypt)?);
-            }
-            output.require(context.required(Direction::Encrypt)?)?;
-            output.write(&context.encrypt(bytes::input(input, inlen)?)?)
+            work_into(context, Direction::Encrypt, output, |context| {
+                context.encrypt(bytes::input(input, inlen)?)
+            })
         })
     }
 }
@@ -162,11 +174,9 @@ unsafe extern "C" fn decrypt<C: AsymCipher>(
     unsafe {
         with::<C, _>(c"asym_cipher_decrypt", ctx, |context| {
             let output = Output::new(out, outlen, outsize);
-            if output.is_query() {
-                return output.answer_size(context.size(Direction::Decrypt)?);
-            }
-            output.require(context.required(Direction::Decrypt)?)?;
-            output.write(&context.decrypt(bytes::input(input, inlen)?)?)
+            work_into(context, Direction::Decrypt, output, |context| {
+                context.decrypt(bytes::input(input, inlen)?)
+            })
         })
     }
 }

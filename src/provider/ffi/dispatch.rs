@@ -25,6 +25,31 @@ impl<T, const N: usize> Table<T, N> {
     }
 }
 
+impl<const N: usize> Table<OSSL_DISPATCH, N> {
+    /// These entries and then those of `more`, with one end. The length of the whole is the caller's to say;
+    /// a wrong one does not compile, since the tables are statics.
+    pub(super) const fn followed_by<const M: usize, const WHOLE: usize>(
+        self,
+        more: Table<OSSL_DISPATCH, M>,
+    ) -> Table<OSSL_DISPATCH, WHOLE> {
+        assert!(
+            N - 1 + M == WHOLE,
+            "the table's length is that of its parts"
+        );
+        let mut whole = [self.0[N - 1]; WHOLE];
+        let mut at = 0;
+        while at < WHOLE {
+            whole[at] = if at < N - 1 {
+                self.0[at]
+            } else {
+                more.0[at + 1 - N]
+            };
+            at += 1;
+        }
+        Table(whole)
+    }
+}
+
 /// One algorithm of an operation.
 pub(crate) const fn algorithm(
     names: &'static CStr,
@@ -75,4 +100,30 @@ macro_rules! dispatch {
             $crate::provider::abi::OSSL_DISPATCH { function_id: 0, function: None },
         ])
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_joined_with_one_end() {
+        const fn table<const N: usize>(ids: [i32; N]) -> Table<OSSL_DISPATCH, N> {
+            let none = OSSL_DISPATCH {
+                function_id: 0,
+                function: None,
+            };
+            let mut table = [none; N];
+            let mut at = 0;
+            while at < N {
+                table[at].function_id = ids[at];
+                at += 1;
+            }
+            Table(table)
+        }
+        static WHOLE: Table<OSSL_DISPATCH, 6> = table([1, 2, 3, 0]).followed_by(table([7, 5, 0]));
+        static ENDS: Table<OSSL_DISPATCH, 1> = table([0]).followed_by(table([0]));
+        assert_eq!(WHOLE.0.map(|entry| entry.function_id), [1, 2, 3, 7, 5, 0]);
+        assert_eq!(ENDS.0.map(|entry| entry.function_id), [0]);
+    }
 }

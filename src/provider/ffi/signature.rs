@@ -60,22 +60,7 @@ pub(crate) trait Signature: Context {
 
 /// The dispatch table of `S`.
 pub(crate) const fn table<S: Signature>() -> Table<OSSL_DISPATCH, 22> {
-    dispatch![
-        OSSL_FUNC_SIGNATURE_NEWCTX: newctx::<S> => fn(*mut c_void, *const c_char) -> *mut c_void,
-        OSSL_FUNC_SIGNATURE_FREECTX: freectx::<S> => fn(*mut c_void),
-        OSSL_FUNC_SIGNATURE_DUPCTX: dupctx::<S> => fn(*mut c_void) -> *mut c_void,
-        OSSL_FUNC_SIGNATURE_SIGN_INIT: sign_init::<S>
-            => fn(*mut c_void, *mut c_void, *const OSSL_PARAM) -> c_int,
-        OSSL_FUNC_SIGNATURE_SIGN: sign::<S>
-            => fn(*mut c_void, *mut c_uchar, *mut usize, usize, *const c_uchar, usize) -> c_int,
-        OSSL_FUNC_SIGNATURE_VERIFY_INIT: verify_init::<S>
-            => fn(*mut c_void, *mut c_void, *const OSSL_PARAM) -> c_int,
-        OSSL_FUNC_SIGNATURE_VERIFY: verify::<S>
-            => fn(*mut c_void, *const c_uchar, usize, *const c_uchar, usize) -> c_int,
-        OSSL_FUNC_SIGNATURE_VERIFY_RECOVER_INIT: verify_recover_init::<S>
-            => fn(*mut c_void, *mut c_void, *const OSSL_PARAM) -> c_int,
-        OSSL_FUNC_SIGNATURE_VERIFY_RECOVER: verify_recover::<S>
-            => fn(*mut c_void, *mut c_uchar, *mut usize, usize, *const c_uchar, usize) -> c_int,
+    head::<S>().followed_by(dispatch![
         OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT: digest_sign_init::<S>
             => fn(*mut c_void, *const c_char, *mut c_void, *const OSSL_PARAM) -> c_int,
         OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE: digest_update::<S>
@@ -92,6 +77,27 @@ pub(crate) const fn table<S: Signature>() -> Table<OSSL_DISPATCH, 22> {
             => fn(*mut c_void, *const c_uchar, usize) -> c_int,
         OSSL_FUNC_SIGNATURE_DIGEST_VERIFY: digest_verify::<S>
             => fn(*mut c_void, *const c_uchar, usize, *const c_uchar, usize) -> c_int,
+    ])
+}
+
+/// What every signature algorithm has: contexts and their parameters, and signatures over digests.
+pub(super) const fn head<S: Signature>() -> Table<OSSL_DISPATCH, 14> {
+    dispatch![
+        OSSL_FUNC_SIGNATURE_NEWCTX: newctx::<S> => fn(*mut c_void, *const c_char) -> *mut c_void,
+        OSSL_FUNC_SIGNATURE_FREECTX: freectx::<S> => fn(*mut c_void),
+        OSSL_FUNC_SIGNATURE_DUPCTX: dupctx::<S> => fn(*mut c_void) -> *mut c_void,
+        OSSL_FUNC_SIGNATURE_SIGN_INIT: sign_init::<S>
+            => fn(*mut c_void, *mut c_void, *const OSSL_PARAM) -> c_int,
+        OSSL_FUNC_SIGNATURE_SIGN: sign::<S>
+            => fn(*mut c_void, *mut c_uchar, *mut usize, usize, *const c_uchar, usize) -> c_int,
+        OSSL_FUNC_SIGNATURE_VERIFY_INIT: verify_init::<S>
+            => fn(*mut c_void, *mut c_void, *const OSSL_PARAM) -> c_int,
+        OSSL_FUNC_SIGNATURE_VERIFY: verify::<S>
+            => fn(*mut c_void, *const c_uchar, usize, *const c_uchar, usize) -> c_int,
+        OSSL_FUNC_SIGNATURE_VERIFY_RECOVER_INIT: verify_recover_init::<S>
+            => fn(*mut c_void, *mut c_void, *const OSSL_PARAM) -> c_int,
+        OSSL_FUNC_SIGNATURE_VERIFY_RECOVER: verify_recover::<S>
+            => fn(*mut c_void, *mut c_uchar, *mut usize, usize, *const c_uchar, usize) -> c_int,
         OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS: get_ctx_params::<S>
             => fn(*mut c_void, *mut OSSL_PARAM) -> c_int,
         OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS: gettable_ctx_params::<S>
@@ -107,7 +113,7 @@ pub(crate) const fn table<S: Signature>() -> Table<OSSL_DISPATCH, 22> {
 // from init, contexts from `newctx` or `dupctx` here, one thread at a time, key data of our
 // keymgmt, parameter arrays that end with a NULL key, and buffers of the length given beside them.
 
-pub(super) unsafe extern "C" fn newctx<S: Signature>(
+unsafe extern "C" fn newctx<S: Signature>(
     provctx: *mut c_void,
     _property_query: *const c_char,
 ) -> *mut c_void {
@@ -140,96 +146,45 @@ pub(super) unsafe fn init<S: Signature>(
     }
 }
 
-pub(super) unsafe extern "C" fn sign_init<S: Signature>(
-    ctx: *mut c_void,
-    provkey: *mut c_void,
-    params: *const OSSL_PARAM,
-) -> c_int {
-    // SAFETY: the arguments are those of the table's function.
-    unsafe {
-        init::<S>(
-            c"signature_sign_init",
-            Purpose::Sign,
-            ctx,
-            ptr::null(),
-            provkey,
-            params,
-        )
-    }
+/// Init functions: of which contexts, for what, and what they are called in errors.
+macro_rules! init_functions {
+    ($($function:ident<S: $context:ident>: $purpose:ident, $name:literal;)*) => {
+        $(unsafe extern "C" fn $function<S: $context>(
+            ctx: *mut c_void,
+            provkey: *mut c_void,
+            params: *const OSSL_PARAM,
+        ) -> c_int {
+            // SAFETY: the arguments are those of the table's function.
+            unsafe { init::<S>($name, Purpose::$purpose, ctx, ptr::null(), provkey, params) }
+        })*
+    };
+}
+pub(super) use init_functions;
+
+init_functions! {
+    sign_init<S: Signature>: Sign, c"signature_sign_init";
+    verify_init<S: Signature>: Verify, c"signature_verify_init";
+    verify_recover_init<S: Signature>: VerifyRecover, c"signature_verify_recover_init";
 }
 
-pub(super) unsafe extern "C" fn verify_init<S: Signature>(
-    ctx: *mut c_void,
-    provkey: *mut c_void,
-    params: *const OSSL_PARAM,
-) -> c_int {
-    // SAFETY: the arguments are those of the table's function.
-    unsafe {
-        init::<S>(
-            c"signature_verify_init",
-            Purpose::Verify,
-            ctx,
-            ptr::null(),
-            provkey,
-            params,
-        )
-    }
+/// Those that are given a digest's name as well.
+macro_rules! digest_init_functions {
+    ($($function:ident: $purpose:ident, $name:literal;)*) => {
+        $(unsafe extern "C" fn $function<S: Signature>(
+            ctx: *mut c_void,
+            digest: *const c_char,
+            provkey: *mut c_void,
+            params: *const OSSL_PARAM,
+        ) -> c_int {
+            // SAFETY: the arguments are those of the table's function.
+            unsafe { init::<S>($name, Purpose::$purpose, ctx, digest, provkey, params) }
+        })*
+    };
 }
 
-pub(super) unsafe extern "C" fn verify_recover_init<S: Signature>(
-    ctx: *mut c_void,
-    provkey: *mut c_void,
-    params: *const OSSL_PARAM,
-) -> c_int {
-    // SAFETY: the arguments are those of the table's function.
-    unsafe {
-        init::<S>(
-            c"signature_verify_recover_init",
-            Purpose::VerifyRecover,
-            ctx,
-            ptr::null(),
-            provkey,
-            params,
-        )
-    }
-}
-
-unsafe extern "C" fn digest_sign_init<S: Signature>(
-    ctx: *mut c_void,
-    digest: *const c_char,
-    provkey: *mut c_void,
-    params: *const OSSL_PARAM,
-) -> c_int {
-    // SAFETY: the arguments are those of the table's function.
-    unsafe {
-        init::<S>(
-            c"signature_digest_sign_init",
-            Purpose::DigestSign,
-            ctx,
-            digest,
-            provkey,
-            params,
-        )
-    }
-}
-
-unsafe extern "C" fn digest_verify_init<S: Signature>(
-    ctx: *mut c_void,
-    digest: *const c_char,
-    provkey: *mut c_void,
-    params: *const OSSL_PARAM,
-) -> c_int {
-    // SAFETY: the arguments are those of the table's function.
-    unsafe {
-        init::<S>(
-            c"signature_digest_verify_init",
-            Purpose::DigestVerify,
-            ctx,
-            digest,
-            provkey,
-            params,
-        )
-    }
+digest_init_functions! {
+    digest_sign_init: DigestSign, c"signature_digest_sign_init";
+    digest_verify_init: DigestVerify, c"signature_digest_verify_init";
 }
 
 /// Signs into `output`: a size query costs nothing, and no TPM command is spent on a buffer that
@@ -247,7 +202,7 @@ fn sign_into<S: Signature>(
     output.write(&sign(context)?)
 }
 
-pub(super) unsafe extern "C" fn sign<S: Signature>(
+unsafe extern "C" fn sign<S: Signature>(
     ctx: *mut c_void,
     sig: *mut c_uchar,
     siglen: *mut usize,
@@ -266,7 +221,7 @@ pub(super) unsafe extern "C" fn sign<S: Signature>(
     }
 }
 
-pub(super) unsafe extern "C" fn verify<S: Signature>(
+unsafe extern "C" fn verify<S: Signature>(
     ctx: *mut c_void,
     sig: *const c_uchar,
     siglen: usize,
@@ -282,7 +237,7 @@ pub(super) unsafe extern "C" fn verify<S: Signature>(
     }
 }
 
-pub(super) unsafe extern "C" fn verify_recover<S: Signature>(
+unsafe extern "C" fn verify_recover<S: Signature>(
     ctx: *mut c_void,
     rout: *mut c_uchar,
     routlen: *mut usize,

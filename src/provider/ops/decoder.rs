@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::kind::Kind;
 use super::selection;
 use crate::key::tss2::KeyFile;
-use crate::key::{Key, KeyType, tss12};
+use crate::key::{Ask, Key, KeyType, Tpm, tss12};
 use crate::provider::Instance;
 use crate::provider::core::{Error, Load, Passphrase};
 use crate::provider::ffi::decoder::{Decoded, Decoder, Input, Text};
@@ -65,11 +65,11 @@ impl Decoder for Pem {
     }
 }
 
-/// A `TPMKey` in DER. Every key file on the machine is offered to this decoder, so what does not
-/// carry our object identifier is passed over without a word.
-pub(super) struct Der<K>(PhantomData<K>);
+/// A key file in DER. Every key file on the machine is offered to this decoder, so what is not of this form
+/// is passed over without a word.
+pub(super) struct Der<F>(PhantomData<F>);
 
-impl<K: Kind> Decoder for Der<K> {
+impl<F: Form> Decoder for Der<F> {
     fn does(selection: c_int) -> bool {
         selection == 0 || selection::private(selection)
     }
@@ -80,51 +80,60 @@ impl<K: Kind> Decoder for Der<K> {
         _selection: c_int,
         passphrase: &mut Passphrase,
     ) -> Result<Decoded, Error> {
-        let Some(der) = input.all(LARGEST).filter(|der| KeyFile::is_ours(der)) else {
+        let Some(der) = input.all(LARGEST).filter(|der| F::is(der)) else {
             return Ok(Decoded::NotOurs);
         };
         let tpm = instance.tpm()?;
-        let (file, key_type) = read(&der)?;
-        if key_type != K::TYPE {
+        let Some(key) = F::key(tpm, &der, &mut |what| passphrase.ask(what))? else {
             return Ok(Decoded::NotOurs);
+        };
+        if instance.load() == Load::Eager {
+            key.check()?;
         }
-        let key = Key::from_file(tpm, file, &mut |what| passphrase.ask(what))?;
-        decoded(instance, key)
+        Ok(Decoded::Key(
+            key.key_type().name(),
+            KeyData::Key(Arc::new(key)),
+        ))
     }
 }
 
-/// A `TSS KEY BLOB` in DER. What is something else is passed over without a word.
-pub(super) struct Tpm12;
+/// What a key file can be.
+pub(super) trait Form: 'static {
+    /// Whether the bytes look like it.
+    fn is(der: &[u8]) -> bool;
+    /// The key in it; none if another decoder has to make it.
+    fn key(tpm: &Arc<Tpm>, der: &[u8], ask: Ask<'_>) -> Result<Option<Key>, Error>;
+}
 
-impl Decoder for Tpm12 {
-    fn does(selection: c_int) -> bool {
-        selection == 0 || selection::private(selection)
+/// A `TPMKey`, known by its object identifier, with a key of one type.
+pub(super) struct Tss2<K>(PhantomData<K>);
+
+impl<K: Kind> Form for Tss2<K> {
+    fn is(der: &[u8]) -> bool {
+        KeyFile::is_ours(der)
     }
 
-    fn decode(
-        instance: &Arc<Instance>,
-        input: &mut Input<'_>,
-        _selection: c_int,
-        passphrase: &mut Passphrase,
-    ) -> Result<Decoded, Error> {
-        let Some(der) = input.all(LARGEST).filter(|der| tss12::is_der(der)) else {
-            return Ok(Decoded::NotOurs);
-        };
-        let tpm = instance.tpm()?;
-        let blob = tss12::from_der(&der).map_err(crate::key::Error::from)?;
-        let key = Key::from_blob(tpm, blob, &mut |what| passphrase.ask(what))?;
-        decoded(instance, key)
+    fn key(tpm: &Arc<Tpm>, der: &[u8], ask: Ask<'_>) -> Result<Option<Key>, Error> {
+        let (file, key_type) = read(der)?;
+        if key_type != K::TYPE {
+            return Ok(None);
+        }
+        Ok(Some(Key::from_file(tpm, file, ask)?))
     }
 }
 
-fn decoded(instance: &Instance, key: Key) -> Result<Decoded, Error> {
-    if instance.load() == Load::Eager {
-        key.check()?;
+/// A `TSS KEY BLOB`.
+pub(super) struct Tss12;
+
+impl Form for Tss12 {
+    fn is(der: &[u8]) -> bool {
+        tss12::is_der(der)
     }
-    Ok(Decoded::Key(
-        key.key_type().name(),
-        KeyData::Key(Arc::new(key)),
-    ))
+
+    fn key(tpm: &Arc<Tpm>, der: &[u8], ask: Ask<'_>) -> Result<Option<Key>, Error> {
+        let blob = tss12::from_der(der).map_err(crate::key::Error::from)?;
+        Ok(Some(Key::from_blob(tpm, blob, ask)?))
+    }
 }
 
 /// A key file that can be used, as far as the file itself tells.

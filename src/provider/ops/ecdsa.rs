@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::message::Finished;
 use super::private::privately;
-use super::task::Task;
+use super::signature_state::SignatureState;
 use crate::crypto::{Hash, spki};
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
@@ -22,7 +22,7 @@ use crate::provider::ffi::signature::{self, Purpose, Signature, not_initialized}
 #[derive(Clone)]
 pub(super) struct Ecdsa {
     instance: Arc<Instance>,
-    task: Task,
+    state: SignatureState,
 }
 
 static GETTABLE: Descriptors<4> = Table([
@@ -42,8 +42,8 @@ static SETTABLE: Descriptors<4> = Table([
 impl Ecdsa {
     /// Says at once what the key cannot do: TLS probes what it may offer by initialising.
     fn check(&self) -> Result<(), Error> {
-        if self.task.is_signing() {
-            self.task.key()?.check_ecdsa(self.task.hash)?;
+        if self.state.is_signing() {
+            self.state.key()?.check_ecdsa(self.state.hash)?;
         }
         Ok(())
     }
@@ -55,7 +55,7 @@ impl Context for Ecdsa {
     fn new(instance: &Arc<Instance>) -> Self {
         Self {
             instance: Arc::clone(instance),
-            task: Task::new(),
+            state: SignatureState::new(),
         }
     }
 
@@ -65,7 +65,7 @@ impl Context for Ecdsa {
 
     fn get_params(&self, params: &mut ParamsOut) -> Result<(), Error> {
         if params.asks(c"algorithm-id") {
-            let der = self.task.hash.and_then(spki::ecdsa_algorithm).ok_or_else(|| {
+            let der = self.state.hash.and_then(spki::ecdsa_algorithm).ok_or_else(|| {
                 Error::new(
                     Reason::UnsupportedScheme,
                     "there is no algorithm identifier for ECDSA with this digest, or without one",
@@ -73,8 +73,8 @@ impl Context for Ecdsa {
             })?;
             params.set_octets(c"algorithm-id", &der)?;
         }
-        params.set_number(c"digest-size", self.task.hash.map_or(0, Hash::size) as u64)?;
-        params.set_owned_text(c"digest", self.task.hash.map_or("", Hash::name))
+        params.set_number(c"digest-size", self.state.hash.map_or(0, Hash::size) as u64)?;
+        params.set_owned_text(c"digest", self.state.hash.map_or("", Hash::name))
     }
 
     fn gettable() -> &'static OSSL_PARAM {
@@ -93,9 +93,9 @@ impl Context for Ecdsa {
         let Some(digest) = params.get(c"digest") else {
             return Ok(());
         };
-        let hash = self.task.digest_to_set(digest.text()?)?;
-        let before = self.task.hash.replace(hash);
-        self.check().inspect_err(|_| self.task.hash = before)
+        let hash = self.state.digest_to_set(digest.text()?)?;
+        let before = self.state.hash.replace(hash);
+        self.check().inspect_err(|_| self.state.hash = before)
     }
 
     fn settable() -> &'static OSSL_PARAM {
@@ -111,25 +111,25 @@ impl Signature for Ecdsa {
         digest: Option<&str>,
         params: Params<'_>,
     ) -> Result<(), Error> {
-        self.task.reset(key)?;
-        self.task.ec_public()?;
-        self.task.start(purpose, digest)?;
+        self.state.reset(key)?;
+        self.state.ec_public()?;
+        self.state.start(purpose, digest)?;
         self.set_params(params)?;
         self.check()
     }
 
     fn update(&mut self, data: &[u8]) -> Result<(), Error> {
-        self.task.update(data)
+        self.state.update(data)
     }
 
     fn size(&self) -> Result<usize, Error> {
-        self.task.size()
+        self.state.size()
     }
 
     fn finish_sign(&mut self) -> Result<Vec<u8>, Error> {
-        let (key, message) = self.task.finish_sign()?;
+        let (key, message) = self.state.finish_sign()?;
         let hash = self
-            .task
+            .state
             .hash
             .ok_or_else(|| not_initialized("hash a message"))?;
         privately(&self.instance, &key, move |key| match &message {
@@ -139,21 +139,21 @@ impl Signature for Ecdsa {
     }
 
     fn finish_verify(&mut self, signature: &[u8]) -> Result<bool, Error> {
-        let digest = self.task.finish_verify()?;
-        Ok(self.task.ec_public()?.verify_der(&digest, signature))
+        let digest = self.state.finish_verify()?;
+        Ok(self.state.ec_public()?.verify_der(&digest, signature))
     }
 
     fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
-        self.task.expect(Purpose::Sign)?;
-        let (hash, digest) = (self.task.hash, digest.to_vec());
-        privately(&self.instance, self.task.key()?, move |key| {
+        self.state.expect(Purpose::Sign)?;
+        let (hash, digest) = (self.state.hash, digest.to_vec());
+        privately(&self.instance, self.state.key()?, move |key| {
             key.sign_ecdsa(hash, &digest)
         })
     }
 
     fn verify(&mut self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {
-        self.task.expect(Purpose::Verify)?;
-        Ok(self.task.ec_public()?.verify_der(digest, signature))
+        self.state.expect(Purpose::Verify)?;
+        Ok(self.state.ec_public()?.verify_der(digest, signature))
     }
 
     fn verify_recover(&mut self, _signature: &[u8]) -> Result<Vec<u8>, Error> {

@@ -17,8 +17,8 @@ mod rsa_keymgmt;
 mod rsa_padding;
 mod rsa_signature;
 mod selection;
+mod signature_state;
 mod store;
 mod tables;
-mod task;
 
 pub(super) use tables::algorithms;

@@ -7,7 +7,7 @@ use super::digest::digest_named;
 use super::message::Finished;
 use super::private::privately;
 use super::rsa_padding::{Padding, Salt};
-use super::task::Task;
+use super::signature_state::SignatureState;
 use crate::crypto::Hash;
 use crate::crypto::rsa::SaltLength;
 use crate::crypto::spki::{self, PssParams};
@@ -27,7 +27,7 @@ use crate::provider::ffi::signature::{self, Purpose, Signature};
 #[derive(Clone)]
 pub(super) struct RsaSignature {
     instance: Arc<Instance>,
-    task: Task,
+    state: SignatureState,
     padding: Padding,
     mgf_hash: Option<Hash>,
     salt: Salt,
@@ -64,7 +64,7 @@ static SETTABLE_WITH_DIGEST: Descriptors<5> = Table([
 impl RsaSignature {
     /// The scheme as far as it is set up; `None` for PSS without a digest yet.
     fn signing(&self) -> Option<Signing> {
-        Some(match (self.padding, self.task.hash) {
+        Some(match (self.padding, self.state.hash) {
             (Padding::Pkcs1, Some(hash)) => Signing::Pkcs1(hash),
             (Padding::Pkcs1, None) => Signing::Pkcs1Raw,
             (Padding::Pss, Some(hash)) => Signing::Pss {
@@ -91,12 +91,12 @@ impl RsaSignature {
 
     /// Says at once what the key cannot do: TLS probes what it may offer by initialising.
     fn check(&self) -> Result<(), Error> {
-        let key = self.task.key()?;
+        let key = self.state.key()?;
         if let Some(pss) = key.public().pss() {
             self.check_restriction(pss)?;
         }
         match self.signing() {
-            Some(signing) if self.task.is_signing() => Ok(key.check_signing(&signing)?),
+            Some(signing) if self.state.is_signing() => Ok(key.check_signing(&signing)?),
             _ => Ok(()),
         }
     }
@@ -108,7 +108,7 @@ impl RsaSignature {
             return refused("an RSA-PSS key signs with PSS only".into());
         }
         for (what, hash, only) in [
-            ("digest", self.task.hash, pss.hash),
+            ("digest", self.state.hash, pss.hash),
             ("MGF1 digest", self.mgf_hash, pss.mgf_hash),
         ] {
             if let Some(hash) = hash.filter(|hash| *hash != only) {
@@ -125,7 +125,7 @@ impl RsaSignature {
     }
 
     fn verify_digest(&self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {
-        let key = self.task.key()?;
+        let key = self.state.key()?;
         let signing = self.complete()?;
         if let (Signing::Pss { hash, mgf_hash, .. }, Salt::Auto) = (&signing, self.salt) {
             let rsa = key.public().rsa()?;
@@ -143,7 +143,7 @@ impl RsaSignature {
                 mgf_hash,
                 salt,
             } => {
-                let salt_length = self.task.key()?.salt_length(hash, salt)?;
+                let salt_length = self.state.key()?.salt_length(hash, salt)?;
                 Ok(spki::pss_algorithm(&PssParams {
                     hash,
                     mgf_hash,
@@ -164,7 +164,7 @@ impl Context for RsaSignature {
     fn new(instance: &Arc<Instance>) -> Self {
         Self {
             instance: Arc::clone(instance),
-            task: Task::new(),
+            state: SignatureState::new(),
             padding: Padding::Pkcs1,
             mgf_hash: None,
             salt: Salt::Auto,
@@ -180,10 +180,10 @@ impl Context for RsaSignature {
             params.set_octets(c"algorithm-id", &self.algorithm_id()?)?;
         }
         params.set_choice(c"pad-mode", self.padding.number(), self.padding.name())?;
-        params.set_owned_text(c"digest", self.task.hash.map_or("", Hash::name))?;
+        params.set_owned_text(c"digest", self.state.hash.map_or("", Hash::name))?;
         params.set_owned_text(
             c"mgf1-digest",
-            self.mgf_hash.or(self.task.hash).map_or("", Hash::name),
+            self.mgf_hash.or(self.state.hash).map_or("", Hash::name),
         )?;
         params.set_choice(c"saltlen", self.salt.number(), &self.salt.name())
     }
@@ -196,14 +196,14 @@ impl Context for RsaSignature {
         // On a copy, so that a refused setting changes nothing.
         let mut changed = Self {
             instance: Arc::clone(&self.instance),
-            task: self.task.without_message(),
+            state: self.state.without_message(),
             ..*self
         };
         let mut touched = false;
         for param in params.iter() {
             match param.key().to_bytes() {
                 b"digest" => {
-                    changed.task.hash = Some(self.task.digest_to_set(param.text()?)?);
+                    changed.state.hash = Some(self.state.digest_to_set(param.text()?)?);
                 }
                 b"pad-mode" => changed.padding = Padding::read(&param)?,
                 b"mgf1-digest" => changed.mgf_hash = Some(digest_named(param.text()?)?),
@@ -223,13 +223,13 @@ impl Context for RsaSignature {
                 "a salt length means something with PSS only: set the padding first",
             ));
         }
-        changed.task.take_message(&mut self.task);
+        changed.state.take_message(&mut self.state);
         *self = changed;
         Ok(())
     }
 
     fn settable_now(&self) -> &'static OSSL_PARAM {
-        if self.task.has_message() {
+        if self.state.has_message() {
             SETTABLE_WITH_DIGEST.first()
         } else {
             SETTABLE.first()
@@ -249,29 +249,29 @@ impl Signature for RsaSignature {
         digest: Option<&str>,
         params: Params<'_>,
     ) -> Result<(), Error> {
-        self.task.reset(key)?;
-        let key = Arc::clone(self.task.key()?);
+        self.state.reset(key)?;
+        let key = Arc::clone(self.state.key()?);
         (self.padding, self.mgf_hash, self.salt) = (Padding::Pkcs1, None, Salt::Auto);
         if let Some(pss) = key.public().pss() {
             self.padding = Padding::Pss;
-            (self.task.hash, self.mgf_hash) = (Some(pss.hash), Some(pss.mgf_hash));
+            (self.state.hash, self.mgf_hash) = (Some(pss.hash), Some(pss.mgf_hash));
             self.salt = Salt::Fixed(SaltChoice::Bytes(pss.salt_length));
         }
-        self.task.start(purpose, digest)?;
+        self.state.start(purpose, digest)?;
         self.set_params(params)?;
         self.check()
     }
 
     fn update(&mut self, data: &[u8]) -> Result<(), Error> {
-        self.task.update(data)
+        self.state.update(data)
     }
 
     fn size(&self) -> Result<usize, Error> {
-        self.task.size()
+        self.state.size()
     }
 
     fn finish_sign(&mut self) -> Result<Vec<u8>, Error> {
-        let (key, message) = self.task.finish_sign()?;
+        let (key, message) = self.state.finish_sign()?;
         let signing = self.complete()?;
         privately(&self.instance, &key, move |key| match &message {
             Finished::Digest(digest) => key.sign(&signing, digest),
@@ -280,26 +280,26 @@ impl Signature for RsaSignature {
     }
 
     fn finish_verify(&mut self, signature: &[u8]) -> Result<bool, Error> {
-        let digest = self.task.finish_verify()?;
+        let digest = self.state.finish_verify()?;
         self.verify_digest(signature, &digest)
     }
 
     fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
-        self.task.expect(Purpose::Sign)?;
+        self.state.expect(Purpose::Sign)?;
         let (signing, digest) = (self.complete()?, digest.to_vec());
-        privately(&self.instance, self.task.key()?, move |key| {
+        privately(&self.instance, self.state.key()?, move |key| {
             key.sign(&signing, &digest)
         })
     }
 
     fn verify(&mut self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {
-        self.task.expect(Purpose::Verify)?;
+        self.state.expect(Purpose::Verify)?;
         self.verify_digest(signature, digest)
     }
 
     fn verify_recover(&mut self, signature: &[u8]) -> Result<Vec<u8>, Error> {
-        self.task.expect(Purpose::VerifyRecover)?;
-        let rsa = self.task.key()?.public().rsa()?;
+        self.state.expect(Purpose::VerifyRecover)?;
+        let rsa = self.state.key()?.public().rsa()?;
         let wrong = || Error::new(Reason::BadData, "the signature's padding is wrong");
         match self.complete()? {
             Signing::Pkcs1Raw => rsa.recover_pkcs1(signature).ok_or_else(wrong),

@@ -5,7 +5,7 @@
 use std::ffi::{CStr, c_int};
 
 use super::asym_cipher::RsaCipher;
-use super::decoder::{Der, Pem, Tpm12};
+use super::decoder::{Der, Pem, Tss2, Tss12};
 use super::ec_keymgmt::Ec;
 use super::ecdh::Ecdh;
 use super::ecdsa::Ecdsa;
@@ -37,10 +37,10 @@ static ECDH: Table<OSSL_DISPATCH, 11> = keyexch::table::<Ecdh>();
 static RSA_SIGNATURE: Table<OSSL_DISPATCH, 22> = signature::table::<RsaSignature>();
 static RSA_CIPHER: Table<OSSL_DISPATCH, 12> = asym_cipher::table::<RsaCipher>();
 static PEM_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Pem>();
-static RSA_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Rsa>>();
-static RSA_PSS_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<RsaPss>>();
-static TPM12_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Tpm12>();
-static EC_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Ec>>();
+static RSA_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Tss2<Rsa>>>();
+static RSA_PSS_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Tss2<RsaPss>>>();
+static TPM12_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Tss12>>();
+static EC_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Tss2<Ec>>>();
 static SPKI_DER: Table<OSSL_DISPATCH, 7> = encoder::table::<SpkiDer>();
 static SPKI_PEM: Table<OSSL_DISPATCH, 7> = encoder::table::<SpkiPem>();
 static PRIVATE_DER: Table<OSSL_DISPATCH, 7> = encoder::table::<PrivateDer>();

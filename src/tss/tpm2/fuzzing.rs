@@ -12,6 +12,8 @@ use crate::fuzzing::input::Input;
 use crate::key::PublicKey;
 
 pub(crate) use liar::{ADDRESS, deceive, lying_tpm};
+#[cfg(test)]
+pub(crate) use liar::{POINT, deceive_one, tell};
 pub(crate) use responses::{responses, sessions};
 
 pub(crate) fn public(data: &[u8]) {

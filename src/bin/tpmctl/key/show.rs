@@ -172,13 +172,7 @@ impl Shown {
         }
         report
             .fact("name", self.name.as_deref().unwrap_or("not known"))
-            .fact(
-                "this version",
-                match &self.problem {
-                    None => "can use it".to_owned(),
-                    Some(problem) => format!("cannot use it: {problem}"),
-                },
-            );
+            .fact("this version", verdict(self.problem.as_deref()));
         report.finish()
     }
 
@@ -215,6 +209,14 @@ impl Shown {
         if let Some(digest) = &self.policy_digest {
             report.fact("policy digest", digest);
         }
+    }
+}
+
+/// Whether this version can use the key, and why not.
+pub(super) fn verdict(problem: Option<&str>) -> String {
+    match problem {
+        None => "can use it".to_owned(),
+        Some(problem) => format!("cannot use it: {problem}"),
     }
 }
 

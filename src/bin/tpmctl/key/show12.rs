@@ -6,7 +6,7 @@ use serde::Serialize;
 use tpm_provider::key::{Config, Key, Tpm, enc_scheme_name, sig_scheme_name};
 use tpm_provider::tss::tpm12::{Format, KeyBlob};
 
-use super::show::printable;
+use super::show::{printable, verdict};
 use crate::cli::Global;
 use crate::error::Error;
 use crate::output::{self, Report};
@@ -94,13 +94,7 @@ impl Shown {
             )
             .fact("migratable", yes(self.migratable))
             .fact("bound to PCRs", yes(self.bound_to_pcrs))
-            .fact(
-                "this version",
-                match &self.problem {
-                    None => "can use it".to_owned(),
-                    Some(problem) => format!("cannot use it: {problem}"),
-                },
-            );
+            .fact("this version", verdict(self.problem.as_deref()));
         report.finish()
     }
 }

@@ -104,13 +104,7 @@ impl House<'_> {
     }
 
     fn encode(&self, encoder: Algorithm, key: Held, selection: c_int, params: *const OSSL_PARAM) {
-        let context = call!(
-            encoder,
-            OSSL_FUNC_ENCODER_NEWCTX,
-            fn(*mut c_void) -> *mut c_void,
-            self.provider.context
-        );
-        let Some(context) = context else {
+        let Some(context) = self.new_context(encoder, OSSL_FUNC_ENCODER_NEWCTX) else {
             return;
         };
         call!(
@@ -250,16 +244,7 @@ impl House<'_> {
         }
         let held = self.generations[usize::from(step >> 2) % self.generations.len()];
         match step % 4 {
-            1 => {
-                let params = Array::any(input);
-                call!(
-                    held.algorithm,
-                    OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS,
-                    fn(*mut c_void, *const OSSL_PARAM) -> c_int,
-                    held.raw,
-                    params.as_ptr()
-                );
-            }
+            1 => held.set_params(OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS, input),
             2 => {
                 let template = self.some_key(input);
                 call!(

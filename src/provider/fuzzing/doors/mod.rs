@@ -24,6 +24,7 @@ macro_rules! call {
 }
 
 mod buffers;
+mod contexts;
 mod keys;
 mod others;
 mod signatures;
@@ -169,12 +170,7 @@ impl<'a> House<'a> {
     }
 
     fn new_key(&self, algorithm: Algorithm) -> Held {
-        let raw = call!(
-            algorithm,
-            OSSL_FUNC_KEYMGMT_NEW,
-            fn(*mut c_void) -> *mut c_void,
-            self.provider.context
-        );
+        let raw = self.new_context(algorithm, OSSL_FUNC_KEYMGMT_NEW);
         Held {
             algorithm,
             raw: raw.unwrap_or(ptr::null_mut()),

@@ -1,203 +1,68 @@
 //! Decryption, key agreement and the store.
 
-use std::ffi::{c_char, c_int, c_uchar, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
 use super::super::NOTHING;
 use super::super::host::{called, door, passphrase};
 use super::super::params::Array;
-use super::buffers::{Exact, Out, text};
-use super::{House, hold, loaded};
+use super::buffers::text;
+use super::{Held, House, hold, loaded};
 use crate::fuzzing::input::Input;
 use crate::provider::abi::*;
 
 impl House<'_> {
     pub(super) fn cipher_call(&mut self, input: &mut Input<'_>) {
+        const FREE: c_int = OSSL_FUNC_ASYM_CIPHER_FREECTX;
         let step = input.u8();
         if step.is_multiple_of(8) || self.ciphers.is_empty() {
             let algorithm = input.choose(&self.cipher);
-            let raw = call!(
-                algorithm,
-                OSSL_FUNC_ASYM_CIPHER_NEWCTX,
-                fn(*mut c_void) -> *mut c_void,
-                self.provider.context
-            );
-            return hold(
-                &mut self.ciphers,
-                algorithm,
-                raw,
-                OSSL_FUNC_ASYM_CIPHER_FREECTX,
-            );
+            let raw = self.new_context(algorithm, OSSL_FUNC_ASYM_CIPHER_NEWCTX);
+            return hold(&mut self.ciphers, algorithm, raw, FREE);
         }
-        let held = self.ciphers[usize::from(input.u8()) % self.ciphers.len()];
-        let (table, raw) = (held.algorithm, held.raw);
-        macro_rules! init {
-            ($id:ident) => {{
-                let key = self.some_key(input);
-                let params = Array::any(input);
-                call!(
-                    table,
-                    $id,
-                    fn(*mut c_void, *mut c_void, *const OSSL_PARAM) -> c_int,
-                    raw,
-                    key,
-                    params.as_ptr()
-                );
-            }};
-        }
-        macro_rules! work {
-            ($id:ident) => {{
-                let mut out = Out::any(input);
-                let data = Exact::any(input);
-                let done = call!(
-                    table,
-                    $id,
-                    fn(
-                        *mut c_void,
-                        *mut c_uchar,
-                        *mut usize,
-                        usize,
-                        *const c_uchar,
-                        usize,
-                    ) -> c_int,
-                    raw,
-                    out.data(),
-                    &mut out.len,
-                    out.size(),
-                    data.data(),
-                    data.size()
-                );
-                out.check(done);
-            }};
-        }
+        let held = Held::choose(&self.ciphers, input);
         match step % 8 {
-            1 => init!(OSSL_FUNC_ASYM_CIPHER_ENCRYPT_INIT),
-            2 => init!(OSSL_FUNC_ASYM_CIPHER_DECRYPT_INIT),
-            3 => work!(OSSL_FUNC_ASYM_CIPHER_ENCRYPT),
-            4 => work!(OSSL_FUNC_ASYM_CIPHER_DECRYPT),
+            1 => self.init(held, OSSL_FUNC_ASYM_CIPHER_ENCRYPT_INIT, input),
+            2 => self.init(held, OSSL_FUNC_ASYM_CIPHER_DECRYPT_INIT, input),
+            3 => held.one_shot(OSSL_FUNC_ASYM_CIPHER_ENCRYPT, input),
+            4 => held.one_shot(OSSL_FUNC_ASYM_CIPHER_DECRYPT, input),
             5 => {
-                let copy = call!(
-                    table,
-                    OSSL_FUNC_ASYM_CIPHER_DUPCTX,
-                    fn(*mut c_void) -> *mut c_void,
-                    raw
-                );
-                hold(
-                    &mut self.ciphers,
-                    table,
-                    copy,
-                    OSSL_FUNC_ASYM_CIPHER_FREECTX,
-                );
+                let copy = held.copy(OSSL_FUNC_ASYM_CIPHER_DUPCTX);
+                hold(&mut self.ciphers, held.algorithm, copy, FREE);
             }
-            6 => {
-                let mut params = Array::any(input);
-                call!(
-                    table,
-                    OSSL_FUNC_ASYM_CIPHER_GET_CTX_PARAMS,
-                    fn(*mut c_void, *mut OSSL_PARAM) -> c_int,
-                    raw,
-                    params.as_mut_ptr()
-                );
-                params.check();
-            }
-            _ => {
-                let params = Array::any(input);
-                call!(
-                    table,
-                    OSSL_FUNC_ASYM_CIPHER_SET_CTX_PARAMS,
-                    fn(*mut c_void, *const OSSL_PARAM) -> c_int,
-                    raw,
-                    params.as_ptr()
-                );
-            }
+            6 => held.get_params(OSSL_FUNC_ASYM_CIPHER_GET_CTX_PARAMS, input),
+            _ => held.set_params(OSSL_FUNC_ASYM_CIPHER_SET_CTX_PARAMS, input),
         }
     }
 
     pub(super) fn exchange_call(&mut self, input: &mut Input<'_>) {
+        const FREE: c_int = OSSL_FUNC_KEYEXCH_FREECTX;
         let step = input.u8();
         if step.is_multiple_of(8) || self.exchanges.is_empty() {
             let algorithm = input.choose(&self.exchange);
-            let raw = call!(
-                algorithm,
-                OSSL_FUNC_KEYEXCH_NEWCTX,
-                fn(*mut c_void) -> *mut c_void,
-                self.provider.context
-            );
-            return hold(
-                &mut self.exchanges,
-                algorithm,
-                raw,
-                OSSL_FUNC_KEYEXCH_FREECTX,
-            );
+            let raw = self.new_context(algorithm, OSSL_FUNC_KEYEXCH_NEWCTX);
+            return hold(&mut self.exchanges, algorithm, raw, FREE);
         }
-        let held = self.exchanges[usize::from(input.u8()) % self.exchanges.len()];
-        let (table, raw) = (held.algorithm, held.raw);
+        let held = Held::choose(&self.exchanges, input);
         match step % 8 {
-            1 | 2 => {
-                let key = self.some_key(input);
-                let params = Array::any(input);
-                call!(
-                    table,
-                    OSSL_FUNC_KEYEXCH_INIT,
-                    fn(*mut c_void, *mut c_void, *const OSSL_PARAM) -> c_int,
-                    raw,
-                    key,
-                    params.as_ptr()
-                );
-            }
+            1 | 2 => self.init(held, OSSL_FUNC_KEYEXCH_INIT, input),
             3 => {
                 let key = self.some_key(input);
                 call!(
-                    table,
+                    held.algorithm,
                     OSSL_FUNC_KEYEXCH_SET_PEER,
                     fn(*mut c_void, *mut c_void) -> c_int,
-                    raw,
+                    held.raw,
                     key
                 );
             }
-            4 => {
-                let mut out = Out::any(input);
-                let done = call!(
-                    table,
-                    OSSL_FUNC_KEYEXCH_DERIVE,
-                    fn(*mut c_void, *mut c_uchar, *mut usize, usize) -> c_int,
-                    raw,
-                    out.data(),
-                    &mut out.len,
-                    out.size()
-                );
-                out.check(done);
-            }
+            4 => held.finish(OSSL_FUNC_KEYEXCH_DERIVE, input),
             5 => {
-                let copy = call!(
-                    table,
-                    OSSL_FUNC_KEYEXCH_DUPCTX,
-                    fn(*mut c_void) -> *mut c_void,
-                    raw
-                );
-                hold(&mut self.exchanges, table, copy, OSSL_FUNC_KEYEXCH_FREECTX);
+                let copy = held.copy(OSSL_FUNC_KEYEXCH_DUPCTX);
+                hold(&mut self.exchanges, held.algorithm, copy, FREE);
             }
-            6 => {
-                let mut params = Array::any(input);
-                call!(
-                    table,
-                    OSSL_FUNC_KEYEXCH_GET_CTX_PARAMS,
-                    fn(*mut c_void, *mut OSSL_PARAM) -> c_int,
-                    raw,
-                    params.as_mut_ptr()
-                );
-                params.check();
-            }
-            _ => {
-                let params = Array::any(input);
-                call!(
-                    table,
-                    OSSL_FUNC_KEYEXCH_SET_CTX_PARAMS,
-                    fn(*mut c_void, *const OSSL_PARAM) -> c_int,
-                    raw,
-                    params.as_ptr()
-                );
-            }
+            6 => held.get_params(OSSL_FUNC_KEYEXCH_GET_CTX_PARAMS, input),
+            _ => held.set_params(OSSL_FUNC_KEYEXCH_SET_CTX_PARAMS, input),
         }
     }
 

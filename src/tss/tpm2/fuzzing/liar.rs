@@ -26,6 +26,20 @@ pub(crate) const ADDRESS: &str = "swtpm:path=/nonexistent/liar";
 const EC: &[u8] = include_bytes!("../tests/data/e_ec.pem");
 const RSA: &[u8] = include_bytes!("../tests/data/j_rsa.pem");
 
+/// A point on P-256: its generator.
+pub(crate) const POINT: ([u8; 32], [u8; 32]) = (
+    [
+        0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40,
+        0xf2, 0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98,
+        0xc2, 0x96,
+    ],
+    [
+        0x4f, 0xe3, 0x42, 0xe2, 0xfe, 0x1a, 0x7f, 0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e,
+        0x16, 0x2b, 0xce, 0x33, 0x57, 0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf,
+        0x51, 0xf5,
+    ],
+);
+
 thread_local! {
     /// What the TPM of this thread is going to say.
     static SCRIPT: RefCell<Script> = RefCell::default();
@@ -79,7 +93,15 @@ pub(crate) fn deceive(script: &[u8]) {
     }
 }
 
-fn tell(script: &[u8]) {
+/// The same for a user with `limits` of its own and without sessions, whom no other thread's liar disturbs.
+#[cfg(test)]
+pub(crate) fn deceive_one(script: &[u8], limits: Limits) {
+    tell(script);
+    registry::begin_anew(client(Sessions::Never, None, limits));
+}
+
+/// What the liar of this thread says next; what it has loaded stays.
+pub(crate) fn tell(script: &[u8]) {
     let mut input = Input::new(script);
     let script = Script {
         sharing: input.u8(),
@@ -306,7 +328,7 @@ fn likely(script: &mut Script, command: &[u8]) -> (u32, Vec<u8>) {
             out.tpm2b(&script.bytes_or(&block));
         }
         CommandCode::ECDH_ZGEN => {
-            let (x, y) = (script.bytes_or(&[1; 32]), script.bytes_or(&[2; 32]));
+            let (x, y) = (script.bytes_or(&POINT.0), script.bytes_or(&POINT.1));
             out.sized(|point| {
                 point.tpm2b(&x).tpm2b(&y);
             });

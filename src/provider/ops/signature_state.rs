@@ -23,7 +23,7 @@ enum Signer {
 
 /// One signature or verification under way, whatever the algorithm.
 #[derive(Clone)]
-pub(super) struct Task {
+pub(super) struct SignatureState {
     signer: Option<Signer>,
     purpose: Option<Purpose>,
     message: Message,
@@ -31,7 +31,7 @@ pub(super) struct Task {
     pub(super) hash: Option<Hash>,
 }
 
-impl Task {
+impl SignatureState {
     pub(super) fn new() -> Self {
         Self {
             signer: None,
@@ -42,7 +42,7 @@ impl Task {
     }
 
     /// Takes another key, or stays with the one it has, and forgets everything else until
-    /// [`Task::start`].
+    /// [`SignatureState::start`].
     pub(super) fn reset(&mut self, key: Option<&KeyData>) -> Result<(), Error> {
         let signer = match key {
             Some(KeyData::Peer(peer)) => Some(Signer::Peer(peer.clone())),
@@ -140,7 +140,7 @@ impl Task {
         }
     }
 
-    /// Takes over the message of the task that [`Task::without_message`] was called on.
+    /// Takes over the message of the state that [`SignatureState::without_message`] was called on.
     pub(super) fn take_message(&mut self, from: &mut Self) {
         self.message = std::mem::replace(&mut from.message, Message::None);
     }
