@@ -343,9 +343,7 @@ impl Client {
         }
         let deadline = Instant::now() + EXIT_WAIT;
         let release = |Inner { link, state }: &mut Inner| {
-            let own = state.process();
-            let mut entries = state.loaded.entries().iter();
-            if entries.any(|entry| entry.owner == own || entry.owner.has_ended())
+            if state.loaded.has_any_to_release(state.process())
                 && let Ok(turn) = link.turn(Some(EXIT_WAIT))
             {
                 Work::begin(turn, state).release();

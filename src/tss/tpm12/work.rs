@@ -16,7 +16,7 @@ use super::rc::Code;
 use super::secret::AuthValue;
 use super::{KeyBlob, PublicKey, Template, auth};
 use crate::tss::error::{Error, ErrorKind, Result};
-use crate::tss::tpm2::process::Process;
+use crate::tss::process::Process;
 use crate::tss::transport::{Sharing, rest};
 
 /// How long tcsd is asked again while other clients have all sessions of the TPM.
@@ -246,6 +246,7 @@ impl<'a> Work<'a> {
         match result {
             Ok(response) => {
                 self.state.loaded.touch(handle);
+                self.state.loaded.confirm(handle);
                 self.save();
                 return Ok(Some(response));
             }
@@ -419,7 +420,7 @@ impl<'a> Work<'a> {
             .loaded
             .entries()
             .iter()
-            .filter(|entry| entry.owner == own || entry.owner.has_ended())
+            .filter(|entry| entry.is_to_be_released_by(own))
             .map(|entry| entry.handle)
             .collect();
         for handle in ours {

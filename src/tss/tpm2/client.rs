@@ -329,13 +329,9 @@ impl Client {
         }
         let deadline = Instant::now() + EXIT_WAIT;
         let release = |Inner { link, state }: &mut Inner| {
-            let own = state.process();
-            let anything = state
-                .residents
-                .entries()
-                .iter()
-                .any(|entry| entry.owner == own || entry.owner.has_ended());
-            if anything && let Ok(turn) = link.turn(Some(EXIT_WAIT)) {
+            if state.residents.has_any_to_release(state.process())
+                && let Ok(turn) = link.turn(Some(EXIT_WAIT))
+            {
                 let mut work = Work::begin(turn, state, &self.options);
                 work.release();
                 work.close();

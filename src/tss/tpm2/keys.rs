@@ -66,7 +66,7 @@ impl Work<'_> {
             Authority::Password(auth)
         };
         let result = operation(self, &entity, &authority)?;
-        self.state.residents.touch(&object.name);
+        self.state.residents.touch(entity.handle);
         Ok(result)
     }
 

@@ -87,7 +87,7 @@ impl Work<'_> {
                 for stray in self.unknown_objects()? {
                     if self.is_still(stray, &name)? {
                         // As good as loaded by us; it goes when it is the oldest, or at the end.
-                        self.state.residents.add(stray, name, self.state.process());
+                        self.state.take_in(stray, name);
                         break;
                     }
                 }

@@ -15,13 +15,13 @@ use super::link::Turn;
 use super::name::Name;
 use super::object::PrimaryTemplate;
 use super::pool::{Kept, SessionId};
-use super::process::Process;
 use super::rc::ResponseCode;
 use super::resident::{Resident, Residents};
 use super::session::attribute;
 use super::wire::Malformed;
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Lockout, Result};
+use crate::tss::process::Process;
 use crate::tss::transport::{Continuity, Sharing};
 
 /// Keys kept loaded in a resource manager's space: it swaps every one of them with each command.
@@ -73,6 +73,12 @@ impl State {
     /// The process that loaded what this state knows of.
     pub(super) fn process(&self) -> Process {
         self.process
+    }
+
+    /// Notes a loaded object. Nothing else of its name is in the TPM.
+    pub(super) fn take_in(&mut self, handle: u32, name: Name) {
+        self.residents.forget(&name);
+        self.residents.add(handle, name, self.process);
     }
 
     /// Forgets what is loaded, without a command: it is gone, or somebody else's.
@@ -272,7 +278,7 @@ impl<'a> Work<'a> {
     /// Notes a loaded object; it may be evicted by us or, on a bare TPM, by others.
     pub(super) fn loaded(&mut self, handle: u32, name: Name) {
         self.drop_double(handle, &name);
-        self.state.residents.add(handle, name, self.state.process);
+        self.state.take_in(handle, name);
         self.state.residents.await_answer(None);
         self.pinned.push(handle);
         self.save();
@@ -320,7 +326,7 @@ impl<'a> Work<'a> {
             return Ok(false);
         };
         // Somebody who ignores the table may have put another object there: not ours to flush.
-        if oldest.confirmed || self.is_still(oldest.handle, &oldest.name)? {
+        if oldest.confirmed || self.is_still(oldest.handle, &oldest.identity)? {
             self.save_context(&oldest);
             self.drop_object(oldest.handle)?;
         } else {
@@ -334,7 +340,7 @@ impl<'a> Work<'a> {
         // A TPM in this process is reset after each section, and contexts do not survive that.
         if self.sharing() == Sharing::InProcess
             || resident.owner != self.state.process
-            || self.state.saved.contains_key(&resident.name)
+            || self.state.saved.contains_key(&resident.identity)
         {
             return;
         }
@@ -343,7 +349,7 @@ impl<'a> Work<'a> {
         };
         match self.run_once(&request, &Authority::None) {
             Ok(context) => {
-                self.state.saved.insert(resident.name.clone(), context);
+                self.state.saved.insert(resident.identity.clone(), context);
             }
             // The key file is still there.
             Err(error) => log::debug!("a key's context could not be saved: {error}"),
@@ -386,7 +392,7 @@ impl<'a> Work<'a> {
             let gone = if entry.owner == own {
                 self.drop_object(entry.handle)
             } else if entry.owner.has_ended() {
-                match self.is_still(entry.handle, &entry.name) {
+                match self.is_still(entry.handle, &entry.identity) {
                     Ok(true) => self.drop_object(entry.handle),
                     Ok(false) => {
                         self.state.residents.remove(entry.handle);
