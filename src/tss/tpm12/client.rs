@@ -391,7 +391,7 @@ fn once<T>(
         Err(error) => return (Err(error), false),
     };
     let mut work = Work::begin(turn, state);
-    let result = operation(&mut work);
+    let result = work.gather_strays().and_then(|()| operation(&mut work));
     (result, work.value_at_stake())
 }
 

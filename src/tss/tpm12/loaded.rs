@@ -31,18 +31,15 @@ impl Identity for Fingerprint {
     const MAGIC: u32 = 0x7470_6d0d;
     type Awaited = Awaited;
 
+    /// Not where a handle always leads to the same thing, like the SRK's (part 2, 4.4).
     fn may_be_at(handle: u32) -> bool {
-        !is_reserved(handle)
+        handle >> 8 != handle::SRK >> 8
     }
 
-    fn session_may_be_at(handle: u32) -> bool {
-        !is_reserved(handle)
+    /// Sessions have handles of their own, and are ended as sessions.
+    fn session_may_be_at(_: u32) -> bool {
+        true
     }
-}
-
-/// Whether a handle always leads to the same thing, like the SRK's (part 2, 4.4).
-fn is_reserved(handle: u32) -> bool {
-    handle >> 8 == handle::SRK >> 8
 }
 
 impl Field for Fingerprint {
