@@ -114,8 +114,6 @@ pub(super) struct Work<'a> {
     pub(super) pinned: Vec<u32>,
     /// Transient objects that go at the end of the section.
     temporary: Vec<u32>,
-    /// Slots taken by a persistent parent while it is used.
-    pub(super) beside: usize,
     broken: bool,
     value_at_stake: bool,
 }
@@ -144,7 +142,6 @@ impl<'a> Work<'a> {
             options,
             pinned: Vec::new(),
             temporary: Vec::new(),
-            beside: 0,
             broken: false,
             value_at_stake: false,
         }
@@ -203,6 +200,16 @@ impl<'a> Work<'a> {
         request: &R,
         authority: &Authority<'_>,
     ) -> Result<R::Response> {
+        self.run_beside(0, request, authority)
+    }
+
+    /// The same while `others`, such as a persistent parent in use, take slots that are not in the table.
+    pub(super) fn run_beside<R: Request>(
+        &mut self,
+        others: usize,
+        request: &R,
+        authority: &Authority<'_>,
+    ) -> Result<R::Response> {
         loop {
             let error = match self.run_once(request, authority) {
                 Ok(response) => return Ok(response),
@@ -215,7 +222,7 @@ impl<'a> Work<'a> {
                 self.drop_session_except(authority)
             } else {
                 if self.sharing() == Sharing::Bare {
-                    let slots = self.state.residents.entries().len() + self.beside;
+                    let slots = self.state.residents.entries().len() + others;
                     self.state.slots = Some((slots, Instant::now()));
                 }
                 self.evict()?
