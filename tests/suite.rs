@@ -90,6 +90,8 @@ mod rsa_pss;
 mod secrets;
 #[path = "strays.rs"]
 mod strays;
+#[path = "strays12.rs"]
+mod strays12;
 #[path = "tls12.rs"]
 mod tls12;
 #[path = "tls_keys.rs"]

@@ -2,6 +2,8 @@
 
 pub mod error;
 mod own;
+mod process;
+mod table;
 pub mod tpm12;
 pub mod tpm2;
 pub mod transport;

@@ -26,6 +26,14 @@ pub mod cc {
     pub const HASH: u32 = 0x17D;
 }
 
+/// Ordinals of TPM 1.2 that tests inject faults into.
+pub mod ordinal {
+    pub const OIAP: u32 = 0x0A;
+    pub const SIGN: u32 = 0x3C;
+    pub const LOAD_KEY2: u32 = 0x41;
+    pub const FLUSH_SPECIFIC: u32 = 0xBA;
+}
+
 /// Response codes that tests inject.
 pub mod rc {
     pub const RETRY: u32 = 0x922;

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
@@ -25,14 +24,10 @@ use super::secret::AuthValue;
 use super::tcsd::Daemon;
 use super::work::{State, Work};
 use crate::crypto::{self, Hash};
-use crate::tss::error::{Error, ErrorKind, Result};
-use crate::tss::own::Own;
-use crate::tss::transport::{
-    Channel, Endpoint, ErrorKind as TransportErrorKind, Family, Limits, Sharing,
-};
+use crate::tss::error::{Error, Result};
+use crate::tss::own::{self, EXIT_WAIT, Own};
+use crate::tss::transport::{Channel, Endpoint, Family, Limits, Sharing};
 
-/// How long the end of a process may wait for other users of the TPM.
-const EXIT_WAIT: Duration = Duration::from_millis(300);
 /// The most TPM_StirRandom takes at once: less than 256 bytes.
 const STIR_MOST: usize = 255;
 
@@ -77,16 +72,11 @@ impl Key {
 /// somebody who knows the secret (`SessionIntegrity`) or what is no answer (`Malformed`). A secret that was
 /// refused once is not sent to the TPM again by this client: [`Failure::WrongSecret`] comes at once.
 pub struct Client {
-    endpoint: Arc<Endpoint>,
+    own: Own<dyn Link, State>,
     options: Options,
-    place: Arc<str>,
-    inner: Own<Inner>,
 }
 
-struct Inner {
-    link: Box<dyn Link>,
-    state: State,
-}
+type Inner = own::Inner<dyn Link, State>;
 
 impl Client {
     /// A client of its own. Nothing is opened before the first use. Most callers want
@@ -108,21 +98,15 @@ impl Client {
         options: Options,
         connect: impl Fn() -> Box<dyn Link> + Send + Sync + 'static,
     ) -> Self {
-        let place = format!("{} ({})", endpoint.address(), endpoint.origin()).into();
         Self {
-            endpoint,
+            own: Own::new(endpoint, connect, State::new),
             options,
-            place,
-            inner: Own::new(move || Inner {
-                link: connect(),
-                state: State::new(),
-            }),
         }
     }
 
     /// The TPM.
     pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        self.own.endpoint()
     }
 
     /// The settings.
@@ -321,12 +305,13 @@ impl Client {
     /// Gives up a loaded key, with the next section and not now: what is there gave a wrong signature. The
     /// next use loads the key again.
     pub fn forget(&self, key: &Key) {
-        self.entered(|inner| inner.state.forgotten.push(key.fingerprint));
+        self.own
+            .entered(|inner| inner.state.forgotten.push(key.fingerprint));
     }
 
     /// Lets secrets that were refused be tried again: somebody has changed the SRK's, or asks for it.
     pub fn forgive(&self) {
-        self.entered(|inner| inner.state.forgive());
+        self.own.entered(|inner| inner.state.forgive());
     }
 
     /// Releases what this process has in the TPM. Keys are loaded again when they are next used.
@@ -338,47 +323,30 @@ impl Client {
     /// process nothing is ever left. Waits 300 ms at most for other users of the TPM. In a process that only
     /// inherited the client nothing happens.
     pub fn release_at_exit(&self) {
-        if self.endpoint.sharing() != Sharing::Bare {
-            return;
-        }
-        let deadline = Instant::now() + EXIT_WAIT;
-        let release = |Inner { link, state }: &mut Inner| {
-            let own = state.process();
-            let mut entries = state.loaded.entries().iter();
-            if entries.any(|entry| entry.owner == own || entry.owner.has_ended())
+        self.own.entered_at_exit(|Inner { link, state }| {
+            if state.loaded.has_any_to_release(state.process())
                 && let Ok(turn) = link.turn(Some(EXIT_WAIT))
             {
                 Work::begin(turn, state).release();
             }
-        };
-        self.inner.entered_before(&self.endpoint, deadline, release);
+        });
     }
 
-    /// Runs an operation in a critical section, a second time if the connection was cut; not if it was cut
-    /// while an authorization was with the TPM, which may count a wrong one twice then.
+    /// Runs an operation in a critical section, a second time if the connection was cut before an
+    /// authorization was with the TPM.
     pub(super) fn with<T>(&self, operation: impl Fn(&mut Work<'_>) -> Result<T>) -> Result<T> {
-        if self.endpoint.family() == Some(Family::Tpm2) {
+        if self.endpoint().family() == Some(Family::Tpm2) {
             // libtpms would switch on a TPM 2.0 first, or make a new one.
             return Err(self.place(Failure::NotTpm12 {
                 command: "opening it",
                 code: Code::BADTAG,
             }));
         }
-        let cut = |error: &Error| matches!(error.kind(), ErrorKind::Transport(error) if error.kind() == TransportErrorKind::Cut);
-        let result = self.entered(|inner| match once(inner, &operation) {
-            (Err(error), false) if cut(&error) => once(inner, &operation).0,
-            (result, _) => result,
-        });
-        result.map_err(|error| error.at(&self.place))
+        self.own.run(|inner| once(inner, &operation))
     }
 
     fn place(&self, error: impl Into<Error>) -> Error {
-        error.into().at(&self.place)
-    }
-
-    /// Waits for this process's turn on the TPM and lends connection and state.
-    fn entered<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
-        self.inner.entered(&self.endpoint, work)
+        self.own.place(error)
     }
 }
 
@@ -393,7 +361,7 @@ fn once<T>(
         Err(error) => return (Err(error), false),
     };
     let mut work = Work::begin(turn, state);
-    let result = operation(&mut work);
+    let result = work.gather_strays().and_then(|()| operation(&mut work));
     (result, work.value_at_stake())
 }
 
@@ -414,7 +382,7 @@ fn optional<T>(answer: Result<T>) -> Result<Option<T>> {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("tpm", &self.place)
+            .field("tpm", &self.own.shown())
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

@@ -1,136 +1,88 @@
-//! Which keys are in a bare TPM, as far as we put them there: a cache.
-//!
-//! Processes share the table: it is kept in the transport's record, read at the beginning of a critical
-//! section and written when it changes. Anybody who may use the TPM may have written it, so it is a hint:
-//! whoever uses an entry checks what came of it.
+//! Which keys are in a bare TPM 1.2, by their blobs.
 #![forbid(unsafe_code)]
 
-use crate::tss::tpm2::process::Process;
+use super::constants::handle;
+use crate::tss::process::Process;
+use crate::tss::table::{Entry, Field, Identity, Table};
 use crate::tss::tpm2::wire::{Malformed, Reader, Writer};
 
-/// Says that the record is ours and in which form.
-const MAGIC: u32 = 0x7470_6d0c;
-/// More keys than this no TPM 1.2 has slots for.
-const MOST: usize = 40;
-
+/// The table.
+pub(super) type Loaded = Table<Fingerprint>;
 /// A digest of a key's blob.
 pub(super) type Fingerprint = [u8; 32];
 /// Of a key that is in the TPM for one operation and must not be used by another.
 pub(super) const NOBODY: Fingerprint = [0; 32];
 
-/// A loaded key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) handle: u32,
-    pub(super) fingerprint: Fingerprint,
-    /// The process that loaded it.
-    pub(super) owner: Process,
-    /// When it was last used, on the table's own clock.
-    used: u64,
-    /// Whether the handle is known to be this key: loaded or confirmed in this critical section.
-    pub(super) confirmed: bool,
+/// What a command that is under way puts into the TPM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::tss) enum Awaited {
+    /// A key, and what can be seen of it there.
+    Key {
+        /// A digest of its modulus.
+        modulus: [u8; 32],
+        /// Whether it needs a password, without which the TPM does not tell the modulus.
+        needs_auth: bool,
+    },
+    /// A session.
+    Session,
 }
 
-/// The table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Loaded {
-    entries: Vec<Entry>,
-    clock: u64,
+impl Identity for Fingerprint {
+    const MAGIC: u32 = 0x7470_6d0d;
+    type Awaited = Awaited;
+
+    /// Not where a handle always leads to the same thing, like the SRK's (part 2, 4.4).
+    fn may_be_at(handle: u32) -> bool {
+        handle >> 8 != handle::SRK >> 8
+    }
+
+    /// Sessions have handles of their own, and are ended as sessions.
+    fn session_may_be_at(_: u32) -> bool {
+        true
+    }
+}
+
+impl Field for Fingerprint {
+    fn write(&self, writer: &mut Writer) {
+        writer.bytes(self);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let what = reader.malformed();
+        reader.bytes(32)?.try_into().map_err(|_| what)
+    }
+}
+
+impl Field for Awaited {
+    fn write(&self, writer: &mut Writer) {
+        match self {
+            Self::Key {
+                modulus,
+                needs_auth,
+            } => modulus.write(writer.u8(1).u8((*needs_auth).into())),
+            Self::Session => drop(writer.u8(2)),
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        match reader.u8()? {
+            1 => Ok(Self::Key {
+                needs_auth: reader.u8()? != 0,
+                modulus: Field::read(reader)?,
+            }),
+            2 => Ok(Self::Session),
+            _ => Err(reader.malformed()),
+        }
+    }
 }
 
 impl Loaded {
-    /// Reads a record. What is not a table of this version is an empty one.
-    pub(super) fn from_record(bytes: &[u8]) -> Self {
-        Self::parse(bytes).unwrap_or_default()
-    }
-
-    /// The record.
-    pub(super) fn to_record(&self) -> Vec<u8> {
-        let mut writer = Writer::new();
-        writer
-            .u32(MAGIC)
-            .u64(self.clock)
-            .u16(u16::try_from(self.entries.len()).unwrap_or(0));
-        for entry in &self.entries {
-            writer
-                .u32(entry.handle)
-                .bytes(&entry.fingerprint)
-                .u32(entry.owner.pid)
-                .u64(entry.owner.started)
-                .u64(entry.used);
-        }
-        writer
-            .finish("table")
-            .map(|bytes| bytes.to_vec())
-            .unwrap_or_default()
-    }
-
-    fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes, "table of loaded keys");
-        if reader.u32()? != MAGIC {
-            return Err(reader.malformed());
-        }
-        let clock = reader.u64()?;
-        let count = usize::from(reader.u16()?);
-        if count > MOST {
-            return Err(reader.malformed());
-        }
-        let entries = (0..count)
-            .map(|_| parse_entry(&mut reader))
-            .collect::<Result<_, _>>()?;
-        reader.finish()?;
-        Ok(Self { entries, clock })
-    }
-
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    /// The key with this fingerprint, if it is loaded.
-    pub(super) fn find(&self, fingerprint: &Fingerprint) -> Option<&Entry> {
-        self.entries
-            .iter()
-            .find(|entry| entry.fingerprint == *fingerprint)
-    }
-
-    /// Adds a key that was just loaded. Whatever the table had at that handle is gone.
-    pub(super) fn add(&mut self, handle: u32, fingerprint: Fingerprint, owner: Process) {
-        self.entries.retain(|entry| entry.handle != handle);
-        if self.entries.len() >= MOST {
-            self.entries.remove(0);
-        }
-        self.clock = self.clock.wrapping_add(1);
-        self.entries.push(Entry {
-            handle,
-            fingerprint,
-            owner,
-            used: self.clock,
-            confirmed: true,
-        });
-    }
-
-    /// Notes that a key was used, and is what the table says it is.
-    pub(super) fn touch(&mut self, handle: u32) {
-        let clock = self.clock;
-        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.handle == handle) {
-            if entry.used != clock {
-                self.clock = clock.wrapping_add(1);
-                entry.used = self.clock;
-            }
-            entry.confirmed = true;
-        }
-    }
-
-    pub(super) fn remove(&mut self, handle: u32) {
-        self.entries.retain(|entry| entry.handle != handle);
-    }
-
     /// The key to give up for another: one of an ended process, else our own least recently used, else
     /// the least recently used of all. Nobody else is using one, since we have the lock; whoever misses
     /// his loads it again.
     pub(super) fn victim(&self, own: Process, spare: Option<u32>) -> Option<u32> {
-        let mut candidates: Vec<&Entry> = self
-            .entries
+        let mut candidates: Vec<&Entry<Fingerprint>> = self
+            .entries()
             .iter()
             .filter(|entry| Some(entry.handle) != spare)
             .collect();
@@ -141,20 +93,6 @@ impl Loaded {
             .or(candidates.first())
             .map(|entry| entry.handle)
     }
-}
-
-fn parse_entry(reader: &mut Reader<'_>) -> Result<Entry, Malformed> {
-    let what = reader.malformed();
-    Ok(Entry {
-        handle: reader.u32()?,
-        fingerprint: reader.bytes(32)?.try_into().map_err(|_| what)?,
-        owner: Process {
-            pid: reader.u32()?,
-            started: reader.u64()?,
-        },
-        used: reader.u64()?,
-        confirmed: false,
-    })
 }
 
 #[cfg(test)]
@@ -209,7 +147,30 @@ mod tests {
         for handle in 0..100 {
             loaded.add(handle, [7; 32], own);
         }
-        assert_eq!(loaded.entries().len(), MOST);
+        assert_eq!(loaded.entries().len(), Loaded::MOST);
         assert!(loaded.to_record().len() <= crate::tss::transport::Record::CAPACITY);
+    }
+
+    #[test]
+    fn a_record_keeps_what_was_under_way() {
+        let own = Process::current();
+        let mut loaded = Loaded::default();
+        loaded.set_sessions(vec![0x0012_3456]);
+        let key = |needs_auth| Awaited::Key {
+            modulus: [3; 32],
+            needs_auth,
+        };
+        for awaited in [key(false), key(true), Awaited::Session] {
+            loaded.await_answer(Some((awaited, own)));
+            assert_eq!(Loaded::from_record(&loaded.to_record()), loaded);
+        }
+        // The SRK, or a table of a TPM 2.0.
+        loaded.add(handle::SRK, [1; 32], own);
+        assert_eq!(Loaded::from_record(&loaded.to_record()), Loaded::default());
+        let residents = crate::tss::table::Table::<crate::tss::tpm2::Name>::default();
+        assert_eq!(
+            Loaded::from_record(&residents.to_record()),
+            Loaded::default()
+        );
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! From the wire up: [`constants`], [`rc`] and [`blob`]; `auth`, the arithmetic of OIAP and OSAP;
 //! [`commands`], which know bytes only; `raw` and `tcsd`, which carry a command; `exec`, which authorizes
-//! and runs one; `loaded`, what is in the TPM; `work`, one critical section.
+//! and runs one; `loaded`, what is in the TPM; `work`, one critical section, and
+//! `strays`, what one leaves that does not come to its end.
 #![forbid(unsafe_code)]
 
 mod auth;
@@ -26,6 +27,7 @@ mod raw;
 pub mod rc;
 pub mod registry;
 mod secret;
+mod strays;
 mod tcsd;
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use super::rc::Code;
 use super::secret::AuthValue;
 use super::{KeyBlob, PublicKey, Template, auth};
 use crate::tss::error::{Error, ErrorKind, Result};
-use crate::tss::tpm2::process::Process;
+use crate::tss::process::Process;
 use crate::tss::transport::{Sharing, rest};
 
 /// How long tcsd is asked again while other clients have all sessions of the TPM.
@@ -88,9 +88,11 @@ impl State {
 
 /// A critical section at work.
 pub(super) struct Work<'a> {
-    turn: Box<dyn Turn + 'a>,
-    state: &'a mut State,
-    at_stake: bool,
+    pub(super) turn: Box<dyn Turn + 'a>,
+    pub(super) state: &'a mut State,
+    /// Whether the connection failed while an authorization was with the TPM: a wrong one may have been
+    /// counted.
+    pub(super) at_stake: bool,
     /// The key in use, which no other may push out.
     in_use: Option<u32>,
     started: Instant,
@@ -142,8 +144,7 @@ impl<'a> Work<'a> {
     ) -> Result<R::Response> {
         let mut failures = 0;
         loop {
-            let result = exec::run(&mut *self.turn, request, authority, &mut self.at_stake);
-            match result {
+            match self.execute(request, authority) {
                 Err(error) if code_of(&error) == Some(Code::RESOURCES) => {
                     if !self.make_room() {
                         return Err(error);
@@ -246,6 +247,7 @@ impl<'a> Work<'a> {
         match result {
             Ok(response) => {
                 self.state.loaded.touch(handle);
+                self.state.loaded.confirm(handle);
                 self.save();
                 return Ok(Some(response));
             }
@@ -345,7 +347,7 @@ impl<'a> Work<'a> {
         let odd = auth::nonce().map_err(exec::crypto_error)?;
         match self.run(&Osap { key: handle, odd }, Authority::None) {
             Ok(session) => {
-                exec::end_session(&mut *self.turn, session.handle);
+                self.end_session(session.handle);
                 Ok(true)
             }
             Err(error) if is_swapped_out(&error) => Ok(false),
@@ -369,7 +371,7 @@ impl<'a> Work<'a> {
                     if self.turn.sharing() == Sharing::Bare {
                         let fingerprint = if shared { key.fingerprint } else { NOBODY };
                         self.state.loaded.add(handle, fingerprint, self.state.own);
-                        self.save();
+                        self.arrived();
                     }
                     return Ok(handle);
                 }
@@ -419,7 +421,7 @@ impl<'a> Work<'a> {
             .loaded
             .entries()
             .iter()
-            .filter(|entry| entry.owner == own || entry.owner.has_ended())
+            .filter(|entry| entry.is_to_be_released_by(own))
             .map(|entry| entry.handle)
             .collect();
         for handle in ours {
@@ -429,26 +431,24 @@ impl<'a> Work<'a> {
 
     /// Gives up a loaded key, whatever its state.
     pub(super) fn flush_key(&mut self, key: u32) {
-        let daemon = self.turn.sharing() == Sharing::Daemon;
-        let flushed = if daemon || self.turn.is_old().or(self.state.old) == Some(true) {
-            exec::run(
-                &mut *self.turn,
-                &EvictKey { key },
-                Authority::None,
-                &mut false,
-            )
-        } else {
-            let request = FlushSpecific {
-                handle: key,
-                kind: resource::KEY,
-            };
-            exec::run(&mut *self.turn, &request, Authority::None, &mut false)
-        };
-        match &flushed {
+        match self.flush(key) {
             // Without an answer it may still be there: the entry stays, for whoever needs the slot.
-            Err(error) if code_of(error).is_none() => log::debug!("flushing {key:08x}: {error}"),
+            Err(error) if code_of(&error).is_none() => log::debug!("flushing {key:08x}: {error}"),
             _ => self.drop_entry(key),
         }
+    }
+
+    /// Forgets a key: TPM_FlushSpecific, or what there is in its place.
+    pub(super) fn flush(&mut self, key: u32) -> Result<()> {
+        let daemon = self.turn.sharing() == Sharing::Daemon;
+        if daemon || self.turn.is_old().or(self.state.old) == Some(true) {
+            return self.execute(&EvictKey { key }, Authority::None);
+        }
+        let request = FlushSpecific {
+            handle: key,
+            kind: resource::KEY,
+        };
+        self.execute(&request, Authority::None)
     }
 
     fn drop_entry(&mut self, handle: u32) {
@@ -456,7 +456,7 @@ impl<'a> Work<'a> {
         self.save();
     }
 
-    fn save(&mut self) {
+    pub(super) fn save(&mut self) {
         if self.turn.sharing() == Sharing::Bare {
             self.turn.set_record(&self.state.loaded.to_record());
         }

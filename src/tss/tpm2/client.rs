@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
@@ -19,15 +18,12 @@ use super::object::{DecryptScheme, Object, Parent, SignScheme};
 use super::public::Public;
 use super::work::{Authority, State, Work};
 use crate::Secret;
-use crate::tss::error::{Error, ErrorKind, Lockout, Result};
-use crate::tss::own::Own;
-use crate::tss::transport::{Channel, Endpoint, ErrorKind as TransportErrorKind, Limits, Sharing};
+use crate::tss::error::{ErrorKind, Lockout, Result};
+use crate::tss::own::{self, EXIT_WAIT, Own};
+use crate::tss::transport::{Channel, Endpoint, Limits, Sharing};
 
 pub use super::commands::object::{Created, PublicInfo};
 pub use super::commands::signing::Signature;
-
-/// How long the end of a process may wait for other users of the TPM.
-const EXIT_WAIT: Duration = Duration::from_millis(300);
 
 /// When authorizations go through HMAC sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,16 +50,11 @@ pub struct Options {
 
 /// A client of one TPM, shared by all keys of a process that are in it.
 pub struct Client {
-    endpoint: Arc<Endpoint>,
+    own: Own<dyn Link, State>,
     options: Options,
-    place: Arc<str>,
-    inner: Own<Inner>,
 }
 
-pub(super) struct Inner {
-    link: Box<dyn Link>,
-    pub(super) state: State,
-}
+type Inner = own::Inner<dyn Link, State>;
 
 impl Client {
     /// A client of its own, with a connection of its own. Nothing is opened before the first use.
@@ -80,21 +71,15 @@ impl Client {
         options: Options,
         connect: impl Fn() -> Box<dyn Link> + Send + Sync + 'static,
     ) -> Self {
-        let place = format!("{} ({})", endpoint.address(), endpoint.origin()).into();
         Self {
-            endpoint,
+            own: Own::new(endpoint, connect, State::new),
             options,
-            place,
-            inner: Own::new(move || Inner {
-                link: connect(),
-                state: State::new(),
-            }),
         }
     }
 
     /// The TPM.
     pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        self.own.endpoint()
     }
 
     /// The settings.
@@ -324,39 +309,21 @@ impl Client {
     /// whose connection owns its objects. Waits 300 ms at most for other users of the TPM. In a process
     /// that only inherited the client nothing happens.
     pub fn release_at_exit(&self) {
-        if self.endpoint.sharing() != Sharing::Bare {
-            return;
-        }
-        let deadline = Instant::now() + EXIT_WAIT;
-        let release = |Inner { link, state }: &mut Inner| {
-            let own = state.process();
-            let anything = state
-                .residents
-                .entries()
-                .iter()
-                .any(|entry| entry.owner == own || entry.owner.has_ended());
-            if anything && let Ok(turn) = link.turn(Some(EXIT_WAIT)) {
+        self.own.entered_at_exit(|Inner { link, state }| {
+            if state.residents.has_any_to_release(state.process())
+                && let Ok(turn) = link.turn(Some(EXIT_WAIT))
+            {
                 let mut work = Work::begin(turn, state, &self.options);
                 work.release();
                 work.close();
             }
-        };
-        self.inner.entered_before(&self.endpoint, deadline, release);
+        });
     }
 
-    /// Runs an operation in a critical section, a second time if the connection was cut; not if it was cut
-    /// while an authorization value was with the TPM, which may count a wrong one twice then.
+    /// Runs an operation in a critical section, a second time if the connection was cut before an
+    /// authorization value was with the TPM.
     pub(super) fn with<T>(&self, operation: impl Fn(&mut Work<'_>) -> Result<T>) -> Result<T> {
-        let cut = |error: &Error| match error.kind() {
-            ErrorKind::Transport(error) => error.kind() == TransportErrorKind::Cut,
-            _ => false,
-        };
-        let result = self.entered(|inner| match self.once(inner, &operation) {
-            // A resource manager or a simulator was started anew; nothing here does harm when done twice.
-            (Err(error), false) if cut(&error) => self.once(inner, &operation).0,
-            (result, _) => result,
-        });
-        result.map_err(|error| error.at(&self.place))
+        self.own.run(|inner| self.once(inner, &operation))
     }
 
     /// The operation's result, and [`Work::value_at_stake`].
@@ -381,7 +348,7 @@ impl Client {
 
     /// Closes the connection to a TPM that drops what belonged to it then.
     fn disconnect(&self) {
-        if self.endpoint.sharing() == Sharing::Managed {
+        if self.endpoint().sharing() == Sharing::Managed {
             self.entered(|inner| {
                 inner.link.release();
                 inner.state.lose();
@@ -397,7 +364,7 @@ impl Client {
 
     /// Waits for this process's turn on the TPM and lends connection and state.
     pub(super) fn entered<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
-        self.inner.entered(&self.endpoint, work)
+        self.own.entered(work)
     }
 }
 
@@ -423,7 +390,7 @@ fn sign(
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("tpm", &self.place)
+            .field("tpm", &self.own.shown())
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

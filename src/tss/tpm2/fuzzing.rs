@@ -4,12 +4,12 @@
 mod liar;
 mod responses;
 
-use super::process::parse_start_time;
+use super::Name;
 use super::public::Public;
 use super::resident::Residents;
-use super::{Name, process::Process};
 use crate::fuzzing::input::Input;
 use crate::key::PublicKey;
+use crate::tss::process::{Process, parse_start_time};
 
 pub(crate) use liar::{ADDRESS, deceive, lying_tpm};
 #[cfg(test)]
@@ -73,11 +73,11 @@ pub(crate) fn record(data: &[u8]) {
         let entry = table.entries().get(usize::from(step >> 4)).cloned();
         let name = entry.map_or_else(
             || Name::from_bytes(&[0, 11, step, 1, 2]),
-            |entry| entry.name,
+            |entry| entry.identity,
         );
         match step & 7 {
             0 => table.add(handle, name, Process { pid: 1, started: 1 }),
-            1 => table.touch(&name),
+            1 => table.touch(handle),
             2 => table.confirm(handle),
             3 => table.remove(handle),
             4 => table.forget(&name),

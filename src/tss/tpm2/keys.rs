@@ -66,7 +66,7 @@ impl Work<'_> {
             Authority::Password(auth)
         };
         let result = operation(self, &entity, &authority)?;
-        self.state.residents.touch(&object.name);
+        self.state.residents.touch(entity.handle);
         Ok(result)
     }
 
@@ -183,7 +183,7 @@ impl Work<'_> {
         self.make_room(1)?;
         let request = ContextLoad { context: &context };
         let awaited = Awaited::Object(object.name.clone());
-        match self.run_awaiting(awaited, &request, &Authority::None) {
+        match self.awaiting(awaited, |work| work.run(&request, &Authority::None)) {
             Ok(handle) => {
                 self.loaded(handle, object.name.clone());
                 Ok(Some(Entity::object(handle, object.name.clone())))
@@ -226,10 +226,9 @@ impl Work<'_> {
             public: &object.public,
         };
         let awaited = Awaited::Object(object.name.clone());
-        self.beside = usize::from(stem.kind != StemKind::Primary);
-        let loaded = self.run_awaiting(awaited, &request, &authority);
-        self.beside = 0;
-        let loaded = loaded?;
+        let loaded = self.awaiting(awaited, |work| {
+            work.run_beside(stem.slots(), &request, &authority)
+        })?;
         if loaded.name != object.name {
             // Nor is the handle to be trusted then: what was awaited is looked for by its name.
             return Err(Malformed {
@@ -285,9 +284,9 @@ impl Work<'_> {
         self.make_room(self.primaries_needed(parent))?;
         let identified = self.wants_session(&parent.auth, secret);
         let stem = self.parent(parent, identified, false)?;
-        self.beside = usize::from(stem.kind != StemKind::Primary);
         let created = self.parent_authority(&stem, secret, |work, authority| {
-            work.run(
+            work.run_beside(
+                stem.slots(),
                 &Create {
                     parent: stem.entity.clone(),
                     auth,
@@ -296,7 +295,6 @@ impl Work<'_> {
                 authority,
             )
         });
-        self.beside = 0;
         self.release_parent(&stem);
         created.map_err(|error| match error.code() {
             Some(code) if code.is_bad_handle() => error.advise(format!(

@@ -19,7 +19,6 @@ pub mod name;
 pub mod object;
 mod parent;
 mod pool;
-pub(super) mod process;
 pub mod public;
 pub mod rc;
 mod rc_names;

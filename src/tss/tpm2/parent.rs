@@ -39,6 +39,14 @@ pub(super) enum StemKind {
     Primary,
 }
 
+impl Stem {
+    /// Slots it takes while it is used, besides those of the table: a persistent parent is brought into one,
+    /// a primary is in the table.
+    pub(super) fn slots(&self) -> usize {
+        usize::from(self.kind != StemKind::Primary)
+    }
+}
+
 impl Work<'_> {
     /// Gets hold of a parent. `identified` asks for name and public area also where a persistent
     /// handle alone would do; `stand_in` allows the storage root key in a primary's place.
@@ -174,7 +182,7 @@ impl Work<'_> {
             hierarchy: parent.handle,
             template: &template,
         };
-        let primary = self.run_awaiting(Awaited::Primary, &request, &authority)?;
+        let primary = self.awaiting(Awaited::Primary, |work| work.run(&request, &authority))?;
         if primary.public.name()? != primary.name {
             return Err(Malformed {
                 what: "answer to TPM2_CreatePrimary: the name is not the public area's",

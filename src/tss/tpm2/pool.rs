@@ -40,7 +40,9 @@ impl Work<'_> {
         {}
         let opening = Opening::new(salt_key).map_err(crypto_error)?;
         let request = opening.request();
-        let started = self.run_awaiting(Awaited::Session, &request, &Authority::None)?;
+        let started = self.awaiting(Awaited::Session, |work| {
+            work.run(&request, &Authority::None)
+        })?;
         let session = opening.complete(started);
         self.state.sessions.push(Kept {
             id: id.clone(),

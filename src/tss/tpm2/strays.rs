@@ -6,7 +6,6 @@
 //! it away. On other TPMs everything goes with the connection.
 #![forbid(unsafe_code)]
 
-use super::commands::Request;
 use super::commands::object::ReadPublic;
 use super::constants::handle;
 use super::name::Name;
@@ -19,18 +18,17 @@ use crate::tss::transport::Sharing;
 impl Work<'_> {
     /// Runs a command that puts something into the TPM. What that is stays noted until it is in the
     /// table, or until the TPM has said that it is not there.
-    pub(super) fn run_awaiting<R: Request>(
+    pub(super) fn awaiting<T>(
         &mut self,
         awaited: Awaited,
-        request: &R,
-        authority: &Authority<'_>,
-    ) -> Result<R::Response> {
+        run: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         if self.sharing() == Sharing::Bare {
             let process = self.state.process();
             self.state.residents.await_answer(Some((awaited, process)));
             self.save();
         }
-        let result = self.run(request, authority);
+        let result = run(self);
         if let Err(error) = &result
             && error.code().is_some()
         {
@@ -87,7 +85,7 @@ impl Work<'_> {
                 for stray in self.unknown_objects()? {
                     if self.is_still(stray, &name)? {
                         // As good as loaded by us; it goes when it is the oldest, or at the end.
-                        self.state.residents.add(stray, name, self.state.process());
+                        self.state.take_in(stray, name);
                         break;
                     }
                 }

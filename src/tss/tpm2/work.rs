@@ -15,13 +15,13 @@ use super::link::Turn;
 use super::name::Name;
 use super::object::PrimaryTemplate;
 use super::pool::{Kept, SessionId};
-use super::process::Process;
 use super::rc::ResponseCode;
 use super::resident::{Resident, Residents};
 use super::session::attribute;
 use super::wire::Malformed;
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Lockout, Result};
+use crate::tss::process::Process;
 use crate::tss::transport::{Continuity, Sharing};
 
 /// Keys kept loaded in a resource manager's space: it swaps every one of them with each command.
@@ -75,6 +75,12 @@ impl State {
         self.process
     }
 
+    /// Notes a loaded object. Nothing else of its name is in the TPM.
+    pub(super) fn take_in(&mut self, handle: u32, name: Name) {
+        self.residents.forget(&name);
+        self.residents.add(handle, name, self.process);
+    }
+
     /// Forgets what is loaded, without a command: it is gone, or somebody else's.
     pub(super) fn lose(&mut self) {
         self.residents.clear();
@@ -108,8 +114,6 @@ pub(super) struct Work<'a> {
     pub(super) pinned: Vec<u32>,
     /// Transient objects that go at the end of the section.
     temporary: Vec<u32>,
-    /// Slots taken by a persistent parent while it is used.
-    pub(super) beside: usize,
     broken: bool,
     value_at_stake: bool,
 }
@@ -138,7 +142,6 @@ impl<'a> Work<'a> {
             options,
             pinned: Vec::new(),
             temporary: Vec::new(),
-            beside: 0,
             broken: false,
             value_at_stake: false,
         }
@@ -197,6 +200,16 @@ impl<'a> Work<'a> {
         request: &R,
         authority: &Authority<'_>,
     ) -> Result<R::Response> {
+        self.run_beside(0, request, authority)
+    }
+
+    /// The same while `others`, such as a persistent parent in use, take slots that are not in the table.
+    pub(super) fn run_beside<R: Request>(
+        &mut self,
+        others: usize,
+        request: &R,
+        authority: &Authority<'_>,
+    ) -> Result<R::Response> {
         loop {
             let error = match self.run_once(request, authority) {
                 Ok(response) => return Ok(response),
@@ -209,7 +222,7 @@ impl<'a> Work<'a> {
                 self.drop_session_except(authority)
             } else {
                 if self.sharing() == Sharing::Bare {
-                    let slots = self.state.residents.entries().len() + self.beside;
+                    let slots = self.state.residents.entries().len() + others;
                     self.state.slots = Some((slots, Instant::now()));
                 }
                 self.evict()?
@@ -272,7 +285,7 @@ impl<'a> Work<'a> {
     /// Notes a loaded object; it may be evicted by us or, on a bare TPM, by others.
     pub(super) fn loaded(&mut self, handle: u32, name: Name) {
         self.drop_double(handle, &name);
-        self.state.residents.add(handle, name, self.state.process);
+        self.state.take_in(handle, name);
         self.state.residents.await_answer(None);
         self.pinned.push(handle);
         self.save();
@@ -320,7 +333,7 @@ impl<'a> Work<'a> {
             return Ok(false);
         };
         // Somebody who ignores the table may have put another object there: not ours to flush.
-        if oldest.confirmed || self.is_still(oldest.handle, &oldest.name)? {
+        if oldest.confirmed || self.is_still(oldest.handle, &oldest.identity)? {
             self.save_context(&oldest);
             self.drop_object(oldest.handle)?;
         } else {
@@ -334,7 +347,7 @@ impl<'a> Work<'a> {
         // A TPM in this process is reset after each section, and contexts do not survive that.
         if self.sharing() == Sharing::InProcess
             || resident.owner != self.state.process
-            || self.state.saved.contains_key(&resident.name)
+            || self.state.saved.contains_key(&resident.identity)
         {
             return;
         }
@@ -343,7 +356,7 @@ impl<'a> Work<'a> {
         };
         match self.run_once(&request, &Authority::None) {
             Ok(context) => {
-                self.state.saved.insert(resident.name.clone(), context);
+                self.state.saved.insert(resident.identity.clone(), context);
             }
             // The key file is still there.
             Err(error) => log::debug!("a key's context could not be saved: {error}"),
@@ -386,7 +399,7 @@ impl<'a> Work<'a> {
             let gone = if entry.owner == own {
                 self.drop_object(entry.handle)
             } else if entry.owner.has_ended() {
-                match self.is_still(entry.handle, &entry.name) {
+                match self.is_still(entry.handle, &entry.identity) {
                     Ok(true) => self.drop_object(entry.handle),
                     Ok(false) => {
                         self.state.residents.remove(entry.handle);

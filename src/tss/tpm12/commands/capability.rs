@@ -16,6 +16,8 @@ pub mod area {
     pub const VERSION: u32 = 6;
     /// Handles of loaded keys.
     pub const KEY_HANDLE: u32 = 7;
+    /// Handles of everything of one kind: [`resource`](crate::tss::tpm12::constants::resource).
+    pub const HANDLE: u32 = 0x14;
     /// The state of the dictionary attack logic.
     pub const DA_LOGIC: u32 = 0x19;
     /// The version, with the manufacturer's own: of TPM 1.2 only.

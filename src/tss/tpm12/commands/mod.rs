@@ -9,8 +9,18 @@ pub mod crypto;
 pub mod session;
 pub mod storage;
 
+use super::blob::KeyBlob;
 use super::constants::Ordinal;
 use crate::tss::tpm2::wire::{Malformed, Reader, Writer};
+
+/// What a command puts into the TPM.
+#[derive(Clone, Copy, Debug)]
+pub enum Made<'a> {
+    /// The key in this blob.
+    Key(&'a KeyBlob),
+    /// A session.
+    Session,
+}
 
 /// A command of part 3.
 pub trait Request {
@@ -31,6 +41,11 @@ pub trait Request {
 
     /// Secrets of a new key, which the session encrypts on their way: usage and migration.
     fn secrets(&self) -> Option<[&super::AuthValue; 2]> {
+        None
+    }
+
+    /// What it puts into the TPM, and what stays there if its answer never comes.
+    fn makes(&self) -> Option<Made<'_>> {
         None
     }
 

@@ -1,7 +1,7 @@
 //! Authorization sessions (part 3, 18).
 #![forbid(unsafe_code)]
 
-use super::Request;
+use super::{Made, Request};
 use crate::tss::tpm2::wire::{Malformed, Reader, Writer};
 use crate::tss::tpm12::constants::{Ordinal, entity};
 
@@ -26,6 +26,10 @@ impl Request for Oiap {
 
     fn ordinal(&self) -> Ordinal {
         Ordinal::OIAP
+    }
+
+    fn makes(&self) -> Option<Made<'_>> {
+        Some(Made::Session)
     }
 
     fn parameters(&self, _: &mut Writer, _: Option<&[[u8; 20]; 2]>) {}
@@ -61,6 +65,10 @@ impl Request for Osap {
 
     fn ordinal(&self) -> Ordinal {
         Ordinal::OSAP
+    }
+
+    fn makes(&self) -> Option<Made<'_>> {
+        Some(Made::Session)
     }
 
     fn parameters(&self, writer: &mut Writer, _: Option<&[[u8; 20]; 2]>) {

@@ -1,7 +1,7 @@
 //! Keys: loading, making and reading them (part 3, 10), and forgetting them (22).
 #![forbid(unsafe_code)]
 
-use super::Request;
+use super::{Made, Request};
 use crate::tss::tpm2::wire::{Malformed, Reader, Writer};
 use crate::tss::tpm12::blob::{KeyBlob, PublicKey, Template};
 use crate::tss::tpm12::constants::Ordinal;
@@ -31,6 +31,10 @@ impl Request for LoadKey<'_> {
 
     fn key(&self) -> Option<u32> {
         Some(self.parent)
+    }
+
+    fn makes(&self) -> Option<Made<'_>> {
+        Some(Made::Key(self.blob))
     }
 
     fn parameters(&self, writer: &mut Writer, _: Option<&[[u8; 20]; 2]>) {

@@ -6,6 +6,7 @@ mod daemon;
 mod many;
 mod raw;
 mod secrets;
+mod strays;
 mod transports;
 
 use std::fs;

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::*;
-use crate::tss::tpm2::process::Process;
+use crate::tss::process::Process;
 use crate::tss::tpm2::resident::Residents;
 
 /// Replaces the owner of every object in the shared table.
@@ -11,7 +11,7 @@ fn disown(client: &Client, owner: Process) {
         .with(|work| {
             let mut table = Residents::default();
             for entry in work.state.residents.entries() {
-                table.add(entry.handle, entry.name.clone(), owner);
+                table.add(entry.handle, entry.identity.clone(), owner);
             }
             work.state.residents = table;
             Ok(())

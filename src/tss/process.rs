@@ -43,7 +43,7 @@ fn start_time(pid: u32) -> Option<u64> {
 
 /// The start time in a `stat` line. The second field, the program's name, may hold anything, also
 /// parentheses and blanks; the fields after the last parenthesis are plain.
-pub(super) fn parse_start_time(stat: &[u8]) -> Option<u64> {
+pub(in crate::tss) fn parse_start_time(stat: &[u8]) -> Option<u64> {
     let end = stat.iter().rposition(|&byte| byte == b')')?;
     let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
     // What follows begins with field 3.
