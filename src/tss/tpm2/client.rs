@@ -261,32 +261,6 @@ impl Client {
         })
     }
 
-    /// Signs once and leaves nothing behind: checks at load time that a key can be used later.
-    pub fn check(
-        &self,
-        object: &Object,
-        auth: &Secret,
-        scheme: SignScheme,
-        digest: &[u8],
-    ) -> Result<Signature> {
-        let result = self.with(|work| {
-            let result = sign(work, object, auth, scheme, digest, &Ticket::null());
-            if work.sharing() == Sharing::Bare
-                && let Some(handle) = work
-                    .state
-                    .residents
-                    .find(&object.name)
-                    .map(|resident| resident.handle)
-            {
-                let _ = work.drop_object(handle);
-            }
-            result
-        });
-        // A managed TPM drops what belonged to the connection; a child process opens its own.
-        self.disconnect();
-        result
-    }
-
     /// Releases what this process has in the TPM, and the connection to it. Keys are loaded again when
     /// they are next used.
     pub fn release(&self) {

@@ -267,7 +267,8 @@ impl<'a> Work<'a> {
             }
             (Err(error), _) if matches!(error.kind(), ErrorKind::Transport(_)) => {
                 self.broken = true;
-                self.value_at_stake = match authority {
+                // It stays so when a later command of the same section fails as well.
+                self.value_at_stake |= match authority {
                     Authority::None => false,
                     Authority::Password(auth) | Authority::Session { auth, .. } => !auth.is_empty(),
                 };

@@ -437,8 +437,8 @@ fn told(client: &Client, step: u8, key: &Object, parent: &Parent, auth: &Secret)
             .map(drop),
         10 => client.evict_control(key, handle::SRK + 1, auth),
         11 => client
-            .check(key, auth, SignScheme::Null, &[1; 32])
-            .map(drop),
+            .sign(key, auth, SignScheme::Null, &[1; 32])
+            .map(|_| client.release()),
         12 => {
             client.release();
             Ok(())

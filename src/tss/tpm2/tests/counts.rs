@@ -205,19 +205,6 @@ fn keys_under_a_primary_come_back_by_their_contexts() {
 }
 
 #[test]
-fn a_check_leaves_nothing_behind() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
-    let key = make(&client, &Parent::new(handle::SRK), &sign_only(), PIN);
-    log.take();
-    let signature = client.check(&key, &PIN.into(), ECDSA, &digest()).unwrap();
-    assert!(is_good(&key, &digest(), &signature));
-    log.expect("Load StartAuthSession Sign FlushContext");
-    tpm.assert_empty();
-}
-
-#[test]
 fn a_restricted_key_signs_what_the_tpm_has_hashed() {
     let tpm = Tpm::new();
     tpm.provision();
