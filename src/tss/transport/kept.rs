@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use super::forkable::AppendOnly;
 use super::sys::{self, Status};
@@ -64,7 +64,8 @@ fn close_if(fd: RawFd, dev: u64, ino: u64) {
 
 /// Notes that a descriptor is open, so that a child of fork can close its copy: what the parent has of it
 /// the child cannot look at (see [`forkable`](super::forkable)). A copy would keep a bare device busy, and
-/// a resource manager's space alive, for as long as the child lives.
+/// a resource manager's space alive, for as long as the child lives: children close it at once, also those that
+/// never use a TPM. What remains is a fork in the instant between a descriptor's opening and its note.
 #[derive(Debug)]
 pub(super) struct Noted(&'static Slot);
 
@@ -82,6 +83,7 @@ static SLOTS: AppendOnly<Slot> = AppendOnly::new();
 
 impl Noted {
     pub(super) fn new(kept: &Kept) -> Self {
+        watch_forks();
         let own = std::process::id();
         let claimed = SLOTS.iter().find(|slot| {
             slot.process
@@ -116,7 +118,28 @@ impl Drop for Noted {
     }
 }
 
+/// Has each child close its copies before its fork returns.
+fn watch_forks() {
+    // Not a `Once`, in which a child forked by another thread would wait for ever. Two threads at once
+    // register it twice: the second run finds nothing to do.
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if REGISTERED.load(Ordering::Relaxed) {
+        return;
+    }
+    match sys::at_fork_in_child(in_child) {
+        Ok(()) => REGISTERED.store(true, Ordering::Relaxed),
+        Err(error) => log::debug!("children keep copies of descriptors for now: {error}"),
+    }
+}
+
+extern "C" fn in_child() {
+    close_inherited();
+}
+
 /// Closes this process's copies of descriptors that the processes it was forked from had noted.
+///
+/// In a child whose fork ran no handler (a bare clone) this is left to the first use of a device. As it also
+/// runs while fork does, it only reads and writes atomics, and makes system calls.
 pub(super) fn close_inherited() {
     let own = std::process::id();
     for slot in SLOTS.iter() {

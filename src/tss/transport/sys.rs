@@ -330,6 +330,17 @@ pub(super) fn shut_down(fd: BorrowedFd<'_>) {
     unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_RDWR) };
 }
 
+/// Has every child of fork run `handler` before its fork returns. It must be async-signal-safe: another thread may
+/// have been anywhere when the child was made.
+pub(super) fn at_fork_in_child(handler: extern "C" fn()) -> io::Result<()> {
+    // SAFETY: the handler is a plain function that stays mapped, as the module is linked with
+    // `-z nodelete`.
+    match unsafe { libc::pthread_atfork(None, None, Some(handler)) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
 /// A fresh, unconnected, non-blocking stream socket of the local family.
 pub(super) fn unix_socket() -> io::Result<OwnedFd> {
     let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
