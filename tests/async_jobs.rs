@@ -5,6 +5,7 @@ use crate::common::key;
 use crate::common::openssl::{Config, Openssl};
 use crate::common::process::Done;
 use crate::common::proxy::{Action, Fault, Proxy};
+use crate::common::scratch::Scratch;
 use crate::common::swtpm::Swtpm;
 use crate::common::tls::Load;
 use crate::common::tools::need;
@@ -141,6 +142,20 @@ fn a_busy_tpm_in_jobs() {
     bench.tap.inject(busy(code::SIGN));
     bench.tap.inject(busy(code::RSA_DECRYPT));
     bench.jobs("together");
+}
+
+/// A TPM inside the process answers before the call returns: an operation in a job never pauses the job.
+/// Only another process that has the TPM lets it wait.
+#[test]
+fn a_tpm_inside_the_process() {
+    let state = Scratch::new();
+    let openssl = Openssl::new(&format!("libtpms:{}", state.path().display()));
+    key::rsa(&openssl, "rsa", 2048, "");
+    key::generate(&openssl, "ec", "EC -pkeyopt group:P-256");
+    let program = cc::compile(openssl.dir(), "jobs", "-lcrypto");
+    let jobs = |mode: &str| openssl.client(&program).arg(mode).words("rsa.pem ec.pem");
+    assert_eq!(jobs("inside").ok().out(), "0 pauses\n");
+    jobs("locked").arg(state.join(".lock")).ok();
 }
 
 /// Neither invalid accesses nor, in the jobs that are not given up, anything lost.
