@@ -210,3 +210,29 @@ fn s_server_async() {
         Load::new(server.port, 4).without_request().run().all(4);
     }
 }
+
+/// `openssl speed` makes its EC keys in the TPM where a default property says so. (It signs with RSA keys that are
+/// built into it.)
+#[test]
+fn openssl_speed() {
+    let algorithms =
+        "[openssl_init]\nalg_section = algs\n[algs]\ndefault_properties = ?provider=tpm\n";
+    let Bench { openssl, tap, tpm } = bench_with(Config::new().extra(algorithms));
+    let speed = |what: &str| {
+        tap.reset();
+        let arguments = "speed -mr -elapsed -seconds 1 -async_jobs 8";
+        openssl.ok(&format!("{arguments} {what}")).err()
+    };
+    for (what, command) in [("ecdsap256", "Sign"), ("ecdhp256", "ECDH_ZGen")] {
+        let told = speed(what);
+        // "+R5:738:...": a number that is another in each version, and how many operations there were. Signatures
+        // come before verifications.
+        let first = told.lines().find(|line| line.starts_with("+R"));
+        let operations = first.and_then(|line| line.split(':').nth(1)?.parse().ok());
+        let counts = tap.counts();
+        // Some more are made to try the keys.
+        let done = operations.is_some_and(|n: usize| n > 0 && counts.of(command) >= n);
+        assert!(done, "{what}: {told}\n{counts:?}");
+        tpm.assert_clean();
+    }
+}
