@@ -17,8 +17,8 @@ use super::task;
 #[derive(Debug)]
 pub(super) struct Device {
     kept: Kept,
-    // Declared last: noted until it is closed, or a child forked in between would keep its copy. If somebody else
-    // gets the number in between, such a child finds that it leads to another file.
+    // Declared last: noted until it is closed, or a child would keep its copy. If somebody else gets the number
+    // in between, the child finds that it leads to another file.
     _noted: Noted,
 }
 

@@ -126,6 +126,38 @@ fn a_child_that_uses_no_tpm_keeps_no_copy_of_a_device() {
     assert_eq!(in_idle_children(&devices[0]), Some(vec![1, 1]));
 }
 
+/// Forks at any moment, while other threads open and close the device: a child with a copy would keep it busy, for
+/// itself too.
+#[test]
+fn no_child_gets_a_copy_of_a_device_that_is_opened_and_closed() {
+    const NAME: &str = "devices::no_child_gets_a_copy_of_a_device_that_is_opened_and_closed";
+    in_own_process(NAME, || {
+        let place = Place::new();
+        let devices = [counting_device(), counting_device()];
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for device in &devices {
+                let mut channel = place.channel(&device.bare());
+                let done = &done;
+                scope.spawn(move || {
+                    while !done.load(Ordering::Relaxed) {
+                        drop(channel.section().unwrap());
+                    }
+                });
+            }
+            let children = (0..400).map(|_| {
+                let child = Forked::new(|| devices.iter().map(descriptors_of).collect());
+                child.wait()
+            });
+            let others: Vec<_> = children
+                .filter(|found| *found != Some(vec![1, 1]))
+                .collect();
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(others, []);
+        });
+    });
+}
+
 #[test]
 fn a_devices_failures_end_the_connection() {
     let place = Place::new();
