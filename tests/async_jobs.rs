@@ -5,6 +5,7 @@ use crate::common::key;
 use crate::common::openssl::{Config, Openssl};
 use crate::common::process::Done;
 use crate::common::proxy::{Action, Fault, Proxy};
+use crate::common::scratch::Scratch;
 use crate::common::swtpm::Swtpm;
 use crate::common::tls::Load;
 use crate::common::tools::need;
@@ -144,6 +145,20 @@ fn a_busy_tpm_in_jobs() {
     bench.jobs("together");
 }
 
+/// A TPM inside the process answers before the call returns: an operation in a job never pauses the job.
+/// Only another process that has the TPM lets it wait.
+#[test]
+fn a_tpm_inside_the_process() {
+    let state = Scratch::new();
+    let openssl = Openssl::new(&format!("libtpms:{}", state.path().display()));
+    key::rsa(&openssl, "rsa", 2048, "");
+    key::generate(&openssl, "ec", "EC -pkeyopt group:P-256");
+    let program = cc::compile(openssl.dir(), "jobs", "-lcrypto");
+    let jobs = |mode: &str| openssl.client(&program).arg(mode).words("rsa.pem ec.pem");
+    assert_eq!(jobs("inside").ok().out(), "0 pauses\n");
+    jobs("locked").arg(state.join(".lock")).ok();
+}
+
 /// Neither invalid accesses nor, in the jobs that are not given up, anything lost.
 #[test]
 fn valgrind_has_nothing_to_say_about_jobs() {
@@ -194,5 +209,31 @@ fn s_server_async() {
         let private = counts.of("Sign") + counts.of("RSA_Decrypt");
         assert_eq!(private, 1, "{client}: {counts:?}");
         Load::new(server.port, 4).without_request().run().all(4);
+    }
+}
+
+/// `openssl speed` makes its EC keys in the TPM where a default property says so. (It signs with RSA keys that are
+/// built into it.)
+#[test]
+fn openssl_speed() {
+    let algorithms =
+        "[openssl_init]\nalg_section = algs\n[algs]\ndefault_properties = ?provider=tpm\n";
+    let Bench { openssl, tap, tpm } = bench_with(Config::new().extra(algorithms));
+    let speed = |what: &str| {
+        tap.reset();
+        let arguments = "speed -mr -elapsed -seconds 1 -async_jobs 8";
+        openssl.ok(&format!("{arguments} {what}")).err()
+    };
+    for (what, command) in [("ecdsap256", "Sign"), ("ecdhp256", "ECDH_ZGen")] {
+        let told = speed(what);
+        // "+R5:738:...": a number that is another in each version, and how many operations there were. Signatures
+        // come before verifications.
+        let first = told.lines().find(|line| line.starts_with("+R"));
+        let operations = first.and_then(|line| line.split(':').nth(1)?.parse().ok());
+        let counts = tap.counts();
+        // Some more are made to try the keys.
+        let done = operations.is_some_and(|n: usize| n > 0 && counts.of(command) >= n);
+        assert!(done, "{what}: {told}\n{counts:?}");
+        tpm.assert_clean();
     }
 }

@@ -5,6 +5,7 @@ use crate::common::key;
 use crate::common::openssl::Openssl;
 use crate::common::proxy::Proxy;
 use crate::common::swtpm::Swtpm;
+use crate::common::terminal::Terminal;
 use std::time::Duration;
 
 /// An openssl with two RSA and two EC keys, which is one more than the TPM has slots; and the program.
@@ -51,4 +52,25 @@ fn children_and_more_keys_than_slots() {
         .ok();
     assert!(tap.counts().of("Sign") > 100, "{:?}", tap.counts());
     tpm.assert_clean();
+}
+
+/// A copy would keep the resource manager's space, with whatever is in it, after the parent has closed the device.
+#[test]
+fn idle_children_have_no_copy_of_a_device() {
+    let tpm = Swtpm::start();
+    tpm.provision_srk();
+    let openssl = Openssl::new(&tpm.address());
+    key::generate(
+        &openssl,
+        "ec",
+        "EC -pkeyopt group:P-256 -pkeyopt parent:0x81000001",
+    );
+    let device = Terminal::start(&tpm);
+    let program = cc::compile(openssl.dir(), "idle", "-lcrypto");
+    openssl
+        .client(&program)
+        .env("TPM_TCTI", device.address())
+        .arg(device.path())
+        .arg("ec.pem")
+        .ok();
 }

@@ -1,7 +1,7 @@
 /*
- * forks SECONDS KEY.pem...: 16 threads sign continuously while children are forked, each in the middle of whatever
- * the threads are doing: eight one after another, eight at once, then eight that fork a child of their own. Each child
- * signs with every key, frees the keys, and ends by _exit or exit in turn. Every signature is verified by OpenSSL's
+ * forks SECONDS KEY.pem...: THREADS threads sign continuously while children are forked, each in the middle of whatever
+ * the threads are doing: CHILDREN one after another, as many at once, then as many that fork a child of their own. Each
+ * child signs with every key, frees the keys, and ends by _exit or exit in turn. Every signature is verified by OpenSSL's
  * own provider. An alarm ends what hangs.
  */
 #include <openssl/err.h>
@@ -16,8 +16,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* A slow machine wants fewer. */
+#ifndef THREADS
 #define THREADS 16
+#endif
+#ifndef CHILDREN
 #define CHILDREN 8
+#endif
 #define KEYS 8
 
 #define CHECK(what)                                                          \

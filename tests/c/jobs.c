@@ -1,5 +1,5 @@
 /*
- * jobs MODE RSA.pem EC.pem: private operations inside ASYNC jobs, on one thread.
+ * jobs MODE RSA.pem EC.pem [LOCK]: private operations inside ASYNC jobs, on one thread.
  *
  *   together   eight jobs at once, which sign, decrypt and derive; each is resumed when its own descriptor says so
  *   between    ordinary signatures while jobs are paused
@@ -8,6 +8,10 @@
  *   fork       a child inherits paused jobs: it signs, resumes its copy of one, frees the other
  *   error      an operation that fails (the TPM refuses), then one that goes well
  *   exit       ends with jobs paused
+ *   inside     two jobs at once with a TPM inside the process, which pause of their own accord between two operations
+ *              and never in one; one goes on, the other is given up
+ *   locked     two jobs while another process has such a TPM (the lock of its state, LOCK); the one that has begun
+ *              is given up, the other goes on when the TPM is free
  */
 #include <openssl/async.h>
 #include <openssl/err.h>
@@ -15,7 +19,9 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -327,11 +333,93 @@ static void error(void)
     free_all(&one, 1);
 }
 
+static int sign_pause_sign(void *argument)
+{
+    int ok = operate(argument);
+
+    return ASYNC_pause_job() == 1 && ok && sign_twice(argument);
+}
+
+/* Has the job paused where it wants to, and have its operations no descriptor to wait on? */
+static void pauses_itself(struct one *one, int argument)
+{
+    size_t count = 1;
+
+    memset(one, 0, sizeof(*one));
+    CHECK((one->ctx = ASYNC_WAIT_CTX_new()) != NULL);
+    CHECK(ASYNC_start_job(&one->job, one->ctx, &one->result, sign_pause_sign, &argument, sizeof(argument))
+          == ASYNC_PAUSE);
+    CHECK(ASYNC_WAIT_CTX_get_all_fds(one->ctx, NULL, &count) == 1 && count == 0);
+}
+
+static void inside(void)
+{
+    struct one all[2];
+    int n, given_up;
+
+    for (given_up = 0; given_up < 2; given_up++) {
+        for (n = 0; n < 2; n++)
+            pauses_itself(&all[n], 2 * given_up + n);
+        ASYNC_WAIT_CTX_free(all[given_up].ctx);
+        CHECK(sign(ec, ec_public));
+        n = 1 - given_up;
+        go_on(&all[n], sign_pause_sign, 0);
+        CHECK(all[n].done && all[n].result == 1);
+        free_all(&all[n], 1);
+    }
+    CHECK(sign(rsa, rsa_public));
+}
+
+/* A process that has the lock until it is killed. */
+static pid_t holder(const char *lock)
+{
+    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    int ends[2], fd;
+    char byte = 0;
+    pid_t pid;
+
+    CHECK(pipe(ends) == 0);
+    pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        alarm(300);
+        fd = open(lock, O_RDWR);
+        CHECK(fd >= 0 && fcntl(fd, F_SETLK, &whole) == 0);
+        CHECK(write(ends[1], &byte, 1) == 1);
+        for (;;)
+            pause();
+    }
+    close(ends[1]);
+    CHECK(read(ends[0], &byte, 1) == 1);
+    close(ends[0]);
+    return pid;
+}
+
+static void locked(const char *lock)
+{
+    struct one all[2];
+    int n, status, round;
+    pid_t pid;
+
+    for (round = 0; round < 2; round++) {
+        pid = holder(lock);
+        for (n = 0; n < 2; n++)
+            begin(&all[n], operate, 2 * round + n);
+        CHECK(!all[0].done && !all[1].done);
+        ASYNC_WAIT_CTX_free(all[0].ctx);
+        CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, &status, 0) == pid);
+        finish(&all[1], 1);
+        CHECK(all[1].result == 1);
+        free_all(&all[1], 1);
+        CHECK(sign(ec, ec_public));
+    }
+}
+
 int main(int argc, char **argv)
 {
     EVP_PKEY_CTX *ctx;
 
-    CHECK(argc == 4);
+    CHECK(argc == 4 || argc == 5);
     alarm(300);
     rsa = load(argv[2], &rsa_public);
     ec = load(argv[3], &ec_public);
@@ -351,6 +439,10 @@ int main(int argc, char **argv)
         forked();
     else if (strcmp(argv[1], "error") == 0)
         error();
+    else if (strcmp(argv[1], "inside") == 0)
+        inside();
+    else if (strcmp(argv[1], "locked") == 0 && argc == 5)
+        locked(argv[4]);
     else if (strcmp(argv[1], "exit") == 0) {
         static struct one all[3];
         int n;

@@ -32,6 +32,7 @@ pub mod swtpm;
 pub mod swtpm12;
 pub mod table;
 pub mod tcsd;
+pub mod terminal;
 pub mod tls;
 pub mod tools;
 pub mod tpm;

@@ -16,9 +16,10 @@ use super::task;
 /// An open device. Closing it ends what the driver's resource manager keeps for it.
 #[derive(Debug)]
 pub(super) struct Device {
-    // Declared first: no longer noted when it is closed, since others may get the number then.
-    _noted: Noted,
     kept: Kept,
+    // Declared last: noted until it is closed, or a child would keep its copy. If somebody else gets the number
+    // in between, the child finds that it leads to another file.
+    _noted: Noted,
 }
 
 impl Device {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use super::forkable::AppendOnly;
+use super::forks;
 use super::sys::{self, Status};
 
 /// A descriptor kept for later use in a host that may close or reuse any descriptor number.
@@ -64,7 +65,8 @@ fn close_if(fd: RawFd, dev: u64, ino: u64) {
 
 /// Notes that a descriptor is open, so that a child of fork can close its copy: what the parent has of it
 /// the child cannot look at (see [`forkable`](super::forkable)). A copy would keep a bare device busy, and
-/// a resource manager's space alive, for as long as the child lives.
+/// a resource manager's space alive, for as long as the child lives, also of one that never uses a TPM. To be made
+/// with the descriptor, within [`forks::none_during`], and to be dropped when that is closed.
 #[derive(Debug)]
 pub(super) struct Noted(&'static Slot);
 
@@ -110,13 +112,18 @@ impl Drop for Noted {
     fn drop(&mut self) {
         // A child may have cleared the slot and used it for something else.
         if self.0.process.load(Ordering::Relaxed) == std::process::id() {
-            self.0.fd.store(-1, Ordering::Relaxed);
-            self.0.process.store(0, Ordering::Release);
+            forks::none_during(|| {
+                self.0.fd.store(-1, Ordering::Relaxed);
+                self.0.process.store(0, Ordering::Release);
+            });
         }
     }
 }
 
 /// Closes this process's copies of descriptors that the processes it was forked from had noted.
+///
+/// As it also runs while fork does, it only reads and writes atomics, and makes system calls. A child whose fork
+/// ran no handler (a bare clone) comes here with its first use of a device.
 pub(super) fn close_inherited() {
     let own = std::process::id();
     for slot in SLOTS.iter() {

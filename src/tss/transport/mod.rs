@@ -19,6 +19,7 @@ mod endpoint;
 mod error;
 mod events;
 mod forkable;
+mod forks;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;

@@ -13,6 +13,7 @@ use super::address::is_managed_name;
 use super::anchor::Anchor;
 use super::device::Device;
 use super::error::{ErrorKind, Fault};
+use super::forks;
 use super::kept;
 use super::sys::{self, Backoff, Status};
 
@@ -77,8 +78,12 @@ impl Node {
         kept::close_inherited();
         let mut backoff = Backoff::until(deadline);
         loop {
-            match self.directory.open(&self.name, Device::FLAGS, 0) {
-                Ok(fd) => return Device::new(fd),
+            let opened = forks::none_during(|| {
+                let fd = self.directory.open(&self.name, Device::FLAGS, 0)?;
+                io::Result::Ok(Device::new(fd))
+            });
+            match opened {
+                Ok(device) => return device,
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) && backoff.again() => {}
                 Err(error) => return Err(self.device_fault(&error)),
             }

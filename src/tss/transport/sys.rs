@@ -347,6 +347,21 @@ pub(super) fn shut_down(fd: BorrowedFd<'_>) {
     unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_RDWR) };
 }
 
+/// Has every fork call `before`, and in each of the two processes then `in_parent` or `in_child`. They must be
+/// async-signal-safe: other threads may be anywhere when the child is made.
+pub(super) fn at_fork(
+    before: extern "C" fn(),
+    in_parent: extern "C" fn(),
+    in_child: extern "C" fn(),
+) -> io::Result<()> {
+    // SAFETY: the handlers are plain functions that stay mapped, as the module is linked with
+    // `-z nodelete`.
+    match unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
 /// A fresh, unconnected, non-blocking stream socket of the local family.
 pub(super) fn unix_socket() -> io::Result<OwnedFd> {
     let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;

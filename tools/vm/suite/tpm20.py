@@ -6,7 +6,7 @@ import time
 
 import machine
 from client import PLAIN, Client, Key, message, nothing_left, sign_and_verify, signing, verify
-from machine import MEMBER, SCRATCH, STRANGER, Failure, finish, read, require, run, start
+from machine import MEMBER, PRODUCT, SCRATCH, STRANGER, Failure, attempt, finish, read, require, run, start
 from servers import Clients, Nginx, Server, handshake
 
 # The managed device first: what fails there fails everywhere.
@@ -38,10 +38,13 @@ def checks(driver):
             asynchronous_server,
             processes_at_the_same_time,
             ten_keys_in_turn,
+            forks_while_threads_sign,
             nginx_with_four_workers_and_reloads,
             killed_while_signing,
             permissions,
         )
+        if device == "tpmrm0":
+            yield from on(device, idle_forks_have_no_copy)
         if device == "tpm0":
             yield "tpm0::held_by_another_program", held_by_another_program
             yield "tpm0::released_while_we_wait", released_while_we_wait
@@ -229,6 +232,21 @@ def processes_at_the_same_time(device, client):
     for key, signature, process in running:
         finish(process).ok()
         verify(key, signature)
+
+
+def forks_while_threads_sign(device, client):
+    """Children forked in the middle of operations of four threads sign, free what they inherited and end; four one
+    after another, four at once, four that fork a child of their own."""
+    keys = [KEYS[device, name].path for name in ("rsa", "ec")]
+    done = attempt([f"{PRODUCT}/programs/forks", "300", *keys], client.env, patience=330)
+    require("signatures" in done.ok(), f"it says nothing of signatures:\n{done}")
+    nothing_left()
+
+
+def idle_forks_have_no_copy(device, client):
+    """A child that never uses the TPM does not keep the resource manager's space of its parent."""
+    run([f"{PRODUCT}/programs/idle", f"/dev/{device}", KEYS[device, "ec"].path], client.env)
+    nothing_left()
 
 
 def killed_while_signing(device, client):

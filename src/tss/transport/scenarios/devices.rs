@@ -79,6 +79,85 @@ fn a_managed_device_is_opened_again_after_a_fork_and_after_its_descriptor_is_los
     );
 }
 
+/// How many descriptors of this process lead to the device; one is the test's own.
+fn descriptors_of(device: &FakeDevice) -> u8 {
+    let entries = fs::read_dir("/proc/self/fd").unwrap();
+    let paths = entries.map(|entry| fs::read_link(entry.unwrap().path()));
+    let found = paths.filter(|path| path.as_ref().is_ok_and(|path| *path == device.path));
+    found.count().try_into().unwrap()
+}
+
+/// What a child has open that does nothing, and what a child of its own has.
+fn in_idle_children(device: &FakeDevice) -> Option<Vec<u8>> {
+    let child = Forked::new(|| {
+        let grandchild = Forked::new(|| vec![descriptors_of(device)]);
+        let mut counts = vec![descriptors_of(device)];
+        counts.extend(grandchild.wait().unwrap());
+        counts
+    });
+    child.wait()
+}
+
+#[test]
+fn a_child_that_uses_no_tpm_keeps_no_copy_of_a_device() {
+    let place = Place::new();
+    let devices = [counting_device(), counting_device()];
+    let mut channel = place.channel(&devices[0].managed(&place));
+    random(&mut channel.section().unwrap());
+    assert_eq!(descriptors_of(&devices[0]), 2);
+    assert_eq!(in_idle_children(&devices[0]), Some(vec![1, 1]));
+
+    // Another one beside it, in the middle of a section.
+    let mut bare = place.channel(&devices[1].bare());
+    let mut section = bare.section().unwrap();
+    random(&mut section);
+    assert_eq!(descriptors_of(&devices[1]), 2);
+    for device in &devices {
+        assert_eq!(in_idle_children(device), Some(vec![1, 1]));
+    }
+
+    // The parent's own are as they were.
+    random(&mut section);
+    drop(section);
+    assert_eq!(channel.section().unwrap().continuity(), Continuity::Kept);
+    random(&mut channel.section().unwrap());
+    channel.release();
+    assert_eq!(descriptors_of(&devices[0]), 1);
+    assert_eq!(in_idle_children(&devices[0]), Some(vec![1, 1]));
+}
+
+/// Forks at any moment, while other threads open and close the device: a child with a copy would keep it busy, for
+/// itself too.
+#[test]
+fn no_child_gets_a_copy_of_a_device_that_is_opened_and_closed() {
+    const NAME: &str = "devices::no_child_gets_a_copy_of_a_device_that_is_opened_and_closed";
+    in_own_process(NAME, || {
+        let place = Place::new();
+        let devices = [counting_device(), counting_device()];
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for device in &devices {
+                let mut channel = place.channel(&device.bare());
+                let done = &done;
+                scope.spawn(move || {
+                    while !done.load(Ordering::Relaxed) {
+                        drop(channel.section().unwrap());
+                    }
+                });
+            }
+            let children = (0..400).map(|_| {
+                let child = Forked::new(|| devices.iter().map(descriptors_of).collect());
+                child.wait()
+            });
+            let others: Vec<_> = children
+                .filter(|found| *found != Some(vec![1, 1]))
+                .collect();
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(others, []);
+        });
+    });
+}
+
 #[test]
 fn a_devices_failures_end_the_connection() {
     let place = Place::new();
