@@ -570,15 +570,26 @@ impl Ticket {
         if body.is_some() {
             state.tasks.retain(|other| !Arc::ptr_eq(other, entry));
         }
-        // If the one under way was watched here, by way of this task or for want of an owner of its own,
-        // somebody else must watch it now.
-        if let Some(Paused { task, interest, .. }) = state.unpark()
-            && let Err(task) = state.park(task, interest)
-        {
-            state = queue.take_to_its_end(state, task, Some(interest), far());
+        while state.turn == Turn::Task {
+            if let Some(Paused { task, interest, .. }) = state.unpark() {
+                // If it was watched here, by way of this task or for want of an owner of its own, somebody
+                // else must watch it now.
+                if let Err(task) = state.park(task, interest) {
+                    state = queue.take_to_its_end(state, task, Some(interest), far());
+                }
+                break;
+            }
+            if state.patient > 0 || state.wanted().is_some() {
+                break;
+            }
+            // A thread has it in hand that may run out of time, and would leave it to nobody.
+            let waited = queue.changed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
         }
         state.wake_first();
         drop(state);
+        // Somebody else may have been passed over for this thread.
+        queue.changed.notify_one();
         // Only now: what it owns may do anything when it is dropped.
         drop(body);
     }

@@ -139,6 +139,31 @@ fn abandoned_tasks_are_dropped_or_taken_to_their_end() {
 }
 
 #[test]
+fn a_task_that_was_in_the_hands_of_a_thread_without_time_is_not_left_behind() {
+    let queue = queue("in hand");
+    let log = Arc::default();
+    let (mut far, work) = answered(&log, 1);
+    let begun = queue.submit(&watch(), work).unwrap();
+    assert_eq!(begun.poll(), Outcome::Waiting);
+    let entering = thread::spawn(move || {
+        let soon = Instant::now() + Duration::from_millis(200);
+        queue.enter_until(soon).is_none()
+    });
+    while queue.lock().paused.is_some() {
+        thread::yield_now();
+    }
+    let answering = thread::spawn(move || {
+        assert!(entering.join().unwrap());
+        far.write_all(b"x").unwrap();
+        far
+    });
+    begun.ticket().abandon();
+    assert_eq!(*log.lock().unwrap(), [1, 101]);
+    answering.join().unwrap();
+    drop(queue.enter());
+}
+
+#[test]
 fn rest_and_panics() {
     let queue = queue("rest");
     let watch = watch();
