@@ -381,7 +381,9 @@ impl State {
             Turn::Nobody if self.threads > 0 && !self.task_first => None,
             Turn::Nobody => self.begin(),
             Turn::Task => {
-                if !self.paused.as_ref()?.interest.is_ready() {
+                let paused = self.paused.as_ref()?;
+                // One that nobody is told of is gone on with all the same: it would never be.
+                if paused.watched.is_some() && !paused.interest.is_ready() {
                     return None;
                 }
                 self.unpark().map(|paused| paused.task)

@@ -201,6 +201,34 @@ fn a_regular_file_cannot_be_watched_and_serves_all_the_same() {
 }
 
 #[test]
+fn a_task_that_nobody_is_told_of_is_waited_for() {
+    let queue = queue("unwatched");
+    let watch = watch();
+    let (near, mut far) = UnixStream::pair().unwrap();
+    // It cannot be watched a second time.
+    events::epoll_add(watch.set.as_fd(), near.as_raw_fd(), libc::POLLIN).unwrap();
+    let work = move || {
+        let deadline = sys::deadline_in(Duration::from_secs(20));
+        sys::wait(near.as_fd(), libc::POLLIN, deadline).unwrap()
+    };
+    let pending = queue.submit(&watch, work).unwrap();
+    drop(queue.enter());
+    // Begins the task and has no time to end it.
+    let soon = Instant::now() + Duration::from_millis(20);
+    assert!(queue.enter_until(soon).is_none());
+    assert!(readable(&watch, 5000));
+    let answering = thread::spawn(move || {
+        while queue.lock().paused.is_some() {
+            thread::yield_now();
+        }
+        far.write_all(b"x").unwrap();
+        far
+    });
+    assert_eq!(pending.poll(), Outcome::Done(true));
+    answering.join().unwrap();
+}
+
+#[test]
 fn threads_and_tasks_together() {
     const EACH: usize = 200;
     let queue = queue("together");
