@@ -1,9 +1,7 @@
 //! What a process has of its own of a client: the connection, and what is known of the TPM behind it.
 #![forbid(unsafe_code)]
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
-
+use super::transport::sync::{Instant, Mutex, PoisonError};
 use super::transport::{Endpoint, Held, PerProcess};
 
 /// A client's connection and knowledge, made when first needed; a child process has another one.

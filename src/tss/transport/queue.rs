@@ -18,13 +18,13 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::events;
 use super::forkable::{AppendOnly, PerProcess};
 use super::open::Open;
+use super::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, PoisonError};
 use super::sys;
 use super::task::{self, Interest, Stack, Task};
 
@@ -222,7 +222,8 @@ impl Queue {
         Some(Held(Some(self)))
     }
 
-    /// Puts `work` into the line. It begins when its owner polls.
+    /// Puts `work` into the line. It begins when its owner polls. A watch is for one task at a time: asking
+    /// after one would take back what it says of another.
     ///
     /// # Errors
     ///
