@@ -40,6 +40,7 @@ check: ## install what is missing, build, lint, run every test, compare docs/MAT
 	$(CARGO) clippy --release $(CARGOFLAGS) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release $(CARGOFLAGS) --no-deps --document-private-items
 	$(CARGO) test --release $(CARGOFLAGS) --manifest-path loom/Cargo.toml
+	$(CARGO) test --release $(CARGOFLAGS) --manifest-path shuttle/Cargo.toml
 	@# make's shell may know no pipefail.
 	@mkdir -p target/matrix
 	{ $(CARGO) test --release $(CARGOFLAGS); echo $$? >target/matrix/status; } 2>&1 | tee target/matrix/cargo-test.log
@@ -103,7 +104,7 @@ uninstall: ## remove what install put there
 
 clean: ## remove everything that was built
 	$(CARGO) clean
-	rm -rf target fuzz/target loom/target
+	rm -rf target fuzz/target loom/target shuttle/target
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20

@@ -1,5 +1,6 @@
 //! The TSS client: everything that speaks to a TPM.
 
+mod connection;
 pub mod error;
 mod own;
 mod process;

@@ -24,8 +24,8 @@ use super::secret::AuthValue;
 use super::tcsd::Daemon;
 use super::work::{State, Work};
 use crate::crypto::{self, Hash};
+use crate::tss::connection::{self, Connection, EXIT_WAIT};
 use crate::tss::error::{Error, Result};
-use crate::tss::own::{self, EXIT_WAIT, Own};
 use crate::tss::transport::{Channel, Endpoint, Family, Limits, Sharing};
 
 /// The most TPM_StirRandom takes at once: less than 256 bytes.
@@ -72,11 +72,11 @@ impl Key {
 /// somebody who knows the secret (`SessionIntegrity`) or what is no answer (`Malformed`). A secret that was
 /// refused once is not sent to the TPM again by this client: [`Failure::WrongSecret`] comes at once.
 pub struct Client {
-    own: Own<dyn Link, State>,
+    connection: Connection<dyn Link, State>,
     options: Options,
 }
 
-type Inner = own::Inner<dyn Link, State>;
+type Inner = connection::Inner<dyn Link, State>;
 
 impl Client {
     /// A client of its own. Nothing is opened before the first use. Most callers want
@@ -99,14 +99,14 @@ impl Client {
         connect: impl Fn() -> Box<dyn Link> + Send + Sync + 'static,
     ) -> Self {
         Self {
-            own: Own::new(endpoint, connect, State::new),
+            connection: Connection::new(endpoint, connect, State::new),
             options,
         }
     }
 
     /// The TPM.
     pub fn endpoint(&self) -> &Endpoint {
-        self.own.endpoint()
+        self.connection.endpoint()
     }
 
     /// The settings.
@@ -305,13 +305,13 @@ impl Client {
     /// Gives up a loaded key, with the next section and not now: what is there gave a wrong signature. The
     /// next use loads the key again.
     pub fn forget(&self, key: &Key) {
-        self.own
+        self.connection
             .entered(|inner| inner.state.forgotten.push(key.fingerprint));
     }
 
     /// Lets secrets that were refused be tried again: somebody has changed the SRK's, or asks for it.
     pub fn forgive(&self) {
-        self.own.entered(|inner| inner.state.forgive());
+        self.connection.entered(|inner| inner.state.forgive());
     }
 
     /// Releases what this process has in the TPM. Keys are loaded again when they are next used.
@@ -323,7 +323,7 @@ impl Client {
     /// process nothing is ever left. Waits 300 ms at most for other users of the TPM. In a process that only
     /// inherited the client nothing happens.
     pub fn release_at_exit(&self) {
-        self.own.entered_at_exit(|Inner { link, state }| {
+        self.connection.entered_at_exit(|Inner { link, state }| {
             if state.loaded.has_any_to_release(state.process())
                 && let Ok(turn) = link.turn(Some(EXIT_WAIT))
             {
@@ -342,11 +342,11 @@ impl Client {
                 code: Code::BADTAG,
             }));
         }
-        self.own.run(|inner| once(inner, &operation))
+        self.connection.run(|inner| once(inner, &operation))
     }
 
     fn place(&self, error: impl Into<Error>) -> Error {
-        self.own.place(error)
+        self.connection.place(error)
     }
 }
 
@@ -382,7 +382,7 @@ fn optional<T>(answer: Result<T>) -> Result<Option<T>> {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("tpm", &self.own.shown())
+            .field("tpm", &self.connection.shown())
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

@@ -18,8 +18,8 @@ use super::object::{DecryptScheme, Object, Parent, SignScheme};
 use super::public::Public;
 use super::work::{Authority, State, Work};
 use crate::Secret;
+use crate::tss::connection::{self, Connection, EXIT_WAIT};
 use crate::tss::error::{ErrorKind, Lockout, Result};
-use crate::tss::own::{self, EXIT_WAIT, Own};
 use crate::tss::transport::{Channel, Endpoint, Limits, Sharing};
 
 pub use super::commands::object::{Created, PublicInfo};
@@ -50,11 +50,11 @@ pub struct Options {
 
 /// A client of one TPM, shared by all keys of a process that are in it.
 pub struct Client {
-    own: Own<dyn Link, State>,
+    connection: Connection<dyn Link, State>,
     options: Options,
 }
 
-type Inner = own::Inner<dyn Link, State>;
+type Inner = connection::Inner<dyn Link, State>;
 
 impl Client {
     /// A client of its own, with a connection of its own. Nothing is opened before the first use.
@@ -72,14 +72,14 @@ impl Client {
         connect: impl Fn() -> Box<dyn Link> + Send + Sync + 'static,
     ) -> Self {
         Self {
-            own: Own::new(endpoint, connect, State::new),
+            connection: Connection::new(endpoint, connect, State::new),
             options,
         }
     }
 
     /// The TPM.
     pub fn endpoint(&self) -> &Endpoint {
-        self.own.endpoint()
+        self.connection.endpoint()
     }
 
     /// The settings.
@@ -283,7 +283,7 @@ impl Client {
     /// whose connection owns its objects. Waits 300 ms at most for other users of the TPM. In a process
     /// that only inherited the client nothing happens.
     pub fn release_at_exit(&self) {
-        self.own.entered_at_exit(|Inner { link, state }| {
+        self.connection.entered_at_exit(|Inner { link, state }| {
             if state.residents.has_any_to_release(state.process())
                 && let Ok(turn) = link.turn(Some(EXIT_WAIT))
             {
@@ -297,7 +297,7 @@ impl Client {
     /// Runs an operation in a critical section, a second time if the connection was cut before an
     /// authorization value was with the TPM.
     pub(super) fn with<T>(&self, operation: impl Fn(&mut Work<'_>) -> Result<T>) -> Result<T> {
-        self.own.run(|inner| self.once(inner, &operation))
+        self.connection.run(|inner| self.once(inner, &operation))
     }
 
     /// The operation's result, and [`Work::value_at_stake`].
@@ -338,7 +338,7 @@ impl Client {
 
     /// Waits for this process's turn on the TPM and lends connection and state.
     pub(super) fn entered<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
-        self.own.entered(work)
+        self.connection.entered(work)
     }
 }
 
@@ -364,7 +364,7 @@ fn sign(
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("tpm", &self.own.shown())
+            .field("tpm", &self.connection.shown())
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

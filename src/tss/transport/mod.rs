@@ -35,6 +35,7 @@ mod record;
 #[cfg(test)]
 mod scenarios;
 mod socket;
+pub(in crate::tss) mod sync;
 mod sys;
 mod task;
 mod tcp;

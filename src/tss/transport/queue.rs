@@ -18,13 +18,13 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::events;
 use super::forkable::{AppendOnly, PerProcess};
 use super::open::Open;
+use super::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, PoisonError};
 use super::sys;
 use super::task::{self, Interest, Stack, Task};
 
@@ -222,7 +222,8 @@ impl Queue {
         Some(Held(Some(self)))
     }
 
-    /// Puts `work` into the line. It begins when its owner polls.
+    /// Puts `work` into the line. It begins when its owner polls. A watch is for one task at a time: asking
+    /// after one would take back what it says of another.
     ///
     /// # Errors
     ///
@@ -381,7 +382,9 @@ impl State {
             Turn::Nobody if self.threads > 0 && !self.task_first => None,
             Turn::Nobody => self.begin(),
             Turn::Task => {
-                if !self.paused.as_ref()?.interest.is_ready() {
+                let paused = self.paused.as_ref()?;
+                // One that nobody is told of is gone on with all the same: it would never be.
+                if paused.watched.is_some() && !paused.interest.is_ready() {
                     return None;
                 }
                 self.unpark().map(|paused| paused.task)
@@ -570,15 +573,26 @@ impl Ticket {
         if body.is_some() {
             state.tasks.retain(|other| !Arc::ptr_eq(other, entry));
         }
-        // If the one under way was watched here, by way of this task or for want of an owner of its own,
-        // somebody else must watch it now.
-        if let Some(Paused { task, interest, .. }) = state.unpark()
-            && let Err(task) = state.park(task, interest)
-        {
-            state = queue.take_to_its_end(state, task, Some(interest), far());
+        while state.turn == Turn::Task {
+            if let Some(Paused { task, interest, .. }) = state.unpark() {
+                // If it was watched here, by way of this task or for want of an owner of its own, somebody
+                // else must watch it now.
+                if let Err(task) = state.park(task, interest) {
+                    state = queue.take_to_its_end(state, task, Some(interest), far());
+                }
+                break;
+            }
+            if state.patient > 0 || state.wanted().is_some() {
+                break;
+            }
+            // A thread has it in hand that may run out of time, and would leave it to nobody.
+            let waited = queue.changed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
         }
         state.wake_first();
         drop(state);
+        // Somebody else may have been passed over for this thread.
+        queue.changed.notify_one();
         // Only now: what it owns may do anything when it is dropped.
         drop(body);
     }

@@ -139,6 +139,31 @@ fn abandoned_tasks_are_dropped_or_taken_to_their_end() {
 }
 
 #[test]
+fn a_task_that_was_in_the_hands_of_a_thread_without_time_is_not_left_behind() {
+    let queue = queue("in hand");
+    let log = Arc::default();
+    let (mut far, work) = answered(&log, 1);
+    let begun = queue.submit(&watch(), work).unwrap();
+    assert_eq!(begun.poll(), Outcome::Waiting);
+    let entering = thread::spawn(move || {
+        let soon = Instant::now() + Duration::from_millis(200);
+        queue.enter_until(soon).is_none()
+    });
+    while queue.lock().paused.is_some() {
+        thread::yield_now();
+    }
+    let answering = thread::spawn(move || {
+        assert!(entering.join().unwrap());
+        far.write_all(b"x").unwrap();
+        far
+    });
+    begun.ticket().abandon();
+    assert_eq!(*log.lock().unwrap(), [1, 101]);
+    answering.join().unwrap();
+    drop(queue.enter());
+}
+
+#[test]
 fn rest_and_panics() {
     let queue = queue("rest");
     let watch = watch();
@@ -174,6 +199,34 @@ fn a_regular_file_cannot_be_watched_and_serves_all_the_same() {
     };
     let pending = queue.submit(&watch, work).unwrap();
     assert_eq!(pending.poll(), Outcome::Done(true));
+}
+
+#[test]
+fn a_task_that_nobody_is_told_of_is_waited_for() {
+    let queue = queue("unwatched");
+    let watch = watch();
+    let (near, mut far) = UnixStream::pair().unwrap();
+    // It cannot be watched a second time.
+    events::epoll_add(watch.set.as_fd(), near.as_raw_fd(), libc::POLLIN).unwrap();
+    let work = move || {
+        let deadline = sys::deadline_in(Duration::from_secs(20));
+        sys::wait(near.as_fd(), libc::POLLIN, deadline).unwrap()
+    };
+    let pending = queue.submit(&watch, work).unwrap();
+    drop(queue.enter());
+    // Begins the task and has no time to end it.
+    let soon = Instant::now() + Duration::from_millis(20);
+    assert!(queue.enter_until(soon).is_none());
+    assert!(readable(&watch, 5000));
+    let answering = thread::spawn(move || {
+        while queue.lock().paused.is_some() {
+            thread::yield_now();
+        }
+        far.write_all(b"x").unwrap();
+        far
+    });
+    assert_eq!(pending.poll(), Outcome::Done(true));
+    answering.join().unwrap();
 }
 
 #[test]

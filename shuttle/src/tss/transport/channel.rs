@@ -1,0 +1,41 @@
+//! In the place of the way to a bare TPM.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::Queue;
+use super::open::Open;
+use super::sys;
+use crate::outside;
+use crate::referee;
+
+/// A critical section on the model's TPM.
+pub struct Section<'a> {
+    queue: &'a Queue,
+    open: Option<Open>,
+}
+
+impl<'a> Section<'a> {
+    pub fn enter(queue: &'a Queue) -> Self {
+        let open = Some(queue.take_open().unwrap_or_else(Open::new));
+        Self { queue, open }
+    }
+
+    /// One command. A descriptor that is not `watchable` is one that no event loop can wait for.
+    pub fn transact(&mut self, watchable: bool) {
+        let answer = outside::command(watchable);
+        let deadline = sys::deadline_in(Duration::from_secs(24 * 3600));
+        assert!(sys::wait(answer.as_fd(), libc::POLLIN, deadline).unwrap());
+        referee::look();
+    }
+}
+
+impl Drop for Section<'_> {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            referee::leaves();
+            self.queue.leave_open(open);
+            referee::look();
+        }
+    }
+}
