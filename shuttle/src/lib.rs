@@ -12,8 +12,8 @@ pub mod outside;
 pub mod referee;
 pub mod tss;
 
-use shuttle::scheduler::{PctScheduler, RandomScheduler};
-use shuttle::{Config, FailurePersistence, Runner};
+use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler};
+use shuttle::{Config, Runner};
 
 /// How many orders a test tries where the environment does not say.
 const SCHEDULES: usize = 4000;
@@ -33,10 +33,12 @@ pub fn check(scenario: fn()) {
         Err(_) => SCHEDULES,
     };
     let mut config = Config::new();
-    // A seed is shorter, and says as much.
-    config.failure_persistence = FailurePersistence::None;
     config.silence_warnings = true;
     let model = move || outside::model(scenario);
+    if let Ok(schedule) = std::env::var("SCHEDULE") {
+        Runner::new(ReplayScheduler::new_from_encoded(&schedule), config).run(model);
+        return;
+    }
     Runner::new(RandomScheduler::new(schedules), config.clone()).run(model);
     Runner::new(PctScheduler::new(PREEMPTIONS, schedules), config).run(model);
 }

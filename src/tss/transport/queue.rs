@@ -313,7 +313,6 @@ impl Queue {
             state = self.lock();
             loop {
                 let Some(interest) = waits_for else {
-                    state = self.close_unfollowed(state);
                     state.finish(task);
                     self.changed.notify_all();
                     break;
@@ -364,7 +363,7 @@ impl Queue {
             }
             interest = task.step();
             if interest.is_none() {
-                let mut state = self.close_unfollowed(self.lock());
+                let mut state = self.lock();
                 state.finish(task);
                 self.changed.notify_all();
                 return state;
