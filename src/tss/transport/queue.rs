@@ -292,18 +292,6 @@ impl Queue {
         drop(left);
     }
 
-    /// Before the turn is passed on: ends an open section that nobody would come for.
-    fn close_unfollowed<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        while state.patient == 0
-            && let Some(open) = state.open.take()
-        {
-            drop(state);
-            drop(open);
-            state = self.lock();
-        }
-        state
-    }
-
     /// Goes on with tasks as far as that is possible without waiting.
     fn advance(&self) {
         let mut state = self.lock();
@@ -479,7 +467,15 @@ impl State {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         let Some(queue) = self.0 else { return };
-        let mut state = queue.close_unfollowed(queue.lock());
+        let mut state = queue.lock();
+        // Nobody would come for it.
+        if state.patient == 0
+            && let Some(open) = state.open.take()
+        {
+            drop(state);
+            drop(open);
+            state = queue.lock();
+        }
         state.turn = Turn::Nobody;
         state.task_first = !state.tasks.is_empty();
         state.wake_first();
