@@ -71,7 +71,7 @@ pub fn section(plan: &Plan, report: &mut Report) {
          Ours goes through `EVP_PKEY_sign` or `EVP_PKEY_decrypt` with a fresh context each time, as TLS does, and \
          verifies each signature before it is returned. A TPM without resource manager belongs to whoever is connected, \
          so that ours locks it, connects and gives it up with each operation, as in the row \"a connection each\", except \
-         while another thread of the process waits: then it stays open for the next one, for 10 ms at most. That, and \
+         while another thread of the process waits: then it stays open for the next one, for 20 ms at most. That, and \
          verification beside the TPM's next command, is what several threads gain. Processor time is that of this process and of swtpm for \
          one operation; it tells where time goes also on a busy machine (not for the rows with other processes).",
     );

@@ -14,7 +14,7 @@ use super::socket::Socket;
 /// How long a bare TPM stays with one process while its threads keep coming. Whoever else waits for it,
 /// by our lock or by a program's own means, gets it then. A TPM whose commands take longer than this gains
 /// nothing from it: what it costs to take the TPM anew is little beside them.
-const LONGEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_millis(20);
 
 /// An open connection of any kind.
 #[derive(Debug)]

@@ -69,7 +69,7 @@ fn it_does_not_stay_open_for_long_or_for_one_that_may_leave() {
         || {
             let place = Place::new();
             let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
-            let long = Duration::from_millis(20);
+            let long = Duration::from_millis(40);
             let found = followed(&place, &swtpm.address, long, Queue::enter, || {});
             assert_eq!(found, Continuity::Released);
             let patient = sys::deadline_in(Duration::from_secs(20));
