@@ -26,9 +26,15 @@ impl Drop for Later {
     }
 }
 
-/// Removes those of sockets in `directory`, which are gone or will not be used any more.
+/// Removes those of sockets and devices in `directory` and below, which are gone or will not be used any more.
 pub fn forget_sockets_in(directory: &Path) {
     remove(&of_sockets_in(directory));
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    for entry in entries {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            forget_sockets_in(&entry.path());
+        }
+    }
 }
 
 /// Removes that of a TPM behind a port when this thread ends.
