@@ -258,8 +258,9 @@ impl Section<'_> {
     }
 
     /// Connects anew, under the same lock, where the TPM is a simulator behind a socket and a command has
-    /// gone through the connection; nothing on any other TPM. An swtpm that tcsd shares hangs up after every answer (`--server ...,disconnect`), at
-    /// a moment that cannot be told from one in the middle of the next command.
+    /// gone through the connection; nothing on any other TPM. An swtpm that tcsd shares hangs up after
+    /// every answer (`--server ...,disconnect`), at a moment that cannot be told from one in the middle
+    /// of the next command.
     ///
     /// # Errors
     ///

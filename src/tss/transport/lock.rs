@@ -14,6 +14,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
@@ -112,25 +113,9 @@ impl Lock {
         let mut backoff = Backoff::until(deadline);
         loop {
             let file = lockfile::open(directory, name, access, deadline)?;
+            // Each with patience of its own: the TPM is as good as free when the line is.
             for part in [Part::Line, Part::Tpm] {
-                // Anew for each: the TPM is as good as free when the line is.
-                let mut backoff = Backoff::until(deadline);
-                while !sys::try_lock(file.as_fd(), part)
-                    .map_err(|error| Fault::os(format!("locking {}", shown.display()), &error))?
-                {
-                    if !backoff.again() {
-                        let holder = sys::lock_holder(file.as_fd());
-                        let holder = match holder {
-                            Some(pid) => format!("process {pid} holds it"),
-                            None => "another process holds it".to_owned(),
-                        };
-                        return Err(Fault::new(
-                            ErrorKind::Busy,
-                            format!("the TPM stayed busy for the whole waiting time: {holder}"),
-                        )
-                        .hint(format!("the lock is {}", shown.display())));
-                    }
-                }
+                wait_for(&file, part, &shown, deadline)?;
             }
             sys::unlock(file.as_fd(), Part::Line);
             // Somebody may have removed the file while we waited: then others lock another one.
@@ -155,6 +140,29 @@ impl Lock {
                     format!("the lock file {} keeps being replaced", shown.display()),
                 ));
             }
+        }
+    }
+}
+
+/// Waits for a part of the lock file until `deadline`.
+fn wait_for(file: &File, part: Part, shown: &Path, deadline: Instant) -> Result<(), Fault> {
+    let mut backoff = Backoff::until(deadline);
+    loop {
+        let locked = sys::try_lock(file.as_fd(), part)
+            .map_err(|error| Fault::os(format!("locking {}", shown.display()), &error))?;
+        if locked {
+            return Ok(());
+        }
+        if !backoff.again() {
+            let holder = match sys::lock_holder(file.as_fd()) {
+                Some(pid) => format!("process {pid} holds it"),
+                None => "another process holds it".to_owned(),
+            };
+            return Err(Fault::new(
+                ErrorKind::Busy,
+                format!("the TPM stayed busy for the whole waiting time: {holder}"),
+            )
+            .hint(format!("the lock is {}", shown.display())));
         }
     }
 }
@@ -196,7 +204,6 @@ impl Drop for Lock {
 mod tests {
     use std::fs;
     use std::os::unix::fs::MetadataExt;
-    use std::path::Path;
     use std::time::Duration;
 
     use super::*;
