@@ -65,6 +65,16 @@ pub(super) fn as_asked(command: CommandCode, made: &Public, template: &Public) -
     }
 }
 
+/// Says of a parent that is not there what to do.
+pub(super) fn missing(parent: &Parent, error: Error) -> Error {
+    match error.code() {
+        Some(code) if code.is_bad_handle() => error.advise(format!(
+            "this TPM does not have {parent}; `tpmctl info` lists what there is"
+        )),
+        _ => error,
+    }
+}
+
 impl Work<'_> {
     /// Gets hold of a parent. `stand_in` allows the storage root key in a primary's place.
     pub(super) fn parent(&mut self, parent: &Parent, stand_in: bool) -> Result<Stem> {
@@ -116,7 +126,9 @@ impl Work<'_> {
         if known.is_some() && self.has_session(&known) {
             return Ok(known);
         }
-        let stem = self.parent(parent, true)?;
+        let stem = self
+            .parent(parent, true)
+            .map_err(|error| missing(parent, error))?;
         let id = self.parent_session(&stem);
         self.release_parent(&stem);
         let id = id?;
@@ -180,11 +192,7 @@ impl Work<'_> {
         if let Some(info) = self.state.parents.get(&handle) {
             return Ok(info.clone());
         }
-        let info = self.read_public(handle).map_err(|error| {
-            error.advise(format!(
-                "is there a key at the persistent handle 0x{handle:08x}? `tpmctl info` lists them"
-            ))
-        })?;
+        let info = self.read_public(handle)?;
         self.state.parents.insert(handle, info.clone());
         Ok(info)
     }
