@@ -13,8 +13,9 @@ use super::commands::object::ReadPublic;
 use super::commands::signing::Sign;
 use super::constants::{AlgId, handle};
 use super::link::Link;
-use super::name::{Entity, Name};
+use super::name::Entity;
 use super::object::{DecryptScheme, Object, Parent, SignScheme};
+use super::pins::ParentName;
 use super::public::Public;
 use super::work::{Authority, State, Work};
 use crate::Secret;
@@ -42,8 +43,8 @@ pub enum Sessions {
 pub struct Options {
     /// When to use sessions.
     pub sessions: Sessions,
-    /// The only acceptable parent, by name; another one is refused.
-    pub parent_name: Option<Name>,
+    /// The acceptable parents, by name; others are refused.
+    pub parent_name: ParentName,
     /// How long to wait.
     pub limits: Limits,
 }

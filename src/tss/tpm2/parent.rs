@@ -98,7 +98,7 @@ impl Work<'_> {
     }
 
     fn persistent_parent(&mut self, parent: &Parent, identified: bool) -> Result<Stem> {
-        let known = identified || self.options.parent_name.is_some();
+        let known = identified || self.options.parent_name.is_anchored();
         let (name, public) = if known {
             let info = self.remembered(parent.handle)?;
             self.check_name(parent.handle, &info.name)?;
@@ -200,14 +200,6 @@ impl Work<'_> {
     }
 
     fn check_name(&self, handle: u32, found: &Name) -> Result<()> {
-        match &self.options.parent_name {
-            Some(expected) if expected != found => Err(ErrorKind::ParentName {
-                handle,
-                expected: expected.clone(),
-                found: found.clone(),
-            }
-            .into()),
-            _ => Ok(()),
-        }
+        self.options.parent_name.check(handle, found)
     }
 }
