@@ -356,6 +356,41 @@ fn who_cannot_pin_is_refused_until_somebody_has() {
     machine.tpm.assert_clean();
 }
 
+/// What would be refused is told before.
+#[test]
+fn doctor_looks_at_what_is_pinned() {
+    let mut machine = Machine::with(Swtpm::provision_srk);
+    let root_key = |machine: &Machine| -> Value {
+        let done = machine.tpmctl("doctor --json").done();
+        let all: Value =
+            serde_json::from_slice(&done.stdout).unwrap_or_else(|e| panic!("{e}\n{done}"));
+        all["layers"][10].clone()
+    };
+    let is = |layer: &Value, verdict: &str, says: &str| {
+        assert_eq!(layer["verdict"], verdict, "{layer}");
+        assert!(layer["what"].as_str().unwrap().contains(says), "{layer}");
+        let commands = layer["commands"].as_array().unwrap();
+        let trust = commands.iter().any(|line| line == "sudo tpmctl srk trust");
+        assert_eq!(trust, verdict != "ok", "{layer}");
+    };
+    is(&root_key(&machine), "warning", "nothing is pinned");
+    machine.sign().ok();
+    is(&root_key(&machine), "ok", "0x81000001");
+    set_mode(&machine.file(), 0o666);
+    is(&root_key(&machine), "problem", "not to be believed");
+    set_mode(&machine.file(), 0o644);
+    machine.exchange_the_tpm();
+    machine.tpm.provision_srk();
+    is(
+        &root_key(&machine),
+        "problem",
+        "none of those that are pinned",
+    );
+    machine.tpmctl("srk trust --yes").ok();
+    is(&root_key(&machine), "ok", "0x81000001");
+    machine.tpm.assert_clean();
+}
+
 /// A user who has no root's directory can have one of his own.
 #[test]
 fn a_user_pins_in_a_directory_of_his_own() {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use zeroize::Zeroizing;
 
 use super::Error;
-use super::trust::{self, ParentRule, Trust};
+use super::trust::{self, ParentRule, Root, Trust};
 use crate::Secret;
 use crate::tss;
 use crate::tss::tpm2::{Client, Options, ParentName, Sessions};
@@ -64,6 +64,8 @@ pub struct Tpm {
     // At most one of each. Not behind a lock: a fork in another thread would leave that locked.
     endpoint: AppendOnly<Arc<Endpoint>>,
     client: AppendOnly<Arc<Client>>,
+    /// The root directory of the start.
+    root: Root,
     /// What is pinned for the TPM at `endpoint`, if that matters.
     trust: AppendOnly<Arc<Trust>>,
     /// The one that was named for TPM 1.2.
@@ -94,6 +96,7 @@ impl Tpm {
             family: config.family(Path::new(ROOT)),
             endpoint,
             client: AppendOnly::new(),
+            root: Root::now(),
             trust: AppendOnly::new(),
             endpoint12,
             client12: AppendOnly::new(),
@@ -139,7 +142,8 @@ impl Tpm {
             ParentRule::Any => ParentName::Any,
             ParentRule::Only(name) => ParentName::Only(name.clone()),
             ParentRule::FirstUse => {
-                let read = || Arc::new(Trust::new(&self.config.trust_dir, endpoint.address()));
+                let directory = &self.config.trust_dir;
+                let read = || Arc::new(Trust::new(directory, endpoint.address(), self.root));
                 let trust: Arc<Trust> = Arc::clone(self.trust.find_or_add(|_| true, read));
                 ParentName::Pinned(trust)
             }

@@ -125,6 +125,18 @@ fn either(
     Ok(Some((address(&text, &origin)?, origin)))
 }
 
+/// Where the names of trusted parents are, if the settings say `parent-name = first-use`.
+pub(crate) fn first_use(found: &Found) -> Option<PathBuf> {
+    let rule = setting(found, "parent-name").and_then(|text| ParentRule::parse(text));
+    if rule != Some(ParentRule::FirstUse) {
+        return None;
+    }
+    match setting(found, "trust-dir") {
+        Some(text) => trust_dir(text).ok(),
+        None => Some(Config::default().trust_dir),
+    }
+}
+
 fn setting<'a>(found: &'a Found, name: &str) -> Option<&'a String> {
     let section = found.section.as_ref()?;
     section.get(name).filter(|value| !value.is_empty())

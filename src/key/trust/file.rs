@@ -167,7 +167,10 @@ pub(super) fn file_name(address: &str) -> String {
 fn date(seconds: u64) -> String {
     let (mut day, second) = (seconds / 86400, seconds % 86400);
     let mut year = 1970;
-    let length = |year: u64| 365 + u64::from((year % 4 == 0 && year % 100 != 0) || year % 400 == 0);
+    let length = |year: u64| {
+        let every = |years| year.is_multiple_of(years);
+        365 + u64::from((every(4) && !every(100)) || every(400))
+    };
     while day >= length(year) && year < 9999 {
         day -= length(year);
         year += 1;

@@ -72,8 +72,8 @@ impl Key {
 #[derive(Debug)]
 pub(super) struct Trust {
     store: Store,
-    /// The root directory in which the file was read, as device and inode: in another one it is another file.
-    root: Option<(u64, u64)>,
+    /// The root directory that is meant: in another one it is another file.
+    root: Root,
     /// What was pinned when the TPM was prepared.
     first: Result<Vec<Pin>, String>,
     /// Names that were pinned since. Not behind a lock: a fork in another thread would leave that locked.
@@ -81,15 +81,18 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    /// Reads what is pinned.
-    pub(super) fn new(directory: &Path, tpm: &Address) -> Self {
+    /// Reads what is pinned, if `root` is still the root directory.
+    pub(super) fn new(directory: &Path, tpm: &Address, root: Root) -> Self {
         let store = Store::new(directory, tpm);
-        let first = store.read();
+        let first = match root.is_current() {
+            true => store.read(),
+            false => Err("this process has another root directory since it started".into()),
+        };
         if let Err(problem) = &first {
             log::warn!("what is trusted is not known: {problem}");
         }
         Self {
-            root: root(),
+            root,
             first,
             since: AppendOnly::new(),
             store,
@@ -109,7 +112,7 @@ impl Trust {
 
     /// What is pinned now, as far as this process can see it.
     fn current(&self) -> Result<Vec<Pin>, String> {
-        if self.root.is_some() && self.root == root() {
+        if self.root.is_current() {
             return self.store.read().map_err(|problem| self.refusal(&problem));
         }
         match &self.first {
@@ -205,9 +208,20 @@ fn parent(at: u32) -> String {
     }
 }
 
-fn root() -> Option<(u64, u64)> {
-    let root = fs::metadata("/").ok()?;
-    Some((root.dev(), root.ino()))
+/// A root directory, by device and inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Root(Option<(u64, u64)>);
+
+impl Root {
+    /// That of this process now.
+    pub(super) fn now() -> Self {
+        let root = fs::metadata("/").ok();
+        Self(root.map(|root| (root.dev(), root.ino())))
+    }
+
+    fn is_current(self) -> bool {
+        self.0.is_some() && self == Self::now()
+    }
 }
 
 #[cfg(test)]
@@ -221,6 +235,10 @@ mod tests {
         let mut bytes = vec![0, 0x0b];
         bytes.extend([byte; 32]);
         Name::from_bytes(&bytes)
+    }
+
+    fn trust_in(directory: &Path, tpm: &Address) -> Trust {
+        Trust::new(directory, tpm, Root::now())
     }
 
     fn tpm() -> Address {
@@ -243,7 +261,7 @@ mod tests {
     #[test]
     fn the_first_name_is_pinned_and_no_other_accepted() {
         let dir = Scratch::new();
-        let trust = Trust::new(&dir.join("trust"), &tpm());
+        let trust = trust_in(&dir.join("trust"), &tpm());
         trust.check(handle::OWNER, &name(1)).unwrap();
         trust.check(handle::OWNER, &name(1)).unwrap();
         let why = trust.check(handle::OWNER, &name(2)).unwrap_err();
@@ -259,7 +277,7 @@ mod tests {
         trust.check(handle::SRK, &name(2)).unwrap_err();
         trust.check(handle::SRK, &name(1)).unwrap();
         // What another process has pinned counts from its start on.
-        let other = Trust::new(&dir.join("trust"), &tpm());
+        let other = trust_in(&dir.join("trust"), &tpm());
         assert!(other.knows(&name(1)));
         other.check(handle::OWNER, &name(2)).unwrap_err();
         assert_eq!(other.store.read().unwrap().len(), 1);
@@ -268,8 +286,8 @@ mod tests {
     #[test]
     fn two_tpms_have_their_own_pins() {
         let dir = Scratch::new();
-        let one = Trust::new(dir.path(), &tpm());
-        let two = Trust::new(dir.path(), &"device:/dev/tpm0".parse().unwrap());
+        let one = trust_in(dir.path(), &tpm());
+        let two = trust_in(dir.path(), &"device:/dev/tpm0".parse().unwrap());
         one.check(handle::OWNER, &name(1)).unwrap();
         two.check(handle::OWNER, &name(2)).unwrap();
         one.check(handle::OWNER, &name(2)).unwrap_err();
@@ -279,7 +297,7 @@ mod tests {
     #[test]
     fn one_of_two_that_pin_at_once_wins() {
         let dir = Scratch::new();
-        let all: Vec<Trust> = (0..8).map(|_| Trust::new(dir.path(), &tpm())).collect();
+        let all: Vec<Trust> = (0..8).map(|_| trust_in(dir.path(), &tpm())).collect();
         let accepted: Vec<u8> = std::thread::scope(|scope| {
             let threads: Vec<_> = all
                 .iter()
@@ -307,7 +325,7 @@ mod tests {
     #[test]
     fn what_was_accepted_meanwhile_counts_without_a_new_start() {
         let dir = Scratch::new();
-        let trust = Trust::new(dir.path(), &tpm());
+        let trust = trust_in(dir.path(), &tpm());
         trust.check(handle::OWNER, &name(1)).unwrap();
         trust.check(handle::OWNER, &name(2)).unwrap_err();
         let pins = [Pin::now("owner", name(2))];
@@ -318,26 +336,30 @@ mod tests {
     #[test]
     fn another_root_directory_is_not_believed() {
         let dir = Scratch::new();
-        let mut trust = Trust::new(dir.path(), &tpm());
+        let mut trust = trust_in(dir.path(), &tpm());
         trust.check(handle::OWNER, &name(1)).unwrap();
-        let mut before = Trust::new(dir.path(), &tpm());
+        let mut before = trust_in(dir.path(), &tpm());
         // As after chroot: what lies there now is not what was read.
         Store::new(dir.path(), &tpm())
             .replace(&[Pin::now("owner", name(2))])
             .unwrap();
         for trust in [&mut trust, &mut before] {
-            trust.root = Some((0, 0));
+            trust.root = Root(Some((0, 0)));
         }
         before.check(handle::OWNER, &name(1)).unwrap();
         before.check(handle::OWNER, &name(2)).unwrap_err();
         let why = trust.check(handle::OWNER, &name(2)).unwrap_err();
+        assert!(why.contains("another root directory"), "{why}");
+        // Nor is it where the TPM was found only then.
+        let late = Trust::new(dir.path(), &tpm(), Root(Some((0, 0))));
+        let why = late.check(handle::OWNER, &name(2)).unwrap_err();
         assert!(why.contains("another root directory"), "{why}");
     }
 
     #[test]
     fn keys_of_the_null_hierarchy_and_nameless_ones_have_no_first_use() {
         let dir = Scratch::new();
-        let trust = Trust::new(dir.path(), &tpm());
+        let trust = trust_in(dir.path(), &tpm());
         trust.check(handle::NULL, &name(1)).unwrap_err();
         trust.check(handle::OWNER, &Name::default()).unwrap_err();
         trust

@@ -311,25 +311,30 @@ mod tests {
         fs::create_dir(&inner).unwrap();
         let store = store(&inner);
         let real = dir.write("real", file::format("device:/dev/tpmrm0", &[pin(1)]));
-        let put: [(&str, &dyn Fn(&Path)); 4] = [
-            ("symbolic link", &|at| symlink(&real, at).unwrap()),
-            ("symbolic link", &|at| {
-                symlink(dir.join("none"), at).unwrap();
-            }),
-            ("not a plain file", &|at| fs::create_dir(at).unwrap()),
-            ("cut off", &|at| fs::write(at, "").unwrap()),
-        ];
-        for (says, make) in put {
-            make(&store.path());
+        let none = dir.join("none");
+        for (says, kind) in [
+            ("symbolic link", "link"),
+            ("symbolic link", "dangling"),
+            ("not a plain file", "directory"),
+            ("cut off", "empty"),
+        ] {
+            let at = store.path();
+            match kind {
+                "link" => symlink(&real, &at),
+                "dangling" => symlink(&none, &at),
+                "directory" => fs::create_dir(&at),
+                _ => fs::write(&at, ""),
+            }
+            .unwrap();
             let problem = store.read().unwrap_err();
             assert!(problem.contains(says), "{problem}");
             // There is something, so this is no first use.
             assert_eq!(store.pin_first(pin(2)), Ok(false));
-            if store.path().is_dir() {
-                fs::remove_dir(store.path()).unwrap();
-            } else {
-                fs::remove_file(store.path()).unwrap();
+            match kind {
+                "directory" => fs::remove_dir(&at),
+                _ => fs::remove_file(&at),
             }
+            .unwrap();
         }
         assert!(!dir.join("none").exists());
         assert!(fs::read_to_string(&real).unwrap().contains("0101"));
