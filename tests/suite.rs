@@ -56,6 +56,8 @@ mod first_use;
 mod fixed_digest;
 #[path = "forks.rs"]
 mod forks;
+#[path = "handles.rs"]
+mod handles;
 #[path = "harness.rs"]
 mod harness;
 #[path = "interop.rs"]

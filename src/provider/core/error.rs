@@ -139,7 +139,8 @@ fn reason_of(error: &tss::Error) -> Reason {
         ErrorKind::Lockout { .. } => Reason::TpmLockout,
         ErrorKind::ForeignKey { .. }
         | ErrorKind::ParentName { .. }
-        | ErrorKind::ParentNotPinned { .. } => Reason::WrongTpm,
+        | ErrorKind::ParentNotPinned { .. }
+        | ErrorKind::ObjectName { .. } => Reason::WrongTpm,
         ErrorKind::OutOfMemory { .. } => Reason::TpmMemory,
         ErrorKind::Unsupported { .. } | ErrorKind::TicketRefused => Reason::KeyCannot,
         ErrorKind::Tpm12(failure) => match failure {

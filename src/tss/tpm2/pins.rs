@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::client::Client;
+use super::constants::handle;
 use super::name::Name;
 use super::object::Parent;
 use crate::tss::error::{ErrorKind, Result};
@@ -79,8 +80,11 @@ impl PartialEq for ParentName {
 impl Client {
     /// The name of a parent, as it would be used now; a primary is made for it, and flushed.
     pub fn parent_name(&self, parent: &Parent) -> Result<Name> {
+        if handle::is_persistent(parent.handle) {
+            return Ok(self.read_public(parent.handle)?.name);
+        }
         self.with(|work| {
-            let stem = work.parent(parent, true, false)?;
+            let stem = work.parent(parent, false)?;
             let name = stem.entity.name.clone();
             work.release_parent(&stem);
             Ok(name)
