@@ -27,6 +27,8 @@ pub struct Config {
     pub parent_name: ParentRule,
     /// Where the names of those are that were there first.
     pub trust_dir: PathBuf,
+    /// The root directory in which that is meant: the host may have another one when the TPM is prepared.
+    pub root: Root,
     /// The authorization value of parents.
     pub parent_auth: Secret,
     /// The secret of a TPM 1.2's storage root key, see [`srk_value`]; `None` for the well-known one.
@@ -47,6 +49,7 @@ impl Default for Config {
             sessions: Sessions::Auto,
             parent_name: ParentRule::Any,
             trust_dir: trust::DEFAULT_DIR.into(),
+            root: Root::now(),
             parent_auth: Secret::empty(),
             srk_auth: None,
             verify: true,
@@ -64,8 +67,6 @@ pub struct Tpm {
     // At most one of each. Not behind a lock: a fork in another thread would leave that locked.
     endpoint: AppendOnly<Arc<Endpoint>>,
     client: AppendOnly<Arc<Client>>,
-    /// The root directory of the start.
-    root: Root,
     /// What is pinned for the TPM at `endpoint`, if that matters.
     trust: AppendOnly<Arc<Trust>>,
     /// The one that was named for TPM 1.2.
@@ -96,7 +97,6 @@ impl Tpm {
             family: config.family(Path::new(ROOT)),
             endpoint,
             client: AppendOnly::new(),
-            root: Root::now(),
             trust: AppendOnly::new(),
             endpoint12,
             client12: AppendOnly::new(),
@@ -143,7 +143,7 @@ impl Tpm {
             ParentRule::Only(name) => ParentName::Only(name.clone()),
             ParentRule::FirstUse => {
                 let directory = &self.config.trust_dir;
-                let read = || Arc::new(Trust::new(directory, endpoint.address(), self.root));
+                let read = || Arc::new(Trust::new(directory, endpoint.address(), self.config.root));
                 let trust: Arc<Trust> = Arc::clone(self.trust.find_or_add(|_| true, read));
                 ParentName::Pinned(trust)
             }

@@ -210,11 +210,11 @@ fn parent(at: u32) -> String {
 
 /// A root directory, by device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Root(Option<(u64, u64)>);
+pub struct Root(Option<(u64, u64)>);
 
 impl Root {
     /// That of this process now.
-    pub(super) fn now() -> Self {
+    pub fn now() -> Self {
         let root = fs::metadata("/").ok();
         Self(root.map(|root| (root.dev(), root.ino())))
     }

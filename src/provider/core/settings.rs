@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{Core, Error, Reason, exit};
 use crate::crypto::{Digest, Hash};
-use crate::key::{self, Config, ParentRule, trust};
+use crate::key::trust::{self, Root};
+use crate::key::{self, Config, ParentRule};
 use crate::tss::tpm2::Sessions;
 use crate::tss::transport::{Address, Limits, Origin};
 use crate::{Secret, log_setup};
@@ -24,7 +25,7 @@ pub(crate) enum Load {
     Eager,
 }
 
-/// Our variables as they are at init: a worker of nginx has lost them when it first needs a key.
+/// Our variables and the root directory as they are at init: a worker of nginx has lost them when it first needs a key.
 pub(crate) struct Environment {
     tcti: Variable,
     tcti12: Variable,
@@ -32,6 +33,7 @@ pub(crate) struct Environment {
     tcsd_port: Variable,
     parent_auth: Variable,
     log: Variable,
+    root: Root,
 }
 
 /// A variable's value, or why it does not count.
@@ -47,6 +49,7 @@ impl Environment {
             tcsd_port: environment(c"TSS_TCSD_PORT"),
             parent_auth: environment(c"TPM_PARENT_AUTH"),
             log: environment(c"TPM_LOG"),
+            root: Root::now(),
         }
     }
 }
@@ -174,6 +177,7 @@ impl Settings {
             sessions,
             parent_name: parent_name(core)?,
             trust_dir: trust_dir(core)?,
+            root: environment.root,
             parent_auth: parent_auth(core, environment)?,
             srk_auth: srk_auth(core)?,
             verify,
