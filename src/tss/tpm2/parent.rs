@@ -141,7 +141,7 @@ impl Work<'_> {
     /// The public area of a persistent key; see [`Client::read_key`](super::Client::read_key).
     pub(super) fn read_key(&mut self, handle: u32, name: Option<&Name>) -> Result<PublicInfo> {
         let by_parent = name.is_none()
-            && self.options.parent_name.is_some()
+            && self.options.parent_name.is_anchored()
             && self.options.sessions != Sessions::Never;
         let mut info = self.read_public(handle)?;
         if by_parent {
@@ -170,7 +170,8 @@ impl Work<'_> {
     }
 
     fn persistent_parent(&mut self, parent: &Parent) -> Result<Stem> {
-        let known = self.options.sessions != Sessions::Never || self.options.parent_name.is_some();
+        let known =
+            self.options.sessions != Sessions::Never || self.options.parent_name.is_anchored();
         let (name, public) = if known {
             let info = self.remembered(parent.handle)?;
             self.check_name(parent.handle, &info.name)?;
@@ -267,14 +268,6 @@ impl Work<'_> {
     }
 
     fn check_name(&self, handle: u32, found: &Name) -> Result<()> {
-        match &self.options.parent_name {
-            Some(expected) if expected != found => Err(ErrorKind::ParentName {
-                handle,
-                expected: expected.clone(),
-                found: found.clone(),
-            }
-            .into()),
-            _ => Ok(()),
-        }
+        self.options.parent_name.check(handle, found)
     }
 }
