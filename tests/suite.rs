@@ -84,6 +84,8 @@ mod other_keys;
 mod pkeyutl;
 #[path = "random_faults.rs"]
 mod random_faults;
+#[path = "rejection.rs"]
+mod rejection;
 #[path = "rsa_pss.rs"]
 mod rsa_pss;
 #[path = "secrets.rs"]

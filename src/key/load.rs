@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::authorization::{Ask, Authorization};
+use super::rsa::Rejection;
 use super::tss2::{KeyFile, Kind};
 use super::{Error, Key, Private, PublicKey, Tpm};
 use crate::tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
@@ -34,6 +35,7 @@ impl Key {
             },
             public: half,
             authorization,
+            rejection: Rejection::default(),
         })
     }
 
@@ -60,6 +62,7 @@ impl Key {
             },
             public: half,
             authorization: Authorization::obtain(pass, &what, ask),
+            rejection: Rejection::default(),
         })
     }
 }
