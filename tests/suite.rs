@@ -52,6 +52,8 @@ mod encoders;
 mod faults;
 #[path = "fixed_digest.rs"]
 mod fixed_digest;
+#[path = "foreign_text.rs"]
+mod foreign_text;
 #[path = "forks.rs"]
 mod forks;
 #[path = "harness.rs"]

@@ -681,7 +681,7 @@ fn software_keys_are_imported() {
     import("hard.pem", &format!("{owner} -o"))
         .arg(&none)
         .fails()
-        .says("this is TSS KEY BLOB, not a software private key");
+        .says("this is \"TSS KEY BLOB\", not a software private key");
     assert!(!none.exists());
 }
 

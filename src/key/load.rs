@@ -7,6 +7,7 @@ use super::authorization::{Ask, Authorization};
 use super::rsa::Rejection;
 use super::tss2::{KeyFile, Kind};
 use super::{Error, Key, Private, PublicKey, Tpm};
+use crate::printable;
 use crate::tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
 
 impl Key {
@@ -15,7 +16,7 @@ impl Key {
     pub fn from_file(tpm: &Arc<Tpm>, file: KeyFile, ask: Ask<'_>) -> Result<Self, Error> {
         let (public, half) = examine(&file)?;
         let what = match &file.description {
-            Some(description) => format!("TPM key ({description})"),
+            Some(description) => format!("TPM key ({})", printable::quoted(description)),
             None => "TPM key".to_owned(),
         };
         let authorization = Authorization::obtain(!file.empty_auth, &what, ask);
