@@ -106,3 +106,5 @@ mod tls_servers;
 mod tpm12;
 #[path = "tpmctl.rs"]
 mod tpmctl;
+#[path = "wiped.rs"]
+mod wiped;

@@ -10,6 +10,7 @@ use tpm_provider::key::{Config, Tpm, read_secret};
 use tpm_provider::log_setup;
 use tpm_provider::tss::tpm2::{Client, Name, Sessions};
 use tpm_provider::tss::transport::{Address, Origin};
+use zeroize::Zeroizing;
 
 use crate::cli::Global;
 use crate::cnf::{self, Found};
@@ -156,7 +157,9 @@ fn choose(global: &Global, parent: bool) -> Result<Chosen, Error> {
         config.parent_name = setting("parent-name").map(|text| name(text)).transpose()?;
         let value = match &global.parent_auth {
             Some(value) => Some(value.clone()),
-            None => variable("TPM_PARENT_AUTH")?.or_else(|| setting("parent-auth").cloned()),
+            None => variable("TPM_PARENT_AUTH")?
+                .or_else(|| setting("parent-auth").cloned())
+                .map(Zeroizing::new),
         };
         if let Some(value) = value {
             config.parent_auth = read_secret(&value)?;
