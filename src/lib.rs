@@ -12,6 +12,7 @@ pub mod crypto;
 pub mod fuzzing;
 pub mod key;
 pub mod log_setup;
+pub mod printable;
 pub mod provider;
 pub mod secret;
 pub mod tss;

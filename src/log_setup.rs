@@ -8,6 +8,8 @@ use std::sync::Once;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
+use crate::printable;
+
 struct StandardError;
 
 impl Log for StandardError {
@@ -23,7 +25,7 @@ impl Log for StandardError {
                 "tpm-provider[{}] {}: {}\n",
                 std::process::id(),
                 record.level().as_str().to_ascii_lowercase(),
-                record.args()
+                printable::line(&record.args().to_string())
             );
             // Past the standard library's lock, which a child forked meanwhile would find taken.
             let copy = std::io::stderr().as_fd().try_clone_to_owned();

@@ -54,6 +54,8 @@ mod faults;
 mod first_use;
 #[path = "fixed_digest.rs"]
 mod fixed_digest;
+#[path = "foreign_text.rs"]
+mod foreign_text;
 #[path = "forks.rs"]
 mod forks;
 #[path = "handles.rs"]
@@ -88,6 +90,8 @@ mod other_keys;
 mod pkeyutl;
 #[path = "random_faults.rs"]
 mod random_faults;
+#[path = "rejection.rs"]
+mod rejection;
 #[path = "rsa_pss.rs"]
 mod rsa_pss;
 #[path = "secrets.rs"]
@@ -106,3 +110,5 @@ mod tls_servers;
 mod tpm12;
 #[path = "tpmctl.rs"]
 mod tpmctl;
+#[path = "wiped.rs"]
+mod wiped;

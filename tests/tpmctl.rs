@@ -572,7 +572,7 @@ fn show_reads_policies_der_and_standard_input() {
     for (name, part) in [
         ("cut.pem", "damaged or incomplete"),
         ("empty", "no TSS2 PRIVATE KEY block"),
-        ("soft.pem", "there is PRIVATE KEY"),
+        ("soft.pem", "there is \"PRIVATE KEY\""),
         ("old.pem", "TPM 1.2"),
         ("missing", "cannot be read"),
     ] {

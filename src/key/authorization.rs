@@ -1,12 +1,11 @@
 //! Authorization values: where they come from and what happens after a wrong one.
 #![forbid(unsafe_code)]
 
-use std::fs;
-
-use zeroize::Zeroizing;
+use std::path::Path;
 
 use super::Error;
 use crate::Secret;
+use crate::secret;
 use crate::tss;
 use crate::tss::transport::AppendOnly;
 
@@ -72,7 +71,7 @@ pub fn read_secret(value: &str) -> Result<Secret, Error> {
     let Some(path) = value.strip_prefix("file:") else {
         return Ok(Secret::from(value.as_bytes()));
     };
-    let content = fs::read(path).map(Zeroizing::new).map_err(|error| {
+    let content = secret::read_file(Path::new(path)).map_err(|error| {
         Error::Setting(format!("the secret's file {path} cannot be read: {error}"))
     })?;
     let line = content.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
@@ -81,6 +80,8 @@ pub fn read_secret(value: &str) -> Result<Secret, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

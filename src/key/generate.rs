@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::authorization::Authorization;
 use super::generate12;
 use super::public::{alg_of, curve_of, tpm_curve_of};
+use super::rsa::Rejection;
 use super::tss2::{KeyFile, Kind};
 use super::uri::parse_handle;
 use super::{Error, Key, KeyType, ParentRule, Private, PublicKey, Tpm};
@@ -264,6 +265,7 @@ fn generate2(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
         },
         public: half,
         authorization: Authorization::known(options.user_auth.clone()),
+        rejection: Rejection::default(),
     })
 }
 

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use super::authorization::{Ask, Authorization};
+use super::rsa::Rejection;
 use super::tss2::{KeyFile, Kind};
 use super::uri::Handle;
 use super::{Error, Key, Private, PublicKey, Tpm};
+use crate::printable;
 use crate::tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
 
 impl Key {
@@ -15,7 +17,7 @@ impl Key {
     pub fn from_file(tpm: &Arc<Tpm>, file: KeyFile, ask: Ask<'_>) -> Result<Self, Error> {
         let (public, half) = examine(&file)?;
         let what = match &file.description {
-            Some(description) => format!("TPM key ({description})"),
+            Some(description) => format!("TPM key ({})", printable::quoted(description)),
             None => "TPM key".to_owned(),
         };
         let authorization = Authorization::obtain(!file.empty_auth, &what, ask);
@@ -35,6 +37,7 @@ impl Key {
             },
             public: half,
             authorization,
+            rejection: Rejection::default(),
         })
     }
 
@@ -58,6 +61,7 @@ impl Key {
             },
             public: half,
             authorization: Authorization::obtain(uri.pass, &what, ask),
+            rejection: Rejection::default(),
         })
     }
 }

@@ -43,7 +43,7 @@ use crate::tss::tpm2::{Attributes, Name, Object, Scheme};
 use crate::tss::tpm12 as tpm12_client;
 use crate::tss::transport::Queue;
 use authorization::Authorization;
-use rsa::{SaltChoice, Signing};
+use rsa::{Rejection, SaltChoice, Signing};
 use tss2::KeyFile;
 
 /// A key whose private half is in a TPM.
@@ -52,6 +52,7 @@ pub struct Key {
     private: Private,
     public: PublicKey,
     authorization: Authorization,
+    rejection: Rejection,
 }
 
 /// The private half, by the generation of the TPM that it is in.

@@ -5,6 +5,7 @@ use pem_rfc7468::LineEnding;
 
 use super::tss2::FileError;
 use super::tss12;
+use crate::printable;
 
 /// A block of ours, decoded.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub(super) fn find(text: &[u8], ours: &[&'static str]) -> Result<Block, FileErro
             return decode(label, line, lines);
         }
         tpm12 |= label == tss12::LABEL.as_bytes();
-        let label = String::from_utf8_lossy(label).into_owned();
+        let label = printable::quoted(label);
         if labels.len() < MAX_LABELS && !labels.contains(&label) {
             labels.push(label);
         }

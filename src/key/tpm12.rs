@@ -11,7 +11,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::authorization::{Ask, Authorization};
-use super::rsa::{Decryption, Signing};
+use super::rsa::{Decryption, Rejection, Signing};
 use super::{Error, Key, Private, PublicKey, Tpm};
 use crate::crypto::Hash;
 use crate::crypto::rsa::RsaPublic;
@@ -50,6 +50,7 @@ impl Key {
             private: Private::Tpm12(Box::new(tpm12::Key::new(blob, srk))),
             public,
             authorization,
+            rejection: Rejection::default(),
         }
     }
 

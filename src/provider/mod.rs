@@ -13,6 +13,7 @@ mod precedence;
 
 pub use self::init::OSSL_provider_init;
 
+use std::convert::Infallible;
 use std::ffi::{CStr, c_int};
 use std::sync::{Arc, OnceLock};
 
@@ -20,7 +21,7 @@ use self::core::{Core, CoreBioRef, Environment, Error, Load, Section, Settings};
 use self::peers::{Peers, Waiting};
 use self::precedence::{Answer, Precedence};
 use crate::key::Tpm;
-use crate::tss::transport::Queue;
+use crate::tss::transport::{AppendOnly, Queue};
 
 /// One loaded provider: what OpenSSL calls a provider context.
 ///
@@ -38,7 +39,8 @@ pub(crate) struct Instance {
     late: OnceLock<Option<Setup>>,
     precedence: Precedence,
     peers: Peers,
-    rejects_implicitly: bool,
+    /// Whether the host does, once that was needed; at most one.
+    rejects_implicitly: AppendOnly<bool>,
 }
 
 /// Settings and what follows from them.
@@ -67,7 +69,6 @@ impl Instance {
             log::warn!("the settings are not usable: {error}");
         }
         Self {
-            rejects_implicitly: core.version() >= Some((3, 2)),
             section: Section::read(&core),
             core,
             environment,
@@ -75,6 +76,7 @@ impl Instance {
             late: OnceLock::new(),
             precedence: Precedence::default(),
             peers: Peers::default(),
+            rejects_implicitly: AppendOnly::new(),
         }
     }
 
@@ -104,10 +106,18 @@ impl Instance {
         self.peers.are_waited_for()
     }
 
-    /// Whether wrong PKCS#1 v1.5 padding gives a made-up message unless a caller says otherwise, as in
-    /// the host's OpenSSL: its CMS code relies on errors before 3.2 and asks for them since.
+    /// Whether wrong PKCS#1 v1.5 padding gives a made-up message unless a caller says otherwise, as with the host's own
+    /// keys: CMS code that knows this asks for errors where it needs them, and older code relies on them. Where the
+    /// host does not show what it has, that older code goes without: an error would be an oracle.
     pub(crate) fn rejects_implicitly(&self) -> bool {
-        self.rejects_implicitly
+        let found = self.rejects_implicitly.get_or_make(|| {
+            // A provider that stands in for OpenSSL's own may know less than the host's CMS code does.
+            let upstream = self.core.version() >= Some((3, 2));
+            let host = self.core.rejects_implicitly();
+            Ok::<_, Infallible>(upstream || host.unwrap_or(true))
+        });
+        let Ok(rejects) = found;
+        *rejects
     }
 
     /// When keys are checked.

@@ -10,6 +10,8 @@
  *   sign K [SIZE]      digest-sign with SHA-256 and have OpenSSL's own provider verify; SIZE bytes of message
  *   raw K              sign a digest that was made elsewhere
  *   decrypt K          encrypt for the key without us, decrypt with it; K TEXT says the text
+ *   open K FILE [HOW]  decrypt a ciphertext, with implicit rejection; says it in hexadecimal. HOW is `tls` for a TLS
+ *                      premaster secret, or the size of the buffer
  *   export K           write the private key, in every way there is
  *   dup K M            EVP_PKEY_dup
  *   free K
@@ -232,6 +234,39 @@ static void step_decrypt(char *number, char *text)
     EVP_PKEY_CTX_free(ctx);
 }
 
+static void step_open(char *number, char *file, char *how)
+{
+    unsigned int on = 1, version = 0x0303;
+    int tls = how != NULL && strcmp(how, "tls") == 0;
+    int mode = tls ? RSA_PKCS1_WITH_TLS_PADDING : RSA_PKCS1_PADDING;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_int("pad-mode", &mode),
+        OSSL_PARAM_uint(tls ? "tls-client-version" : "implicit-rejection", tls ? &version : &on),
+        OSSL_PARAM_END
+    };
+    unsigned char sealed[1024], clear[1024];
+    size_t sealed_len, len = how != NULL && !tls ? (size_t)atol(how) : sizeof(clear), at;
+    FILE *in = fopen(file, "rb");
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(*slot(number), NULL);
+
+    if (in == NULL || ctx == NULL)
+        exit(96);
+    sealed_len = fread(sealed, 1, sizeof(sealed), in);
+    fclose(in);
+    if (EVP_PKEY_decrypt_init_ex(ctx, params) != 1
+        || EVP_PKEY_decrypt(ctx, clear, &len, sealed, sealed_len) != 1) {
+        fail("open");
+    } else if (ERR_peek_error() != 0) {
+        fail("ERROR LEFT IN THE QUEUE");
+    } else {
+        fputs("ok ", stdout);
+        for (at = 0; at < len; at++)
+            printf("%02x", clear[at]);
+        putchar('\n');
+    }
+    EVP_PKEY_CTX_free(ctx);
+}
+
 static void step_export(char *number)
 {
     EVP_PKEY *key = *slot(number);
@@ -356,6 +391,8 @@ static void take(char *line)
         step_raw(a);
     } else if (strcmp(verb, "decrypt") == 0) {
         step_decrypt(a, b);
+    } else if (strcmp(verb, "open") == 0) {
+        step_open(a, b, c);
     } else if (strcmp(verb, "export") == 0) {
         step_export(a);
     } else if (strcmp(verb, "dup") == 0) {

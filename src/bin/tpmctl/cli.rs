@@ -1,5 +1,6 @@
 //! The command line. The man page, docs/tpmctl.1.md, lists the same; a test compares them.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -7,6 +8,7 @@ use clap_complete::Shell;
 use tpm_provider::crypto::{Curve, Hash};
 use tpm_provider::key::{Generation, KeyType, ParentChoice};
 use tpm_provider::tss::transport::Address;
+use zeroize::Zeroizing;
 
 /// Looks after TPMs and the keys that the OpenSSL provider `tpm` keeps in them.
 #[derive(Parser)]
@@ -35,8 +37,8 @@ pub(crate) struct Global {
     pub(crate) tcti: Option<Address>,
 
     /// Authorization value of the parent key or hierarchy, or file:PATH
-    #[arg(long, global = true, value_name = "VALUE")]
-    pub(crate) parent_auth: Option<String>,
+    #[arg(long, global = true, value_name = "VALUE", value_parser = secret)]
+    pub(crate) parent_auth: Option<Zeroizing<String>>,
 
     /// Print the result as JSON
     #[arg(long, global = true)]
@@ -150,8 +152,8 @@ pub(crate) struct New {
     pub(crate) parent: ParentChoice,
 
     /// Authorization value of the new key, file:PATH (so that ps does not show it), or `-` to be asked
-    #[arg(long, value_name = "VALUE")]
-    pub(crate) auth: Option<String>,
+    #[arg(long, value_name = "VALUE", value_parser = secret)]
+    pub(crate) auth: Option<Zeroizing<String>>,
 
     /// Digest that the key is bound to; an RSA or EC key then only signs [default for rsa-pss: SHA2-256]
     #[arg(long, value_parser = digest)]
@@ -181,16 +183,16 @@ pub(crate) struct Import {
     pub(crate) force: bool,
 
     /// Authorization value that the key shall have, file:PATH, or `-` to be asked
-    #[arg(long, value_name = "VALUE")]
-    pub(crate) auth: Option<String>,
+    #[arg(long, value_name = "VALUE", value_parser = secret)]
+    pub(crate) auth: Option<Zeroizing<String>>,
 
     /// The key signs and does not decrypt
     #[arg(long)]
     pub(crate) sign_only: bool,
 
     /// Secret of the TPM's owner, or file:PATH; needed unless `tpm_restrictsrk -a` was typed
-    #[arg(long, value_name = "VALUE")]
-    pub(crate) owner_auth: Option<String>,
+    #[arg(long, value_name = "VALUE", value_parser = secret)]
+    pub(crate) owner_auth: Option<Zeroizing<String>>,
 }
 
 #[derive(Args)]
@@ -264,6 +266,11 @@ impl From<Type> for KeyType {
             Type::Ec => Self::Ec,
         }
     }
+}
+
+/// A secret, or where it is. What stands on a command line is anybody's to see; the copy is wiped all the same.
+fn secret(text: &str) -> Result<Zeroizing<String>, Infallible> {
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn parent(text: &str) -> Result<ParentChoice, String> {

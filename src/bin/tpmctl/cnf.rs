@@ -5,10 +5,35 @@
 use std::collections::HashMap;
 use std::env;
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-/// The settings of one section.
-pub(crate) type Section = HashMap<String, String>;
+use zeroize::{Zeroize, Zeroizing};
+
+/// The settings of one section, secrets among them: wiped when it goes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Section(HashMap<String, String>);
+
+impl Deref for Section {
+    type Target = HashMap<String, String>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+impl<const N: usize> From<[(String, String); N]> for Section {
+    fn from(settings: [(String, String); N]) -> Self {
+        Self(settings.into())
+    }
+}
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(Zeroize::zeroize);
+    }
+}
 
 /// What was found.
 #[derive(Default)]
@@ -47,6 +72,7 @@ pub(crate) fn provider_section() -> Found {
     };
     match fs::read(&path) {
         Ok(bytes) => {
+            let bytes = Zeroizing::new(bytes);
             let mut file = File::default();
             file.read(&bytes, path.parent(), 0);
             log::debug!("settings from {}", path.display());
@@ -143,7 +169,7 @@ impl File {
         let text = String::from_utf8_lossy(bytes);
         let mut lines = text.lines();
         while let Some(line) = lines.next() {
-            let mut line = line.to_owned();
+            let mut line = Zeroizing::new(line.to_owned());
             while continues(&line) {
                 line.pop();
                 line.push_str(lines.next().unwrap_or_default());
@@ -187,10 +213,9 @@ impl File {
         let order = self.order.entry(section.clone()).or_default();
         order.retain(|other| *other != name);
         order.push(name.clone());
-        self.sections
-            .entry(section)
-            .or_default()
-            .insert(name, value);
+        let section = self.sections.entry(section).or_default();
+        // Wiped, if there was one.
+        drop(section.0.insert(name, value).map(Zeroizing::new));
     }
 
     /// Reads a file, or the *.cnf and *.conf files of a directory. A relative name is OPENSSL_CONF_INCLUDE's,
@@ -211,7 +236,7 @@ impl File {
         }
         for file in files {
             match fs::read(&file) {
-                Ok(bytes) => self.read(&bytes, file.parent(), depth + 1),
+                Ok(bytes) => self.read(&Zeroizing::new(bytes), file.parent(), depth + 1),
                 Err(error) => log::warn!("{} is not included: {error}", file.display()),
             }
         }
@@ -219,7 +244,8 @@ impl File {
 
     /// A value: quotes and escapes resolved, variables filled in, comment and blanks at the ends cut.
     fn expand(&self, raw: &str) -> String {
-        let mut value = String::new();
+        // Large enough for what has no variables: what outgrows it leaves a copy.
+        let mut value = String::with_capacity(raw.len());
         // Blanks after this length are not quoted, and cut at the end.
         let mut kept = 0;
         let mut chars = raw.trim_start().chars().peekable();

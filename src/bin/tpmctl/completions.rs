@@ -11,5 +11,5 @@ pub(crate) fn run(args: &Completions) -> Result<(), Error> {
     // The generator panics when its writer fails, so it gets one that cannot.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "tpmctl", &mut script);
-    output::print(&String::from_utf8_lossy(&script))
+    output::print_as_is(&String::from_utf8_lossy(&script))
 }

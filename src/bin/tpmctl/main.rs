@@ -24,6 +24,7 @@ mod words;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tpm_provider::printable;
 use tpm_provider::tss::{tpm2, tpm12};
 
 use cli::{Cli, Command, KeyCommand, SrkCommand};
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            output::note(&format!("tpmctl: {error}"));
+            output::note(&format!("tpmctl: {}", printable::line(&error.to_string())));
             ExitCode::from(error.status())
         }
     }

@@ -4,11 +4,22 @@ use std::io::{self, IsTerminal, Write};
 
 use console::Style;
 use serde::Serialize;
+use tpm_provider::printable;
 
 use crate::error::Error;
 
-/// Writes the command's result. A reader that has gone away is no failure: `tpmctl info | head -1`.
+/// Writes the command's result.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
+    write(&printable::lines(text))
+}
+
+/// Writes a text that was made fit to be shown piece by piece and may be in colour, or that is for programs.
+pub(crate) fn print_as_is(text: &str) -> Result<(), Error> {
+    write(text)
+}
+
+/// A reader that has gone away is no failure: `tpmctl info | head -1`.
+fn write(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::new(format!(
@@ -23,14 +34,14 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
     let mut text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::new(format!("the result does not fit JSON: {error}")))?;
     text.push('\n');
-    print(&text)
+    write(&printable::json(&text))
 }
 
 /// Tells the user something that is not the result.
 pub(crate) fn note(text: &str) {
     let _ = io::stderr()
         .lock()
-        .write_all(format!("{text}\n").as_bytes());
+        .write_all(format!("{}\n", printable::lines(text)).as_bytes());
 }
 
 /// A two-column table of facts under headings, set in bold on a terminal.
@@ -59,14 +70,18 @@ impl Report {
         if !self.text.is_empty() {
             self.text.push('\n');
         }
-        self.text
-            .push_str(&format!("{}\n", self.heading.apply_to(text)));
+        self.text.push_str(&format!(
+            "{}\n",
+            self.heading.apply_to(printable::line(text))
+        ));
         self
     }
 
     /// A fact.
     pub(crate) fn fact(&mut self, name: &str, value: impl std::fmt::Display) -> &mut Self {
-        self.text.push_str(&format!("  {name:<20} {value}\n"));
+        let (name, value) = (printable::line(name), value.to_string());
+        self.text
+            .push_str(&format!("  {name:<20} {}\n", printable::line(&value)));
         self
     }
 

@@ -10,6 +10,7 @@ use tpm_provider::key::{Config, ParentRule, Tpm, read_secret};
 use tpm_provider::log_setup;
 use tpm_provider::tss::tpm2::{Client, Sessions};
 use tpm_provider::tss::transport::{Address, Origin};
+use zeroize::Zeroizing;
 
 use crate::cli::Global;
 use crate::cnf::{self, Found};
@@ -191,7 +192,9 @@ fn choose(global: &Global, parent: Parent) -> Result<Chosen, Error> {
         config.sessions = sessions(setting("sessions"))?;
         let value = match &global.parent_auth {
             Some(value) => Some(value.clone()),
-            None => variable("TPM_PARENT_AUTH")?.or_else(|| setting("parent-auth").cloned()),
+            None => variable("TPM_PARENT_AUTH")?
+                .or_else(|| setting("parent-auth").cloned())
+                .map(Zeroizing::new),
         };
         if let Some(value) = value {
             config.parent_auth = read_secret(&value)?;

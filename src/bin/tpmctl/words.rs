@@ -1,6 +1,7 @@
 //! Objects, handles and attributes in words.
 
 use serde::Serialize;
+use tpm_provider::printable;
 use tpm_provider::tss::tpm2::constants::handle;
 use tpm_provider::tss::tpm2::{Attributes, Parms, Public, Scheme};
 
@@ -109,5 +110,39 @@ pub(crate) fn session_kind(session: u32) -> &'static str {
         0x02 => "HMAC session",
         0x03 => "policy session",
         _ => "session",
+    }
+}
+
+/// A word as a shell needs it, so that a command with it can be pasted. What steers a terminal becomes an escape of
+/// `$'...'`, which bash, zsh and the newer POSIX have.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_owned();
+    }
+    if printable::line(word) == word {
+        return format!("'{}'", word.replace('\'', r"'\''"));
+    }
+    let mut escaped = String::new();
+    for byte in word.bytes() {
+        match byte {
+            b'\'' | b'\\' => escaped.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => escaped.push(char::from(byte)),
+            _ => escaped.push_str(&format!("\\{byte:03o}")),
+        }
+    }
+    format!("$'{escaped}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_for_a_shell() {
+        assert_eq!(shell_word("a/b.pem"), "a/b.pem");
+        assert_eq!(shell_word("it's mine"), r"'it'\''s mine'");
+        assert_eq!(shell_word("a\u{1b}[2J\n'é"), r"$'a\033[2J\012\'\303\251'");
+        assert_eq!(shell_word(""), "''");
     }
 }

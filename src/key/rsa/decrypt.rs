@@ -8,7 +8,6 @@ use crate::crypto::{self, Hash, padding};
 use crate::key::public::{alg_of, hash_of};
 use crate::key::{Error, Key, Private};
 use crate::tss::tpm2::{AlgId, Attributes, DecryptScheme, Scheme};
-use crate::tss::transport::AppendOnly;
 
 /// A decryption, or encryption, scheme with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +97,7 @@ impl Key {
     }
 
     /// The raw private operation, its result as long as the modulus.
-    fn raw_operation(&self, block: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub(super) fn raw_operation(&self, block: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let client = self.tpm.client()?;
         let result = self.authorized(|object, secret| {
             client.rsa_decrypt(object, secret, DecryptScheme::Null, block, &[])
@@ -150,19 +149,15 @@ impl Key {
         decryption: &Decryption,
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let fallback = random_premaster()?;
+        let instead = Instead::prepare(self, decryption)?;
         let block = self.raw_operation(ciphertext)?;
         match decryption {
-            Decryption::Pkcs1 {
-                implicit_rejection: true,
-            } => Ok(padding::pkcs1_decrypt_implicit(
-                &block,
-                &self.rejection_secret()?,
-                ciphertext,
-            )?),
-            Decryption::Pkcs1 {
-                implicit_rejection: false,
-            } => Ok(padding::pkcs1_decrypt(&block)?),
+            Decryption::Pkcs1 { .. } => Ok(match instead {
+                Instead::MadeUp(secret) => {
+                    padding::pkcs1_decrypt_implicit(&block, secret, ciphertext)?
+                }
+                _ => padding::pkcs1_decrypt(&block)?,
+            }),
             Decryption::Oaep {
                 hash,
                 mgf_hash,
@@ -172,8 +167,8 @@ impl Key {
                 client_version,
                 negotiated,
             } => {
-                let secret =
-                    padding::tls_premaster(&block, *client_version, *negotiated, &fallback);
+                let fallback = instead.premaster()?;
+                let secret = padding::tls_premaster(&block, *client_version, *negotiated, fallback);
                 Ok(Zeroizing::new(secret.to_vec()))
             }
             Decryption::None => Ok(block),
@@ -207,36 +202,36 @@ impl Key {
         ciphertext: &[u8],
         decrypt: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, Error>,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let fallback = random_premaster()?;
+        let instead = Instead::prepare(self, decryption)?;
         let result = decrypt();
         let bad_padding = matches!(&result, Err(Error::Tss(error)) if error.is_bad_padding());
+        if matches!(instead, Instead::Error) {
+            return match result {
+                Err(_) if bad_padding => {
+                    Err(Error::Data("the ciphertext's padding is wrong".into()))
+                }
+                result => result,
+            };
+        }
+        // The padding is put back, and the same choice made in constant time as over a block that we unpad ourselves.
+        let size = self.public.rsa()?.size();
+        let block = match result {
+            Err(_) if bad_padding => Zeroizing::new(vec![0; size]),
+            result => padding::pkcs1_encrypt(size, &result?)?,
+        };
         match decryption {
             Decryption::TlsPremaster {
                 client_version,
                 negotiated,
             } => {
-                let message = match result {
-                    Err(_) if bad_padding => Zeroizing::new(Vec::new()),
-                    other => other?,
-                };
-                // The same constant-time choice as over a block that we unpad ourselves.
-                let block = padding::pkcs1_encrypt(self.public.rsa()?.size(), &message)?;
-                let secret =
-                    padding::tls_premaster(&block, *client_version, *negotiated, &fallback);
+                let fallback = instead.premaster()?;
+                let secret = padding::tls_premaster(&block, *client_version, *negotiated, fallback);
                 Ok(Zeroizing::new(secret.to_vec()))
             }
-            Decryption::Pkcs1 {
-                implicit_rejection: true,
-            } if bad_padding => {
-                let block = vec![0; self.public.rsa()?.size()];
-                Ok(padding::pkcs1_decrypt_implicit(
-                    &block,
-                    &self.rejection_secret()?,
-                    ciphertext,
-                )?)
+            _ => {
+                let secret = self.rejection_secret()?;
+                Ok(padding::pkcs1_decrypt_implicit(&block, secret, ciphertext)?)
             }
-            _ if bad_padding => Err(Error::Data("the ciphertext's padding is wrong".into())),
-            _ => result,
         }
     }
 
@@ -275,25 +270,40 @@ impl Key {
             _ => wrong(),
         }
     }
+}
 
-    /// What made-up messages are derived from: a secret of this process, and the key. OpenSSL uses
-    /// the private exponent, which we do not have; so the same wrong ciphertext gives the same
-    /// message within a process only.
-    fn rejection_secret(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        static SECRET: AppendOnly<Zeroizing<Vec<u8>>> = AppendOnly::new();
-        let secret = match SECRET.iter().next() {
-            Some(secret) => secret,
-            None => {
-                let mut fresh = Zeroizing::new(vec![0; 32]);
-                crypto::random(&mut fresh)?;
-                SECRET.find_or_add(|_| true, || fresh)
+/// What is returned instead of a message whose padding is wrong: prepared before anybody knows whether it is.
+enum Instead<'a> {
+    /// An error: the caller asked for it, or the padding is one whose errors are no oracle.
+    Error,
+    /// A message made up from this secret.
+    MadeUp(&'a [u8]),
+    /// A premaster secret, drawn anew for each handshake (RFC 5246, 7.4.7.1). It need not be the same in every process:
+    /// it never leaves the server, and a handshake's keys come from both sides' random numbers as well, so that no
+    /// two handshakes can be compared.
+    Premaster(Zeroizing<[u8; PREMASTER]>),
+}
+
+impl<'a> Instead<'a> {
+    fn prepare(key: &'a Key, decryption: &Decryption) -> Result<Self, Error> {
+        Ok(match decryption {
+            Decryption::Pkcs1 {
+                implicit_rejection: true,
+            } => Self::MadeUp(key.rejection_secret()?),
+            Decryption::TlsPremaster { .. } => Self::Premaster(random_premaster()?),
+            Decryption::Pkcs1 {
+                implicit_rejection: false,
             }
-        };
-        Ok(crypto::hmac(
-            Hash::Sha256,
-            secret,
-            &[self.public.rsa()?.modulus()],
-        ))
+            | Decryption::Oaep { .. }
+            | Decryption::None => Self::Error,
+        })
+    }
+
+    fn premaster(&self) -> Result<&[u8; PREMASTER], Error> {
+        match self {
+            Self::Premaster(secret) => Ok(secret),
+            _ => Err(Error::Scheme("this is no premaster secret".into())),
+        }
     }
 }
 

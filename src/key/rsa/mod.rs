@@ -6,9 +6,12 @@
 //! PKCS#1 v1.5 alone, see `key::tpm12`.
 
 mod decrypt;
+mod rejection;
 mod sign;
 
 pub use decrypt::{Decryption, encrypt};
+pub(super) use rejection::Rejection;
+pub use rejection::rejection_block;
 pub use sign::{SaltChoice, Signing};
 
 use super::Key;

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::key::tss2::FileError;
+use crate::printable;
 use crate::tss::tpm12::KeyBlob;
 
 const WORDS: [&str; 3] = ["exp", "mod", "blob"];
@@ -27,7 +28,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<KeyBlob, FileError> {
     for (line, word, value) in lines(text) {
         last = line;
         let Some(place) = WORDS.iter().position(|known| *known == word) else {
-            return wrong(line, format!("unknown word {word:?}"));
+            return wrong(line, format!("unknown word {}", printable::quoted(word)));
         };
         let Some(number) = hexadecimal(value) else {
             return wrong(line, format!("{word} has no number in hexadecimal"));

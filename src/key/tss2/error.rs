@@ -97,7 +97,7 @@ pub enum FileError {
         .labels.iter().map(|l| format!(", there is {l}")).collect::<String>()
     )]
     NoBlock {
-        /// The labels of the blocks that are there, at most a few.
+        /// The labels of the blocks that are there, at most a few, quoted.
         labels: Vec<String>,
     },
     /// The PEM armour is broken.

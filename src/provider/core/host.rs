@@ -6,13 +6,19 @@ use std::ptr::{self, NonNull};
 use super::Core;
 use crate::provider::abi::{
     OSSL_OP_ASYM_CIPHER, OSSL_OP_DECODER, OSSL_OP_ENCODER, OSSL_OP_KEYEXCH, OSSL_OP_KEYMGMT,
-    OSSL_OP_SIGNATURE,
+    OSSL_OP_SIGNATURE, OSSL_PARAM,
 };
+use crate::provider::ffi::param::Params;
 
 /// `EVP_KEYMGMT_fetch` and its likes.
 type Fetch = unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char) -> *mut c_void;
 /// `EVP_KEYMGMT_free` and its likes.
 type Free = unsafe extern "C" fn(*mut c_void);
+/// `EVP_ASYM_CIPHER_settable_ctx_params`.
+type Settable = unsafe extern "C" fn(*const c_void) -> *const OSSL_PARAM;
+
+/// OpenSSL's own where it is loaded, else another provider's: a property query.
+const NOT_OURS: &CStr = c"provider!=tpm,?provider=default";
 
 impl Core {
     /// Has the host fetch some algorithm of `operation`, so that it registers what every other
@@ -49,6 +55,46 @@ impl Core {
             unsafe { free(fetch(context, names.2.as_ptr(), ptr::null())) };
         });
         true
+    }
+
+    /// Whether RSA decryption of the host's own makes up a message for wrong PKCS#1 v1.5 padding: it has since 3.2,
+    /// and in builds of 3.0 and 3.1 to which vendors have brought that. It says so by the parameter with which a
+    /// caller asks for errors. `None` if there is none beside ours, or if the host keeps its functions to itself.
+    pub(crate) fn rejects_implicitly(&self) -> Option<bool> {
+        let (fetch, free, settable, context) = (
+            self.symbol(c"EVP_ASYM_CIPHER_fetch")?,
+            self.symbol(c"EVP_ASYM_CIPHER_free")?,
+            self.symbol(c"EVP_ASYM_CIPHER_settable_ctx_params")?,
+            self.library_context()?,
+        );
+        // SAFETY: the symbols are libcrypto's public functions of these names, whose types have
+        // been the same since 3.0.
+        let (fetch, free, settable) = unsafe {
+            (
+                std::mem::transmute::<*mut c_void, Fetch>(fetch.as_ptr()),
+                std::mem::transmute::<*mut c_void, Free>(free.as_ptr()),
+                std::mem::transmute::<*mut c_void, Settable>(settable.as_ptr()),
+            )
+        };
+        let mut answer = None;
+        self.unnoticed(|| {
+            // SAFETY: the context is this provider's own, from the same copy of libcrypto as the
+            // functions (see `symbol`), and both texts are C strings.
+            let cipher = unsafe { fetch(context, c"RSA".as_ptr(), NOT_OURS.as_ptr()) };
+            if cipher.is_null() {
+                return;
+            }
+            // SAFETY: the algorithm was fetched just now; its table, or NULL, is an ended array that lives as long as
+            // the provider that has it, which the reference keeps loaded.
+            answer = Some(unsafe {
+                Params::new(settable(cipher))
+                    .get(c"implicit-rejection")
+                    .is_some()
+            });
+            // SAFETY: the reference that fetching gave is given back, once.
+            unsafe { free(cipher) };
+        });
+        answer
     }
 
     /// A public function of the very libcrypto that loaded this provider.

@@ -5,6 +5,7 @@ use std::ffi::{c_char, c_void};
 use zeroize::Zeroizing;
 
 use crate::Secret;
+use crate::printable;
 use crate::provider::abi::OSSL_PASSPHRASE_CALLBACK;
 use crate::provider::ffi::param::ParamList;
 
@@ -31,9 +32,10 @@ impl Passphrase {
     /// Asks for the secret of `what`; `None` when nobody answers.
     pub(crate) fn ask(&mut self, what: &str) -> Option<Secret> {
         let callback = self.callback?;
+        let what = printable::line(what);
         let mut buffer = Zeroizing::new(vec![0u8; LONGEST]);
         let mut len = 0usize;
-        let ok = ParamList::new().text(c"info", what).with(|params| {
+        let ok = ParamList::new().text(c"info", &what).with(|params| {
             // SAFETY: the constructor's caller vouches for callback and argument; the buffer is
             // ours, as large as said, and the parameters are an ended array.
             unsafe {

@@ -31,13 +31,13 @@ pub(crate) struct Environment {
     tcti12: Variable,
     tcsd_hostname: Variable,
     tcsd_port: Variable,
-    parent_auth: Variable,
+    parent_auth: Variable<Zeroizing<String>>,
     log: Variable,
     root: Root,
 }
 
 /// A variable's value, or why it does not count.
-type Variable = Result<Option<String>, Error>;
+type Variable<T = String> = Result<Option<T>, Error>;
 
 impl Environment {
     /// Reads the variables.
@@ -47,7 +47,7 @@ impl Environment {
             tcti12: environment(c"TPM12_TCTI"),
             tcsd_hostname: environment(c"TSS_TCSD_HOSTNAME"),
             tcsd_port: environment(c"TSS_TCSD_PORT"),
-            parent_auth: environment(c"TPM_PARENT_AUTH"),
+            parent_auth: environment(c"TPM_PARENT_AUTH").map(|value| value.map(Zeroizing::new)),
             log: environment(c"TPM_LOG"),
             root: Root::now(),
         }
@@ -225,7 +225,7 @@ fn parent_auth(core: &Core, environment: &Environment) -> Result<Secret, Error> 
     match environment
         .parent_auth
         .clone()?
-        .or_else(|| core.setting(c"parent-auth"))
+        .or_else(|| core.setting(c"parent-auth").map(Zeroizing::new))
     {
         Some(value) => Ok(key::read_secret(&value)?),
         None => Ok(Secret::empty()),

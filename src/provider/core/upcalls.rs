@@ -5,6 +5,7 @@ use std::ptr::{self, NonNull};
 
 use super::async_job::Functions;
 use super::{CoreBioRef, Error};
+use crate::printable;
 use crate::provider::abi::{self, OSSL_CORE_HANDLE, OSSL_DISPATCH, OSSL_PARAM};
 use crate::provider::ffi::param;
 use crate::tss::transport::AppendOnly;
@@ -187,7 +188,7 @@ impl Core {
         };
         // The text goes through printf: what could be a conversion is doubled, so that the list
         // of arguments below is never looked at.
-        let text = error.to_string().replace('\0', "?").replace('%', "%%");
+        let text = printable::line(&error.to_string()).replace('%', "%%");
         let text = CString::new(text).unwrap_or_default();
         let mut no_arguments = [0u64; 8];
         // SAFETY: the handle is the one that came with the functions, all strings are

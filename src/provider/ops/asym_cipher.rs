@@ -226,10 +226,12 @@ impl AsymCipher for RsaCipher {
     }
 
     /// A plaintext may be shorter than the key, and callers may know that; only what is sure to be
-    /// needed is required before the TPM is asked.
+    /// needed is required before the TPM is asked. A made-up message has any length: that it does not fit where
+    /// the right one does would tell it from that.
     fn required(&self, direction: Direction) -> Result<usize, Error> {
         match (direction, self.padding) {
             (Direction::Encrypt, _) | (_, Padding::None | Padding::Tls) => self.size(direction),
+            (Direction::Decrypt, Padding::Pkcs1) if self.implicit_rejection => self.size(direction),
             (Direction::Decrypt, Padding::Pkcs1 | Padding::Oaep) => Ok(0),
         }
     }

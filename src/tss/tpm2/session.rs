@@ -43,10 +43,11 @@ pub(super) struct Salt {
 }
 
 impl Salt {
-    /// Whether a session can be salted to this key: it decrypts, and we know its algorithms.
+    /// Whether a session can be salted to this key: it decrypts, and we know its algorithms. The salt comes with OAEP,
+    /// which a key that is bound to RSAES does not take off.
     pub(super) fn fits(public: &Public) -> bool {
         let algorithms = match public.parms() {
-            Parms::Rsa { .. } => true,
+            Parms::Rsa { scheme, .. } => [AlgId::NULL, AlgId::OAEP].contains(&scheme.algorithm()),
             Parms::Ecc { curve, .. } => software_curve(*curve).is_some(),
             _ => false,
         };
@@ -343,5 +344,11 @@ mod tests {
         assert!(!Salt::fits(
             &Public::ecc_template(Curve::BN_P256, decrypt, scheme).unwrap()
         ));
+        let rsa = |scheme| Public::rsa_template(2048, 0, decrypt, scheme, AlgId::SHA256).unwrap();
+        let oaep = super::super::public::Scheme::Hashed(AlgId::OAEP, AlgId::SHA256);
+        assert!(Salt::fits(&rsa(scheme)) && Salt::fits(&rsa(oaep)));
+        assert!(!Salt::fits(&rsa(super::super::public::Scheme::Plain(
+            AlgId::RSAES
+        ))));
     }
 }

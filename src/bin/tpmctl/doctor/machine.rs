@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tpm_provider::printable;
+
 use super::net::{Listener, listeners};
 use super::nodes::{Node, Nodes};
 
@@ -270,7 +272,7 @@ impl Machine {
 
     fn process(&self, pid: u32) -> String {
         let name = self.text(&format!("/proc/{pid}/comm")).unwrap_or_default();
-        name.trim().to_owned()
+        printable::name(name.trim())
     }
 
     /// Processes of this name.

@@ -119,7 +119,7 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
         output::print_json(&diagnosis)?;
     } else {
         let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        output::print(&diagnosis.text(colour))?;
+        output::print_as_is(&diagnosis.text(colour))?;
     }
     Ok(diagnosis.first_problem)
 }

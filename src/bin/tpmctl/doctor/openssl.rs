@@ -7,6 +7,7 @@ use std::process::Command;
 use super::address::sentence;
 use super::verdict::Finding;
 use crate::cnf::{self, Found, Listed};
+use crate::words::shell_word;
 
 /// What `openssl list -providers` says of one.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -55,7 +56,7 @@ fn judge(found: &Found, providers: &[Provider]) -> Finding {
             "Once {file} lists providers, OpenSSL activates no others: there are no digests, no ciphers, no \
              TLS. Name `default` first, as conf/openssl.cnf does."
         ))
-        .command(format!("editor {file}"));
+        .command(format!("editor {}", shell_word(&file)));
     }
     let default = found
         .providers
@@ -69,7 +70,7 @@ fn judge(found: &Found, providers: &[Provider]) -> Finding {
             "Keys that are not in the TPM may then be taken for ours, too, which costs time and some \
              programs' keys. Name `default` first.",
         )
-        .command(format!("editor {file}"));
+        .command(format!("editor {}", shell_word(&file)));
     }
     if provider.version != env!("CARGO_PKG_VERSION") {
         return Finding::warning(format!(
@@ -109,7 +110,7 @@ fn not_loaded(listed: &Listed, file: &str) -> Finding {
     if !setting("activate").as_ref().is_some_and(on) {
         return Finding::problem(what)
             .why("Its section lacks `activate = 1`.")
-            .command(format!("editor {file}"));
+            .command(format!("editor {}", shell_word(file)));
     }
     let module = PathBuf::from(setting("module").unwrap_or_else(|| format!("{name}.so")));
     let directory = modules_directory();
@@ -137,7 +138,7 @@ fn not_loaded(listed: &Listed, file: &str) -> Finding {
         ))
         .command(format!(
             "openssl list -providers -provider {}",
-            path.display()
+            shell_word(&path.display().to_string())
         ))
 }
 

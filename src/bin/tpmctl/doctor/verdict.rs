@@ -2,6 +2,7 @@
 
 use console::Style;
 use serde::Serialize;
+use tpm_provider::printable;
 
 /// The layers between the hardware and OpenSSL, in their order.
 pub(super) const LAYERS: [&str; 12] = [
@@ -162,13 +163,14 @@ impl Diagnosis {
             let word = finding.verdict.style().force_styling(colour).apply_to(word);
             let mut head = format!("{number:>2} {name:<10}{word}");
             for paragraph in [&finding.what, &finding.why] {
-                for line in wrap(paragraph) {
+                for line in wrap(&printable::lines(paragraph)) {
                     text.push_str(&format!("{head}{line}\n"));
                     head = " ".repeat(INDENT);
                 }
             }
             for command in &finding.commands {
                 // Never wrapped: it is to be copied.
+                let command = printable::line(command);
                 text.push_str(&format!("{:INDENT$}$ {command}\n", ""));
             }
         }

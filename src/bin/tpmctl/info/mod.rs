@@ -14,6 +14,6 @@ pub(crate) fn run(global: &Global) -> Result<(), Error> {
     if global.json {
         output::print_json(&info)
     } else {
-        output::print(&text::text(&info))
+        output::print_as_is(&text::text(&info))
     }
 }

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use tpm_provider::printable;
+
 use crate::error::Error;
 
 /// A place for a new file, looked at before the key is made: generation takes seconds, and a key that
@@ -17,7 +19,7 @@ pub(crate) struct Target {
 impl Target {
     /// Checks that a file can go to `path`; one that exists is replaced only with `force`.
     pub(crate) fn new(path: &Path, force: bool) -> Result<Self, Error> {
-        let shown = path.display();
+        let shown = printable::path(path);
         let mut target = Self {
             path: path.to_owned(),
             replace: false,
@@ -53,7 +55,7 @@ impl Target {
         if !directory.is_dir() {
             return Err(Error::new(format!(
                 "{shown} cannot be written: there is no directory {}",
-                directory.display()
+                printable::path(&directory)
             )));
         }
         Ok(target)
@@ -102,7 +104,10 @@ fn fill(file: &mut File, content: &str) -> io::Result<()> {
 }
 
 fn failed(path: &Path, error: &io::Error) -> Error {
-    Error::new(format!("{} cannot be written: {error}", path.display()))
+    Error::new(format!(
+        "{} cannot be written: {error}",
+        printable::path(path)
+    ))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::Path;
 use tpm_provider::Secret;
 use tpm_provider::crypto::der::{Reader, tag};
 use tpm_provider::key::{GenerateOptions, KeyType, import12, read_secret};
+use tpm_provider::printable;
 use zeroize::Zeroizing;
 
 use super::file::Target;
@@ -43,7 +44,8 @@ pub(crate) fn run(global: &Global, args: &Import) -> Result<(), Error> {
         },
         ..GenerateOptions::new(KeyType::Rsa)
     };
-    let owner = args.owner_auth.as_deref().map(read_secret).transpose()?;
+    let owner = args.owner_auth.as_ref();
+    let owner = owner.map(|value| read_secret(value)).transpose()?;
     let chosen = settings::tpm_with_parent(global)?;
     let key = import12(
         &chosen.tpm,
@@ -57,19 +59,19 @@ pub(crate) fn run(global: &Global, args: &Import) -> Result<(), Error> {
         .ok_or_else(|| Error::new("the key came without a key file"))?;
     match &target {
         Some(target) => target.write(&pem)?,
-        None => output::print(&pem)?,
+        None => output::print_as_is(&pem)?,
     }
     output::note(&format!(
         "Wrapped the key of {} bits for this TPM, which has made a signature or decrypted with it. It was outside: \
          only if every copy of {} is destroyed is it in the TPM alone.",
         key.public().bits(),
-        args.file.display()
+        printable::path(&args.file)
     ));
     Ok(())
 }
 
 fn read(path: &Path) -> Result<Software, Error> {
-    let in_file = |text: &str| Error::new(format!("{}: {text}", path.display()));
+    let in_file = |text: &str| Error::new(format!("{}: {text}", printable::path(path)));
     let text = fs::read(path)
         .map(Zeroizing::new)
         .map_err(|error| in_file(&format!("cannot be read: {error}")))?;
@@ -84,7 +86,8 @@ fn read(path: &Path) -> Result<Software, Error> {
             "the key is encrypted: decrypt it first with `openssl pkey -in FILE`",
         )),
         other => Err(in_file(&format!(
-            "this is {other}, not a software private key"
+            "this is {}, not a software private key",
+            printable::quoted(other)
         ))),
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tpm_provider::Secret;
 use tpm_provider::key::tss2::{KeyFile, NULL};
 use tpm_provider::key::{self, GenerateOptions, Key, KeyType, Tpm, Usage, generate};
+use tpm_provider::printable;
 use tpm_provider::tss::tpm2::constants::handle;
 use tpm_provider::tss::tpm2::rc::Subject;
 use tpm_provider::tss::tpm2::{Parms, Public};
@@ -18,7 +19,7 @@ use super::secret;
 use crate::cli::{Global, New};
 use crate::error::Error;
 use crate::interrupt::Hold;
-use crate::words::{RSA_SIZES, hex, hex_bytes};
+use crate::words::{RSA_SIZES, hex, hex_bytes, shell_word};
 use crate::{output, settings};
 
 /// What was made.
@@ -59,7 +60,7 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
         .ok_or_else(|| Error::new("the new key came without a key file"))?;
     match &target {
         Some(target) => target.write(&pem)?,
-        None => output::print(&pem)?,
+        None => output::print_as_is(&pem)?,
     }
     if global.json {
         output::print_json(&Made {
@@ -224,7 +225,7 @@ fn tell(args: &New, key: &Key, in_file: bool) {
             KeyFile::parent_text
         ),
         if in_file {
-            format!(": {place} (mode 0600)")
+            format!(": {} (mode 0600)", printable::path(&args.output))
         } else {
             String::new()
         }
@@ -235,8 +236,8 @@ fn tell(args: &New, key: &Key, in_file: bool) {
     text.push_str(&format!(
         "\nNext, with the provider active in openssl.cnf (see tpm-provider(7)), a certificate \
          request:\n  openssl req -new -key {} -subj /CN=www.example.org -out {}",
-        quoted(&place),
-        quoted(&request_name(&place))
+        shell_word(&place),
+        shell_word(&request_name(&place))
     ));
     output::note(&text);
 }
@@ -246,24 +247,12 @@ fn request_name(place: &str) -> String {
     format!("{}.csr", stem.unwrap_or(place))
 }
 
-/// A word as a shell needs it.
-fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_next_command_can_be_pasted() {
-        assert_eq!(quoted("a/b.pem"), "a/b.pem");
-        assert_eq!(quoted("it's mine"), r"'it'\''s mine'");
         assert_eq!(request_name("a/b.pem"), "a/b.csr");
         assert_eq!(request_name("key"), "key.csr");
     }

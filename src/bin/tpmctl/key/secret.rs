@@ -1,6 +1,8 @@
 //! The authorization value of a new key.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::os::fd::AsFd;
 
 use console::Term;
 use tpm_provider::Secret;
@@ -8,6 +10,9 @@ use tpm_provider::key::read_secret;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+
+/// The longest line that is taken, in bytes: more than any TPM's authorization value.
+const LONGEST: usize = 1024;
 
 /// `VALUE`, `file:PATH`, or `-`: asked for twice on a terminal without showing it, else the first line of
 /// standard input.
@@ -44,11 +49,28 @@ fn ask() -> Result<Secret, Error> {
 }
 
 fn first_line() -> Result<Secret, Error> {
-    let mut line = Zeroizing::new(Vec::new());
-    io::stdin()
-        .lock()
-        .read_until(b'\n', &mut line)
-        .map_err(|error| Error::new(format!("standard input cannot be read: {error}")))?;
-    let line = line.strip_suffix(b"\n").unwrap_or(&line);
-    Ok(Secret::from(line.strip_suffix(b"\r").unwrap_or(line)))
+    // Not through the standard library's buffer, which nobody wipes, and into one that does not grow.
+    let failed = |error: io::Error| Error::new(format!("standard input cannot be read: {error}"));
+    let copy = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
+    let mut input = File::from(copy);
+    let mut line = Zeroizing::new([0; LONGEST + 2]);
+    let mut length = 0;
+    // Octet by octet: what follows is somebody else's.
+    while let Some(octet) = line.get_mut(length..=length) {
+        match input.read(octet) {
+            Ok(0) => break,
+            Ok(_) if octet == b"\n" => break,
+            Ok(_) => length += 1,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    let line = line.get(..length).unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.len() > LONGEST {
+        return Err(Error::new(format!(
+            "the first line of standard input has more than {LONGEST} bytes and is no authorization value"
+        )));
+    }
+    Ok(Secret::from(line))
 }

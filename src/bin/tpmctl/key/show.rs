@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use tpm_provider::key::tss2::{KeyFile, Kind};
 use tpm_provider::key::{Config, Key, PublicKey, Tpm, tss12};
+use tpm_provider::printable;
 use tpm_provider::tss::tpm2::{Parms, Public};
 
 use super::policy::Step;
@@ -55,7 +56,7 @@ struct Signed {
 pub(crate) fn run(global: &Global, args: &Show) -> Result<(), Error> {
     let path = &args.file;
     let bytes = read(path)?;
-    let in_file = |text: String| Error::new(format!("{}: {text}", path.display()));
+    let in_file = |text: String| Error::new(format!("{}: {text}", printable::path(path)));
     if tss12::is_ours(&bytes) {
         let blob = tss12::from_bytes(&bytes).map_err(|error| in_file(error.to_string()))?;
         return show12::run(global, path, blob);
@@ -67,7 +68,7 @@ pub(crate) fn run(global: &Global, args: &Show) -> Result<(), Error> {
     if global.json {
         output::print_json(&shown)
     } else {
-        output::print(&shown.text(path))
+        output::print_as_is(&shown.text(path))
     }
 }
 
@@ -78,7 +79,9 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     } else {
         File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes))
     };
-    result.map_err(|error| Error::new(format!("{} cannot be read: {error}", path.display())))?;
+    result.map_err(|error| {
+        Error::new(format!("{} cannot be read: {error}", printable::path(path)))
+    })?;
     Ok(bytes)
 }
 
@@ -147,7 +150,7 @@ impl Shown {
     fn text(&self, path: &Path) -> String {
         let mut report = Report::new();
         report
-            .heading(&printable(&path.display().to_string()))
+            .heading(&printable::path(path))
             .fact("format", format!("{}, {}", self.format, self.kind_text()))
             .fact("type", &self.key_type);
         if let Some(exponent) = self.exponent.filter(|exponent| *exponent != 65537) {
@@ -168,7 +171,7 @@ impl Shown {
             );
         self.policy_text(&mut report);
         if let Some(description) = &self.description {
-            report.fact("description", printable(description));
+            report.fact("description", printable::quoted(description));
         }
         report
             .fact("name", self.name.as_deref().unwrap_or("not known"))
@@ -199,12 +202,10 @@ impl Shown {
             report.fact("policy", step.text());
         }
         for signed in &self.signed_policies {
-            let name = signed.name.as_deref().unwrap_or("without a name");
+            let name = signed.name.as_ref();
+            let name = name.map_or_else(|| "without a name".to_owned(), printable::quoted);
             let steps: Vec<String> = signed.policy.iter().map(Step::text).collect();
-            report.fact(
-                "signed policy",
-                format!("{}: {}", printable(name), steps.join(", ")),
-            );
+            report.fact("signed policy", format!("{name}: {}", steps.join(", ")));
         }
         if let Some(digest) = &self.policy_digest {
             report.fact("policy digest", digest);
@@ -218,17 +219,4 @@ pub(super) fn verdict(problem: Option<&str>) -> String {
         None => "can use it".to_owned(),
         Some(problem) => format!("cannot use it: {problem}"),
     }
-}
-
-/// Text of a file's author, without control characters: it goes to a terminal.
-pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|char| {
-            if char.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                char
-            }
-        })
-        .collect()
 }

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use serde::Serialize;
 use tpm_provider::key::{Config, Key, Tpm, enc_scheme_name, sig_scheme_name};
+use tpm_provider::printable;
 use tpm_provider::tss::tpm12::{Format, KeyBlob};
 
-use super::show::{printable, verdict};
+use super::show::verdict;
 use crate::cli::Global;
 use crate::error::Error;
 use crate::output::{self, Report};
@@ -61,7 +62,7 @@ pub(super) fn run(global: &Global, path: &Path, blob: KeyBlob) -> Result<(), Err
     if global.json {
         output::print_json(&shown)
     } else {
-        output::print(&shown.text(path))
+        output::print_as_is(&shown.text(path))
     }
 }
 
@@ -70,7 +71,7 @@ impl Shown {
         let yes = |is| if is { "yes" } else { "no" };
         let mut report = Report::new();
         report
-            .heading(&printable(&path.display().to_string()))
+            .heading(&printable::path(path))
             .fact(
                 "format",
                 format!("{} ({}), for a TPM 1.2", self.format, self.structure),

@@ -44,7 +44,7 @@ fn pem_errors() {
     assert_eq!(error(""), FileError::NoBlock { labels: vec![] });
     assert_eq!(
         error(&other.repeat(2)).to_string(),
-        "key file: no TSS2 PRIVATE KEY block found, there is CERTIFICATE; give the file that the key \
+        "key file: no TSS2 PRIVATE KEY block found, there is \"CERTIFICATE\"; give the file that the key \
          was written to"
     );
     let tpm12 = "-----BEGIN TSS KEY BLOB-----\nAAAA\n-----END TSS KEY BLOB-----\n";
