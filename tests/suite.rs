@@ -58,6 +58,8 @@ mod forks;
 mod harness;
 #[path = "interop.rs"]
 mod interop;
+#[path = "interposer.rs"]
+mod interposer;
 #[path = "lifetime.rs"]
 mod lifetime;
 #[path = "many_keys.rs"]
