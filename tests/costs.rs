@@ -34,7 +34,13 @@ fn what_needs_no_private_key_costs_nothing() {
 fn a_signature_under_a_persistent_parent() {
     let Bench { openssl, tap, tpm } = bench(true, "-pkeyopt parent:0x81000001");
     let (_, counts) = tap.cost(|| openssl.ok(SIGN));
-    counts.are(&[("Load", 1), ("Sign", 1), ("FlushContext", 1)]);
+    counts.are(&[
+        ("ReadPublic", 1),
+        ("StartAuthSession", 1),
+        ("Load", 1),
+        ("Sign", 1),
+        ("FlushContext", 1),
+    ]);
     tpm.assert_clean();
 }
 
@@ -45,10 +51,11 @@ fn a_signature_under_a_hierarchy() {
     assert_eq!(
         (
             counts.of("CreatePrimary"),
+            counts.of("StartAuthSession"),
             counts.of("Load"),
             counts.of("Sign")
         ),
-        (1, 1, 1)
+        (1, 1, 1, 1)
     );
     assert_eq!(
         counts.of("FlushContext"),
@@ -65,6 +72,7 @@ fn the_srk_takes_the_primary_s_place() {
     let (_, counts) = tap.cost(|| openssl.ok(SIGN));
     counts.are(&[
         ("ReadPublic", 1),
+        ("StartAuthSession", 1),
         ("Load", 1),
         ("Sign", 1),
         ("FlushContext", 1),
@@ -73,12 +81,17 @@ fn the_srk_takes_the_primary_s_place() {
 }
 
 #[test]
-fn a_key_is_made_with_three_commands() {
+fn a_key_is_made_with_four_commands() {
     let Bench { openssl, tap, tpm } = bench(false, "");
     let (_, counts) = tap.cost(|| {
         openssl.ok("genpkey -propquery provider=tpm -algorithm RSA -pkeyopt bits:2048 -out k2.pem");
     });
-    counts.are(&[("CreatePrimary", 1), ("Create", 1), ("FlushContext", 1)]);
+    counts.are(&[
+        ("CreatePrimary", 1),
+        ("StartAuthSession", 1),
+        ("Create", 1),
+        ("FlushContext", 1),
+    ]);
     tpm.assert_clean();
 }
 

@@ -226,7 +226,12 @@ fn a_new_key_signs_and_decrypts() {
     let openssl = Openssl::new(&tap.address());
     let new = |line: &str| tpmctl(&tap.address(), line).dir(openssl.dir().path());
     let (done, counts) = tap.cost(|| new("key new -o key.pem").ok());
-    counts.are(&[("CreatePrimary", 1), ("Create", 1), ("FlushContext", 1)]);
+    counts.are(&[
+        ("CreatePrimary", 1),
+        ("StartAuthSession", 1),
+        ("Create", 1),
+        ("FlushContext", 1),
+    ]);
     assert_eq!(done.out(), "");
     let mode = fs::metadata(openssl.dir().join("key.pem")).unwrap().mode();
     assert_eq!(mode & 0o777, 0o600);

@@ -112,8 +112,11 @@ pub(super) fn uri(data: &[u8]) {
         assert_eq!(parse_handle(&format!("0x{handle:08X}")), Some(handle));
     }
     if let Ok(uri) = Handle::parse(&text) {
-        let pass = if uri.pass { "?pass" } else { "" };
-        let again = format!("handle:0x{:08x}{pass}", uri.handle);
+        let pass = uri.pass.then(|| "pass".to_owned());
+        let name = uri.name.as_ref().map(|name| format!("name={name}"));
+        let query: Vec<String> = pass.into_iter().chain(name).collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        let again = format!("handle:0x{:08x}{mark}{}", uri.handle, query.join("&"));
         assert_eq!(Handle::parse(&again).unwrap(), uri);
     }
     let _ = ParentChoice::parse(&text);

@@ -205,9 +205,12 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
         ));
     }
     match generate2(tpm, options) {
-        // The TPM that there is, which nobody knew to be one of these.
+        // The TPM that there is, which nobody knew to be one of these. That is an answer which nothing vouches for,
+        // and a TPM 1.2 has no parent with a name: who names one means a TPM 2.0.
         Err(Error::Tss(error))
-            if options.generation.is_none() && error.code().is_some_and(ResponseCode::is_tpm12) =>
+            if options.generation.is_none()
+                && tpm.config().parent_name.is_none()
+                && error.code().is_some_and(ResponseCode::is_tpm12) =>
         {
             generate12::generate(tpm, options)
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::authorization::{Ask, Authorization};
 use super::tss2::{KeyFile, Kind};
+use super::uri::Handle;
 use super::{Error, Key, Private, PublicKey, Tpm};
 use crate::tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
 
@@ -37,15 +38,12 @@ impl Key {
         })
     }
 
-    /// Reads the public half of the persistent key `handle`: one TPM command. `ask` is called when
-    /// `pass` says that the key has an authorization value.
-    pub fn from_handle(
-        tpm: &Arc<Tpm>,
-        handle: u32,
-        pass: bool,
-        ask: Ask<'_>,
-    ) -> Result<Self, Error> {
-        let read = tpm.client()?.read_public(handle)?;
+    /// Reads the public half of the persistent key that `uri` names: one TPM command, or four where
+    /// `parent-name` vouches for it and the URI has no name. `ask` is called when the URI says that the key has an
+    /// authorization value.
+    pub fn from_handle(tpm: &Arc<Tpm>, uri: &Handle, ask: Ask<'_>) -> Result<Self, Error> {
+        let handle = uri.handle;
+        let read = tpm.client()?.read_key(handle, uri.name.as_ref())?;
         let half = PublicKey::of(&read.public)?;
         let what = format!("TPM key at handle 0x{handle:08x}");
         Ok(Self {
@@ -59,7 +57,7 @@ impl Key {
                 file: None,
             },
             public: half,
-            authorization: Authorization::obtain(pass, &what, ask),
+            authorization: Authorization::obtain(uri.pass, &what, ask),
         })
     }
 }

@@ -2,9 +2,10 @@
 #![forbid(unsafe_code)]
 
 use super::Error;
+use crate::tss::tpm2::Name;
 
 /// What a `handle:` URI names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handle {
     /// The handle.
     pub handle: u32,
@@ -12,6 +13,8 @@ pub struct Handle {
     pub kind: HandleKind,
     /// Whether a passphrase is to be asked for (`?pass`).
     pub pass: bool,
+    /// The name that the key must have (`?name=HEX`): with it nobody can put another key in its place.
+    pub name: Option<Name>,
 }
 
 /// The kinds of handle that can be stored objects (Part 2, 7.2, TPM_HT).
@@ -24,23 +27,21 @@ pub enum HandleKind {
 }
 
 impl Handle {
-    /// Reads `handle:HEX[?pass]`.
+    /// Reads `handle:HEX[?name=HEX&pass]`, the parameters in any order.
     pub fn parse(uri: &str) -> Result<Self, Error> {
         let wrong = |what: &str| {
             Error::Uri(format!(
                 "{uri}: {what}; expected handle:0x81xxxxxx for a persistent key or \
                  handle:0x01xxxxxx for an NV index with a certificate, with ?pass behind it if the \
-                 key has an authorization value"
+                 key has an authorization value, and ?name=HEX for the name it must have (?name=HEX&pass for both)"
             ))
         };
         let rest = uri
             .strip_prefix("handle:")
             .ok_or_else(|| wrong("not a handle: URI"))?;
-        let (number, pass) = match rest.split_once('?') {
-            None => (rest, false),
-            Some((number, "pass")) => (number, true),
-            Some((_, query)) => return Err(wrong(&format!("unknown query {query:?}"))),
-        };
+        let (number, query) = rest
+            .split_once('?')
+            .map_or((rest, None), |(number, query)| (number, Some(query)));
         let handle = parse_handle(number).ok_or_else(|| wrong("the handle is not a hex number"))?;
         let kind = match handle >> 24 {
             0x81 => HandleKind::Persistent,
@@ -52,7 +53,28 @@ impl Handle {
             }
             _ => return Err(wrong("the handle is of another kind")),
         };
-        Ok(Self { handle, kind, pass })
+        let mut uri = Self {
+            handle,
+            kind,
+            pass: false,
+            name: None,
+        };
+        for parameter in query.into_iter().flat_map(|query| query.split('&')) {
+            match parameter.split_once('=') {
+                None if parameter == "pass" && !uri.pass => uri.pass = true,
+                Some(("name", text)) if uri.name.is_none() => {
+                    let name = Name::from_hex(text).ok_or_else(|| {
+                        wrong("name= is no TPM name in hexadecimal, as `tpmctl info` prints it")
+                    })?;
+                    uri.name = Some(name);
+                }
+                _ => return Err(wrong(&format!("unknown query {parameter:?}"))),
+            }
+        }
+        if kind == HandleKind::NvIndex && query.is_some() {
+            return Err(wrong("an NV index takes no parameters"));
+        }
+        Ok(uri)
     }
 }
 
@@ -84,6 +106,11 @@ mod tests {
             (0x01c0_0002, HandleKind::NvIndex)
         );
         assert!(Handle::parse("handle:0x81000001?pass").unwrap().pass);
+        let name = Name::from_bytes(&[7; 34]);
+        for query in [format!("name={name}&pass"), format!("pass&name={name}")] {
+            let key = Handle::parse(&format!("handle:0x81000001?{query}")).unwrap();
+            assert_eq!((key.pass, key.name), (true, Some(name.clone())));
+        }
     }
 
     #[test]
@@ -96,6 +123,14 @@ mod tests {
             ("handle:0x80000000", "transient"),
             ("handle:0x40000001", "another kind"),
             ("handle:0x81000001?word", "unknown query"),
+            ("handle:0x81000001?", "unknown query"),
+            ("handle:0x81000001?pass&", "unknown query"),
+            ("handle:0x81000001?pass&pass", "unknown query"),
+            ("handle:0x81000001?pass=1234", "unknown query"),
+            ("handle:0x81000001?name", "unknown query"),
+            ("handle:0x81000001?name=", "no TPM name"),
+            ("handle:0x81000001?name=000b00", "no TPM name"),
+            ("handle:0x01c00002?pass", "no parameters"),
             ("object:0x81000001", "not a handle"),
         ] {
             let error = Handle::parse(uri).unwrap_err().to_string();

@@ -94,6 +94,29 @@ pub enum ErrorKind {
         /// What the TPM has.
         found: Name,
     },
+    /// The key is not the one that its URI names.
+    #[error(
+        "the key at 0x{handle:08x} has the name {found}, but the URI demands {expected}; refused"
+    )]
+    ObjectName {
+        /// The handle of the key.
+        handle: u32,
+        /// What the URI says.
+        expected: Name,
+        /// What the TPM has.
+        found: Name,
+    },
+    /// A new object is not what was asked for.
+    #[error(
+        "the TPM's answer to {command} is not the object that was asked for: {what}; it is not used. The TPM is \
+         faulty, or somebody between this process and the TPM changes messages"
+    )]
+    NotAsAsked {
+        /// The specification's name of the command.
+        command: &'static str,
+        /// What differs, asked and answered.
+        what: String,
+    },
     /// The key does not belong to this TPM or this parent (`TPM_RC_INTEGRITY`).
     #[error("this key was made on another TPM or under another parent: tried {parent} ({code})")]
     ForeignKey {

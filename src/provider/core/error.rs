@@ -137,7 +137,9 @@ fn reason_of(error: &tss::Error) -> Reason {
         },
         ErrorKind::WrongAuth { .. } => Reason::WrongAuthorization,
         ErrorKind::Lockout { .. } => Reason::TpmLockout,
-        ErrorKind::ForeignKey { .. } | ErrorKind::ParentName { .. } => Reason::WrongTpm,
+        ErrorKind::ForeignKey { .. }
+        | ErrorKind::ParentName { .. }
+        | ErrorKind::ObjectName { .. } => Reason::WrongTpm,
         ErrorKind::OutOfMemory { .. } => Reason::TpmMemory,
         ErrorKind::Unsupported { .. } | ErrorKind::TicketRefused => Reason::KeyCannot,
         ErrorKind::Tpm12(failure) => match failure {

@@ -55,7 +55,7 @@ impl Store for HandleStore {
         passphrase: &mut Passphrase,
     ) -> Result<Option<Stored>, Error> {
         self.delivered = true;
-        let Handle { handle, kind, pass } = self.uri;
+        let Handle { handle, kind, .. } = self.uri;
         let tpm = instance.tpm()?;
         let fits = match self.expected {
             None => true,
@@ -68,7 +68,7 @@ impl Store for HandleStore {
         }
         match kind {
             HandleKind::Persistent => {
-                let key = Key::from_handle(tpm, handle, pass, &mut |what| passphrase.ask(what))?;
+                let key = Key::from_handle(tpm, &self.uri, &mut |what| passphrase.ask(what))?;
                 Ok(Some(Stored::Key(
                     key.key_type().name(),
                     KeyData::Key(Arc::new(key)),

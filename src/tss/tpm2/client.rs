@@ -9,17 +9,18 @@ use zeroize::Zeroizing;
 use super::commands::asymmetric::{EcdhZGen, RsaDecrypt, SecretPoint};
 use super::commands::context::EvictControl;
 use super::commands::hash::Ticket;
-use super::commands::object::ReadPublic;
 use super::commands::signing::Sign;
 use super::constants::{AlgId, handle};
 use super::link::Link;
 use super::name::{Entity, Name};
 use super::object::{DecryptScheme, Object, Parent, SignScheme};
+use super::pool::Stake;
 use super::public::Public;
+use super::session::Salt;
 use super::work::{Authority, State, Work};
 use crate::Secret;
 use crate::tss::connection::{self, Connection, EXIT_WAIT};
-use crate::tss::error::{ErrorKind, Lockout, Result};
+use crate::tss::error::{Error, ErrorKind, Lockout, Result};
 use crate::tss::transport::{Channel, Endpoint, Limits, Sharing};
 
 pub use super::commands::object::{Created, PublicInfo};
@@ -28,7 +29,8 @@ pub use super::commands::signing::Signature;
 /// When authorizations go through HMAC sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sessions {
-    /// When the authorization value is not empty, and for every decryption and key agreement.
+    /// When the authorization value is not empty, for every decryption and key agreement, and where the answer
+    /// is believed: when objects are made, imported, loaded or made persistent.
     #[default]
     Auto,
     /// For every authorization.
@@ -197,20 +199,19 @@ impl Client {
         })
     }
 
-    /// The public area at a handle (TPM2_ReadPublic, Part 3, 12.4).
+    /// The public area at a handle (TPM2_ReadPublic, Part 3, 12.4), as the TPM says, or who poses as it. The
+    /// name is that of the area; use [`Client::read_key`] for what shall be believed.
     pub fn read_public(&self, handle: u32) -> Result<PublicInfo> {
-        self.with(|work| work.run(&ReadPublic { handle }, &Authority::None))
-            .map_err(|error| {
-                if error
-                    .code()
-                    .is_some_and(super::rc::ResponseCode::is_bad_handle)
-                {
-                    return error.advise(format!(
-                        "is there a key at 0x{handle:08x}? `tpmctl info` lists what there is"
-                    ));
-                }
-                error
-            })
+        self.with(|work| work.read_public(handle))
+            .map_err(|error| no_key_at(handle, error))
+    }
+
+    /// The public area of the persistent key at `handle`, to be believed where something vouches for it: its
+    /// `name`, or else a session salted to the parent that `parent-name` demands (then four commands instead of
+    /// one). With neither it is what [`Client::read_public`] says.
+    pub fn read_key(&self, handle: u32, name: Option<&Name>) -> Result<PublicInfo> {
+        self.with(|work| work.read_key(handle, name))
+            .map_err(|error| no_key_at(handle, error))
     }
 
     /// Brings a duplicated object under a parent (TPM2_Import, Part 3, 13.3). `duplicate` is a whole
@@ -240,14 +241,19 @@ impl Client {
         };
         self.with(|work| {
             work.with_key(object, &Secret::empty(), false, |work, key, _| {
-                let authority = if owner_auth.is_empty() || !work.wants_session(owner_auth, false) {
-                    Authority::Password(owner_auth)
-                } else {
+                let authority = if work.wants_session(owner_auth, Stake::Trust) {
+                    let id = if Salt::fits(&object.public) {
+                        work.session(Some((key.clone(), &object.public)))?
+                    } else {
+                        work.salted_to_parent(object)?
+                    };
                     Authority::Session {
-                        id: work.session(None)?,
+                        id,
                         auth: owner_auth,
-                        attributes: 0,
+                        attributes: work.last_use(),
                     }
+                } else {
+                    Authority::Password(owner_auth)
                 };
                 work.run(
                     &EvictControl {
@@ -339,6 +345,15 @@ impl Client {
     /// Waits for this process's turn on the TPM and lends connection and state.
     pub(super) fn entered<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
         self.connection.entered(work)
+    }
+}
+
+fn no_key_at(handle: u32, error: Error) -> Error {
+    match error.code() {
+        Some(code) if code.is_bad_handle() => error.advise(format!(
+            "is there a key at 0x{handle:08x}? `tpmctl info` lists what there is"
+        )),
+        _ => error,
     }
 }
 

@@ -7,8 +7,8 @@ use super::commands::object::{Create, Created, Load};
 use super::constants::{CommandCode, handle};
 use super::name::Entity;
 use super::object::{Object, Parent, Source};
-use super::parent::{Stem, StemKind};
-use super::pool::SessionId;
+use super::parent::{Stem, StemKind, as_asked};
+use super::pool::{SessionId, Stake};
 use super::public::{Parms, Public};
 use super::resident::Awaited;
 use super::session::{Salt, attribute};
@@ -47,7 +47,13 @@ impl Work<'_> {
         secret_answer: bool,
         operation: &impl Fn(&mut Self, &Entity, &Authority<'_>) -> Result<T>,
     ) -> Result<T> {
-        let session = self.wants_session(auth, secret_answer);
+        let stake = if secret_answer {
+            Stake::Secret
+        } else {
+            // A signature is verified by whoever asked for it.
+            Stake::Nothing
+        };
+        let session = self.wants_session(auth, stake);
         let to_self = session && Salt::fits(&object.public);
         let entity = self.entity(object, auth, secret_answer, session && !to_self, to_self)?;
         let authority = if session {
@@ -143,16 +149,14 @@ impl Work<'_> {
         }
         // The key and its parent, which takes a slot also where it is persistent.
         self.make_room(2)?;
-        let authorized = self.wants_session(&parent.auth, false);
-        let identified = to_parent || authorized;
-        let stem = self.parent(parent, identified, true)?;
+        let stem = self.parent(parent, true)?;
         let loaded = self.load_under(&stem, object, parent, private, to_parent);
         self.release_parent(&stem);
         let loaded = match loaded {
             // Another storage root key, made with the same template but another unique field or seed
             // has the same looks. Only the primary itself can tell.
             Err(error) if stem.kind == StemKind::StandIn && is_not_the_parent(&error) => {
-                let stem = self.parent(parent, identified, false)?;
+                let stem = self.parent(parent, false)?;
                 let loaded = self.load_under(&stem, object, parent, private, to_parent);
                 self.release_parent(&stem);
                 if loaded.is_ok() {
@@ -205,7 +209,12 @@ impl Work<'_> {
         private: &[u8],
         to_parent: bool,
     ) -> Result<Entity> {
-        let authority = if self.wants_session(&stem.auth, false) {
+        // What a key does that was loaded unauthenticated is checked all the same: its signatures are verified, and
+        // what is secret goes through a session of its own.
+        let unsaltable = stem.salt_key().is_none()
+            && !to_parent
+            && !self.wants_session(&stem.auth, Stake::Nothing);
+        let authority = if self.wants_session(&stem.auth, Stake::Trust) && !unsaltable {
             let id = self.parent_session(stem)?;
             let attributes = if to_parent {
                 attribute::CONTINUE
@@ -245,32 +254,15 @@ impl Work<'_> {
         Ok(Entity::object(loaded.handle, loaded.name))
     }
 
-    /// A session salted to the parent of a key, for keys that only sign.
-    fn salted_to_parent(&mut self, object: &Object) -> Result<SessionId> {
+    /// A session salted to the parent of a key, for keys that take no salt themselves.
+    pub(super) fn salted_to_parent(&mut self, object: &Object) -> Result<SessionId> {
         let owner = Parent::new(handle::OWNER);
         let parent = match &object.source {
             Source::Blob { parent, .. } => parent,
             // The parent of a persistent key is not known; the standard one is as good as any.
             Source::Persistent(_) => &owner,
         };
-        let known = self
-            .state
-            .stems
-            .get(&(parent.handle, parent.template))
-            .cloned();
-        if known.is_some() && self.has_session(&known) {
-            return Ok(known);
-        }
-        let stem = self.parent(parent, true, true)?;
-        let id = self.parent_session(&stem);
-        self.release_parent(&stem);
-        let id = id?;
-        if let Some(name) = &id {
-            self.state
-                .stems
-                .insert((parent.handle, parent.template), name.clone());
-        }
-        Ok(id)
+        self.salted_to(parent)
     }
 
     /// TPM2_Create.
@@ -280,11 +272,14 @@ impl Work<'_> {
         template: &Public,
         auth: &Secret,
     ) -> Result<Created> {
-        let secret = !auth.is_empty();
+        let stake = if auth.is_empty() {
+            Stake::Trust
+        } else {
+            Stake::Secret
+        };
         self.make_room(self.primaries_needed(parent))?;
-        let identified = self.wants_session(&parent.auth, secret);
-        let stem = self.parent(parent, identified, false)?;
-        let created = self.parent_authority(&stem, secret, |work, authority| {
+        let stem = self.parent(parent, false)?;
+        let created = self.parent_authority(&stem, stake, |work, authority| {
             work.run_beside(
                 stem.slots(),
                 &Create {
@@ -296,12 +291,16 @@ impl Work<'_> {
             )
         });
         self.release_parent(&stem);
-        created.map_err(|error| match error.code() {
+        let created = created.map_err(|error| match error.code() {
             Some(code) if code.is_bad_handle() => error.advise(format!(
                 "this TPM does not have {parent}; `tpmctl info` lists what there is"
             )),
             _ => error,
-        })
+        })?;
+        // Creation data, hash and ticket say under which parent it was made. The session says so already: the
+        // parent's name is in what its HMAC covers.
+        as_asked(CommandCode::CREATE, &created.public, template)?;
+        Ok(created)
     }
 
     /// TPM2_Import.
@@ -313,10 +312,9 @@ impl Work<'_> {
         encrypted_seed: &[u8],
     ) -> Result<Vec<u8>> {
         self.make_room(self.primaries_needed(parent))?;
-        let identified = self.wants_session(&parent.auth, false);
         let under = |work: &mut Self, stand_in| {
-            let stem = work.parent(parent, identified, stand_in)?;
-            let imported = work.parent_authority(&stem, false, |work, authority| {
+            let stem = work.parent(parent, stand_in)?;
+            let imported = work.parent_authority(&stem, Stake::Trust, |work, authority| {
                 work.run(
                     &Import {
                         parent: stem.entity.clone(),
@@ -360,14 +358,17 @@ impl Work<'_> {
     fn parent_authority<T>(
         &mut self,
         stem: &Stem,
-        secret: bool,
+        stake: Stake,
         operation: impl FnOnce(&mut Self, &Authority<'_>) -> Result<T>,
     ) -> Result<T> {
-        if !self.wants_session(&stem.auth, secret) {
+        if !self.wants_session(&stem.auth, stake) {
             return operation(self, &Authority::Password(&stem.auth));
         }
         let id = self.parent_session(stem)?;
-        let attributes = if secret { attribute::DECRYPT } else { 0 };
+        let attributes = match stake {
+            Stake::Secret => attribute::DECRYPT,
+            Stake::Nothing | Stake::Trust => 0,
+        };
         operation(
             self,
             &Authority::Session {

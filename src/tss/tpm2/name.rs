@@ -16,6 +16,19 @@ impl Name {
         Self(bytes.to_vec())
     }
 
+    /// A name as people write it: hexadecimal digits, between which spaces and colons do not count. `None` unless
+    /// it can be the name of an object: a hash algorithm and its digest, 22 to 66 bytes.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits: Option<Vec<u8>> = text
+            .chars()
+            .filter(|digit| !matches!(digit, ' ' | ':'))
+            .map(|digit| u8::try_from(digit.to_digit(16)?).ok())
+            .collect();
+        let (pairs, rest) = digits.as_ref()?.as_chunks::<2>();
+        let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
+        (rest.is_empty() && (22..=66).contains(&bytes.len())).then_some(Self(bytes))
+    }
+
     /// The name of a hierarchy, PCR or session: its handle.
     pub fn of_handle(handle: u32) -> Self {
         Self(handle.to_be_bytes().to_vec())
@@ -97,6 +110,25 @@ mod tests {
             Some(Name::default())
         );
         assert_eq!(Name::of_public_area(AlgId(0x4711), b"x"), None);
+    }
+
+    #[test]
+    fn names_are_read_as_people_write_them() {
+        let name = Name::of_public_area(AlgId::SHA256, b"x").unwrap();
+        let text = name.to_string();
+        assert_eq!(Name::from_hex(&text), Some(name.clone()));
+        let spaced = format!("{}:{} {}", &text[..2], &text[2..5], &text[5..]);
+        assert_eq!(Name::from_hex(&spaced.to_uppercase()), Some(name));
+        for wrong in [
+            "",
+            "000b",
+            &text[1..],
+            &text.replacen('0', "+", 1),
+            &text.replacen('0', "\u{ff10}", 1),
+        ] {
+            assert_eq!(Name::from_hex(wrong), None, "{wrong}");
+        }
+        assert_eq!(Name::from_hex(&"0b".repeat(67)), None);
     }
 
     #[test]

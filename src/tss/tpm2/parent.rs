@@ -1,26 +1,27 @@
 //! Parents: persistent ones, primaries, and the storage root key in a primary's place.
 #![forbid(unsafe_code)]
 
+use super::client::Sessions;
 use super::commands::hierarchy::CreatePrimary;
 use super::commands::object::{PublicInfo, ReadPublic};
-use super::constants::handle;
+use super::constants::{CommandCode, handle};
 use super::name::{Entity, Name};
 use super::object::{Parent, PrimaryTemplate};
-use super::pool::SessionId;
+use super::pool::{SessionId, Stake};
 use super::public::Public;
 use super::rc::ResponseCode;
 use super::resident::Awaited;
-use super::session::Salt;
+use super::session::{Salt, attribute};
 use super::wire::Malformed;
-use super::work::{Authority, Work};
+use super::work::{Authority, Work, named};
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Result};
 
 /// A parent that can be used now.
 pub(super) struct Stem {
-    /// Handle and, if it was needed, name.
+    /// Handle and, where its public area is known, name.
     pub(super) entity: Entity,
-    /// Its public area, if it was needed.
+    /// Its public area; `None` where nobody needs it, with `sessions = never`.
     pub(super) public: Option<Public>,
     /// Its authorization value.
     pub(super) auth: Secret,
@@ -45,19 +46,30 @@ impl Stem {
     pub(super) fn slots(&self) -> usize {
         usize::from(self.kind != StemKind::Primary)
     }
+
+    /// Its public area, if a session can be salted to it.
+    pub(super) fn salt_key(&self) -> Option<&Public> {
+        self.public.as_ref().filter(|public| Salt::fits(public))
+    }
+}
+
+/// Refuses a new object that is not what its template asked for.
+pub(super) fn as_asked(command: CommandCode, made: &Public, template: &Public) -> Result<()> {
+    match made.deviation(template) {
+        None => Ok(()),
+        Some(what) => Err(ErrorKind::NotAsAsked {
+            command: command.name().unwrap_or("command"),
+            what,
+        }
+        .into()),
+    }
 }
 
 impl Work<'_> {
-    /// Gets hold of a parent. `identified` asks for name and public area also where a persistent
-    /// handle alone would do; `stand_in` allows the storage root key in a primary's place.
-    pub(super) fn parent(
-        &mut self,
-        parent: &Parent,
-        identified: bool,
-        stand_in: bool,
-    ) -> Result<Stem> {
+    /// Gets hold of a parent. `stand_in` allows the storage root key in a primary's place.
+    pub(super) fn parent(&mut self, parent: &Parent, stand_in: bool) -> Result<Stem> {
         if handle::is_persistent(parent.handle) {
-            return self.persistent_parent(parent, identified);
+            return self.persistent_parent(parent);
         }
         if !handle::is_hierarchy(parent.handle) {
             return Err(Error::unsupported(format!(
@@ -86,19 +98,67 @@ impl Work<'_> {
 
     /// A session salted to a parent.
     pub(super) fn parent_session(&mut self, stem: &Stem) -> Result<SessionId> {
-        let fits = stem.public.as_ref().filter(|public| Salt::fits(public));
-        let public = fits.ok_or_else(|| {
+        let public = stem.salt_key().ok_or_else(|| {
             Error::unsupported(format!(
-                "no session can be salted to the parent 0x{:08x}: its algorithm is not supported; `sessions = never` \
-                 sends the secret in clear",
+                "no session can be salted to the parent 0x{:08x}, whose algorithm is not supported: `sessions = never` \
+                 does without, so that secrets are sent in clear and whoever is between this process and the TPM can \
+                 answer in its place",
                 stem.entity.handle
             ))
         })?;
         self.session(Some((stem.entity.clone(), public)))
     }
 
-    fn persistent_parent(&mut self, parent: &Parent, identified: bool) -> Result<Stem> {
-        let known = identified || self.options.parent_name.is_some();
+    /// A session salted to `parent`, for what is not itself a key that takes a salt.
+    pub(super) fn salted_to(&mut self, parent: &Parent) -> Result<SessionId> {
+        let place = (parent.handle, parent.template);
+        let known = self.state.stems.get(&place).cloned();
+        if known.is_some() && self.has_session(&known) {
+            return Ok(known);
+        }
+        let stem = self.parent(parent, true)?;
+        let id = self.parent_session(&stem);
+        self.release_parent(&stem);
+        let id = id?;
+        if let Some(name) = &id {
+            self.state.stems.insert(place, name.clone());
+        }
+        Ok(id)
+    }
+
+    /// The public area of a persistent key; see [`Client::read_key`](super::Client::read_key).
+    pub(super) fn read_key(&mut self, handle: u32, name: Option<&Name>) -> Result<PublicInfo> {
+        let by_parent = name.is_none()
+            && self.options.parent_name.is_some()
+            && self.options.sessions != Sessions::Never;
+        let mut info = self.read_public(handle)?;
+        if by_parent {
+            // Again, with a session: the object's name is part of what that authenticates, so it must be known before.
+            let id = self.salted_to(&Parent::new(handle::OWNER))?;
+            let request = ReadPublic {
+                object: Entity::object(handle, info.name),
+            };
+            let authority = Authority::Session {
+                id,
+                auth: &Secret::empty(),
+                // A session that authorizes nothing must do something else.
+                attributes: self.last_use() | attribute::ENCRYPT,
+            };
+            info = self.run(&request, &authority).and_then(named)?;
+        }
+        match name {
+            Some(expected) if *expected != info.name => Err(ErrorKind::ObjectName {
+                handle,
+                expected: expected.clone(),
+                found: info.name,
+            }
+            .into()),
+            _ => Ok(info),
+        }
+    }
+
+    fn persistent_parent(&mut self, parent: &Parent) -> Result<Stem> {
+        let known = self.options.sessions != Sessions::Never || self.options.parent_name.is_some();
         let (name, public) = if known {
             let info = self.remembered(parent.handle)?;
             self.check_name(parent.handle, &info.name)?;
@@ -120,15 +180,11 @@ impl Work<'_> {
         if let Some(info) = self.state.parents.get(&handle) {
             return Ok(info.clone());
         }
-        let info = self.run(&ReadPublic { handle }, &Authority::None).map_err(|error| {
-            error.advise(format!("is there a key at the persistent handle 0x{handle:08x}? `tpmctl info` lists them"))
+        let info = self.read_public(handle).map_err(|error| {
+            error.advise(format!(
+                "is there a key at the persistent handle 0x{handle:08x}? `tpmctl info` lists them"
+            ))
         })?;
-        if info.public.name()? != info.name {
-            return Err(Malformed {
-                what: "answer to TPM2_ReadPublic: the name is not the public area's",
-            }
-            .into());
-        }
         self.state.parents.insert(handle, info.clone());
         Ok(info)
     }
@@ -168,16 +224,18 @@ impl Work<'_> {
     /// TPM2_CreatePrimary of the parent's template.
     fn primary(&mut self, parent: &Parent) -> Result<Stem> {
         let template = parent.template.public()?;
-        let authority = if parent.auth.is_empty() || !self.wants_session(&parent.auth, false) {
-            Authority::Password(&parent.auth)
-        } else {
-            // There is no key to salt it to before the primary exists; the value still stays here.
-            Authority::Session {
-                id: self.session(None)?,
-                auth: &parent.auth,
-                attributes: 0,
-            }
-        };
+        let authority =
+            if parent.auth.is_empty() || !self.wants_session(&parent.auth, Stake::Nothing) {
+                Authority::Password(&parent.auth)
+            } else {
+                // There is no key to salt it to before the primary exists; the value still stays here. That the
+                // answer is the TPM's shows in what the primary is used for: a session salted to it.
+                Authority::Session {
+                    id: self.session(None)?,
+                    auth: &parent.auth,
+                    attributes: 0,
+                }
+            };
         let request = CreatePrimary {
             hierarchy: parent.handle,
             template: &template,
@@ -190,6 +248,7 @@ impl Work<'_> {
             .into());
         }
         self.loaded_for_now(primary.handle, primary.name.clone());
+        as_asked(CommandCode::CREATE_PRIMARY, &primary.public, &template)?;
         self.check_name(parent.handle, &primary.name)?;
         Ok(Stem {
             entity: Entity::object(primary.handle, primary.name),

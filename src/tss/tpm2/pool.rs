@@ -25,6 +25,18 @@ pub(super) struct Kept {
     pub(super) used: Instant,
 }
 
+/// What is lost where a command goes out under a password: whoever is between this process and the TPM reads it,
+/// and answers what they like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stake {
+    /// Nothing: what comes back is checked by other means, as a signature is.
+    Nothing,
+    /// What the answer says is believed: a key that was made, a public area, an object that was loaded.
+    Trust,
+    /// A secret in the command or its answer.
+    Secret,
+}
+
 /// The name of the key a session is salted to; `None` for a session without salt.
 pub(super) type SessionId = Option<Name>;
 
@@ -70,10 +82,10 @@ impl Work<'_> {
     }
 
     /// Whether an authorization with this value goes through a session.
-    pub(super) fn wants_session(&self, auth: &Secret, secret_in_message: bool) -> bool {
+    pub(super) fn wants_session(&self, auth: &Secret, stake: Stake) -> bool {
         match self.options.sessions {
             Sessions::Always => true,
-            Sessions::Auto => !auth.is_empty() || secret_in_message,
+            Sessions::Auto => !auth.is_empty() || stake != Stake::Nothing,
             Sessions::Never => false,
         }
     }

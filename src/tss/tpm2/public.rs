@@ -319,6 +319,74 @@ impl Public {
             && self.parms == template.parms
             && !matches!(self.parms, Parms::Unknown(_))
     }
+
+    /// In what a new object differs from the template that it was asked for with, in words; `None` if only the
+    /// unique field was filled in, with a modulus or point of the right size (Part 3, 12.1).
+    pub fn deviation(&self, template: &Public) -> Option<String> {
+        let asked = template.facts();
+        let found = self.facts();
+        let differing = asked
+            .iter()
+            .zip(&found)
+            .find(|(asked, found)| asked != found);
+        if let Some(((what, asked), (_, found))) = differing {
+            return Some(format!("asked for the {what} {asked}, got {found}"));
+        }
+        let filled_in = match (&self.unique, &self.parms) {
+            (Unique::Rsa(modulus), Parms::Rsa { bits, .. }) => {
+                modulus.len() * 8 == usize::from(*bits)
+                    && modulus.first().is_some_and(|first| first & 0x80 != 0)
+                    && modulus.last().is_some_and(|last| last & 1 != 0)
+            }
+            (Unique::Ecc { x, y }, Parms::Ecc { .. }) => !x.is_empty() && !y.is_empty(),
+            (Unique::Digest(digest), _) => !digest.is_empty(),
+            _ => false,
+        };
+        (!filled_in).then(|| "its modulus or point is not of the size that was asked for".into())
+    }
+
+    /// All that a template decides, as pairs of a field and its value.
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let mut facts = vec![
+            ("type", self.object_type.to_string()),
+            ("name algorithm", self.name_alg.to_string()),
+            ("attributes", self.attributes.to_string()),
+            ("attribute bits", format!("0x{:08x}", self.attributes.0)),
+            ("policy", format!("{:02x?}", self.auth_policy)),
+        ];
+        match &self.parms {
+            Parms::Rsa {
+                symmetric,
+                scheme,
+                bits,
+                exponent,
+            } => facts.extend([
+                ("cipher", format!("{symmetric:?}")),
+                ("scheme", format!("{scheme:?}")),
+                ("size", bits.to_string()),
+                // 0 stands for it, in templates and in what some TPMs answer.
+                (
+                    "exponent",
+                    if *exponent == 0 { 65537 } else { *exponent }.to_string(),
+                ),
+            ]),
+            Parms::Ecc {
+                symmetric,
+                scheme,
+                curve,
+                kdf,
+            } => facts.extend([
+                ("cipher", format!("{symmetric:?}")),
+                ("scheme", format!("{scheme:?}")),
+                ("curve", curve.to_string()),
+                ("key derivation", format!("{kdf:?}")),
+            ]),
+            Parms::KeyedHash { scheme } => facts.push(("scheme", format!("{scheme:?}"))),
+            Parms::SymCipher { symmetric } => facts.push(("cipher", format!("{symmetric:?}"))),
+            Parms::Unknown(bytes) => facts.push(("parameters", format!("{bytes:02x?}"))),
+        }
+        facts
+    }
 }
 
 impl fmt::Debug for Public {
@@ -472,6 +540,57 @@ mod tests {
         );
         assert_eq!(public.to_tpmt(), area);
         assert_eq!(public.name().unwrap().as_bytes().len(), 34);
+    }
+
+    #[test]
+    fn a_new_object_is_held_against_its_template() {
+        let usage = Attributes::SIGN.with(Attributes::DECRYPT);
+        let template = |bits, exponent, usage, scheme| {
+            Public::rsa_template(bits, exponent, usage, scheme, AlgId::SHA256).unwrap()
+        };
+        let asked = template(2048, 0, Public::key_attributes(usage), Scheme::Null);
+        let made = |template: &Public, modulus: Vec<u8>| {
+            let unique = Unique::Rsa(modulus);
+            Public::assemble(
+                template.name_alg(),
+                template.attributes(),
+                template.auth_policy(),
+                template.parms().clone(),
+                unique,
+            )
+            .unwrap()
+        };
+        let good = vec![0xff; 256];
+        assert_eq!(made(&asked, good.clone()).deviation(&asked), None);
+        let explicit = template(2048, 65537, Public::key_attributes(usage), Scheme::Null);
+        assert_eq!(made(&explicit, good.clone()).deviation(&asked), None);
+        let moves = Public::key_attributes(usage).without(Attributes::FIXED_TPM);
+        let pss = Scheme::Hashed(AlgId::RSAPSS, AlgId::SHA256);
+        let free = Public::key_attributes(usage);
+        let curve = Public::ecc_template(Curve::NIST_P256, free, Scheme::Null).unwrap();
+        for (other, word) in [
+            (template(1024, 0, free, Scheme::Null), "size"),
+            (template(2048, 3, free, Scheme::Null), "exponent"),
+            (template(2048, 0, moves, Scheme::Null), "attributes"),
+            (template(2048, 0, free, pss), "scheme"),
+        ] {
+            let size = match other.parms() {
+                Parms::Rsa { bits, .. } => usize::from(*bits) / 8,
+                _ => 0,
+            };
+            let text = made(&other, vec![0xff; size]).deviation(&asked).unwrap();
+            assert!(text.contains(word), "{text}");
+        }
+        assert!(curve.deviation(&asked).unwrap().contains("type"));
+        let mut even = good.clone();
+        even[255] = 0xfe;
+        let mut short = good.clone();
+        short[0] = 0x7f;
+        for modulus in [vec![], good[1..].to_vec(), even, short] {
+            let text = made(&asked, modulus).deviation(&asked).unwrap();
+            assert!(text.contains("modulus"), "{text}");
+        }
+        assert!(curve.deviation(&curve).unwrap().contains("point"));
     }
 
     #[test]

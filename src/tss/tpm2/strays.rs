@@ -94,7 +94,7 @@ impl Work<'_> {
             // anybody's, since primaries of one template are all alike.
             Awaited::Primary if own => {
                 for stray in self.unknown_objects()? {
-                    let info = self.run(&ReadPublic { handle: stray }, &Authority::None);
+                    let info = self.run(&ReadPublic::of(stray), &Authority::None);
                     if let Ok(info) = info
                         && PrimaryTemplate::made(&info.public)
                     {

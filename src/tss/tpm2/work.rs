@@ -364,16 +364,17 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// TPM2_ReadPublic, whose two halves must fit: the name is that of the public area.
+    pub(super) fn read_public(&mut self, handle: u32) -> Result<PublicInfo> {
+        self.run(&ReadPublic::of(handle), &Authority::None)
+            .and_then(named)
+    }
+
     /// Whether `handle` is the object called `name` (TPM2_ReadPublic).
     pub(super) fn is_still(&mut self, handle: u32, name: &Name) -> Result<bool> {
-        match self.run_once(&ReadPublic { handle }, &Authority::None) {
+        let answer = self.run_once(&ReadPublic::of(handle), &Authority::None);
+        match answer.and_then(named) {
             Ok(info) => {
-                if info.public.name()? != info.name {
-                    return Err(Malformed {
-                        what: "answer to TPM2_ReadPublic: the name is not the public area's",
-                    }
-                    .into());
-                }
                 let same = info.name == *name;
                 if same {
                     self.state.residents.confirm(handle);
@@ -488,4 +489,15 @@ impl<'a> Work<'a> {
             self.turn.set_record(&self.state.residents.to_record());
         }
     }
+}
+
+/// What TPM2_ReadPublic answered, if the name is that of the public area.
+pub(super) fn named(info: PublicInfo) -> Result<PublicInfo> {
+    if info.public.name()? == info.name {
+        return Ok(info);
+    }
+    Err(Malformed {
+        what: "answer to TPM2_ReadPublic: the name is not the public area's",
+    }
+    .into())
 }

@@ -87,9 +87,7 @@ mod tests {
 
     #[test]
     fn answers_with_missing_bytes_are_errors() {
-        let read = object::ReadPublic {
-            handle: 0x8100_0001,
-        };
+        let read = object::ReadPublic::of(0x8100_0001);
         assert!(read.parse(0, &mut Reader::new(&[0, 1], "test")).is_err());
         let random = random::GetRandom { count: 4 };
         assert_eq!(

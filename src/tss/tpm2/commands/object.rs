@@ -127,8 +127,17 @@ impl Request for LoadExternal<'_> {
 
 /// TPM2_ReadPublic (Part 3, 12.4).
 pub struct ReadPublic {
-    /// The object.
-    pub handle: u32,
+    /// The object; its name counts only where a session authenticates the command.
+    pub object: Entity,
+}
+
+impl ReadPublic {
+    /// Of an object that is known by its handle alone.
+    pub fn of(handle: u32) -> Self {
+        Self {
+            object: Entity::object(handle, Name::default()),
+        }
+    }
 }
 
 /// What TPM2_ReadPublic answers.
@@ -147,7 +156,7 @@ impl Request for ReadPublic {
     const CODE: CommandCode = CommandCode::READ_PUBLIC;
 
     fn handles(&self) -> Vec<Entity> {
-        vec![Entity::object(self.handle, Name::default())]
+        vec![self.object.clone()]
     }
 
     fn parameters(&self, _: &mut Writer) {}

@@ -13,6 +13,7 @@ use crate::key::tss2::KeyFile;
 use crate::tss::tpm2::client::{Client, Options, Sessions};
 use crate::tss::tpm2::constants::{AlgId, CommandCode, handle, tag};
 use crate::tss::tpm2::link::{Link, Turn};
+use crate::tss::tpm2::public::{Parms, Unique};
 use crate::tss::tpm2::wire::{Reader, Writer};
 use crate::tss::tpm2::{
     DecryptScheme, Name, Object, Parent, PrimaryTemplate, Public, ResponseCode, SignScheme,
@@ -275,7 +276,7 @@ fn likely(script: &mut Script, command: &[u8]) -> (u32, Vec<u8>) {
     let mut out = Writer::new();
     let mut handle = handle::TRANSIENT_FIRST + u32::from(script.u8() & 3);
     let public = match script.u8() & 3 {
-        0 => object(EC).public,
+        0 => made_by(command).unwrap_or_else(|| object(EC).public),
         1 => object(RSA).public,
         2 => Public::ecc_primary().unwrap(),
         _ => Public::rsa_primary().unwrap(),
@@ -365,6 +366,36 @@ fn likely(script: &mut Script, command: &[u8]) -> (u32, Vec<u8>) {
         }
     }
     (handle, out.finish("response").unwrap().to_vec())
+}
+
+/// What TPM2_Create or TPM2_CreatePrimary asks for, made.
+fn made_by(command: &[u8]) -> Option<Public> {
+    if !matches!(
+        code_of(command),
+        CommandCode::CREATE | CommandCode::CREATE_PRIMARY
+    ) {
+        return None;
+    }
+    let mut reader = Reader::new(command.get(14..)?, "command");
+    let size = reader.u32().ok()?;
+    reader.bytes(size.try_into().ok()?).ok()?;
+    reader.tpm2b().ok()?;
+    let asked = Public::from_tpmt(reader.tpm2b().ok()?).ok()?;
+    let unique = match asked.parms() {
+        Parms::Rsa { bits, .. } => Unique::Rsa(vec![0xff; usize::from(*bits) / 8]),
+        _ => Unique::Ecc {
+            x: POINT.0.to_vec(),
+            y: POINT.1.to_vec(),
+        },
+    };
+    Public::assemble(
+        asked.name_alg(),
+        asked.attributes(),
+        asked.auth_policy(),
+        asked.parms().clone(),
+        unique,
+    )
+    .ok()
 }
 
 /// The public area in a TPM2_Load.

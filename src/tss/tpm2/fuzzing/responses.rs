@@ -29,9 +29,7 @@ macro_rules! with_request {
             count: 1,
         };
         match $choice % 24 {
-            0 => $run(&commands::object::ReadPublic {
-                handle: handle::SRK,
-            }),
+            0 => $run(&commands::object::ReadPublic::of(handle::SRK)),
             1 => $run(&commands::object::Create {
                 parent: key(),
                 auth: &auth,

@@ -86,10 +86,10 @@ fn an_importable_key_is_imported_and_signs() {
     let private = client
         .import(&owner(), &public, &duplicate, &secret)
         .unwrap();
-    log.expect("ReadPublic Import");
+    log.expect("ReadPublic StartAuthSession Import");
     let key = Object::from_blob(public, private, owner()).unwrap();
     sign(&client, &key, b"");
-    log.expect("Load Sign");
+    log.expect("StartAuthSession Load Sign");
     client.release_at_exit();
 }
 
@@ -121,9 +121,9 @@ fn a_key_of_another_tpm_is_named_as_such() {
             assert!(text.contains(part), "{part} in {text}");
         }
         log.expect(if provisioned {
-            "ReadPublic Load!1df CreatePrimary Load!1df FlushContext"
+            "ReadPublic StartAuthSession Load!1df CreatePrimary Load!1df FlushContext FlushContext"
         } else {
-            "ReadPublic!18b CreatePrimary Load!1df FlushContext"
+            "ReadPublic!18b CreatePrimary StartAuthSession Load!1df FlushContext FlushContext"
         });
         tpm.assert_empty();
     }
@@ -184,11 +184,11 @@ fn a_storage_root_key_that_only_looks_like_the_primary() {
         .unwrap();
     log.take();
     sign(&client, &key, PIN);
-    log.expect("ReadPublic Load!1df CreatePrimary Load StartAuthSession FlushContext Sign");
+    log.expect("ReadPublic StartAuthSession Load!1df CreatePrimary StartAuthSession Load FlushContext Sign FlushContext");
     let other = make(&client, &owner(), &sign_only(), b"");
     log.take();
     sign(&client, &other, b"");
-    log.expect("CreatePrimary Load FlushContext Sign");
+    log.expect("CreatePrimary StartAuthSession Load FlushContext Sign");
     client.release_at_exit();
     tpm.assert_empty();
 }

@@ -10,6 +10,7 @@ mod oracle;
 mod secrets;
 mod services;
 mod sharing;
+mod trust;
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -88,7 +89,7 @@ impl Tpm {
         client
             .with(|work| {
                 let parent = Parent::new(handle::OWNER);
-                let stem = work.parent(&parent, true, false)?;
+                let stem = work.parent(&parent, false)?;
                 let request = commands::context::EvictControl {
                     hierarchy: handle::OWNER,
                     object: stem.entity.clone(),
@@ -97,6 +98,15 @@ impl Tpm {
                 work.run(&request, &Authority::Password(&Secret::empty()))
             })
             .unwrap();
+    }
+
+    /// Flushes everything, as a resource manager does when its client goes.
+    fn clear_away(&self) {
+        let (client, _) = self.client(Sessions::Never);
+        let objects = client.loaded_objects().unwrap();
+        for handle in objects.into_iter().chain(client.loaded_sessions().unwrap()) {
+            client.flush(handle).unwrap();
+        }
     }
 
     /// Nothing is loaded, no session is open.
@@ -203,6 +213,10 @@ enum Fault {
     Code(u32),
     /// The TPM does it, and one bit of the response's byte from the end is changed.
     Flip(usize),
+    /// The TPM does it, and the first number of this value in the response becomes another one.
+    Replace(u32, u32),
+    /// None: the next fault is that of a later command of this name.
+    Later,
 }
 
 impl Log {
@@ -300,7 +314,16 @@ impl Turn for CountedTurn<'_> {
                 response[index] ^= 1;
                 response
             }
-            None => {
+            Some(Fault::Replace(old, new)) => {
+                let mut response = self.inner.transact(command)?;
+                let place = response
+                    .windows(4)
+                    .position(|window| window == old.to_be_bytes())
+                    .expect("the number is in the response");
+                response[place..place + 4].copy_from_slice(&new.to_be_bytes());
+                response
+            }
+            Some(Fault::Later) | None => {
                 let response = self.inner.transact(command)?;
                 oracle::second_opinion(command, &response);
                 response

@@ -36,7 +36,7 @@ fn costs_on_a_bare_tpm() {
     let key = make(&client, &owner(), &sign_only(), PIN);
     log.take();
     sign(&client, &key, PIN);
-    log.expect("ReadPublic Load StartAuthSession Sign");
+    log.expect("ReadPublic StartAuthSession Load Sign");
     // The handle is confirmed before the value is staked on it.
     sign(&client, &key, PIN);
     log.expect("ReadPublic StartAuthSession Sign");
@@ -44,7 +44,7 @@ fn costs_on_a_bare_tpm() {
     log.take();
     let rsassa = SignScheme::Rsassa(AlgId::SHA256);
     client.sign(&key, &PIN.into(), rsassa, &digest()).unwrap();
-    log.expect("Load StartAuthSession Sign");
+    log.expect("StartAuthSession Load StartAuthSession Sign");
     // A session salted to an RSA key is the confirmation.
     client.sign(&key, &PIN.into(), rsassa, &digest()).unwrap();
     log.expect("StartAuthSession Sign");

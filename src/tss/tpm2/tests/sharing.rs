@@ -36,7 +36,7 @@ fn two_workers_pay_for_one_load() {
     let key = make(&one, &owner(), &sign_only(), b"");
     one_log.take();
     sign(&one, &key, b"");
-    one_log.expect("ReadPublic Load Sign");
+    one_log.expect("ReadPublic StartAuthSession Load Sign");
     sign(&two, &key, b"");
     two_log.expect("Sign");
     for _ in 0..5 {
@@ -48,7 +48,7 @@ fn two_workers_pay_for_one_load() {
     tpm.assert_empty();
     // The other one notices, and loads the key for itself.
     sign(&two, &key, b"");
-    two_log.expect("ReadPublic Load Sign");
+    two_log.expect("ReadPublic StartAuthSession Load Sign");
     two.release_at_exit();
     tpm.assert_empty();
 }
@@ -113,9 +113,9 @@ fn what_a_killed_process_left_is_used_or_cleared_away() {
     log.expect("Sign");
     // The TPM is full of a dead process's objects; one goes, once its name is confirmed.
     let new = make(&client, &Parent::new(handle::SRK), &sign_only(), b"");
-    log.expect("Create!902 ReadPublic FlushContext Create");
+    log.expect("ReadPublic StartAuthSession Create!902 ReadPublic FlushContext Create");
     sign(&client, &new, b"");
-    log.expect("Load Sign");
+    log.expect("StartAuthSession Load Sign");
     client.release_at_exit();
     tpm.assert_empty();
 }
@@ -267,7 +267,7 @@ fn a_garbled_table_is_no_table() {
     garble(&table.to_record());
     log.take();
     sign(&client, &key, b"");
-    log.expect("Sign!910 Load Sign");
+    log.expect("Sign!910 StartAuthSession Load Sign");
 }
 
 #[test]
@@ -293,12 +293,14 @@ fn a_tpm_inside_the_process_starts_anew_in_every_section() {
     let address = format!("libtpms:{}", directory.path().display());
     let (client, log) = client_of(&address, options(Sessions::Auto), false);
     let key = make(&client, &owner(), &sign_only(), b"");
-    log.expect("CreatePrimary Create");
+    log.expect("CreatePrimary StartAuthSession Create");
     for _ in 0..2 {
         // What is not there is asked for once; the rest again and again.
         sign(&client, &key, b"");
     }
-    log.expect("ReadPublic!18b CreatePrimary Load Sign CreatePrimary Load Sign");
+    log.expect(
+        "ReadPublic!18b CreatePrimary StartAuthSession Load Sign CreatePrimary StartAuthSession Load Sign",
+    );
     client
         .evict_control(&key, 0x8100_0002, &Secret::empty())
         .unwrap();
@@ -311,7 +313,7 @@ fn a_tpm_inside_the_process_starts_anew_in_every_section() {
     let scheme = SignScheme::Rsassa(AlgId::SHA256);
     for _ in 0..3 {
         client.sign(&key, &PIN.into(), scheme, &digest()).unwrap();
-        log.expect("CreatePrimary Load StartAuthSession Sign");
+        log.expect("CreatePrimary StartAuthSession Load StartAuthSession Sign");
     }
     client.release_at_exit();
     assert_eq!(client.lockout().unwrap().counter, 0);
@@ -349,12 +351,7 @@ fn threads_share_a_client() {
         let signed = log.take().iter().filter(|name| *name == "Sign").count();
         assert_eq!(signed, 8 * 12);
         if managed {
-            for handle in client.loaded_objects().unwrap() {
-                client.flush(handle).unwrap();
-            }
-            for handle in client.loaded_sessions().unwrap() {
-                client.flush(handle).unwrap();
-            }
+            tpm.clear_away();
         } else {
             client.release_at_exit();
         }
