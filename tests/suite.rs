@@ -14,6 +14,8 @@ mod async_jobs;
 mod bad_input;
 #[path = "certificates.rs"]
 mod certificates;
+#[path = "claims.rs"]
+mod claims;
 #[path = "clients.rs"]
 mod clients;
 #[path = "clients_apache.rs"]

@@ -79,14 +79,16 @@ impl Harm {
 }
 
 /// Words of errors that say that what came from the TPM is not to be trusted, and why.
-const REFUSALS: [&str; 10] = [
+const REFUSALS: [&str; 12] = [
     "integrity check",
     "somebody between",
     "parent-name",
     "first-use",
+    "the URI demands",
+    "does not vouch",
     "the name is not",
     "does not verify",
-    "not what was asked",
+    "is not the object that was asked for",
     "is not the key",
     "malformed",
     "answer to TPM2_",
@@ -101,18 +103,21 @@ pub fn made(place: &Place<'_>) -> Option<Made> {
     key_file(place).and_then(|file| Some(Made(Area::read(&file.public)?)))
 }
 
-/// Judges an operation whose process has ended. `control` is what the same operation made with nobody in between,
-/// `earlier` the key of a first round; `tpm` is a TPM with the world's storage root key.
-pub fn judge(
-    operation: &Operation,
-    place: &Place<'_>,
-    round: u8,
-    done: &Done,
-    loot: &Loot,
-    control: Option<&Made>,
-    earlier: Option<&Made>,
-    tpm: &Swtpm,
-) -> Outcome {
+/// What is judged.
+pub struct Case<'a> {
+    pub operation: &'a Operation,
+    pub place: &'a Place<'a>,
+    pub round: u8,
+    /// The key that the operation made with nobody in between.
+    pub control: Option<&'a Made>,
+    /// The key of an earlier round.
+    pub earlier: Option<Made>,
+    /// A TPM with the world's storage root key.
+    pub tpm: &'a Swtpm,
+}
+
+/// Judges an operation whose process has ended.
+pub fn judge(case: &Case<'_>, done: &Done, loot: &Loot) -> Outcome {
     if loot.learned.contains(&Learned::Pin) {
         return Outcome::Wrong(Harm::PinLearned);
     }
@@ -120,10 +125,10 @@ pub fn judge(
         return Outcome::Wrong(Harm::ContentLearned);
     }
     let harm = if done.status.success() {
-        match operation.wanted {
-            Wanted::Key => wrong_key(place, control, earlier, tpm),
-            Wanted::Certificate => wrong_certificate(place, control, earlier, tpm),
-            _ => wrong_result(operation.wanted, place, round, done),
+        match case.operation.wanted {
+            Wanted::Key => wrong_key(case),
+            Wanted::Certificate => wrong_certificate(case),
+            wanted => wrong_result(wanted, case, done),
         }
     } else {
         assert!(done.status.code().is_some(), "ended by a signal\n{done}");
@@ -149,7 +154,7 @@ fn key_file(place: &Place<'_>) -> Option<KeyFile> {
     let mut octets = Vec::new();
     let mut rest = element(&der)?.1;
     while !rest.is_empty() {
-        let (tag, content, after) = element(rest).map(|(t, c, a)| (t, c, a))?;
+        let (tag, content, after) = element(rest)?;
         if tag == 0x04 {
             // Each is a TPM2B.
             octets.push(content.get(2..)?.to_vec());
@@ -186,12 +191,8 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 /// What is wrong with the key that was made.
-fn wrong_key(
-    place: &Place<'_>,
-    control: Option<&Made>,
-    earlier: Option<&Made>,
-    tpm: &Swtpm,
-) -> Option<Harm> {
+fn wrong_key(case: &Case<'_>) -> Option<Harm> {
+    let place = case.place;
     if der(place).is_some_and(|der| keys::is_own_inside(&der)) {
         return Some(Harm::KeyIsTheirs);
     }
@@ -204,13 +205,20 @@ fn wrong_key(
     if keys::is_own(&area) {
         return Some(Harm::KeyIsTheirs);
     }
-    if earlier.is_some_and(|earlier| earlier.0.unique == area.unique) {
+    if case
+        .earlier
+        .as_ref()
+        .is_some_and(|earlier| earlier.0.unique == area.unique)
+    {
         return Some(Harm::OldKey);
     }
-    if control.is_some_and(|control| control.0.template() != area.template()) {
+    if case
+        .control
+        .is_some_and(|control| control.0.template() != area.template())
+    {
         return Some(Harm::OtherKind);
     }
-    (!loads(&file, tpm)).then_some(Harm::NoKey)
+    (!loads(&file, case.tpm)).then_some(Harm::NoKey)
 }
 
 /// Whether the TPM has the private half.
@@ -228,17 +236,12 @@ fn loads(file: &KeyFile, tpm: &Swtpm) -> bool {
     true
 }
 
-fn wrong_certificate(
-    place: &Place<'_>,
-    control: Option<&Made>,
-    earlier: Option<&Made>,
-    tpm: &Swtpm,
-) -> Option<Harm> {
-    let wrong = wrong_key(place, control, earlier, tpm);
+fn wrong_certificate(case: &Case<'_>) -> Option<Harm> {
+    let wrong = wrong_key(case);
     if wrong.is_some() {
         return wrong;
     }
-    let certificate = X509::from_pem(&place.openssl.dir().read("new.crt")).ok();
+    let certificate = X509::from_pem(&case.place.openssl.dir().read("new.crt")).ok();
     let signed = certificate.and_then(|certificate| {
         let key = certificate.public_key().ok()?;
         certificate.verify(&key).ok()
@@ -246,7 +249,8 @@ fn wrong_certificate(
     (signed != Some(true)).then_some(Harm::WrongSignature)
 }
 
-fn wrong_result(wanted: Wanted, place: &Place<'_>, round: u8, done: &Done) -> Option<Harm> {
+fn wrong_result(wanted: Wanted, case: &Case<'_>, done: &Done) -> Option<Harm> {
+    let (place, round) = (case.place, case.round);
     let left = |name: &str| std::fs::read(place.openssl.dir().join(name)).unwrap_or_default();
     let truth = |name: &str| place.world.openssl.dir().read(name);
     let (right, harm) = match wanted {
@@ -281,9 +285,7 @@ fn verifies(public: &[u8], padding: Padding, message: &[u8], signature: &[u8]) -
             .and_then(|()| verifier.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH))
             .expect("PSS");
     }
-    verifier
-        .verify_oneshot(signature, message)
-        .unwrap_or(false)
+    verifier.verify_oneshot(signature, message).unwrap_or(false)
 }
 
 fn is_told(told: Told, place: &Place<'_>, done: &Done) -> bool {

@@ -12,7 +12,7 @@ pub struct Place<'a> {
     /// Its own directory, and the settings.
     pub openssl: &'a Openssl,
     /// Of the TPM, or whoever answers for it.
-    pub address: &'a str,
+    pub address: String,
 }
 
 /// What an operation leaves if all is well.
@@ -94,6 +94,7 @@ impl Operation {
         );
         Aim {
             decrypting: self.wanted == Wanted::Plaintext,
+            secret: matches!(self.wanted, Wanted::Plaintext | Wanted::Shared(_)),
             other: if ec { OTHER_EC } else { OTHER_RSA },
         }
     }
@@ -108,9 +109,11 @@ pub fn operations() -> Vec<Operation> {
         op("genpkey RSA, under the owner hierarchy", Key, |p, _| {
             p.genpkey("RSA -pkeyopt bits:2048")
         }),
-        op("genpkey RSA-PSS, under 0x81000001", Key, |p, _| {
-            p.genpkey("RSA-PSS -pkeyopt bits:2048 -pkeyopt parent:0x81000001")
-        })
+        op(
+            "genpkey EC for signatures only, under 0x81000001",
+            Key,
+            |p, _| p.genpkey("EC -pkeyopt digest:sha256 -pkeyopt parent:0x81000001"),
+        )
         .srk(),
         op("genpkey EC, under the owner hierarchy", Key, |p, _| {
             p.genpkey("EC -pkeyopt group:P-256")
@@ -119,26 +122,25 @@ pub fn operations() -> Vec<Operation> {
             p.genpkey("EC -pkeyopt group:P-256 -pkeyopt parent:0x81000001")
         })
         .srk(),
-        op("genpkey EC with a PIN, under the owner hierarchy", Key, |p, _| {
-            p.genpkey(&format!("EC -pkeyopt group:P-256 {}", p.user_auth()))
-        }),
-        op("genpkey RSA with a PIN, under 0x81000001", Key, |p, _| {
-            p.genpkey(&format!(
-                "RSA -pkeyopt bits:2048 -pkeyopt parent:0x81000001 {}",
-                p.user_auth()
-            ))
-        })
-        .srk(),
+        op(
+            "genpkey EC with a PIN, under the owner hierarchy",
+            Key,
+            |p, _| p.genpkey(&format!("EC -pkeyopt group:P-256 {}", p.user_auth())),
+        ),
         op("tpmctl key new, under the owner hierarchy", Key, |p, _| {
             p.tpmctl("key new --type ec --force --output new.pem")
         }),
-        op("tpmctl key new with a PIN, under 0x81000001", Key, |p, _| {
-            let line = format!(
-                "key new --type ec --force --output new.pem --parent 0x81000001 --auth file:{}",
-                p.world.file("pin")
-            );
-            p.tpmctl(&line)
-        })
+        op(
+            "tpmctl key new with a PIN, under 0x81000001",
+            Key,
+            |p, _| {
+                let line = format!(
+                    "key new --type ec --force --output new.pem --parent 0x81000001 --auth file:{}",
+                    p.world.file("pin")
+                );
+                p.tpmctl(&line)
+            },
+        )
         .srk(),
         op("req -x509 with a new key", Certificate, |p, _| {
             p.openssl(
@@ -149,43 +151,63 @@ pub fn operations() -> Vec<Operation> {
         op("sign, RSA", Signature("rsa", Pkcs1), |p, r| {
             p.sign("rsa.pem", r, "")
         }),
-        op("sign, RSA, the SRK in the parent's place", Signature("rsa", Pkcs1), |p, r| {
-            p.sign("rsa.pem", r, "")
-        })
+        op(
+            "sign, RSA, the SRK in the parent's place",
+            Signature("rsa", Pkcs1),
+            |p, r| p.sign("rsa.pem", r, ""),
+        )
         .srk(),
-        op("sign, RSA, load = eager", Signature("rsa", Pkcs1), |p, r| {
-            p.sign("rsa.pem", r, "")
-        })
+        op(
+            "sign, RSA, load = eager",
+            Signature("rsa", Pkcs1),
+            |p, r| p.sign("rsa.pem", r, ""),
+        )
         .with("load", "eager"),
-        op("sign, RSA with a PIN", Signature("rsapin", Pkcs1), |p, r| {
-            p.sign("rsapin.pem", r, "")
-        }),
-        op("sign, RSA for signatures only, with a PIN", Signature("signpin", Pkcs1), |p, r| {
-            p.sign("signpin.pem", r, "")
-        }),
-        op("sign, PSS, padded in software", Signature("rsa", Pss), |p, r| {
-            p.sign("rsa.pem", r, PSS)
-        })
+        op(
+            "sign, RSA with a PIN",
+            Signature("rsapin", Pkcs1),
+            |p, r| p.sign("rsapin.pem", r, ""),
+        ),
+        op(
+            "sign, RSA for signatures only, with a PIN",
+            Signature("signpin", Pkcs1),
+            |p, r| p.sign("signpin.pem", r, ""),
+        ),
+        op(
+            "sign, PSS, padded in software",
+            Signature("rsa", Pss),
+            |p, r| p.sign("rsa.pem", r, PSS),
+        )
         .srk(),
-        op("sign, PSS, padded by the TPM", Signature("pss", Pss), |p, r| {
-            p.sign("pss.pem", r, PSS)
-        }),
-        op("sign, restricted key", Signature("restricted", Pkcs1), |p, r| {
-            let line = format!(
-                "dgst -sha256 -sign {} -out sig {}",
-                p.world.file("restricted.pem"),
-                p.world.file(&format!("message{r}"))
-            );
-            p.openssl(&line)
-        })
+        op(
+            "sign, PSS, padded by the TPM",
+            Signature("pss", Pss),
+            |p, r| p.sign("pss.pem", r, PSS),
+        ),
+        op(
+            "sign, restricted key",
+            Signature("restricted", Pkcs1),
+            |p, r| {
+                let line = format!(
+                    "dgst -sha256 -sign {} -out sig {}",
+                    p.world.file("restricted.pem"),
+                    p.world.file(&format!("message{r}"))
+                );
+                p.openssl(&line)
+            },
+        )
         .srk(),
-        op("sign, EC, under 0x81000001", Signature("ec", Ecdsa), |p, r| {
-            p.sign("ec.pem", r, "")
-        })
+        op(
+            "sign, EC, under 0x81000001",
+            Signature("ec", Ecdsa),
+            |p, r| p.sign("ec.pem", r, ""),
+        )
         .srk(),
-        op("sign, EC for signatures only, with a PIN", Signature("ecsignpin", Ecdsa), |p, r| {
-            p.sign("ecsignpin.pem", r, "")
-        })
+        op(
+            "sign, EC for signatures only, with a PIN",
+            Signature("ecsignpin", Ecdsa),
+            |p, r| p.sign("ecsignpin.pem", r, ""),
+        )
         .srk(),
         op("decrypt, RSA", Plaintext, |p, r| {
             p.decrypt("rsa", &p.world.file("rsa.pem"), r)
@@ -209,8 +231,32 @@ pub fn operations() -> Vec<Operation> {
             p.sign_with(&format!("handle:{KEY:#x}"), r, "")
         })
         .srk(),
-        op("handle:?pass, sign", Signature("0x81000003", Pkcs1), |p, r| {
-            p.sign_with(&format!("handle:{PIN_KEY:#x}?pass"), r, "")
+        op(
+            "handle:?pass, sign",
+            Signature("0x81000003", Pkcs1),
+            |p, r| p.sign_with(&format!("handle:{PIN_KEY:#x}?pass"), r, ""),
+        )
+        .srk(),
+        op(
+            "handle:?name, public half",
+            Public("0x81000002.pub"),
+            |p, _| p.openssl(&format!("pkey -in {} -pubout -out out.pub", p.named(KEY))),
+        )
+        .srk(),
+        op(
+            "handle:?name, sign",
+            Signature("0x81000002", Pkcs1),
+            |p, r| p.sign_with(&p.named(KEY), r, ""),
+        )
+        .srk(),
+        op(
+            "handle:?name&pass, sign",
+            Signature("0x81000003", Pkcs1),
+            |p, r| p.sign_with(&format!("{}&pass", p.named(PIN_KEY)), r, ""),
+        )
+        .srk(),
+        op("handle:?name&pass, decrypt", Plaintext, |p, r| {
+            p.decrypt("0x81000003", &format!("{}&pass", p.named(PIN_KEY)), r)
         })
         .srk(),
         op("handle:, decrypt", Plaintext, |p, r| {
@@ -226,14 +272,18 @@ pub fn operations() -> Vec<Operation> {
                 "x509 -in handle:{CERTIFICATE:#010x} -outform DER -out out.der"
             ))
         }),
-        op("key file, public half and listing", Public("rsa.pub"), |p, _| {
-            let file = p.world.file("rsa.pem");
-            let listed = p.openssl(&format!("storeutl -noout {file}"));
-            if !listed.status.success() {
-                return listed;
-            }
-            p.openssl(&format!("pkey -in {file} -pubout -out out.pub"))
-        }),
+        op(
+            "key file, public half and listing",
+            Public("rsa.pub"),
+            |p, _| {
+                let file = p.world.file("rsa.pem");
+                let listed = p.openssl(&format!("storeutl -noout {file}"));
+                if !listed.status.success() {
+                    return listed;
+                }
+                p.openssl(&format!("pkey -in {file} -pubout -out out.pub"))
+            },
+        ),
         op("tpmctl key show", Wanted::Told(Told::KeyFile), |p, _| {
             p.tpmctl(&format!("key show {}", p.world.file("rsa.pem")))
         }),
@@ -259,7 +309,7 @@ impl Place<'_> {
     }
 
     fn at(&self, run: Run) -> Done {
-        run.env("TPM_TCTI", self.address).done()
+        run.env("TPM_TCTI", &self.address).done()
     }
 
     fn genpkey(&self, arguments: &str) -> Done {
@@ -270,6 +320,12 @@ impl Place<'_> {
 
     fn user_auth(&self) -> String {
         format!("-pkeyopt user-auth:file:{}", self.world.file("pin"))
+    }
+
+    /// The URI of a persistent key with its name.
+    fn named(&self, handle: u32) -> String {
+        let name = self.world.known.persistent[&handle].name();
+        format!("handle:{handle:#x}?name={}", hex::encode(name))
     }
 
     fn pin(&self) -> String {

@@ -1,10 +1,12 @@
 //! The table: every operation under every attack with every setting, what may happen there, and its text.
 
-use super::judge::{Harm, Outcome, judge, made};
+use super::judge::{Case, Harm, Made, Outcome, judge, made};
 use super::operations::{Operation, Place};
 use super::world::{ROUNDS, World, endpoint};
-use crate::common::interposer::{ATTACKS, Attack, Interposer};
+use crate::common::interposer::strategy::Strategy;
+use crate::common::interposer::{ATTACKS, Attack, Interposer, Loot};
 use crate::common::openssl::{Config, Openssl};
+use crate::common::process::Done;
 use crate::common::swtpm::Swtpm;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -46,13 +48,13 @@ impl Setting {
         }
     }
 
-    fn anchored(self) -> bool {
+    pub fn is_anchored(self) -> bool {
         matches!(self, Self::Anchored | Self::AnchoredAlways)
     }
 
-    fn config(self, operation: &Operation, attack: Attack, world: &World) -> Config {
+    fn config(self, operation: &Operation, impatient: bool, world: &World) -> Config {
         let mut config = Config::new();
-        if self.anchored() {
+        if self.is_anchored() {
             config = config.setting("parent-name", &world.parent_name);
         }
         match self {
@@ -60,7 +62,7 @@ impl Setting {
             Self::Never => config = config.setting("sessions", "never"),
             Self::Default | Self::Anchored => {}
         }
-        if attack == Attack::Delayed {
+        if impatient {
             config = config.setting("timeout", "1");
         }
         if let Some((name, value)) = operation.setting {
@@ -99,8 +101,10 @@ pub fn fill(world: &World, operations: &[Operation], workers: usize) -> BTreeMap
                     rows.get(next.fetch_add(1, Ordering::Relaxed))
                 {
                     let row = bench.row(&operations[operation], setting);
-                    filled.lock().expect("no cell panicked").extend(
-                        row.into_iter().map(|(attack, outcome)| {
+                    filled
+                        .lock()
+                        .expect("no cell panicked")
+                        .extend(row.into_iter().map(|(attack, outcome)| {
                             (
                                 Cell {
                                     attack,
@@ -109,8 +113,7 @@ pub fn fill(world: &World, operations: &[Operation], workers: usize) -> BTreeMap
                                 },
                                 outcome,
                             )
-                        }),
-                    );
+                        }));
                 }
             });
         }
@@ -151,37 +154,15 @@ impl<'a> Bench<'a> {
 
     /// All attacks on an operation with a setting. First nobody attacks: it works, and what it sends says which
     /// attacks have something to strike.
-    pub fn row(&self, operation: &Operation, setting: Setting) -> Vec<(Attack, Outcome)> {
-        let between = self.interposer(operation, Attack::None);
-        let config = setting.config(operation, Attack::None, self.world);
-        let openssl = Openssl::with(config, "");
-        let place = Place {
-            world: self.world,
-            openssl: &openssl,
-            address: &between.address(),
-        };
-        between.begin(Attack::None, operation.aim());
-        let done = (operation.run)(&place, ROUNDS[0]);
-        let mut loot = between.loot();
-        // What passes in clear under `never` is a matter of the attacks' cells.
-        loot.learned.clear();
-        let tpm = &self.with_srk;
-        let outcome = judge(operation, &place, ROUNDS[0], &done, &loot, None, None, tpm);
-        assert_eq!(
-            outcome,
-            Outcome::Harmless,
-            "{}, {}, with nobody in between\n{done}",
-            operation.name,
-            setting.title()
-        );
-        let control = made(&place);
+    fn row(&self, operation: &Operation, setting: Setting) -> Vec<(Attack, Outcome)> {
+        let control = self.control(operation, setting);
         ATTACKS
             .iter()
             .map(|&attack| {
                 // Patience does not hang on the other settings.
                 let skipped = attack == Attack::Delayed && setting != Setting::Default;
-                let outcome = match attack.concerns(&loot.codes) && !skipped {
-                    true => self.cell(operation, setting, attack, control.as_ref()),
+                let outcome = match attack.concerns(&control.codes, operation.aim()) && !skipped {
+                    true => self.cell(operation, setting, attack, &control),
                     false => Outcome::Untouched,
                 };
                 (attack, outcome)
@@ -189,59 +170,140 @@ impl<'a> Bench<'a> {
             .collect()
     }
 
+    /// The operation with nobody in between: it works.
+    pub fn control(&self, operation: &Operation, setting: Setting) -> Control {
+        let between = self.interposer(operation, Attack::None);
+        let openssl = Openssl::with(setting.config(operation, false, self.world), "");
+        let place = self.place(&openssl, &between);
+        let done = (operation.run)(&place, ROUNDS[0]);
+        let mut loot = between.loot();
+        // What passes in clear is a matter of the attacks' cells.
+        loot.learned.clear();
+        let control = Control {
+            codes: loot.codes.clone(),
+            made: None,
+        };
+        let outcome = judge(
+            &self.case(operation, &place, ROUNDS[0], &control),
+            &done,
+            &loot,
+        );
+        assert_eq!(
+            outcome,
+            Outcome::Harmless,
+            "{}, {}, with nobody in between\n{done}",
+            operation.name,
+            setting.title()
+        );
+        Control {
+            made: made(&place),
+            ..control
+        }
+    }
+
     fn cell(
         &self,
         operation: &Operation,
         setting: Setting,
         attack: Attack,
-        control: Option<&super::judge::Made>,
+        control: &Control,
     ) -> Outcome {
         let interposer = self.interposer(operation, attack);
-        let openssl = Openssl::with(setting.config(operation, attack, self.world), "");
-        let place = Place {
-            world: self.world,
-            openssl: &openssl,
-            address: &interposer.address(),
-        };
+        let impatient = attack == Attack::Delayed;
+        let openssl = Openssl::with(setting.config(operation, impatient, self.world), "");
+        let place = self.place(&openssl, &interposer);
         interposer.begin(attack, operation.aim());
-        let mut earlier = None;
+        let mut case = self.case(operation, &place, ROUNDS[1], control);
         if attack == Attack::Replayed {
             (operation.run)(&place, ROUNDS[0]);
-            earlier = made(&place);
+            case.earlier = made(&place);
             interposer.strike_now();
         }
-        let done = (operation.run)(&place, ROUNDS[1]);
-        let loot = interposer.loot();
-        // Many an attack has the module lose what it loaded.
-        sweep(self.tpm(operation));
-        let outcome = judge(
-            operation,
-            &place,
-            ROUNDS[1],
-            &done,
-            &loot,
-            control,
-            earlier.as_ref(),
-            &self.with_srk,
-        );
-        if std::env::var_os("INTERPOSER_SHOW").is_some_and(|show| {
-            let cell = format!("{} | {} | {}", attack.title(), operation.name, setting.title());
-            cell.contains(&*show.to_string_lossy())
-        }) {
-            println!(
-                "{} | {} | {}: {outcome:?}, struck {}, {:x?}\n{done}",
+        let (outcome, done, loot) = self.judged(&case, &interposer);
+        show(
+            &format!(
+                "{} | {} | {}",
                 attack.title(),
                 operation.name,
-                setting.title(),
-                loot.struck,
-                loot.codes
-            );
-        }
+                setting.title()
+            ),
+            outcome,
+            &done,
+        );
         match outcome {
             Outcome::Wrong(_) => outcome,
             _ if loot.struck == 0 => Outcome::Untouched,
             _ => outcome,
         }
+    }
+
+    /// An operation under an attack that is none of the table's.
+    pub fn strike(
+        &self,
+        operation: &Operation,
+        setting: Setting,
+        strategy: Box<dyn Strategy>,
+    ) -> (Outcome, Done) {
+        let interposer = self.interposer(operation, Attack::None);
+        interposer.use_strategy(strategy);
+        let openssl = Openssl::with(setting.config(operation, false, self.world), "");
+        let place = self.place(&openssl, &interposer);
+        let control = Control::default();
+        let case = self.case(operation, &place, ROUNDS[1], &control);
+        let (outcome, done, loot) = self.judged(&case, &interposer);
+        assert!(loot.struck > 0, "nothing was struck\n{done}");
+        (outcome, done)
+    }
+
+    fn judged(&self, case: &Case<'_>, interposer: &Interposer) -> (Outcome, Done, Loot) {
+        let done = (case.operation.run)(case.place, case.round);
+        let loot = interposer.loot();
+        // Many an attack has the module lose what it loaded.
+        sweep(self.tpm(case.operation));
+        (judge(case, &done, &loot), done, loot)
+    }
+
+    fn place<'b>(&'b self, openssl: &'b Openssl, interposer: &Interposer) -> Place<'b> {
+        Place {
+            world: self.world,
+            openssl,
+            address: interposer.address(),
+        }
+    }
+
+    fn case<'b>(
+        &'b self,
+        operation: &'b Operation,
+        place: &'b Place<'b>,
+        round: u8,
+        control: &'b Control,
+    ) -> Case<'b> {
+        Case {
+            operation,
+            place,
+            round,
+            control: control.made.as_ref(),
+            earlier: None,
+            tpm: &self.with_srk,
+        }
+    }
+}
+
+/// What an operation does with nobody in between.
+#[derive(Clone, Debug, Default)]
+pub struct Control {
+    /// The codes of its commands.
+    pub codes: Vec<u32>,
+    /// The key that it made.
+    made: Option<Made>,
+}
+
+/// Shows the cells that `INTERPOSER_SHOW` names a part of.
+fn show(cell: &str, outcome: Outcome, done: &Done) {
+    if let Some(wanted) = std::env::var_os("INTERPOSER_SHOW")
+        && cell.contains(&*wanted.to_string_lossy())
+    {
+        println!("{cell}: {outcome:?}\n{done}");
     }
 }
 
@@ -312,7 +374,6 @@ pub fn markdown(
         );
         // Operations with the same row share one.
         let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
-        let mut untouched = Vec::new();
         for (index, operation) in operations.iter().enumerate() {
             let outcomes = SETTINGS.map(|setting| {
                 table[&Cell {
@@ -322,7 +383,6 @@ pub fn markdown(
                 }]
             });
             if outcomes == [Outcome::Untouched; SETTINGS.len()] {
-                untouched.push(operation.name);
                 continue;
             }
             let row = SETTINGS
@@ -347,9 +407,6 @@ pub fn markdown(
         let _ = writeln!(text, "| operation | {titles} |\n|---|{}", "---|".repeat(5));
         for (row, names) in rows {
             let _ = writeln!(text, "| {} | {row} |", names.join("; "));
-        }
-        if !untouched.is_empty() {
-            let _ = writeln!(text, "\nNothing to strike: {}.", untouched.join("; "));
         }
     }
     text.push_str("\n## What is open\n\n");
@@ -386,7 +443,7 @@ The columns are settings: none; the right `parent-name`; `sessions = always`; bo
 - **refused**: an error, which says what was wrong with the answer
 - **denied**: an error, and no harm but that: who sits on the wire can always cut it
 - **harmless**: the result is right all the same
-- **-**: nothing was sent that this attack changes
+- **-**: nothing was sent that this attack changes (operations where that is so with every setting are left out)
 - anything in capitals was accepted, or learned, and the number says where it is explained, at the end
 
 A result counts as right only if it is: a new key has the template that was asked for, loads into the TPM, and is none of

@@ -12,7 +12,7 @@ use crate::common::tpm::cc;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// In the interposer's dictionary.
 pub const PIN: &str = "tango-4711";
@@ -42,7 +42,18 @@ pub struct World {
 }
 
 impl World {
-    pub fn make() -> Self {
+    /// The world that another test has just now, or a new one.
+    pub fn shared() -> Arc<Self> {
+        static NOW: Mutex<Weak<World>> = Mutex::new(Weak::new());
+        let mut now = NOW.lock().unwrap_or_else(PoisonError::into_inner);
+        now.upgrade().unwrap_or_else(|| {
+            let world = Arc::new(Self::make());
+            *now = Arc::downgrade(&world);
+            world
+        })
+    }
+
+    fn make() -> Self {
         let mut tpm = Swtpm::start();
         tpm.provision_srk();
         // Wrong tries are part of many attacks, and no cell shall suffer from another's.
@@ -131,7 +142,10 @@ fn key_files(tpm: &Swtpm, openssl: &Openssl) {
         ("pss", "RSA-PSS -pkeyopt bits:2048".to_owned()),
         ("ec", format!("{ec} {under_srk}")),
         ("ecpin", format!("{ec} {pin}")),
-        ("ecsignpin", format!("{ec} -pkeyopt digest:sha256 {under_srk} {pin}")),
+        (
+            "ecsignpin",
+            format!("{ec} -pkeyopt digest:sha256 {under_srk} {pin}"),
+        ),
     ] {
         // The parts of the public key need no PIN, but a value is asked for when the file is read.
         openssl.ok(&format!(

@@ -103,13 +103,15 @@ impl Strategy for Alteration {
         }
         let answer = tpm.ask(frame)?;
         let read = Answer::read(command.code, &answer).filter(|read| read.rc == 0);
-        Ok(match read.and_then(|read| self.answer(command.code, &read)) {
-            Some(changed) => {
-                loot.strike();
-                changed.frame()
-            }
-            None => answer,
-        })
+        Ok(
+            match read.and_then(|read| self.answer(command.code, &read)) {
+                Some(changed) => {
+                    loot.strike();
+                    changed.frame()
+                }
+                None => answer,
+            },
+        )
     }
 }
 

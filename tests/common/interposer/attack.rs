@@ -21,6 +21,7 @@ pub enum Attack {
     ExchangedArea,
     ExchangedParent,
     ForeignSrk,
+    LoadedKey,
     FalseTpm,
     OtherFamily,
     ExchangedName,
@@ -41,11 +42,12 @@ pub enum Attack {
 }
 
 /// All of them, the control aside, in the order of the table.
-pub const ATTACKS: [Attack; 21] = [
+pub const ATTACKS: [Attack; 22] = [
     Attack::ExchangedKey,
     Attack::ExchangedArea,
     Attack::ExchangedParent,
     Attack::ForeignSrk,
+    Attack::LoadedKey,
     Attack::FalseTpm,
     Attack::OtherFamily,
     Attack::ExchangedName,
@@ -70,6 +72,8 @@ pub const ATTACKS: [Attack; 21] = [
 pub struct Aim {
     /// Whether the operation decrypts; a raw RSA operation is a signature otherwise.
     pub decrypting: bool,
+    /// Whether what the TPM answers in the end is secret.
+    pub secret: bool,
     /// A persistent key of the same TPM and type, for [`Attack::OtherHandle`].
     pub other: u32,
 }
@@ -89,6 +93,7 @@ impl Attack {
             Self::ExchangedArea => "exchanged key under the true name",
             Self::ExchangedParent => "exchanged parent",
             Self::ForeignSrk => "foreign storage root key",
+            Self::LoadedKey => "exchanged key, loaded into the TPM",
             Self::FalseTpm => "false TPM",
             Self::OtherFamily => "other family",
             Self::ExchangedName => "exchanged name",
@@ -128,19 +133,30 @@ impl Attack {
                 "It claims that a key of its own is the storage root key at 0x81000001, also where the TPM has none; \
                  primaries are the TPM's."
             }
+            Self::LoadedKey => {
+                "The interposer loads its own key into the TPM (TPM2_LoadExternal, both halves, which takes no \
+                 authorization), has the TPM itself vouch for it when the public half of a key at a handle is read, and \
+                 answers for it afterwards."
+            }
             Self::FalseTpm => {
                 "A false swtpm on TCP, with no TPM behind it, that has read the public area of the true parent."
             }
             Self::OtherFamily => {
                 "It answers as a TPM 1.2 does whose storage root key has the well-known secret."
             }
-            Self::ExchangedName => "A bit of the name in answers to CreatePrimary, Load and ReadPublic is changed.",
+            Self::ExchangedName => {
+                "A bit of the name in answers to CreatePrimary, Load and ReadPublic is changed."
+            }
             Self::ExchangedAttributes => {
                 "The template of TPM2_Create is changed on its way: the TPM makes a key that may leave it (fixedTPM and \
                  fixedParent clear)."
             }
-            Self::ExchangedSize => "The same: RSA-1024 in the place of RSA-2048, P-384 in the place of P-256.",
-            Self::ExchangedScheme => "The same: the key gets a scheme that was not asked for, or loses the one that was.",
+            Self::ExchangedSize => {
+                "The same: RSA-1024 in the place of RSA-2048, P-384 in the place of P-256."
+            }
+            Self::ExchangedScheme => {
+                "The same: the key gets a scheme that was not asked for, or loses the one that was."
+            }
             Self::ExchangedInput => {
                 "The digest to be signed, the ciphertext, the peer's point or the message is changed on its way."
             }
@@ -149,12 +165,24 @@ impl Attack {
                 "Commands for the key go to another key of the same TPM, and its true answers come back."
             }
             Self::ReusedHandle => "TPM2_Load answers with the handle of another key.",
-            Self::Replayed => "Each command is answered as the same command was in an earlier run of the operation.",
-            Self::Truncated => "Answers lose the second half of their parameters; their sizes are made to fit.",
-            Self::Stripped => "Answers come without their authorizations, with the tag of answers that have none.",
-            Self::OtherAnswer => "Each command is answered with what the command before it was answered.",
-            Self::Delayed => "The first answer comes after the client's patience has ended (timeout = 1).",
-            Self::NoSessions => "TPM2_StartAuthSession is refused (TPM_RC_COMMAND_CODE), as if the TPM had no sessions.",
+            Self::Replayed => {
+                "Each command is answered as the same command was in an earlier run of the operation."
+            }
+            Self::Truncated => {
+                "Answers lose the second half of their parameters; their sizes are made to fit."
+            }
+            Self::Stripped => {
+                "Answers come without their authorizations, with the tag of answers that have none."
+            }
+            Self::OtherAnswer => {
+                "Each command is answered with what the command before it was answered."
+            }
+            Self::Delayed => {
+                "The first answer comes after the client's patience has ended (timeout = 1)."
+            }
+            Self::NoSessions => {
+                "TPM2_StartAuthSession is refused (TPM_RC_COMMAND_CODE), as if the TPM had no sessions."
+            }
             Self::OwnUse => {
                 "Everything passes; then the interposer has the TPM decrypt the same ciphertext once more, for itself, \
                  with an empty authorization value."
@@ -163,7 +191,10 @@ impl Attack {
     }
 
     /// Whether the attack does something to one of these commands.
-    pub fn concerns(self, codes: &[u32]) -> bool {
+    pub fn concerns(self, codes: &[u32], aim: Aim) -> bool {
+        if self == Self::OwnUse && !aim.secret {
+            return false;
+        }
         let has = |wanted: &[u32]| codes.iter().any(|code| wanted.contains(code));
         match self {
             Self::None => false,
@@ -177,35 +208,49 @@ impl Attack {
             Self::ReusedHandle => has(&[cc::LOAD]),
             Self::NoSessions => has(&[cc::START_AUTH_SESSION]),
             Self::OwnUse => has(&[cc::RSA_DECRYPT, cc::ECDH_ZGEN]),
+            Self::LoadedKey => has(&[cc::READ_PUBLIC]),
             _ => !codes.is_empty(),
         }
     }
 
     /// How it is done.
     pub fn strategy(self, known: &Arc<Known>, aim: Aim) -> Box<dyn Strategy> {
-        let pose = |parents, true_names, alone| -> Box<dyn Strategy> {
-            posing(
-                known,
-                Manner {
-                    parents,
-                    true_names,
-                    forgery: Forgery::default(),
-                    alone,
-                    decrypting: aim.decrypting,
-                },
-            )
+        let manner = Manner {
+            parents: Parents::True,
+            true_names: false,
+            loads: false,
+            forgery: Forgery::default(),
+            alone: false,
+            decrypting: aim.decrypting,
         };
+        let pose = |manner| posing(known, manner);
         let alter = |alteration| -> Box<dyn Strategy> {
             Box::new(Alteration::new(alteration, Arc::clone(known), aim))
         };
         use super::alteration::What;
         match self {
             Self::None => Box::new(PassOn),
-            Self::ExchangedKey => pose(Parents::True, false, false),
-            Self::ExchangedArea => pose(Parents::True, true, false),
-            Self::ExchangedParent => pose(Parents::Own, false, false),
-            Self::ForeignSrk => pose(Parents::OwnSrk, false, false),
-            Self::FalseTpm => pose(Parents::True, false, true),
+            Self::ExchangedKey => pose(manner),
+            Self::ExchangedArea => pose(Manner {
+                true_names: true,
+                ..manner
+            }),
+            Self::ExchangedParent => pose(Manner {
+                parents: Parents::Own,
+                ..manner
+            }),
+            Self::ForeignSrk => pose(Manner {
+                parents: Parents::OwnSrk,
+                ..manner
+            }),
+            Self::LoadedKey => pose(Manner {
+                loads: true,
+                ..manner
+            }),
+            Self::FalseTpm => pose(Manner {
+                alone: true,
+                ..manner
+            }),
             Self::OtherFamily => Box::new(Speaking12(Impostor12::new(Arc::clone(known)))),
             Self::ExchangedName => alter(What::Name),
             Self::ExchangedAttributes => alter(What::Attributes),
@@ -231,10 +276,13 @@ impl Attack {
 
 /// An impostor of any manner.
 pub fn posing(known: &Arc<Known>, manner: Manner) -> Box<dyn Strategy> {
-    Box::new(Posing(Impostor::new(manner, Arc::clone(known))))
+    Box::new(Posing::new(Impostor::new(manner, Arc::clone(known))))
 }
 
 /// Commands that end something, which an impostor lets pass without counting them as struck.
 pub fn is_housekeeping(code: u32) -> bool {
-    matches!(code, cc::FLUSH_CONTEXT | cc::GET_CAPABILITY | wire::NV_READ_PUBLIC)
+    matches!(
+        code,
+        cc::FLUSH_CONTEXT | cc::GET_CAPABILITY | wire::NV_READ_PUBLIC
+    )
 }

@@ -2,7 +2,7 @@
 //! public thing about a TPM and no private one.
 
 use super::super::tpm::cc;
-use super::area::{Area, qualified};
+use super::area::{Area, attributes, qualified};
 use super::crypto::{random, sha256};
 use super::keys::{self, Own};
 use super::loot::{Known, Learned, Loot, is_storage, qualified_primary};
@@ -28,6 +28,8 @@ pub struct Manner {
     pub parents: Parents,
     /// Whether it calls its keys by the names of those that they stand for, and not by their own.
     pub true_names: bool,
+    /// Whether it has its keys loaded in the TPM too, so that the TPM vouches for their public halves.
+    pub loads: bool,
     pub forgery: Forgery,
     /// Whether there is no TPM behind it to pass commands on to.
     pub alone: bool,
@@ -87,6 +89,15 @@ impl Impostor {
     /// The value that it has guessed for a true key behind an exchanged one.
     pub fn guessed(&self) -> Option<&[u8]> {
         self.guessed.as_deref()
+    }
+
+    /// The key that it has the TPM vouch for where the module reads the one at `handle`.
+    pub fn to_be_loaded(&mut self, handle: u32) -> Option<(Own, Area)> {
+        if !self.manner.loads || !self.known.is_key(handle) {
+            return None;
+        }
+        let object = self.object(handle)?;
+        Some((object.own?, object.area.clone()))
     }
 
     /// Whether it answers a command itself.
@@ -426,7 +437,12 @@ impl Impostor {
             (true, _) => Some(Own::Parent),
             (false, _) => Some(Own::like(area)),
         };
-        let shown = own.map_or_else(|| area.clone(), |own| own.in_place_of(area));
+        let mut shown = own.map_or_else(|| area.clone(), |own| own.in_place_of(area));
+        if self.manner.loads && !storage {
+            // What the TPM demands of keys that come from outside.
+            const ORIGIN: u32 = 1 << 5;
+            shown.attributes &= !(attributes::FIXED_TPM | attributes::FIXED_PARENT | ORIGIN);
+        }
         let named = if self.manner.true_names { area } else { &shown };
         let name = named.name();
         let qualified = match storage {
@@ -466,12 +482,7 @@ const NULL_ALG: [u8; 2] = [0x00, 0x10];
 const SHA256: [u8; 2] = [0x00, 0x0B];
 
 fn ticket(tag: u16, digest: &[u8]) -> Vec<u8> {
-    [
-        &tag.to_be_bytes()[..],
-        &OWNER.to_be_bytes(),
-        &sized(digest),
-    ]
-    .concat()
+    [&tag.to_be_bytes()[..], &OWNER.to_be_bytes(), &sized(digest)].concat()
 }
 
 /// A digest and the ticket that says that the TPM made it.

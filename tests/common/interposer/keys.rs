@@ -169,6 +169,23 @@ impl Own {
         }
     }
 
+    /// The private half, as TPM2_LoadExternal takes it: a `TPM2B_SENSITIVE` without an authorization value.
+    pub fn sensitive(self) -> Vec<u8> {
+        let (kind, secret) = match self {
+            Self::Rsa => (RSA, keys().rsa.p().expect("a prime").to_vec()),
+            Self::Ec | Self::Parent => (ECC, self.ec().private_key().to_vec()),
+        };
+        sized(
+            &[
+                &kind.to_be_bytes()[..],
+                &sized(&[]),
+                &sized(&[]),
+                &sized(&secret),
+            ]
+            .concat(),
+        )
+    }
+
     /// The raw private operation of RSA.
     pub fn raw(self, block: &[u8]) -> Option<Vec<u8>> {
         let mut out = vec![0; 256];

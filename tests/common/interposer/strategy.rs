@@ -5,7 +5,8 @@ use super::attack::is_housekeeping;
 use super::impostor::Impostor;
 use super::impostor12::Impostor12;
 use super::loot::{Learned, Loot};
-use super::wire::{Answer, Auth, Bytes, Command};
+use super::wire::{Answer, Auth, Bytes, Command, LOAD_EXTERNAL, NULL, sized};
+use std::collections::BTreeMap;
 use std::io;
 
 /// The TPM behind the interposer.
@@ -33,17 +34,28 @@ impl Strategy for PassOn {
 }
 
 /// Answers in the TPM's place.
-pub struct Posing(pub Impostor);
+pub struct Posing {
+    impostor: Impostor,
+    /// Handles of keys of its own in the TPM, by the handles that they stand for.
+    loaded: BTreeMap<u32, u32>,
+}
 
 impl Strategy for Posing {
     fn turn(&mut self, frame: &[u8], tpm: &mut dyn Tpm, loot: &mut Loot) -> io::Result<Vec<u8>> {
-        let Some(command) = Command::read(frame).filter(|command| self.0.wants(command)) else {
+        let command = Command::read(frame).filter(|command| self.impostor.wants(command));
+        let Some(command) = command else {
             return tpm.ask(frame);
         };
+        if command.code == cc::READ_PUBLIC
+            && let Some(answer) = self.vouched_for(&command, tpm)?
+        {
+            loot.strike();
+            return Ok(answer);
+        }
         if !is_housekeeping(command.code) {
             loot.strike();
         }
-        let answer = self.0.answer(command.clone(), loot);
+        let answer = self.impostor.answer(command.clone(), loot);
         if command.code == cc::RSA_DECRYPT && answer.rc == 0 {
             self.read_on(&command, tpm, loot)?;
         }
@@ -52,9 +64,52 @@ impl Strategy for Posing {
 }
 
 impl Posing {
+    pub fn new(impostor: Impostor) -> Self {
+        Self {
+            impostor,
+            loaded: BTreeMap::new(),
+        }
+    }
+
+    /// The TPM's own answer about a key of the interposer's, which is loaded there first. Nothing in a session's HMAC
+    /// tells one handle from another, only the key's name.
+    fn vouched_for(&mut self, command: &Command, tpm: &mut dyn Tpm) -> io::Result<Option<Vec<u8>>> {
+        let handle = command.handles[0];
+        let Some((own, area)) = self.impostor.to_be_loaded(handle) else {
+            return Ok(None);
+        };
+        let there = match self.loaded.get(&handle) {
+            Some(&there) => there,
+            None => {
+                let load = Command {
+                    code: LOAD_EXTERNAL,
+                    handles: Vec::new(),
+                    auths: Vec::new(),
+                    parameters: [
+                        own.sensitive(),
+                        sized(&area.bytes()),
+                        NULL.to_be_bytes().to_vec(),
+                    ]
+                    .concat(),
+                };
+                let answer = Answer::read(LOAD_EXTERNAL, &tpm.ask(&load.frame())?);
+                let there = answer.and_then(|answer| answer.handle);
+                let there =
+                    there.ok_or_else(|| io::Error::other("the TPM takes no foreign key"))?;
+                self.loaded.insert(handle, there);
+                there
+            }
+        };
+        let redirected = Command {
+            handles: vec![there],
+            ..command.clone()
+        };
+        tpm.ask(&redirected.frame()).map(Some)
+    }
+
     /// With a value that it has guessed it has the true key decrypt what was meant for it.
     fn read_on(&mut self, command: &Command, tpm: &mut dyn Tpm, loot: &mut Loot) -> io::Result<()> {
-        if let Some(value) = self.0.guessed() {
+        if let Some(value) = self.impostor.guessed() {
             let own = Command {
                 auths: vec![Auth::password(value)],
                 ..command.clone()
@@ -101,6 +156,9 @@ impl Strategy for OwnUse {
 
 fn succeeded(frame: &[u8]) -> bool {
     Answer::read(cc::RSA_DECRYPT, frame).is_some_and(|answer| {
-        answer.rc == 0 && Bytes(&answer.parameters).sized().is_some_and(|b| !b.is_empty())
+        answer.rc == 0
+            && Bytes(&answer.parameters)
+                .sized()
+                .is_some_and(|b| !b.is_empty())
     })
 }

@@ -253,7 +253,11 @@ pub fn handles_of(code: u32) -> usize {
         | NV_READ_PUBLIC
         | SEQUENCE_UPDATE
         | SEQUENCE_COMPLETE => 1,
-        cc::EVICT_CONTROL | cc::NV_READ | cc::START_AUTH_SESSION | CERTIFY | CERTIFY_CREATION
+        cc::EVICT_CONTROL
+        | cc::NV_READ
+        | cc::START_AUTH_SESSION
+        | CERTIFY
+        | CERTIFY_CREATION
         | OBJECT_CHANGE_AUTH => 2,
         _ => 0,
     }
