@@ -13,7 +13,7 @@ mod table;
 #[path = "interposer/world.rs"]
 mod world;
 
-use crate::common::interposer::attack::posing;
+use crate::common::interposer::attack::{Attack, posing};
 use crate::common::interposer::impostor::{Manner, Parents};
 use crate::common::interposer::replies::Refuse;
 use crate::common::interposer::session::Forgery;
@@ -124,6 +124,26 @@ fn no_error_leads_to_a_secret_in_clear() {
                 "{name}, {rc:#x}: {outcome:?}\n{done}"
             );
         }
+    }
+}
+
+/// Whoever loads a key of their own into the TPM has the TPM itself vouch for it; `parent-name` believes none that may
+/// have come from outside, and `?name=` only the one that it names.
+#[test]
+fn a_key_from_outside_is_not_taken_for_the_one_at_the_handle() {
+    let world = World::shared();
+    let bench = Bench::new(&world);
+    for (name, words) in [
+        ("handle:, public half", "lacks the attribute fixedTPM"),
+        ("handle:?pass, sign", "?name=HEX"),
+        ("handle:?pass, decrypt", "?name=HEX"),
+        ("handle:?name&pass, decrypt", "the URI demands"),
+    ] {
+        let operation = find(name);
+        let strategy = Attack::LoadedKey.strategy(&world.known, operation.aim());
+        let (outcome, done) = bench.strike(&operation, Setting::Anchored, strategy);
+        assert_eq!(outcome, Outcome::Refused, "{name}\n{done}");
+        done.says(words);
     }
 }
 

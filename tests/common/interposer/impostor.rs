@@ -92,7 +92,7 @@ impl Impostor {
     }
 
     /// The key that it has the TPM vouch for where the module reads the one at `handle`.
-    pub fn to_be_loaded(&mut self, handle: u32) -> Option<(Own, Area)> {
+    pub fn key_to_load(&mut self, handle: u32) -> Option<(Own, Area)> {
         if !self.manner.loads || !self.known.is_key(handle) {
             return None;
         }

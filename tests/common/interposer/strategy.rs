@@ -75,7 +75,7 @@ impl Posing {
     /// tells one handle from another, only the key's name.
     fn vouched_for(&mut self, command: &Command, tpm: &mut dyn Tpm) -> io::Result<Option<Vec<u8>>> {
         let handle = command.handles[0];
-        let Some((own, area)) = self.impostor.to_be_loaded(handle) else {
+        let Some((own, area)) = self.impostor.key_to_load(handle) else {
             return Ok(None);
         };
         let there = match self.loaded.get(&handle) {
