@@ -52,6 +52,8 @@ mod ec_tls;
 mod encoders;
 #[path = "faults.rs"]
 mod faults;
+#[path = "first_use.rs"]
+mod first_use;
 #[path = "fixed_digest.rs"]
 mod fixed_digest;
 #[path = "forks.rs"]

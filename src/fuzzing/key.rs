@@ -4,6 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::Secret;
+use crate::key::trust;
 use crate::key::tss2::KeyFile;
 use crate::key::tss12;
 use crate::key::uri::{Handle, parse_handle};
@@ -120,4 +121,19 @@ pub(super) fn uri(data: &[u8]) {
         assert_eq!(Handle::parse(&again).unwrap(), uri);
     }
     let _ = ParentChoice::parse(&text);
+}
+
+/// A file of pinned names: what is read is what would be written, and never nothing.
+pub(super) fn trust(data: &[u8]) {
+    const TPM: &str = "device:/dev/tpmrm0";
+    let Ok(pins) = trust::parse(data, TPM) else {
+        return;
+    };
+    assert!(!pins.is_empty());
+    let text = trust::format(TPM, &pins);
+    assert_eq!(trust::parse(text.as_bytes(), TPM), Ok(pins));
+    assert!(
+        text.bytes()
+            .all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte))
+    );
 }

@@ -28,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     ("tss2_pem", key::tss2_pem),
     ("tss2_der", key::tss2_der),
     ("uri", key::uri),
+    ("trust", key::trust),
     ("der", software::der),
     ("padding", software::padding),
     ("signatures", software::signatures),

@@ -8,7 +8,7 @@ use super::generate12;
 use super::public::{alg_of, curve_of, tpm_curve_of};
 use super::tss2::{KeyFile, Kind};
 use super::uri::parse_handle;
-use super::{Error, Key, KeyType, Private, PublicKey, Tpm};
+use super::{Error, Key, KeyType, ParentRule, Private, PublicKey, Tpm};
 use crate::Secret;
 use crate::crypto::{Curve, Hash};
 use crate::tss;
@@ -209,7 +209,7 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
         // and a TPM 1.2 has no parent with a name: who names one means a TPM 2.0.
         Err(Error::Tss(error))
             if options.generation.is_none()
-                && tpm.config().parent_name.is_none()
+                && tpm.config().parent_name == ParentRule::Any
                 && error.code().is_some_and(ResponseCode::is_tpm12) =>
         {
             generate12::generate(tpm, options)

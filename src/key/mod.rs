@@ -21,6 +21,7 @@ mod public;
 pub mod rsa;
 mod tpm;
 mod tpm12;
+pub mod trust;
 pub mod tss12;
 pub mod tss2;
 pub mod uri;
@@ -34,6 +35,7 @@ pub use generate12::import as import12;
 pub use public::{KeyType, PublicKey, SM2};
 pub use tpm::{Config, Tpm, srk_value};
 pub use tpm12::{enc_scheme_name, sig_scheme_name};
+pub use trust::ParentRule;
 
 use crate::Secret;
 use crate::crypto::{self, Hash};

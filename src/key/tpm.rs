@@ -1,16 +1,17 @@
 //! Which TPM, and how it is to be used.
 #![forbid(unsafe_code)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use zeroize::Zeroizing;
 
 use super::Error;
+use super::trust::{self, ParentRule, Root, Trust};
 use crate::Secret;
 use crate::tss;
-use crate::tss::tpm2::{Client, Name, Options, Sessions};
+use crate::tss::tpm2::{Client, Options, ParentName, Sessions};
 use crate::tss::tpm12::{self, AuthValue};
 use crate::tss::transport::{Address, AppendOnly, Endpoint, Family, Limits, Origin};
 
@@ -22,8 +23,12 @@ pub struct Config {
     pub address12: Option<(Address, Origin)>,
     /// When secrets go through encrypted sessions.
     pub sessions: Sessions,
-    /// The name that a salting parent must have.
-    pub parent_name: Option<Name>,
+    /// Which parents are accepted.
+    pub parent_name: ParentRule,
+    /// Where the names of those are that were there first.
+    pub trust_dir: PathBuf,
+    /// The root directory in which that is meant: the host may have another one when the TPM is prepared.
+    pub root: Root,
     /// The authorization value of parents.
     pub parent_auth: Secret,
     /// The secret of a TPM 1.2's storage root key, see [`srk_value`]; `None` for the well-known one.
@@ -42,7 +47,9 @@ impl Default for Config {
             address: None,
             address12: None,
             sessions: Sessions::Auto,
-            parent_name: None,
+            parent_name: ParentRule::Any,
+            trust_dir: trust::DEFAULT_DIR.into(),
+            root: Root::now(),
             parent_auth: Secret::empty(),
             srk_auth: None,
             verify: true,
@@ -60,6 +67,8 @@ pub struct Tpm {
     // At most one of each. Not behind a lock: a fork in another thread would leave that locked.
     endpoint: AppendOnly<Arc<Endpoint>>,
     client: AppendOnly<Arc<Client>>,
+    /// What is pinned for the TPM at `endpoint`, if that matters.
+    trust: AppendOnly<Arc<Trust>>,
     /// The one that was named for TPM 1.2.
     endpoint12: Option<Arc<Endpoint>>,
     client12: AppendOnly<Arc<tpm12::Client>>,
@@ -84,15 +93,21 @@ impl Tpm {
             endpoint.find_or_add(|_| true, || found);
         }
         let endpoint12 = config.address12.as_ref().map(named).transpose()?;
-        Ok(Arc::new(Self {
+        let this = Self {
             family: config.family(Path::new(ROOT)),
             endpoint,
             client: AppendOnly::new(),
+            trust: AppendOnly::new(),
             endpoint12,
             client12: AppendOnly::new(),
             config,
             wrong_pss_salt: AtomicBool::new(false),
-        }))
+        };
+        // The file is out of reach of a host that has changed its root directory.
+        if let Some(endpoint) = this.endpoint.iter().next() {
+            this.parents(endpoint);
+        }
+        Ok(Arc::new(this))
     }
 
     /// The settings.
@@ -109,15 +124,30 @@ impl Tpm {
     /// The client; it connects with its first command.
     pub fn client(&self) -> Result<&Arc<Client>, Error> {
         self.client.get_or_make(|| {
+            let endpoint = self.endpoint()?;
             let options = Options {
                 sessions: self.config.sessions,
-                parent_name: self.config.parent_name.clone(),
+                parent_name: self.parents(&endpoint),
                 limits: self.config.limits,
             };
-            let client = Client::shared(self.endpoint()?, options);
+            let client = Client::shared(endpoint, options);
             (self.config.on_open)();
             Ok(client)
         })
+    }
+
+    /// Which parents are accepted in the TPM at `endpoint`, which is this one's.
+    fn parents(&self, endpoint: &Endpoint) -> ParentName {
+        match &self.config.parent_name {
+            ParentRule::Any => ParentName::Any,
+            ParentRule::Only(name) => ParentName::Only(name.clone()),
+            ParentRule::FirstUse => {
+                let directory = &self.config.trust_dir;
+                let read = || Arc::new(Trust::new(directory, endpoint.address(), self.config.root));
+                let trust: Arc<Trust> = Arc::clone(self.trust.find_or_add(|_| true, read));
+                ParentName::Pinned(trust)
+            }
+        }
     }
 
     /// The address for keys of TPM 1.2, or why there is none: the one that was named for them, else the one for

@@ -115,6 +115,11 @@ impl Instance {
         self.setup().settings.load
     }
 
+    /// Tells who made a key, once, what the key does not say.
+    pub(crate) fn note(&self, text: &str) {
+        core::give_once(text, self.setup().settings.has_log);
+    }
+
     /// Puts an error on the calling thread's queue and into the log.
     pub(crate) fn raise(&self, error: &Error, function: &CStr) {
         log::error!("{}: {error}", function.to_string_lossy());

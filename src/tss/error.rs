@@ -94,6 +94,16 @@ pub enum ErrorKind {
         /// What the TPM has.
         found: Name,
     },
+    /// The parent is none that was pinned when the TPM was trusted, or none could be pinned.
+    #[error("the parent 0x{handle:08x} has the name {found}, {why}")]
+    ParentNotPinned {
+        /// The handle of the parent.
+        handle: u32,
+        /// What the TPM has.
+        found: Name,
+        /// What is pinned, where, and what to do.
+        why: String,
+    },
     /// The key is not the one that its URI names.
     #[error(
         "the key at 0x{handle:08x} has the name {found}, but the URI demands {expected}; refused"

@@ -14,11 +14,14 @@
  *   dup K M            EVP_PKEY_dup
  *   free K
  *   child STEP;STEP    a forked child takes these steps, in its own memory, then ends with exit(0)
+ *   jail DIR           chroot to DIR and become the user nobody, as servers do
  *   files N            from now on no descriptor from N on can be opened; 0 lifts that
  *   signals N          a signal every N microseconds from now on, which interrupts whatever waits; 0 ends that
  *   exit, _exit        end, with nothing freed
  */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <grp.h>
 #include <openssl/core_names.h>
 #include <openssl/encoder.h>
 #include <openssl/err.h>
@@ -282,6 +285,13 @@ static void step_signals(int every)
     printf("ok signals=%d\n", (int)signals);
 }
 
+static void step_jail(const char *dir)
+{
+    if (chroot(dir) != 0 || chdir("/") != 0 || setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0)
+        exit(96);
+    puts("ok");
+}
+
 static void take(char *line);
 
 static void step_child(char *steps)
@@ -358,6 +368,8 @@ static void take(char *line)
         EVP_PKEY_free(*slot(a));
         *slot(a) = NULL;
         puts("ok");
+    } else if (strcmp(verb, "jail") == 0) {
+        step_jail(a);
     } else if (strcmp(verb, "files") == 0) {
         step_files(atoi(a));
     } else if (strcmp(verb, "signals") == 0) {

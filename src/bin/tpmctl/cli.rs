@@ -60,6 +60,9 @@ pub(crate) enum Command {
     /// Make and inspect key files
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Show and change which parent keys are trusted
+    #[command(subcommand)]
+    Srk(SrkCommand),
     /// Remove transient objects and sessions from a TPM without a resource manager
     Flush(Flush),
     /// Print a completion script for a shell
@@ -74,6 +77,14 @@ pub(crate) enum KeyCommand {
     Import(Import),
     /// Say what is in a key file, without a TPM
     Show(Show),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum SrkCommand {
+    /// Show which parents are trusted (parent-name = first-use), without a TPM command
+    Show,
+    /// Trust the parents that the TPM has now, and no others
+    Trust(Trust),
 }
 
 #[derive(Args)]
@@ -206,6 +217,25 @@ pub(crate) struct Flush {
     /// Sessions only, unless --objects is given, too
     #[arg(long)]
     pub(crate) sessions: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Trust {
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
+    /// Show what would be trusted only
+    #[arg(short = 'n', long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+
+    /// Trust nothing: the next use of the TPM is its first one
+    #[arg(long, conflicts_with = "parent")]
+    pub(crate) remove: bool,
+
+    /// Another parent besides the storage root key and the owner's primaries: endorsement, platform, or a handle
+    #[arg(long, value_parser = parent)]
+    pub(crate) parent: Vec<ParentChoice>,
 }
 
 #[derive(Args)]

@@ -17,6 +17,7 @@ mod key;
 mod output;
 mod selftest;
 mod settings;
+mod srk;
 mod version;
 mod words;
 
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tpm_provider::tss::{tpm2, tpm12};
 
-use cli::{Cli, Command, KeyCommand};
+use cli::{Cli, Command, KeyCommand, SrkCommand};
 use error::Error;
 
 fn main() -> ExitCode {
@@ -56,6 +57,8 @@ fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Key(KeyCommand::New(args)) => key::new::run(global, args),
         Command::Key(KeyCommand::Import(args)) => key::import::run(global, args),
         Command::Key(KeyCommand::Show(args)) => key::show::run(global, args),
+        Command::Srk(SrkCommand::Show) => srk::show(global),
+        Command::Srk(SrkCommand::Trust(args)) => srk::trust(global, args),
         Command::Flush(args) => flush::run(global, args),
         Command::Completions(args) => completions::run(args),
     }?;

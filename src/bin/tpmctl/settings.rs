@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tpm_provider::key::{Config, Tpm, read_secret};
+use tpm_provider::key::{Config, ParentRule, Tpm, read_secret};
 use tpm_provider::log_setup;
-use tpm_provider::tss::tpm2::{Client, Name, Sessions};
+use tpm_provider::tss::tpm2::{Client, Sessions};
 use tpm_provider::tss::transport::{Address, Origin};
 
 use crate::cli::Global;
@@ -65,12 +65,17 @@ pub(crate) fn log(verbose: u8) -> Result<(), Error> {
 /// The TPM of a command that needs no secret. The parent's secret is left alone: its file may be one
 /// that only the service can read.
 pub(crate) fn tpm(global: &Global) -> Result<Chosen, Error> {
-    choose(global, false)
+    choose(global, Parent::Unused)
 }
 
 /// The TPM of a command that uses a parent.
 pub(crate) fn tpm_with_parent(global: &Global) -> Result<Chosen, Error> {
-    choose(global, true)
+    choose(global, Parent::Named)
+}
+
+/// The TPM of a command that asks for the names of parents: any name is an answer.
+pub(crate) fn tpm_with_any_parent(global: &Global) -> Result<Chosen, Error> {
+    choose(global, Parent::Any)
 }
 
 /// Which TPM the command line, the environment or the file that was `found` names for all keys; nothing if
@@ -120,12 +125,35 @@ fn either(
     Ok(Some((address(&text, &origin)?, origin)))
 }
 
+/// Where the names of trusted parents are, if the settings say `parent-name = first-use`.
+pub(crate) fn first_use(found: &Found) -> Option<PathBuf> {
+    let rule = setting(found, "parent-name").and_then(|text| ParentRule::parse(text));
+    if rule != Some(ParentRule::FirstUse) {
+        return None;
+    }
+    match setting(found, "trust-dir") {
+        Some(text) => trust_dir(text).ok(),
+        None => Some(Config::default().trust_dir),
+    }
+}
+
 fn setting<'a>(found: &'a Found, name: &str) -> Option<&'a String> {
     let section = found.section.as_ref()?;
     section.get(name).filter(|value| !value.is_empty())
 }
 
-fn choose(global: &Global, parent: bool) -> Result<Chosen, Error> {
+/// What a command has to do with parents.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parent {
+    /// Nothing.
+    Unused,
+    /// Uses one, which has the name that the settings demand.
+    Named,
+    /// Uses any.
+    Any,
+}
+
+fn choose(global: &Global, parent: Parent) -> Result<Chosen, Error> {
     let found = cnf::provider_section();
     let setting = |name: &str| setting(&found, name);
     let address = named(global, &found)?;
@@ -151,9 +179,16 @@ fn choose(global: &Global, parent: bool) -> Result<Chosen, Error> {
             *limit = seconds(name, text)?;
         }
     }
-    if parent {
+    if let Some(text) = setting("trust-dir") {
+        config.trust_dir = trust_dir(text)?;
+    }
+    if parent == Parent::Named
+        && let Some(text) = setting("parent-name")
+    {
+        config.parent_name = parent_name(text)?;
+    }
+    if parent != Parent::Unused {
         config.sessions = sessions(setting("sessions"))?;
-        config.parent_name = setting("parent-name").map(|text| name(text)).transpose()?;
         let value = match &global.parent_auth {
             Some(value) => Some(value.clone()),
             None => variable("TPM_PARENT_AUTH")?.or_else(|| setting("parent-auth").cloned()),
@@ -215,20 +250,21 @@ fn seconds(name: &str, text: &str) -> Result<Duration, Error> {
     }
 }
 
-fn name(text: &str) -> Result<Name, Error> {
-    let digits: Vec<u8> = text.bytes().filter(|byte| !b" :".contains(byte)).collect();
-    let bytes: Option<Vec<u8>> = digits
-        .chunks(2)
-        .map(|pair| match std::str::from_utf8(pair) {
-            Ok(pair) if pair.len() == 2 => u8::from_str_radix(pair, 16).ok(),
-            _ => None,
-        })
-        .collect();
-    match bytes {
-        Some(bytes) if (22..=66).contains(&bytes.len()) => Ok(Name::from_bytes(&bytes)),
-        _ => Err(Error::new(format!(
-            "parent-name = {text:?} in the provider's openssl.cnf section: it is a TPM name in \
-             hexadecimal, as `tpmctl info` prints it"
+fn parent_name(text: &str) -> Result<ParentRule, Error> {
+    ParentRule::parse(text).ok_or_else(|| {
+        Error::new(format!(
+            "parent-name = {text:?} in the provider's openssl.cnf section: it is {}",
+            ParentRule::EXPECTED
+        ))
+    })
+}
+
+fn trust_dir(text: &str) -> Result<PathBuf, Error> {
+    let path = PathBuf::from(text);
+    match path.is_absolute() {
+        true => Ok(path),
+        false => Err(Error::new(format!(
+            "trust-dir = {text:?} in the provider's openssl.cnf section: it is the absolute path of a directory"
         ))),
     }
 }

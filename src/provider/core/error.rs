@@ -139,6 +139,7 @@ fn reason_of(error: &tss::Error) -> Reason {
         ErrorKind::Lockout { .. } => Reason::TpmLockout,
         ErrorKind::ForeignKey { .. }
         | ErrorKind::ParentName { .. }
+        | ErrorKind::ParentNotPinned { .. }
         | ErrorKind::ObjectName { .. } => Reason::WrongTpm,
         ErrorKind::OutOfMemory { .. } => Reason::TpmMemory,
         ErrorKind::Unsupported { .. } | ErrorKind::TicketRefused => Reason::KeyCannot,

@@ -8,12 +8,14 @@ mod bio;
 mod error;
 mod exit;
 mod host;
+mod notice;
 mod passphrase;
 mod settings;
 mod upcalls;
 
 pub(crate) use bio::CoreBioRef;
 pub(crate) use error::{Error, REASON_STRINGS, Reason};
+pub(crate) use notice::give_once;
 pub(crate) use passphrase::Passphrase;
 pub(crate) use settings::{Environment, Load, Section, Settings};
 pub(crate) use upcalls::Core;

@@ -2,14 +2,16 @@
 //! `-provparam` of OpenSSL 3.5 and `OSSL_PROVIDER_add_conf_parameter` may add after init.
 
 use std::ffi::{CStr, c_char};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::{Core, Error, Reason, exit};
 use crate::crypto::{Digest, Hash};
-use crate::key::{self, Config};
-use crate::tss::tpm2::{Name, Sessions};
+use crate::key::trust::{self, Root};
+use crate::key::{self, Config, ParentRule};
+use crate::tss::tpm2::Sessions;
 use crate::tss::transport::{Address, Limits, Origin};
 use crate::{Secret, log_setup};
 
@@ -23,7 +25,7 @@ pub(crate) enum Load {
     Eager,
 }
 
-/// Our variables as they are at init: a worker of nginx has lost them when it first needs a key.
+/// Our variables and the root directory as they are at init: a worker of nginx has lost them when it first needs a key.
 pub(crate) struct Environment {
     tcti: Variable,
     tcti12: Variable,
@@ -31,6 +33,7 @@ pub(crate) struct Environment {
     tcsd_port: Variable,
     parent_auth: Variable,
     log: Variable,
+    root: Root,
 }
 
 /// A variable's value, or why it does not count.
@@ -46,6 +49,7 @@ impl Environment {
             tcsd_port: environment(c"TSS_TCSD_PORT"),
             parent_auth: environment(c"TPM_PARENT_AUTH"),
             log: environment(c"TPM_LOG"),
+            root: Root::now(),
         }
     }
 }
@@ -55,10 +59,12 @@ impl Environment {
 pub(crate) struct Settings {
     /// When keys are checked.
     pub(crate) load: Load,
+    /// Whether anything is said of a log, `off` included.
+    pub(crate) has_log: bool,
 }
 
 /// The settings there are.
-const KEYS: [&CStr; 11] = [
+const KEYS: [&CStr; 12] = [
     c"log",
     c"load",
     c"verify",
@@ -67,6 +73,7 @@ const KEYS: [&CStr; 11] = [
     c"tcti12",
     c"srk-auth",
     c"parent-name",
+    c"trust-dir",
     c"parent-auth",
     c"timeout",
     c"lock-timeout",
@@ -96,7 +103,7 @@ impl Section {
 
 /// Names that are not settings and look like one; OpenSSL gives no list of what a section holds,
 /// so these are the mistakes that can be noticed.
-const MISTAKES: [(&CStr, &str); 13] = [
+const MISTAKES: [(&CStr, &str); 14] = [
     (c"TCTI", "tcti"),
     (c"tpm_tcti", "tcti"),
     (c"TPM_TCTI", "tcti"),
@@ -107,6 +114,7 @@ const MISTAKES: [(&CStr, &str); 13] = [
     (c"parent_auth", "parent-auth"),
     (c"parentauth", "parent-auth"),
     (c"parent_name", "parent-name"),
+    (c"trust_dir", "trust-dir"),
     (c"srk_auth", "srk-auth"),
     (c"log_level", "log"),
     (c"session", "sessions"),
@@ -116,6 +124,7 @@ impl Settings {
     /// Reads the section; a variable goes before its setting.
     pub(crate) fn read(&mut self, core: &Core, environment: &Environment) -> Result<Config, Error> {
         let level = environment.log.clone()?.or_else(|| core.setting(c"log"));
+        self.has_log = level.is_some();
         if let Some(level) = level {
             log_setup::enable(&level)
                 .map_err(|levels| bad("log", &level, &format!("one of {levels}")))?;
@@ -167,6 +176,8 @@ impl Settings {
             )?,
             sessions,
             parent_name: parent_name(core)?,
+            trust_dir: trust_dir(core)?,
+            root: environment.root,
             parent_auth: parent_auth(core, environment)?,
             srk_auth: srk_auth(core)?,
             verify,
@@ -226,30 +237,23 @@ fn srk_auth(core: &Core) -> Result<Option<Secret>, Error> {
     Ok(value.map(|value| key::read_secret(&value)).transpose()?)
 }
 
-fn parent_name(core: &Core) -> Result<Option<Name>, Error> {
+fn parent_name(core: &Core) -> Result<ParentRule, Error> {
     let Some(text) = core.setting(c"parent-name") else {
-        return Ok(None);
+        return Ok(ParentRule::Any);
     };
-    let digits: Vec<u8> = text.bytes().filter(|byte| !b" :".contains(byte)).collect();
-    let bytes: Option<Vec<u8>> = digits
-        .chunks(2)
-        .map(|pair| {
-            let pair = std::str::from_utf8(pair)
-                .ok()
-                .filter(|pair| pair.len() == 2)?;
-            u8::from_str_radix(pair, 16).ok()
-        })
-        .collect();
-    bytes
-        .filter(|bytes| bytes.len() >= 22 && bytes.len() <= 66)
-        .map(|bytes| Some(Name::from_bytes(&bytes)))
-        .ok_or_else(|| {
-            bad(
-                "parent-name",
-                &text,
-                "a TPM name in hexadecimal, as `tpmctl info` prints it",
-            )
-        })
+    ParentRule::parse(&text).ok_or_else(|| bad("parent-name", &text, ParentRule::EXPECTED))
+}
+
+fn trust_dir(core: &Core) -> Result<PathBuf, Error> {
+    let Some(text) = core.setting(c"trust-dir") else {
+        return Ok(trust::DEFAULT_DIR.into());
+    };
+    let path = PathBuf::from(&text);
+    match path.is_absolute() {
+        true => Ok(path),
+        // The host's directory is anywhere.
+        false => Err(bad("trust-dir", &text, "the absolute path of a directory")),
+    }
 }
 
 fn limits(core: &Core) -> Result<Limits, Error> {

@@ -45,7 +45,7 @@ pub(crate) fn settings(data: &[u8]) {
     house.end();
 }
 
-/// What an input must not touch: logging is for the whole process, files and libtpms' directories are
+/// What an input must not touch: logging is for the whole process, files, directories and libtpms' state are
 /// real, names of hosts would be asked of the network, and eager loading would talk to whoever listens.
 fn is_of_this_machine(name: &[u8], value: &[u8]) -> bool {
     let text = String::from_utf8_lossy(value);
@@ -54,6 +54,7 @@ fn is_of_this_machine(name: &[u8], value: &[u8]) -> bool {
         host.trim_matches(['[', ']']).parse::<IpAddr>().is_err()
     });
     (name == b"log" && !text.starts_with('x'))
+        || name == b"trust-dir"
         || (name == b"load" && text == "eager")
         || text.starts_with("file:")
         || text.starts_with("libtpms:")

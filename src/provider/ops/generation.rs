@@ -52,6 +52,9 @@ pub(super) fn run(
         ));
     }
     let key = key::generate(instance.tpm()?, options)?;
+    if let Some(note) = key.unanchored() {
+        instance.note(note);
+    }
     progress(3, 0);
     Ok(KeyData::Key(Arc::new(key)))
 }

@@ -14,6 +14,7 @@ use super::constants::{AlgId, handle};
 use super::link::Link;
 use super::name::{Entity, Name};
 use super::object::{DecryptScheme, Object, Parent, SignScheme};
+use super::pins::ParentName;
 use super::pool::Stake;
 use super::public::Public;
 use super::session::Salt;
@@ -44,8 +45,8 @@ pub enum Sessions {
 pub struct Options {
     /// When to use sessions.
     pub sessions: Sessions,
-    /// The only acceptable parent, by name; another one is refused.
-    pub parent_name: Option<Name>,
+    /// The acceptable parents, by name; others are refused.
+    pub parent_name: ParentName,
     /// How long to wait.
     pub limits: Limits,
 }

@@ -7,7 +7,7 @@ use super::commands::object::{Create, Created, Load};
 use super::constants::{CommandCode, handle};
 use super::name::Entity;
 use super::object::{Object, Parent, Source};
-use super::parent::{Stem, StemKind, as_asked};
+use super::parent::{Stem, StemKind, as_asked, missing};
 use super::pool::{SessionId, Stake};
 use super::public::{Parms, Public};
 use super::resident::Awaited;
@@ -149,14 +149,15 @@ impl Work<'_> {
         }
         // The key and its parent, which takes a slot also where it is persistent.
         self.make_room(2)?;
-        let stem = self.parent(parent, true)?;
+        let missing = |error| made_elsewhere(parent, error);
+        let stem = self.parent(parent, true).map_err(missing)?;
         let loaded = self.load_under(&stem, object, parent, private, to_parent);
         self.release_parent(&stem);
         let loaded = match loaded {
             // Another storage root key, made with the same template but another unique field or seed
             // has the same looks. Only the primary itself can tell.
             Err(error) if stem.kind == StemKind::StandIn && is_not_the_parent(&error) => {
-                let stem = self.parent(parent, false)?;
+                let stem = self.parent(parent, false).map_err(missing)?;
                 let loaded = self.load_under(&stem, object, parent, private, to_parent);
                 self.release_parent(&stem);
                 if loaded.is_ok() {
@@ -172,10 +173,7 @@ impl Work<'_> {
                 code,
             }
             .into(),
-            Some(code) if code.is_bad_handle() => error.advise(format!(
-                "this TPM does not have {parent}; was the key made on another one?"
-            )),
-            _ => error,
+            _ => missing(error),
         })
     }
 
@@ -278,7 +276,9 @@ impl Work<'_> {
             Stake::Secret
         };
         self.make_room(self.primaries_needed(parent))?;
-        let stem = self.parent(parent, false)?;
+        let stem = self
+            .parent(parent, false)
+            .map_err(|error| missing(parent, error))?;
         let created = self.parent_authority(&stem, stake, |work, authority| {
             work.run_beside(
                 stem.slots(),
@@ -291,12 +291,7 @@ impl Work<'_> {
             )
         });
         self.release_parent(&stem);
-        let created = created.map_err(|error| match error.code() {
-            Some(code) if code.is_bad_handle() => error.advise(format!(
-                "this TPM does not have {parent}; `tpmctl info` lists what there is"
-            )),
-            _ => error,
-        })?;
+        let created = created.map_err(|error| missing(parent, error))?;
         // Creation data, hash and ticket say under which parent it was made. The session says so already: the
         // parent's name is in what its HMAC covers.
         as_asked(CommandCode::CREATE, &created.public, template)?;
@@ -313,7 +308,9 @@ impl Work<'_> {
     ) -> Result<Vec<u8>> {
         self.make_room(self.primaries_needed(parent))?;
         let under = |work: &mut Self, stand_in| {
-            let stem = work.parent(parent, stand_in)?;
+            let stem = work
+                .parent(parent, stand_in)
+                .map_err(|error| missing(parent, error))?;
             let imported = work.parent_authority(&stem, Stake::Trust, |work, authority| {
                 work.run(
                     &Import {
@@ -377,6 +374,16 @@ impl Work<'_> {
                 attributes,
             },
         )
+    }
+}
+
+/// Says of a parent that is not there what may have happened to the key.
+fn made_elsewhere(parent: &Parent, error: Error) -> Error {
+    match error.code() {
+        Some(code) if code.is_bad_handle() => error.advise(format!(
+            "this TPM does not have {parent}; was the key made on another one?"
+        )),
+        _ => error,
     }
 }
 

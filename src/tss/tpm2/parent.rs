@@ -66,6 +66,16 @@ pub(super) fn as_asked(command: CommandCode, made: &Public, template: &Public) -
     }
 }
 
+/// Says of a parent that is not there what to do.
+pub(super) fn missing(parent: &Parent, error: Error) -> Error {
+    match error.code() {
+        Some(code) if code.is_bad_handle() => error.advise(format!(
+            "this TPM does not have {parent}; `tpmctl info` lists what there is"
+        )),
+        _ => error,
+    }
+}
+
 impl Work<'_> {
     /// Gets hold of a parent. `stand_in` allows the storage root key in a primary's place.
     pub(super) fn parent(&mut self, parent: &Parent, stand_in: bool) -> Result<Stem> {
@@ -117,7 +127,9 @@ impl Work<'_> {
         if known.is_some() && self.has_session(&known) {
             return Ok(known);
         }
-        let stem = self.parent(parent, true)?;
+        let stem = self
+            .parent(parent, true)
+            .map_err(|error| missing(parent, error))?;
         let id = self.parent_session(&stem);
         self.release_parent(&stem);
         let id = id?;
@@ -130,7 +142,7 @@ impl Work<'_> {
     /// The public area of a persistent key; see [`Client::read_key`](super::Client::read_key).
     pub(super) fn read_key(&mut self, handle: u32, name: Option<&Name>) -> Result<PublicInfo> {
         let by_parent = name.is_none()
-            && self.options.parent_name.is_some()
+            && self.options.parent_name.is_anchored()
             && self.options.sessions != Sessions::Never;
         let mut info = self.read_public(handle)?;
         if by_parent {
@@ -168,7 +180,8 @@ impl Work<'_> {
     }
 
     fn persistent_parent(&mut self, parent: &Parent) -> Result<Stem> {
-        let known = self.options.sessions != Sessions::Never || self.options.parent_name.is_some();
+        let known =
+            self.options.sessions != Sessions::Never || self.options.parent_name.is_anchored();
         let (name, public) = if known {
             let info = self.remembered(parent.handle)?;
             self.check_name(parent.handle, &info.name)?;
@@ -190,11 +203,7 @@ impl Work<'_> {
         if let Some(info) = self.state.parents.get(&handle) {
             return Ok(info.clone());
         }
-        let info = self.read_public(handle).map_err(|error| {
-            error.advise(format!(
-                "is there a key at the persistent handle 0x{handle:08x}? `tpmctl info` lists them"
-            ))
-        })?;
+        let info = self.read_public(handle)?;
         self.state.parents.insert(handle, info.clone());
         Ok(info)
     }
@@ -269,14 +278,6 @@ impl Work<'_> {
     }
 
     fn check_name(&self, handle: u32, found: &Name) -> Result<()> {
-        match &self.options.parent_name {
-            Some(expected) if expected != found => Err(ErrorKind::ParentName {
-                handle,
-                expected: expected.clone(),
-                found: found.clone(),
-            }
-            .into()),
-            _ => Ok(()),
-        }
+        self.options.parent_name.check(handle, found)
     }
 }

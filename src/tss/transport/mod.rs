@@ -53,6 +53,7 @@ pub use error::{ErrorKind, TransportError};
 pub use forkable::{AppendOnly, PerProcess};
 pub use queue::{Held, Outcome, Pending, Queue, Ticket, Watch};
 pub use record::Record;
+pub use sys::effective_user;
 pub use task::rest;
 
 /// Waits until something can be read from `fd` or it has ended; `false` when `deadline` passes first. A

@@ -151,7 +151,8 @@ pub(super) fn unlink_at(directory: Option<RawFd>, name: &OsStr) -> io::Result<()
     Ok(())
 }
 
-pub(super) fn effective_user() -> u32 {
+/// The user as whom this process acts now.
+pub fn effective_user() -> u32 {
     // SAFETY: takes nothing and cannot fail.
     unsafe { libc::geteuid() }
 }

@@ -13,6 +13,7 @@ mod nodes;
 mod openssl;
 mod system;
 mod tcsd;
+mod trust;
 mod users;
 mod verdict;
 
@@ -110,6 +111,8 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
     let (finding, answer) = address::finding(&scene, &findings);
     findings.push(finding);
     findings.extend(live::findings(&answer, &|text| scene.shown(text)));
+    let root_key = findings.pop();
+    findings.extend(root_key.map(|root_key| trust::finding(root_key, &answer, &scene.found)));
     findings.push(openssl::finding(&scene.found));
     let diagnosis = Diagnosis::new(findings);
     if global.json {

@@ -81,6 +81,9 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
         })?;
     }
     tell(args, &key, target.is_some());
+    if let Some(note) = key.unanchored() {
+        output::note(&format!("note: {note}"));
+    }
     Ok(())
 }
 

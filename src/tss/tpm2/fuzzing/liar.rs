@@ -13,6 +13,7 @@ use crate::key::tss2::KeyFile;
 use crate::tss::tpm2::client::{Client, Options, Sessions};
 use crate::tss::tpm2::constants::{AlgId, CommandCode, handle, tag};
 use crate::tss::tpm2::link::{Link, Turn};
+use crate::tss::tpm2::pins::ParentName;
 use crate::tss::tpm2::public::{Parms, Unique};
 use crate::tss::tpm2::wire::{Reader, Writer};
 use crate::tss::tpm2::{
@@ -122,7 +123,7 @@ fn client(sessions: Sessions, parent_name: Option<Name>, limits: Limits) -> Clie
     let endpoint = Endpoint::new(address, Origin::CommandLine).unwrap();
     let options = Options {
         sessions,
-        parent_name,
+        parent_name: parent_name.map_or(ParentName::Any, ParentName::Only),
         limits,
     };
     Client::with_links(endpoint, options, || Box::new(Liar))

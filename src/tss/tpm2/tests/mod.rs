@@ -184,7 +184,7 @@ fn options(sessions: Sessions) -> Options {
     };
     Options {
         sessions,
-        parent_name: None,
+        parent_name: ParentName::Any,
         limits,
     }
 }

@@ -238,7 +238,7 @@ fn a_parent_of_another_name_is_refused() {
     let with_name = |name: &Name| {
         tpm.client_with(
             Options {
-                parent_name: Some(name.clone()),
+                parent_name: ParentName::Only(name.clone()),
                 ..options(Sessions::Auto)
             },
             false,

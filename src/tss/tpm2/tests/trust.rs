@@ -15,7 +15,7 @@ fn anchored(tpm: &Tpm, sessions: Sessions) -> (Client, Log) {
 
 fn with_parent(tpm: &Tpm, sessions: Sessions, name: Name) -> (Client, Log) {
     let options = Options {
-        parent_name: Some(name),
+        parent_name: ParentName::Only(name),
         ..options(sessions)
     };
     tpm.client_with(options, false)
