@@ -14,6 +14,8 @@ mod async_jobs;
 mod bad_input;
 #[path = "certificates.rs"]
 mod certificates;
+#[path = "claims.rs"]
+mod claims;
 #[path = "clients.rs"]
 mod clients;
 #[path = "clients_apache.rs"]
@@ -64,6 +66,8 @@ mod handles;
 mod harness;
 #[path = "interop.rs"]
 mod interop;
+#[path = "interposer.rs"]
+mod interposer;
 #[path = "lifetime.rs"]
 mod lifetime;
 #[path = "many_keys.rs"]

@@ -12,6 +12,7 @@ pub mod backend;
 pub mod bench;
 pub mod cc;
 pub mod client;
+pub mod interposer;
 pub mod jail;
 pub mod key;
 pub mod locks;

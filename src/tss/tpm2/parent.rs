@@ -1,6 +1,7 @@
 //! Parents: persistent ones, primaries, and the storage root key in a primary's place.
 #![forbid(unsafe_code)]
 
+use super::attributes::Attributes;
 use super::client::Sessions;
 use super::commands::hierarchy::CreatePrimary;
 use super::commands::object::{PublicInfo, ReadPublic};
@@ -157,6 +158,15 @@ impl Work<'_> {
                 attributes: self.last_use() | attribute::ENCRYPT,
             };
             info = self.run(&request, &authority).and_then(named)?;
+            // The HMAC tells names apart, not handles: the answer may be about any object in the TPM, and anybody can
+            // load one of their own there (TPM2_LoadExternal, TPM2_Import). None of these is fixedTPM.
+            if !info.public.attributes().contains(Attributes::FIXED_TPM) {
+                return Err(Error::unsupported(format!(
+                    "parent-name does not vouch for the key at 0x{handle:08x}: it lacks the attribute fixedTPM, so it may \
+                     have come from outside, and somebody else may have its private half. If it did, say which key is \
+                     meant: handle:0x{handle:08x}?name=HEX, with its name from when this machine was trusted"
+                )));
+            }
         }
         match name {
             Some(expected) if *expected != info.name => Err(ErrorKind::ObjectName {
