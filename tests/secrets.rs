@@ -271,7 +271,7 @@ fn nothing_secret_in_the_log() {
 #[test]
 fn sessions_are_made_as_the_setting_says() {
     for (setting, open_sign, open_decrypt, secret_sign) in
-        [("auto", 0, 1, 1), ("always", 2, 2, 2), ("never", 0, 0, 0)]
+        [("auto", 1, 2, 2), ("always", 2, 2, 2), ("never", 0, 0, 0)]
     {
         let Bench { openssl, tap, tpm } = bench_with(Config::new().setting("sessions", setting));
         key::rsa(&openssl, "open", 2048, "-pkeyopt parent:0x81000001");

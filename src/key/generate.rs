@@ -17,6 +17,7 @@ use crate::tss::tpm2::{
     AlgId, Attributes, Client, Curve as TpmCurve, Object, Parent, PrimaryTemplate, Public,
     ResponseCode, Scheme, Source, Subject,
 };
+use crate::tss::transport::Family;
 
 /// Under which parent a key is made (key files: field `parent`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,10 +208,12 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
     }
     match generate2(tpm, options) {
         // The TPM that there is, which nobody knew to be one of these. That is an answer which nothing vouches for,
-        // and a TPM 1.2 has no parent with a name: who names one means a TPM 2.0.
+        // and a TPM 1.2 has no parent with a name, nor is it behind the kernel's resource manager: who names
+        // one, or the other, means a TPM 2.0.
         Err(Error::Tss(error))
             if options.generation.is_none()
                 && tpm.config().parent_name == ParentRule::Any
+                && tpm.endpoint()?.family() != Some(Family::Tpm2)
                 && error.code().is_some_and(ResponseCode::is_tpm12) =>
         {
             generate12::generate(tpm, options)

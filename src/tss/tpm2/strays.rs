@@ -103,7 +103,10 @@ impl Work<'_> {
                     }
                 }
             }
-            Awaited::Session if own => {
+            // Of a session nothing shows whose it is. There is one in each first use of a key, so that killed
+            // processes would fill the TPM's few slots: the only session that there is, where one was awaited by a
+            // process that has ended and nobody of ours has had the TPM since, is taken for that one.
+            Awaited::Session if own || process.has_ended() => {
                 if let [stray] = self.handles(handle::HMAC_SESSION_FIRST)?[..] {
                     let _ = self.flush(stray);
                 }
