@@ -54,6 +54,8 @@ mod faults;
 mod fixed_digest;
 #[path = "forks.rs"]
 mod forks;
+#[path = "guest.rs"]
+mod guest;
 #[path = "harness.rs"]
 mod harness;
 #[path = "interop.rs"]
