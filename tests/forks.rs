@@ -88,7 +88,7 @@ fn children_of_a_process_whose_threads_use_keys_for_the_first_time() {
     let program = cc::compile(openssl.dir(), "first", "-lcrypto -lpthread");
     let done = openssl
         .client(&program)
-        .words("400 60 rsa.pem ec.pem")
+        .words("400 120 rsa.pem ec.pem")
         .patience(Duration::from_secs(600))
         .done();
     assert_eq!(done.out(), "0 of 400 children hung, 0 failed\n", "{done}");

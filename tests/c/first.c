@@ -1,8 +1,9 @@
 /*
  * first CHILDREN SECONDS RSA.pem EC.pem: forks CHILDREN children while other threads load keys and use each for the first
  * time: verify, encrypt, sign, decrypt. What is made at the first use of a key is under way in most forks. Each child
- * uses the very keys that the threads were at, and one that it loads itself. One that has not ended after SECONDS is
- * ended by its alarm and counted as hanging; the last line says how many.
+ * uses the very keys that the threads were at; every fourth loads one itself. OpenSSL's decoders have locks which a fork
+ * may leave taken, so the fork of such a child waits until no thread is loading; the others come at any moment. A child
+ * that has not ended after SECONDS is ended by its alarm and counted as hanging; the last line says how many.
  */
 #include <openssl/rsa.h>
 #include <pthread.h>
@@ -34,7 +35,13 @@ struct kind {
 
 static struct kind kinds[2];
 static _Atomic(EVP_PKEY *) current[THREADS];
-static atomic_int stop;
+static atomic_int stop, hold;
+static pthread_rwlock_t loading = PTHREAD_RWLOCK_INITIALIZER;
+
+static int loads(size_t child)
+{
+    return child % 4 == 0;
+}
 
 static void verify(EVP_PKEY *key, const struct kind *kind)
 {
@@ -108,8 +115,13 @@ static void *thread(void *argument)
     EVP_PKEY *ring[RING] = { NULL };
 
     for (round = 0; !stop; round++) {
-        EVP_PKEY *key = load_key(NULL, kind->file), **place = &ring[round % RING];
+        EVP_PKEY *key, **place = &ring[round % RING];
 
+        while (hold)
+            usleep(100);
+        pthread_rwlock_rdlock(&loading);
+        key = load_key(NULL, kind->file);
+        pthread_rwlock_unlock(&loading);
         EVP_PKEY_free(*place);
         *place = key;
         current[number] = key;
@@ -133,9 +145,12 @@ static void child(size_t number, unsigned int seconds)
     n = number % THREADS;
     if (current[n] != NULL)
         use_privately(current[n], kind_of(n));
-    own = load_key(NULL, kind_of(number)->file);
-    use_publicly(own, kind_of(number));
-    EVP_PKEY_free(own);
+    if (loads(number)) {
+        own = load_key(NULL, kind_of(n)->file);
+        use_publicly(own, kind_of(n));
+        use_privately(own, kind_of(n));
+        EVP_PKEY_free(own);
+    }
     _exit(0);
 }
 
@@ -192,10 +207,18 @@ int main(int argc, char **argv)
         while ((alive -= ended(WNOHANG)) >= AT_ONCE && time(NULL) < began + 5)
             usleep(1000);
         fflush(NULL);
+        if (loads(n)) {
+            hold = 1;
+            pthread_rwlock_wrlock(&loading);
+        }
         pid = fork();
         CHECK(pid >= 0);
         if (pid == 0)
             child(n, (unsigned int)seconds);
+        if (loads(n)) {
+            hold = 0;
+            pthread_rwlock_unlock(&loading);
+        }
         alive++;
         /* The next one comes at another moment of what the threads do. */
         pause.tv_nsec = 100000 + (long)(n * 37 % 100) * 10000;
