@@ -6,7 +6,10 @@
 //! and [`crypto`], software cryptography on public data. Everything points inward: nothing inside
 //! knows who knocked.
 
+#![cfg_attr(not(any(test, fuzzing)), deny(clippy::disallowed_types))]
+
 pub mod crypto;
+mod fork_gate;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

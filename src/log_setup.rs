@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
@@ -48,12 +48,13 @@ pub fn enable(level: &str) -> Result<(), &'static str> {
         .trim()
         .parse()
         .map_err(|_| "off, error, warn, info, debug, trace")?;
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
+    // Not a `Once`, in which a child forked by another thread would wait for ever.
+    static SET: AtomicBool = AtomicBool::new(false);
+    if !SET.swap(true, Ordering::Relaxed) {
         // Fails only where a host that is written in Rust has a logger of its own, which then
         // serves us too.
         let _ = log::set_logger(&StandardError);
-    });
+    }
     log::set_max_level(level.max(log::max_level()));
     Ok(())
 }

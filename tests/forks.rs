@@ -74,3 +74,23 @@ fn idle_children_have_no_copy_of_a_device() {
         .arg("ec.pem")
         .ok();
 }
+
+/// Forks that fall into the first use of keys by other threads: what a first use makes must not be left half made
+/// and locked in the child. Each child has an alarm, which ends it if it hangs.
+#[test]
+fn children_of_a_process_whose_threads_use_keys_for_the_first_time() {
+    let tpm = Swtpm::start();
+    tpm.provision_srk();
+    let openssl = Openssl::new(&tpm.address());
+    let parent = "-pkeyopt parent:0x81000001";
+    key::rsa(&openssl, "rsa", 2048, parent);
+    key::generate(&openssl, "ec", &format!("EC -pkeyopt group:P-256 {parent}"));
+    let program = cc::compile(openssl.dir(), "first", "-lcrypto -lpthread");
+    let done = openssl
+        .client(&program)
+        .words("400 120 rsa.pem ec.pem")
+        .patience(Duration::from_secs(600))
+        .done();
+    assert_eq!(done.out(), "0 of 400 children hung, 0 failed\n", "{done}");
+    tpm.assert_clean();
+}

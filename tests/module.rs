@@ -90,3 +90,46 @@ fn its_stack_is_not_executable() {
         .expect("a stack header");
     assert!(stack.contains("RW ") && !stack.contains("RWE"), "{stack}");
 }
+
+/// The C code in it is built like a distribution's (.cargo/config.toml).
+#[test]
+fn its_c_code_is_hardened() {
+    let symbols = readelf("--dyn-syms");
+    let imports = |name: &str| symbols.contains(&format!(" UND {name}@"));
+    assert!(imports("__stack_chk_fail"), "no stack protector");
+    for checked in ["__memcpy_chk", "__vsnprintf_chk"] {
+        assert!(imports(checked), "no _FORTIFY_SOURCE: {checked}");
+    }
+    for flags in readelf("-d")
+        .lines()
+        .filter(|line| line.contains("TEXTREL"))
+    {
+        panic!("code is written to: {flags}");
+    }
+    let headers = readelf("-l");
+    assert!(!headers.contains("RWE"), "{headers}");
+}
+
+/// Nothing in it writes to the host's standard error, or ends the process for a failed assertion.
+#[test]
+fn its_c_code_writes_to_no_descriptor_of_the_host_s() {
+    let symbols = readelf("--dyn-syms");
+    for name in [
+        "stderr",
+        "stdout",
+        "fprintf",
+        "__fprintf_chk",
+        "vfprintf",
+        "perror",
+        "puts",
+        "printf",
+        "__printf_chk",
+        "__assert_fail",
+        "exit",
+    ] {
+        assert!(
+            !symbols.contains(&format!(" UND {name}@")),
+            "the module asks for {name}"
+        );
+    }
+}

@@ -62,6 +62,8 @@ mod foreign_text;
 mod forks;
 #[path = "handles.rs"]
 mod handles;
+#[path = "guest.rs"]
+mod guest;
 #[path = "harness.rs"]
 mod harness;
 #[path = "interop.rs"]

@@ -4,7 +4,8 @@
 use aws_lc_rs::agreement::{self, ECDH_P256, ECDH_P384, ECDH_P521, PrivateKey, UnparsedPublicKey};
 use zeroize::Zeroizing;
 
-use super::{CryptoError, Curve, equation};
+use super::{CryptoError, Curve, equation, random};
+use crate::fork_gate;
 
 /// The library's algorithm; `None` for curves it does not have. Those have no software key agreement: the
 /// arithmetic for them is not constant in time and must not see a private key.
@@ -30,7 +31,7 @@ pub type Agreement = (Vec<u8>, Vec<u8>, Zeroizing<Vec<u8>>);
 ///
 /// # Errors
 /// [`CryptoError::InvalidKey`] when the peer's point is not on the curve, or there is no software key
-/// agreement on it (see [`has_agreement`]).
+/// agreement on it (see [`has_agreement`]); [`CryptoError::Random`].
 pub fn agree_ephemeral(
     curve: Curve,
     peer_x: &[u8],
@@ -40,21 +41,48 @@ pub fn agree_ephemeral(
         "there is no key agreement in software on this curve",
     ))?;
     let peer = UnparsedPublicKey::new(algorithm, curve.point(peer_x, peer_y)?);
-    let ephemeral = PrivateKey::generate(algorithm).map_err(|_| CryptoError::Random)?;
-    let public = ephemeral
-        .compute_public_key()
-        .map_err(|_| CryptoError::Failed)?;
-    let (x, y) = public
-        .as_ref()
-        .split_first()
-        .and_then(|(_, point)| point.split_at_checked(curve.size()))
-        .ok_or(CryptoError::Failed)?;
-    let off_curve = CryptoError::InvalidKey("the point is not on the curve");
-    let z = agreement::agree(&ephemeral, peer, off_curve, |z| {
-        Ok(Zeroizing::new(z.to_vec()))
-    })?;
-    Ok((x.to_vec(), y.to_vec(), z))
+    let ephemeral = ephemeral(curve, algorithm)?;
+    fork_gate::none_during(|| {
+        let public = ephemeral
+            .compute_public_key()
+            .map_err(|_| CryptoError::Failed)?;
+        let (x, y) = public
+            .as_ref()
+            .split_first()
+            .and_then(|(_, point)| point.split_at_checked(curve.size()))
+            .ok_or(CryptoError::Failed)?;
+        let off_curve = CryptoError::InvalidKey("the point is not on the curve");
+        let z = agreement::agree(&ephemeral, peer, off_curve, |z| {
+            Ok(Zeroizing::new(z.to_vec()))
+        })?;
+        Ok((x.to_vec(), y.to_vec(), z))
+    })
 }
+
+/// A fresh private key. The library would make one from random bytes of its own, and ends the process where it gets
+/// none.
+fn ephemeral(
+    curve: Curve,
+    algorithm: &'static agreement::Algorithm,
+) -> Result<PrivateKey, CryptoError> {
+    let mut scalar = Zeroizing::new(vec![0; curve.size()]);
+    // The library refuses zero and what is not below the order, which of these curves' numbers fewer than one in
+    // 2^32 are: another one is tried then (FIPS 186-5, A.2.2).
+    for _ in 0..TRIES {
+        random(&mut scalar)?;
+        if let (Some(first), surplus @ 1..) = (scalar.first_mut(), curve.bits() % 8) {
+            *first &= (1 << surplus) - 1;
+        }
+        let key = fork_gate::none_during(|| PrivateKey::from_private_key(algorithm, &scalar));
+        if let Ok(key) = key {
+            return Ok(key);
+        }
+    }
+    Err(CryptoError::Failed)
+}
+
+/// So many numbers in a row are out of range in no lifetime.
+const TRIES: usize = 8;
 
 /// The shared secret of a key agreement whose result, somebody else's, is the point (`x`, `y`), which may lack
 /// leading zeros: its x coordinate, [`Curve::size`] bytes. `None` unless that is a point of the curve; the one
@@ -93,6 +121,23 @@ mod tests {
             let ours = UnparsedPublicKey::new(algorithm, point);
             let theirs = agreement::agree(&peer, ours, (), |z| Ok::<_, ()>(z.to_vec())).unwrap();
             assert_eq!(*z, theirs);
+        }
+    }
+
+    /// P-521 has a byte of which one bit counts.
+    #[test]
+    fn ephemeral_keys_are_below_the_order_and_never_the_same() {
+        for curve in [Curve::P256, Curve::P384, Curve::P521] {
+            let algorithm = algorithm(curve).unwrap();
+            let point = || {
+                let key = ephemeral(curve, algorithm).unwrap();
+                key.compute_public_key().unwrap().as_ref().to_vec()
+            };
+            let points: std::collections::HashSet<_> = (0..64).map(|_| point()).collect();
+            assert_eq!(points.len(), 64);
+            for scalar in [vec![0; curve.size()], vec![0xff; curve.size()]] {
+                assert!(PrivateKey::from_private_key(algorithm, &scalar).is_err());
+            }
         }
     }
 

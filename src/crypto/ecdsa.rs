@@ -13,6 +13,7 @@ use aws_lc_rs::signature::{
 use super::der::{self, Reader, tag};
 use super::weierstrass::{self, Arithmetic};
 use super::{CryptoError, Curve, Hash, fixed_width};
+use crate::fork_gate;
 
 /// A public key, parsed and checked once for many verifications.
 #[derive(Clone)]
@@ -39,9 +40,10 @@ impl EcPublic {
     pub fn new(curve: Curve, x: &[u8], y: &[u8]) -> Result<Self, CryptoError> {
         let point = curve.point(x, y)?;
         let engine = match method(curve) {
-            Method::Library(algorithm, hash) => ParsedPublicKey::new(algorithm, &point)
-                .ok()
-                .map(|key| Engine::Library(key, hash)),
+            Method::Library(algorithm, hash) => {
+                let key = fork_gate::none_during(|| ParsedPublicKey::new(algorithm, &point));
+                key.ok().map(|key| Engine::Library(key, hash))
+            }
             Method::Own(own) => own.contains(x, y).then_some(Engine::Own(own)),
         };
         let engine = engine.ok_or(OFF_CURVE)?;
@@ -134,7 +136,8 @@ impl EcPublic {
                 let digest = Digest::import_less_safe(&digest, hash.algorithm()).ok()?;
                 let size = self.curve.size();
                 let signature = [fixed_width(r, size)?, fixed_width(s, size)?].concat();
-                Some(key.verify_digest_sig(&digest, &signature).is_ok())
+                let verdict = fork_gate::none_during(|| key.verify_digest_sig(&digest, &signature));
+                Some(verdict.is_ok())
             }
             Engine::Own(own) => Some(own.verify(self.x(), self.y(), significant, r, s)),
         }
@@ -182,8 +185,10 @@ fn decompress(
     algorithm: &'static EcdsaVerificationAlgorithm,
     point: &[u8],
 ) -> Option<Vec<u8>> {
-    let key = ParsedPublicKey::new(algorithm, point).ok()?;
-    let whole = AsDer::<PublicKeyX509Der<'_>>::as_der(&key).ok()?;
+    let whole = fork_gate::none_during(|| {
+        let key = ParsedPublicKey::new(algorithm, point).ok()?;
+        AsDer::<PublicKeyX509Der<'_>>::as_der(&key).ok()
+    })?;
     let spki: &[u8] = whole.as_ref();
     let found = spki.get(spki.len().checked_sub(2 * curve.size())?..)?;
     let (x, y) = found.split_at_checked(curve.size())?;

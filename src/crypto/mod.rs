@@ -4,7 +4,9 @@
 //! key derivation for sessions and imports, verification of what the TPM returned, and the small DER
 //! encodings that go with it. Nothing in here does I/O, and nothing knows OpenSSL or the TPM.
 //!
-//! The primitives are aws-lc-rs's. What it lacks is done by hand: the raw RSA public operation ([`rsa`], on
+//! The primitives are aws-lc-rs's, except for random bytes, for which it would end the process where there are none
+//! ([`random()`]). What may take a lock in the library is called within [`fork_gate::none_during`]: that is everything
+//! with a key object; digests, HMAC and ciphers take none. What the library lacks is done by hand: the raw RSA public operation ([`rsa`], on
 //! crypto-bigint), the verification of ECDSA on curves beyond P-256, P-384 and P-521 (on crypto-bigint as
 //! well; public data only), and, constant in time because their input is a secret, the paddings of a decrypted
 //! RSA block ([`padding`]) and the check that the result of a key agreement is a point
@@ -21,20 +23,27 @@ mod equation;
 mod hash;
 pub mod kdf;
 pub mod padding;
+mod random;
 pub mod rsa;
 pub mod spki;
 mod weierstrass;
 
 use thiserror::Error;
 
+use crate::fork_gate;
+
 pub use curve::Curve;
 pub use hash::{Digest, Hash, hash, hmac};
+pub use random::random;
 
 /// Why a cryptographic operation could not be done.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CryptoError {
     /// The operating system gave no random bytes.
-    #[error("the random number generator failed")]
+    #[error(
+        "no random bytes: the system call getrandom is refused, by a seccomp filter for example, and /dev/urandom \
+         cannot be read in its place; allow one of them"
+    )]
     Random,
     /// A public key is malformed or of a kind that is refused.
     #[error("invalid public key: {0}")]
@@ -71,12 +80,10 @@ pub enum CryptoError {
     Failed,
 }
 
-/// Fills `out` with random bytes of the operating system's generator.
-///
-/// # Errors
-/// [`CryptoError::Random`] when there are none; `out` must then not be used.
-pub fn random(out: &mut [u8]) -> Result<(), CryptoError> {
-    aws_lc_rs::rand::fill(out).map_err(|_| CryptoError::Random)
+/// Does what the library does when it is first used, since it has a lock for that. To be called before threads can
+/// come here at once; takes no more than a few nanoseconds.
+pub fn prepare() {
+    fork_gate::none_during(aws_lc_rs::init);
 }
 
 /// Compares in a time that depends on the lengths only. Slices of different length are unequal.
@@ -102,15 +109,6 @@ pub(crate) fn fixed_width(bytes: &[u8], width: usize) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn random_fills() {
-        let (mut a, mut b) = ([0; 32], [0; 32]);
-        random(&mut a).unwrap();
-        random(&mut b).unwrap();
-        assert_ne!(a, b);
-        random(&mut []).unwrap();
-    }
 
     #[test]
     fn comparison() {

@@ -2,17 +2,17 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::sync::OnceLock;
 
 use aws_lc_rs::digest::Digest;
 use aws_lc_rs::rsa::PublicKeyComponents;
-use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters};
+use aws_lc_rs::signature::{self, RsaParameters};
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, Odd};
 use zeroize::Zeroizing;
 
 use super::padding::{self, pss};
 use super::{CryptoError, Hash, constant_time_eq, strip_zeros};
+use crate::fork_gate;
 
 /// The smallest modulus, in bits. TPM 1.2 chips hold keys of this size.
 pub const MIN_BITS: usize = 1024;
@@ -28,15 +28,13 @@ pub enum SaltLength {
     Any,
 }
 
-/// An RSA public key, with what is worth computing once.
+/// An RSA public key. What could be computed once for many uses, some ten microseconds' worth, is computed for each:
+/// a place for it that threads share has a lock, which a forked child may find taken for ever.
 #[derive(Clone)]
 pub struct RsaPublic {
     modulus: Vec<u8>,
     exponent: Vec<u8>,
     bits: usize,
-    montgomery: OnceLock<Option<BoxedMontyParams>>,
-    /// aws-lc-rs's key objects, one for each algorithm of [`FAST`], made when first needed.
-    parsed: [OnceLock<Option<ParsedPublicKey>>; FAST.len()],
 }
 
 /// The algorithms that aws-lc-rs verifies for a given digest: PSS or PKCS#1, the digest, the library's
@@ -121,8 +119,6 @@ impl RsaPublic {
             modulus: modulus.to_vec(),
             exponent: exponent.to_vec(),
             bits,
-            montgomery: OnceLock::new(),
-            parsed: Default::default(),
         })
     }
 
@@ -170,7 +166,7 @@ impl RsaPublic {
         if head.iter().any(|&b| b != 0) {
             return Err(CryptoError::OutOfRange);
         }
-        let params = self.montgomery().ok_or(CryptoError::Failed)?;
+        let params = &self.montgomery().ok_or(CryptoError::Failed)?;
         let precision = params.bits_precision();
         let base = BoxedUint::from_be_slice(input, precision).map_err(|_| CryptoError::Failed)?;
         let base = Zeroizing::new(base);
@@ -272,27 +268,21 @@ impl RsaPublic {
 
     /// Verification by aws-lc-rs, or `None` when it cannot judge this kind.
     fn verify_fast(&self, pss: bool, hash: Hash, digest: &[u8], signature: &[u8]) -> Option<bool> {
-        let index = FAST.iter().position(|(is_pss, fast_hash, _, min_bits)| {
+        let (_, _, parameters, _) = FAST.iter().find(|(is_pss, fast_hash, _, min_bits)| {
             *is_pss == pss && *fast_hash == hash && (*min_bits..=FAST_MAX_BITS).contains(&self.bits)
         })?;
         if self.exponent.len() > FAST_MAX_EXPONENT {
             return None;
         }
-        let (_, _, parameters, _) = FAST.get(index)?;
-        let key = self
-            .parsed
-            .get(index)?
-            .get_or_init(|| {
-                PublicKeyComponents {
-                    n: &self.modulus,
-                    e: &self.exponent,
-                }
-                .to_parsed_public_key(parameters)
-                .ok()
-            })
-            .as_ref()?;
         let digest = Digest::import_less_safe(digest, hash.algorithm()).ok()?;
-        Some(key.verify_digest_sig(&digest, signature).is_ok())
+        let components = PublicKeyComponents {
+            n: &self.modulus,
+            e: &self.exponent,
+        };
+        fork_gate::none_during(|| {
+            let key = components.to_parsed_public_key(parameters).ok()?;
+            Some(key.verify_digest_sig(&digest, signature).is_ok())
+        })
     }
 
     /// `base` to the power of the exponent by squaring and multiplying: for the short exponents in use
@@ -314,14 +304,10 @@ impl RsaPublic {
         power.retrieve()
     }
 
-    fn montgomery(&self) -> Option<&BoxedMontyParams> {
-        self.montgomery
-            .get_or_init(|| {
-                let modulus = BoxedUint::from_be_slice_vartime(&self.modulus);
-                let modulus: Option<Odd<BoxedUint>> = modulus.to_odd().into_option();
-                modulus.map(BoxedMontyParams::new_vartime)
-            })
-            .as_ref()
+    fn montgomery(&self) -> Option<BoxedMontyParams> {
+        let modulus = BoxedUint::from_be_slice_vartime(&self.modulus);
+        let modulus: Option<Odd<BoxedUint>> = modulus.to_odd().into_option();
+        modulus.map(BoxedMontyParams::new_vartime)
     }
 }
 

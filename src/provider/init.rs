@@ -10,6 +10,8 @@ use super::core::{Core, REASON_STRINGS};
 use super::ffi::param::{Descriptors, END, INTEGER, ParamsOut, UTF8_PTR, describe};
 use super::ffi::{Table, borrow_instance, guard, install_panic_hook};
 use super::precedence::Answer;
+use crate::crypto;
+use crate::tss::transport::watch_forks;
 
 /// The provider's own dispatch table.
 static PROVIDER: Table<OSSL_DISPATCH, 6> = dispatch![
@@ -43,6 +45,9 @@ pub unsafe extern "C" fn OSSL_provider_init(
         if handle.is_null() || dispatch.is_null() || out.is_null() || provctx.is_null() {
             return 0;
         }
+        // Before anything else: what follows uses libraries that have locks.
+        watch_forks();
+        crypto::prepare();
         install_panic_hook();
         // SAFETY: the caller keeps OpenSSL's contract.
         let core = unsafe { Core::new(handle, dispatch) };

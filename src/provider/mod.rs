@@ -15,7 +15,7 @@ pub use self::init::OSSL_provider_init;
 
 use std::convert::Infallible;
 use std::ffi::{CStr, c_int};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use self::core::{Core, CoreBioRef, Environment, Error, Load, Section, Settings};
 use self::peers::{Peers, Waiting};
@@ -36,7 +36,7 @@ pub(crate) struct Instance {
     /// The settings of init.
     initial: Setup,
     /// Those of the first use, where they are others.
-    late: OnceLock<Option<Setup>>,
+    late: AppendOnly<Option<Setup>>,
     precedence: Precedence,
     peers: Peers,
     /// Whether the host does, once that was needed; at most one.
@@ -73,7 +73,7 @@ impl Instance {
             core,
             environment,
             initial,
-            late: OnceLock::new(),
+            late: AppendOnly::new(),
             precedence: Precedence::default(),
             peers: Peers::default(),
             rejects_implicitly: AppendOnly::new(),
@@ -84,10 +84,15 @@ impl Instance {
     /// resolved and directories are held, since hosts may chroot or drop privileges after it; but
     /// what the host has set between init and first use is meant too.
     fn setup(&self) -> &Setup {
-        let late = self.late.get_or_init(|| {
-            let changed = Section::read(&self.core) != self.section;
-            changed.then(|| Setup::new(&self.core, &self.environment))
-        });
+        // Two threads that come first at once may both read them, and one result counts: a lock would be held
+        // while names are resolved, and a child forked meanwhile would wait for it for ever.
+        let late = self.late.find_or_add(
+            |_| true,
+            || {
+                let changed = Section::read(&self.core) != self.section;
+                changed.then(|| Setup::new(&self.core, &self.environment))
+            },
+        );
         late.as_ref().unwrap_or(&self.initial)
     }
 

@@ -10,58 +10,86 @@
 //! an agreement needs, and the private half is not even looked at.
 #![forbid(unsafe_code)]
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, ThreadId};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The threads on which agreements wait for a peer, once for each agreement.
+use crate::tss::transport::AppendOnly;
+
+/// The threads on which agreements wait for a peer, once for each agreement. Without a lock, so that a child forked
+/// by another thread finds what its own thread has noted.
 #[derive(Default)]
-pub(crate) struct Peers(Arc<Mutex<Vec<ThreadId>>>);
+pub(crate) struct Peers(Arc<AppendOnly<Place>>);
+
+/// The number of a waiting thread, or [`NOBODY`]: then it is free for the next one. There are as many as
+/// agreements have ever waited at once.
+struct Place(AtomicU64);
+
+const NOBODY: u64 = 0;
 
 impl Peers {
     /// Notes that an agreement of this thread waits.
     pub(super) fn wait(&self) -> Waiting {
-        let thread = thread::current().id();
-        lock(&self.0).push(thread);
+        let thread = this_thread();
+        self.0.find_or_add(
+            |place| place.pass(NOBODY, thread),
+            || Place(AtomicU64::new(thread)),
+        );
         Waiting {
-            threads: Arc::clone(&self.0),
+            places: Arc::clone(&self.0),
             thread,
         }
     }
 
     /// Whether an agreement of this thread waits.
     pub(super) fn are_waited_for(&self) -> bool {
-        lock(&self.0).contains(&thread::current().id())
+        let thread = this_thread();
+        self.0
+            .iter()
+            .any(|place| place.0.load(Ordering::Relaxed) == thread)
     }
+}
+impl Place {
+    /// Gives it from one thread to another, if the one has it.
+    fn pass(&self, from: u64, to: u64) -> bool {
+        self.0
+            .compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+}
+
+/// A number of this thread's own, which it keeps in a child of fork.
+fn this_thread() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(NOBODY + 1);
+    thread_local!(static NUMBER: u64 = NEXT.fetch_add(1, Ordering::Relaxed));
+    // At the very end of a thread it may be gone; such a thread begins nothing any more.
+    NUMBER.try_with(|number| *number).unwrap_or(u64::MAX)
 }
 
 /// An agreement that waits for its peer, until this is dropped, on whatever thread.
 pub(crate) struct Waiting {
-    threads: Arc<Mutex<Vec<ThreadId>>>,
-    thread: ThreadId,
+    places: Arc<AppendOnly<Place>>,
+    thread: u64,
 }
 
 impl Clone for Waiting {
     /// A copied agreement waits for itself, on the thread that copied it.
     fn clone(&self) -> Self {
-        Peers(Arc::clone(&self.threads)).wait()
+        Peers(Arc::clone(&self.places)).wait()
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut threads = lock(&self.threads);
-        if let Some(place) = threads.iter().position(|thread| *thread == self.thread) {
-            threads.swap_remove(place);
-        }
+        // Places of one thread are alike: it need not be the one that was taken for this agreement.
+        let mut places = self.places.iter();
+        places.any(|place| place.pass(self.thread, NOBODY));
     }
-}
-
-fn lock(threads: &Mutex<Vec<ThreadId>>) -> std::sync::MutexGuard<'_, Vec<ThreadId>> {
-    threads.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -82,5 +110,17 @@ mod tests {
         assert!(peers.are_waited_for());
         drop(other);
         assert!(!peers.are_waited_for());
+    }
+
+    #[test]
+    fn places_are_used_again() {
+        let peers = Peers::default();
+        for _ in 0..10 {
+            let many: Vec<_> = (0..3).map(|_| peers.wait()).collect();
+            assert!(peers.are_waited_for());
+            drop(many);
+            assert!(!peers.are_waited_for());
+        }
+        assert_eq!(peers.0.iter().count(), 3);
     }
 }

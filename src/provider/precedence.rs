@@ -7,6 +7,7 @@
 //! of an operation the host is made to fetch it once more; that nested query gets nothing from us,
 //! the others register, and only then does our table go out. Our keys are not affected: OpenSSL
 //! looks for their operations in their own provider.
+#![allow(clippy::disallowed_types, reason = "in a PerProcess")]
 #![forbid(unsafe_code)]
 
 use std::ffi::c_int;

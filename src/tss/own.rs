@@ -1,4 +1,5 @@
 //! What a process has of its own of a client: the connection, and what is known of the TPM behind it.
+#![allow(clippy::disallowed_types, reason = "in a PerProcess")]
 #![forbid(unsafe_code)]
 
 use super::transport::sync::{Instant, Mutex, PoisonError};

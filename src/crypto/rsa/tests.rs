@@ -1,6 +1,7 @@
 //! Tests of RSA against OpenSSL's keys and signatures.
 #![forbid(unsafe_code)]
 
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use openssl::hash::MessageDigest;

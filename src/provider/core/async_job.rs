@@ -8,6 +8,10 @@
 //!
 //! The functions are the host's. Where they are not found, as in a host that keeps its libcrypto's
 //! symbols to itself, and outside of jobs, operations block as usual.
+#![allow(
+    clippy::disallowed_types,
+    reason = "used only by the process that made it"
+)]
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;

@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::fork_gate;
 
 /// Runs the body of an entry point; a panic becomes `fallback`, the failure value of that entry.
 ///
@@ -28,17 +30,21 @@ pub(crate) fn guard<R>(entry: &'static str, fallback: R, body: impl FnOnce() -> 
 /// The module carries its own copy of the standard library, so this does not touch the hook of a
 /// host that is written in Rust.
 pub(crate) fn install_panic_hook() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        panic::set_hook(Box::new(|info| {
-            thread_local!(static BUSY: Cell<bool> = const { Cell::new(false) });
-            // A panic inside the logger must not call the logger again.
-            if !BUSY.replace(true) {
-                log::error!("{info}");
-                BUSY.set(false);
-            }
-        }));
+    // Not a `Once`, in which a child forked by another thread would wait for ever.
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    if INSTALLED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let hook = Box::new(|info: &panic::PanicHookInfo<'_>| {
+        thread_local!(static BUSY: Cell<bool> = const { Cell::new(false) });
+        // A panic inside the logger must not call the logger again.
+        if !BUSY.replace(true) {
+            log::error!("{info}");
+            BUSY.set(false);
+        }
     });
+    // The standard library has a lock around its hook, which a panic in a child would wait for.
+    fork_gate::none_during(|| panic::set_hook(hook));
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::time::{Duration, Instant};
 
 use super::client::Options;
@@ -32,17 +33,21 @@ const SESSION_IDLE: Duration = Duration::from_secs(5);
 /// How long a TPM's number of slots, once learned, is believed.
 const SLOTS_BELIEVED: Duration = Duration::from_secs(60);
 
+/// A few entries of our own making: nobody can choose them so that they collide. The standard library's random hash
+/// keys panic where there are no random bytes.
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
 /// What a client knows about its TPM between sections.
 pub(super) struct State {
     process: Process,
     pub(super) residents: Residents,
     pub(super) sessions: Vec<Kept>,
     /// Persistent parents, read once.
-    pub(super) parents: HashMap<u32, PublicInfo>,
+    pub(super) parents: Map<u32, PublicInfo>,
     /// Whether the storage root key takes the place of an owner primary; asked once.
-    pub(super) srk: HashMap<PrimaryTemplate, Option<PublicInfo>>,
+    pub(super) srk: Map<PrimaryTemplate, Option<PublicInfo>>,
     /// The names of the parents sessions were salted to.
-    pub(super) stems: HashMap<(u32, PrimaryTemplate), Name>,
+    pub(super) stems: Map<(u32, PrimaryTemplate), Name>,
     /// How many objects of ours fit, learned when one did not, and when.
     slots: Option<(usize, Instant)>,
     /// Objects to be given up in the next section.
@@ -51,7 +56,7 @@ pub(super) struct State {
     pub(super) curves: Option<Vec<Curve>>,
     /// Contexts of keys that this process loaded and evicted (`TPMS_CONTEXT`). They last until a TPM reset,
     /// and need no parent: a primary would be made anew, and a persistent parent takes a slot as well.
-    pub(super) saved: HashMap<Name, Vec<u8>>,
+    pub(super) saved: Map<Name, Vec<u8>>,
 }
 
 impl State {
@@ -60,13 +65,13 @@ impl State {
             process: Process::current(),
             residents: Residents::default(),
             sessions: Vec::new(),
-            parents: HashMap::new(),
-            srk: HashMap::new(),
-            stems: HashMap::new(),
+            parents: Map::default(),
+            srk: Map::default(),
+            stems: Map::default(),
             slots: None,
             forgotten: Vec::new(),
             curves: None,
-            saved: HashMap::new(),
+            saved: Map::default(),
         }
     }
 

@@ -51,6 +51,7 @@ pub use channel::{Channel, Continuity, Limits, Section};
 pub use endpoint::{Endpoint, Family, Sharing};
 pub use error::{ErrorKind, TransportError};
 pub use forkable::{AppendOnly, PerProcess};
+pub use forks::watch_forks;
 pub use queue::{Held, Outcome, Pending, Queue, Ticket, Watch};
 pub use record::Record;
 pub use sys::effective_user;

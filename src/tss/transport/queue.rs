@@ -12,6 +12,10 @@
 //!
 //! Threads and tasks take turns: after a thread's operation the first task comes, and after a task a thread
 //! that waits. As long as a thread waits, a bare TPM need not be given up between two operations. A process has a queue of its own; a child of fork begins with an empty one.
+#![allow(
+    clippy::disallowed_types,
+    reason = "in a PerProcess; what is shared with a task is of the process that made it"
+)]
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;

@@ -1,4 +1,5 @@
 //! libtpms.so.0: its functions, and the callbacks through which it reads and writes its state.
+#![allow(clippy::disallowed_types, reason = "in a PerProcess")]
 
 use std::ffi::{CStr, c_char, c_int, c_uchar};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -12,8 +12,8 @@ pub(super) mod state;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Instant;
 
 use zeroize::Zeroizing;
@@ -40,7 +40,7 @@ const FAILURE: [u32; 2] = [0x101, 0x1c];
 static TURN: Turn = Turn::new();
 /// Whether libtpms is switched on. Inherited by a forked child together with what it describes.
 static RUNNING: AtomicBool = AtomicBool::new(false);
-static CHOSEN: Mutex<Option<Chosen>> = Mutex::new(None);
+static CHOSEN: AppendOnly<Chosen> = AppendOnly::new();
 static LIBRARY: AppendOnly<&'static Library> = AppendOnly::new();
 
 /// The one TPM this process has decided for.
@@ -186,40 +186,31 @@ fn library() -> Result<&'static Library, Fault> {
 
 /// Holds the process to one TPM. To be called with the turn.
 fn choose(directory: &Anchor, family: Family) -> Result<(), Fault> {
-    let mut chosen = match CHOSEN.try_lock() {
-        Ok(chosen) => chosen,
-        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        // With the turn nobody else in this process can have it: a fork has caught it locked.
-        Err(TryLockError::WouldBlock) => {
-            return Err(
-                Fault::new(ErrorKind::Busy, "this process was forked at a bad moment")
-                    .hint("start it again"),
-            );
-        }
-    };
-    let path = directory.path().to_owned();
+    let path = directory.path();
     let status = directory.descriptor().and_then(|fd| sys::status(fd).ok());
-    match &*chosen {
-        Some(first) if first.family != family => Err(Fault::new(
+    let chosen = CHOSEN.find_or_add(
+        |_| true,
+        || Chosen {
+            path: path.to_owned(),
+            status: directory.descriptor().and_then(|fd| sys::status(fd).ok()),
+            family,
+        },
+    );
+    if chosen.family != family {
+        return Err(Fault::new(
             ErrorKind::Unsupported,
             "this process already has a TPM of the other family inside, and libtpms has one only",
-        )),
-        // By path too: a directory removed and made again is the same choice.
-        Some(first) if !first.is(status.as_ref()) && first.path != path => Err(Fault::new(
+        ));
+    }
+    // By path too: a directory removed and made again is the same choice.
+    if !chosen.is(status.as_ref()) && chosen.path != path {
+        return Err(Fault::new(
             ErrorKind::Unsupported,
             format!(
                 "this process already has the TPM of {} inside, and libtpms has one only",
-                first.path.display()
+                chosen.path.display()
             ),
-        )),
-        Some(_) => Ok(()),
-        None => {
-            *chosen = Some(Chosen {
-                path,
-                status,
-                family,
-            });
-            Ok(())
-        }
+        ));
     }
+    Ok(())
 }
