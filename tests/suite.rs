@@ -14,6 +14,8 @@ mod async_jobs;
 mod bad_input;
 #[path = "certificates.rs"]
 mod certificates;
+#[path = "chroot.rs"]
+mod chroot;
 #[path = "clients.rs"]
 mod clients;
 #[path = "clients_apache.rs"]
@@ -54,6 +56,8 @@ mod faults;
 mod fixed_digest;
 #[path = "forks.rs"]
 mod forks;
+#[path = "guards.rs"]
+mod guards;
 #[path = "harness.rs"]
 mod harness;
 #[path = "interop.rs"]

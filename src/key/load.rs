@@ -18,6 +18,7 @@ impl Key {
             None => "TPM key".to_owned(),
         };
         let authorization = Authorization::obtain(!file.empty_auth, &what, ask);
+        tpm.hold(false);
         let source = Source::Blob {
             parent: parent_of(tpm, &file),
             private: file.private.clone(),
@@ -47,6 +48,7 @@ impl Key {
     ) -> Result<Self, Error> {
         let read = tpm.client()?.read_public(handle)?;
         let half = PublicKey::of(&read.public)?;
+        tpm.hold(false);
         let what = format!("TPM key at handle 0x{handle:08x}");
         Ok(Self {
             tpm: Arc::clone(tpm),

@@ -10,7 +10,7 @@ use super::{Core, Error, Reason, exit};
 use crate::crypto::{Digest, Hash};
 use crate::key::{self, Config};
 use crate::tss::tpm2::{Name, Sessions};
-use crate::tss::transport::{Address, Limits, Origin};
+use crate::tss::transport::{Address, Hold, Limits, Origin};
 use crate::{Secret, log_setup};
 
 /// When a key is looked at.
@@ -58,7 +58,7 @@ pub(crate) struct Settings {
 }
 
 /// The settings there are.
-const KEYS: [&CStr; 11] = [
+const KEYS: [&CStr; 12] = [
     c"log",
     c"load",
     c"verify",
@@ -70,6 +70,7 @@ const KEYS: [&CStr; 11] = [
     c"parent-auth",
     c"timeout",
     c"lock-timeout",
+    c"chroot",
 ];
 
 /// What a section said at one time, to notice later that it has changed.
@@ -171,6 +172,16 @@ impl Settings {
             srk_auth: srk_auth(core)?,
             verify,
             limits: limits(core)?,
+            hold: choice(
+                core,
+                c"chroot",
+                &[
+                    ("private", Hold::Private),
+                    ("directory", Hold::Directory),
+                    ("nothing", Hold::Nothing),
+                ],
+            )?
+            .unwrap_or_default(),
             on_open: exit::register,
         })
     }
