@@ -11,6 +11,7 @@ MODULESDIR ?= $(shell pkg-config --variable=modulesdir libcrypto 2>/dev/null || 
 BINDIR  = $(PREFIX)/bin
 MANDIR  = $(PREFIX)/share/man
 DOCDIR  = $(PREFIX)/share/doc/tpm-provider
+TMPFILESDIR = $(PREFIX)/lib/tmpfiles.d
 
 # cargo may build elsewhere; what it built is always left below target/.
 CARGO_OUT = $(or $(CARGO_TARGET_DIR),target)/release
@@ -84,6 +85,7 @@ install: ## install below $(DESTDIR)$(PREFIX); the module goes to OpenSSL's MODU
 	@test -n "$(MODULESDIR)" || { echo "where does OpenSSL keep its modules? make install MODULESDIR=..." >&2; exit 1; }
 	install -D -m 644 $(MODULE) $(DESTDIR)$(MODULESDIR)/tpm.so
 	install -D -m 755 $(TPMCTL) $(DESTDIR)$(BINDIR)/tpmctl
+	install -D -m 644 conf/tmpfiles.d/tpm-provider.conf $(DESTDIR)$(TMPFILESDIR)/tpm-provider.conf
 	@for page in $(wildcard target/man/*.[1-8]); do \
 	  install -D -v -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit 1; done
 	@completion() { mkdir -p "$$2" && $(TPMCTL) completions "$$1" >"$$2/$$3" 2>/dev/null && test -s "$$2/$$3" \
@@ -96,7 +98,7 @@ install: ## install below $(DESTDIR)$(PREFIX); the module goes to OpenSSL's MODU
 	  install -D -v -m 644 "$$f" "$(DESTDIR)$(DOCDIR)/conf/$${f#./}" || exit 1; done
 
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(MODULESDIR)/tpm.so $(DESTDIR)$(BINDIR)/tpmctl
+	rm -f $(DESTDIR)$(MODULESDIR)/tpm.so $(DESTDIR)$(BINDIR)/tpmctl $(DESTDIR)$(TMPFILESDIR)/tpm-provider.conf
 	rm -f $(DESTDIR)$(MANDIR)/man7/tpm-provider.7 $(DESTDIR)$(MANDIR)/man1/tpmctl*.1
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tpmctl \
 	  $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_tpmctl $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/tpmctl.fish

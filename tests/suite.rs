@@ -14,6 +14,8 @@ mod async_jobs;
 mod bad_input;
 #[path = "certificates.rs"]
 mod certificates;
+#[path = "chroot.rs"]
+mod chroot;
 #[path = "claims.rs"]
 mod claims;
 #[path = "clients.rs"]
@@ -60,10 +62,12 @@ mod fixed_digest;
 mod foreign_text;
 #[path = "forks.rs"]
 mod forks;
-#[path = "handles.rs"]
-mod handles;
+#[path = "guards.rs"]
+mod guards;
 #[path = "guest.rs"]
 mod guest;
+#[path = "handles.rs"]
+mod handles;
 #[path = "harness.rs"]
 mod harness;
 #[path = "interop.rs"]

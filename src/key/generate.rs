@@ -253,6 +253,7 @@ fn generate2(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
         public: created.public.to_tpm2b(),
         private: created.private.clone(),
     };
+    tpm.hold(false);
     Ok(Key {
         tpm: Arc::clone(tpm),
         private: Private::Tpm2 {

@@ -21,6 +21,7 @@ impl Key {
             None => "TPM key".to_owned(),
         };
         let authorization = Authorization::obtain(!file.empty_auth, &what, ask);
+        tpm.hold(false);
         let source = Source::Blob {
             parent: parent_of(tpm, &file),
             private: file.private.clone(),
@@ -48,6 +49,7 @@ impl Key {
         let handle = uri.handle;
         let read = tpm.client()?.read_key(handle, uri.name.as_ref())?;
         let half = PublicKey::of(&read.public)?;
+        tpm.hold(false);
         let what = format!("TPM key at handle 0x{handle:08x}");
         Ok(Self {
             tpm: Arc::clone(tpm),

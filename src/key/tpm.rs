@@ -13,7 +13,7 @@ use crate::Secret;
 use crate::tss;
 use crate::tss::tpm2::{Client, Options, ParentName, Sessions};
 use crate::tss::tpm12::{self, AuthValue};
-use crate::tss::transport::{Address, AppendOnly, Endpoint, Family, Limits, Origin};
+use crate::tss::transport::{Address, AppendOnly, Endpoint, Family, Hold, Limits, Origin};
 
 /// Settings of one user of a TPM: a provider instance, or the command.
 pub struct Config {
@@ -37,6 +37,8 @@ pub struct Config {
     pub verify: bool,
     /// How long to wait for the TPM.
     pub limits: Limits,
+    /// What is kept of the way to the TPM once a key is loaded.
+    pub hold: Hold,
     /// Called once, when the TPM is opened for the first time.
     pub on_open: fn(),
 }
@@ -54,6 +56,7 @@ impl Default for Config {
             srk_auth: None,
             verify: true,
             limits: Limits::default(),
+            hold: Hold::default(),
             on_open: || {},
         }
     }
@@ -76,8 +79,7 @@ pub struct Tpm {
 }
 
 impl Tpm {
-    /// Prepares `config`: names are resolved and directories are held, since hosts may chroot or
-    /// drop privileges before the first use. Neither a connection nor a TPM command; a TPM that is
+    /// Prepares `config`: names are resolved, since hosts may chroot or drop privileges before the first use. Neither a connection nor a TPM command; a TPM that is
     /// not there is an error only when it is used.
     pub fn new(config: Config) -> Result<Arc<Self>, Error> {
         let named = |(address, origin): &(Address, Origin)| {
@@ -108,6 +110,18 @@ impl Tpm {
             this.parents(endpoint);
         }
         Ok(Arc::new(this))
+    }
+
+    /// Holds the way to the TPM for hosts that chroot or drop privileges before the first use: to be called
+    /// when a key is loaded, of a TPM 1.2 or a later one. A TPM that is not there is an error only when it is used.
+    pub(super) fn hold(&self, is_tpm12: bool) {
+        let endpoint = match is_tpm12 {
+            true => self.endpoint12(),
+            false => self.endpoint(),
+        };
+        if let Ok(endpoint) = endpoint {
+            endpoint.hold(self.config.hold);
+        }
     }
 
     /// The settings.

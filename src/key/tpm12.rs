@@ -45,6 +45,7 @@ impl Key {
         public: PublicKey,
         authorization: Authorization,
     ) -> Self {
+        tpm.hold(true);
         Self {
             tpm: Arc::clone(tpm),
             private: Private::Tpm12(Box::new(tpm12::Key::new(blob, srk))),

@@ -81,7 +81,7 @@ impl Instance {
     }
 
     /// The settings, which stay what they are from the first call on. It is at init that names are
-    /// resolved and directories are held, since hosts may chroot or drop privileges after it; but
+    /// resolved, since hosts may chroot or drop privileges after it; but
     /// what the host has set between init and first use is meant too.
     fn setup(&self) -> &Setup {
         // Two threads that come first at once may both read them, and one result counts: a lock would be held

@@ -11,7 +11,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-const DIRECTORIES: [&str; 2] = ["/run/lock", "/tmp"];
+const DIRECTORIES: [&str; 3] = ["/run/lock", "/tmp", "/run/tpm-provider"];
 
 thread_local! {
     static LATER: RefCell<Later> = const { RefCell::new(Later(Vec::new())) };
@@ -44,8 +44,13 @@ pub fn forget_port_later(port: u16) {
 
 /// Removes that of a device which is no test's own when this thread ends.
 pub fn forget_device_later(path: &Path) {
+    forget_later(of_device(path));
+}
+
+/// Where that of a device lies.
+pub fn of_device(path: &Path) -> [PathBuf; 3] {
     let name = path.file_name().expect("a device").display();
-    forget_later(named(&format!("{name}-{:016x}", fnv1a(path))));
+    named(&format!("{name}-{:016x}", fnv1a(path)))
 }
 
 fn forget_later(files: impl IntoIterator<Item = PathBuf>) {
@@ -83,11 +88,11 @@ pub fn of_sockets_in(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Where that of a TPM behind a port lies.
-pub fn of_port(port: u16) -> [PathBuf; 2] {
+pub fn of_port(port: u16) -> [PathBuf; 3] {
     named(&format!("tcp-{port}"))
 }
 
-fn named(tag: &str) -> [PathBuf; 2] {
+fn named(tag: &str) -> [PathBuf; 3] {
     DIRECTORIES.map(|locks| format!("{locks}/tpm-provider-{tag}.lock").into())
 }
 

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Core, Error, Reason};
 use crate::provider::ffi::guard;
-use crate::tss::transport::{Outcome, Queue, Ticket, Watch};
+use crate::tss::transport::{Outcome, Queue, Ticket, Watch, has_shadow_stack};
 
 type CurrentJob = unsafe extern "C" fn() -> *mut c_void;
 type WaitCtx = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
@@ -151,8 +151,9 @@ impl Core {
     fn job(&self) -> Option<(&Functions, NonNull<c_void>)> {
         let functions = self.functions()?;
         // SAFETY: it takes nothing, and answers NULL outside of jobs.
-        let job = unsafe { (functions.current_job)() };
-        Some((functions, NonNull::new(job)?))
+        let job = NonNull::new(unsafe { (functions.current_job)() })?;
+        // A task's stack has no shadow: there operations block.
+        (!has_shadow_stack()).then_some((functions, job))
     }
 
     fn functions(&self) -> Option<&Functions> {

@@ -12,7 +12,7 @@ use crate::crypto::{Digest, Hash};
 use crate::key::trust::{self, Root};
 use crate::key::{self, Config, ParentRule};
 use crate::tss::tpm2::Sessions;
-use crate::tss::transport::{Address, Limits, Origin};
+use crate::tss::transport::{Address, Hold, Limits, Origin};
 use crate::{Secret, log_setup};
 
 /// When a key is looked at.
@@ -64,7 +64,7 @@ pub(crate) struct Settings {
 }
 
 /// The settings there are.
-const KEYS: [&CStr; 12] = [
+const KEYS: [&CStr; 13] = [
     c"log",
     c"load",
     c"verify",
@@ -77,6 +77,7 @@ const KEYS: [&CStr; 12] = [
     c"parent-auth",
     c"timeout",
     c"lock-timeout",
+    c"chroot",
 ];
 
 /// What a section said at one time, to notice later that it has changed.
@@ -182,6 +183,16 @@ impl Settings {
             srk_auth: srk_auth(core)?,
             verify,
             limits: limits(core)?,
+            hold: choice(
+                core,
+                c"chroot",
+                &[
+                    ("private", Hold::Private),
+                    ("directory", Hold::Directory),
+                    ("nothing", Hold::Nothing),
+                ],
+            )?
+            .unwrap_or_default(),
             on_open: exit::register,
         })
     }

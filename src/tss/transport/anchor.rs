@@ -1,4 +1,4 @@
-//! A directory remembered from before the host changed its root or its user.
+//! A directory, reached by its path until it is held for the time after the host has changed its root or its user.
 #![forbid(unsafe_code)]
 
 use std::ffi::OsStr;
@@ -6,30 +6,86 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
+use super::forkable::AppendOnly;
 use super::kept::Kept;
+use super::mounts::{self, Use};
 use super::sys::{self, Status};
 
-/// A directory by descriptor where possible, by path otherwise.
+/// What is kept of a directory once a key is loaded, for hosts that change their root before they use it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hold {
+    /// A mount of its own that leads to what is in the directory and nowhere else, or nothing where this process
+    /// may not make one.
+    #[default]
+    Private,
+    /// Where there can be no such mount, the directory itself, which leads out of a chroot.
+    Directory,
+    /// Nothing.
+    Nothing,
+}
+
+/// A directory by descriptor where one is held, by path otherwise.
 #[derive(Debug)]
 pub(super) struct Anchor {
     path: PathBuf,
-    kept: Option<Kept>,
+    /// At most one.
+    kept: AppendOnly<Kept>,
 }
 
 impl Anchor {
-    /// Remembers `path`; a directory that does not exist yet is looked up by path later.
+    /// Remembers `path`, and opens nothing.
     pub(super) fn new(path: PathBuf) -> Self {
-        let kept = Kept::open_directory(&path).ok();
-        Self { path, kept }
+        Self {
+            path,
+            kept: AppendOnly::new(),
+        }
+    }
+
+    /// Opens `path` for as long as this value lives: not to be kept from one use of a TPM to the next.
+    pub(super) fn opened(path: PathBuf) -> Self {
+        let this = Self::new(path);
+        this.keep(|path| Kept::open_directory(path));
+        this
+    }
+
+    /// Holds the directory from now on; one that is not there is looked up by path later.
+    pub(super) fn hold(&self, hold: Hold, wanted: Use) {
+        self.hold_privately(hold, |path| mounts::of_directory(path, wanted));
+        if hold == Hold::Directory {
+            self.keep(Kept::open_directory);
+        }
+    }
+
+    /// The same for the one device in it that is wanted.
+    pub(super) fn hold_device(&self, hold: Hold, name: &OsStr, device: &Status) {
+        self.hold_privately(hold, |_| mounts::of_device(name, device));
+        self.hold(hold, Use::Device);
+    }
+
+    fn hold_privately(&self, hold: Hold, mount: impl FnOnce(&Path) -> io::Result<OwnedFd>) {
+        if hold == Hold::Nothing {
+            return;
+        }
+        self.keep(|path| {
+            let made = mount(path).and_then(Kept::new);
+            made.inspect_err(|error| {
+                log::debug!("{}: no mount of its own: {error}", path.display());
+            })
+        });
+    }
+
+    fn keep(&self, open: impl FnOnce(&Path) -> io::Result<Kept>) {
+        // What a thread opens in vain it closes again.
+        let _ = self.kept.get_or_make(|| open(&self.path));
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The kept descriptor, unless the host has lost it for us.
+    /// The held descriptor, unless the host has lost it for us.
     pub(super) fn descriptor(&self) -> Option<RawFd> {
-        self.kept.as_ref().and_then(Kept::get)
+        self.kept.iter().next().and_then(Kept::get)
     }
 
     fn place(&self, name: &OsStr) -> (Option<RawFd>, PathBuf) {
@@ -49,6 +105,14 @@ impl Anchor {
         sys::status_at(directory, name.as_os_str(), follow)
     }
 
+    /// The directory's own status.
+    pub(super) fn own_status(&self) -> io::Result<Status> {
+        match self.descriptor() {
+            Some(fd) => sys::status(fd),
+            None => sys::status_at(None, self.path.as_os_str(), false),
+        }
+    }
+
     /// Whether this process is refused to read and write the file.
     pub(super) fn is_forbidden(&self, name: &OsStr) -> bool {
         let (directory, name) = self.place(name);
@@ -66,9 +130,9 @@ impl Anchor {
         sys::unlink_at(directory, name.as_os_str())
     }
 
-    /// Whether the plain path leads to the remembered directory, seen from here and now.
+    /// Whether the plain path leads to the held directory, seen from here and now.
     pub(super) fn path_is_current(&self) -> bool {
-        match &self.kept {
+        match self.kept.iter().next() {
             Some(kept) => sys::status_at(None, self.path.as_os_str(), true)
                 .is_ok_and(|now| now.same_file(kept.status())),
             None => true,
@@ -83,12 +147,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_moved_away_is_still_reached() {
+    fn a_held_directory_moved_away_is_still_reached() {
         let root = tempfile::tempdir().unwrap();
         let old = root.path().join("old");
         fs::create_dir(&old).unwrap();
         fs::write(old.join("file"), b"x").unwrap();
         let anchor = Anchor::new(old.clone());
+        assert_eq!(anchor.descriptor(), None, "nothing is held by itself");
+        anchor.hold(Hold::Directory, Use::Files);
         assert!(anchor.path_is_current());
         fs::rename(&old, root.path().join("new")).unwrap();
         assert!(!anchor.path_is_current());
@@ -100,6 +166,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let late = root.path().join("late");
         let anchor = Anchor::new(late.clone());
+        anchor.hold(Hold::Directory, Use::Files);
         assert!(anchor.open(OsStr::new("file"), libc::O_RDONLY, 0).is_err());
         fs::create_dir(&late).unwrap();
         fs::write(late.join("file"), b"x").unwrap();
@@ -110,5 +177,28 @@ mod tests {
                 .unwrap()
                 .is_regular()
         );
+    }
+
+    #[test]
+    fn nothing_is_held_where_that_is_asked_for() {
+        let root = tempfile::tempdir().unwrap();
+        let anchor = Anchor::new(root.path().into());
+        anchor.hold(Hold::Nothing, Use::Files);
+        assert_eq!(anchor.descriptor(), None);
+    }
+
+    #[test]
+    fn what_is_held_privately_leads_nowhere_else() {
+        let root = tempfile::tempdir().unwrap();
+        let inner = root.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        let anchor = Anchor::new(inner);
+        anchor.hold(Hold::Private, Use::Files);
+        if let Some(fd) = anchor.descriptor() {
+            let up = sys::status_at(Some(fd), OsStr::new(".."), true).unwrap();
+            assert!(up.same_file(&sys::status(fd).unwrap()));
+        } else {
+            assert_ne!(sys::effective_user(), 0, "root may");
+        }
     }
 }

@@ -8,25 +8,31 @@ use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::address::{Address, AddressKind, Origin, is_managed_name};
-use super::anchor::Anchor;
+use super::anchor::{Anchor, Hold};
 use super::daemon;
 use super::device::Device;
 use super::error::{ErrorKind, Fault, TransportError};
 use super::forkable::{AppendOnly, PerProcess};
+use super::kept::Kept;
 use super::kernel;
 use super::libtpms;
-use super::lock::{Lock, Turn};
-use super::lockfile::{self, Access};
+use super::lock::{Lock, Places, Turn};
+use super::lockfile::{self, Access, LockTrouble};
+use super::mounts::Use;
 use super::node::{self, Node};
 use super::queue::Queue;
 use super::socket::{self, Framing, Socket};
 use super::sys;
+use crate::tss::process::Process;
 
 /// Where lock files go, in order of preference.
 const LOCK_DIRECTORIES: [&str; 2] = ["/run/lock", "/tmp"];
+/// Where only root makes them, for TPMs that are not for everybody: in /run/lock any user can be faster.
+const GUARDED_DIRECTORY: &str = "/run/tpm-provider";
 /// A connection is given at least this long, however little of the lock's time is left.
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
 const HOW_TO_NAME_ONE: &str = "name a TPM with TPM_TCTI in the environment or tcti = in the \
@@ -54,7 +60,8 @@ pub enum Family {
     Tpm2,
 }
 
-/// One TPM: its address, and descriptors that still lead to it after chroot or setuid.
+/// One TPM: its address, and what is known of the way there; once it is held, descriptors that lead to it also
+/// after chroot or setuid, and as far as that can be to nothing else.
 #[derive(Debug)]
 pub struct Endpoint {
     address: Address,
@@ -62,6 +69,11 @@ pub struct Endpoint {
     sharing: Sharing,
     target: Target,
     lock_directory: Anchor,
+    guarded_directory: Option<Anchor>,
+    /// At most one: the lock file, open, where its directory could not be held.
+    lock_file: AppendOnly<Kept>,
+    /// Whether [`Endpoint::hold`] has been called.
+    is_held: AtomicBool,
     /// At most one.
     queue: AppendOnly<&'static PerProcess<Queue>>,
 }
@@ -88,7 +100,8 @@ impl Endpoint {
     /// Prepares to use the TPM at `address`, without connecting or sending anything.
     ///
     /// To be called when the provider is initialised, since the host may change its root directory
-    /// and its user before the TPM is first used: directories are opened and names resolved now.
+    /// and its user before the TPM is first used: names are resolved and links followed now. Nothing is kept
+    /// open; see [`Endpoint::hold`].
     /// A device, socket or listener that is missing now is no error; it is looked for at each use.
     ///
     /// # Errors
@@ -96,13 +109,92 @@ impl Endpoint {
     /// [`ErrorKind::Unsupported`] for an address this version has no transport for, and
     /// [`ErrorKind::Address`] for a path that cannot lead to a TPM.
     pub fn new(address: Address, origin: Origin) -> Result<Arc<Self>, TransportError> {
-        Self::with_locks_in(address, origin, &LOCK_DIRECTORIES)
+        let guarded = Some(Path::new(GUARDED_DIRECTORY));
+        Self::with_locks_in(address, origin, &LOCK_DIRECTORIES, guarded)
+    }
+
+    /// Prepares for a host that changes its root or its user before it uses the TPM, as soon as a key of it is
+    /// loaded: keeps open what leads to the TPM and its lock files. No TPM command, and no connection.
+    pub fn hold(&self, hold: Hold) {
+        if self.is_held.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        match &self.target {
+            Target::Device(node) | Target::Unix(node) => node.hold(hold),
+            Target::Directory(directory) => directory.hold(hold, Use::Files),
+            Target::Tcp { .. } => {}
+            // It is reached by its address, and excludes its users itself.
+            Target::Daemon { .. } => return,
+        }
+        if self.sharing == Sharing::Bare {
+            // Without /proc in its new root, a process knows itself by what it sees now.
+            let _ = Process::current();
+            self.prepare_guarded();
+            if let Some(guarded) = &self.guarded_directory {
+                guarded.hold(hold, Use::Files);
+            }
+            self.lock_directory.hold(hold, Use::Files);
+            if hold == Hold::Private && self.lock_directory.descriptor().is_none() {
+                self.hold_lock_file();
+            }
+        }
+    }
+
+    /// Keeps the lock file itself open, which leads to nothing else, in a process that may change its root.
+    fn hold_lock_file(&self) {
+        if sys::effective_user() != 0 {
+            return;
+        }
+        let (Ok(access), Ok(name)) = (self.access(), self.lock_name()) else {
+            return;
+        };
+        // As for the guarded one.
+        if let Ok(_turn) = Turn::named(&name).take(Instant::now())
+            && let Ok(file) = lockfile::open(&self.lock_directory, &name, access, Instant::now())
+        {
+            let _ = self.lock_file.get_or_make(|| Kept::new(file.into()));
+        }
+    }
+
+    /// Has root make the guarded lock file while the process is root's.
+    fn prepare_guarded(&self) {
+        let Ok(access) = self.access() else {
+            return;
+        };
+        let (Some(directory), Ok(name)) = (self.guarded(access), self.lock_name()) else {
+            return;
+        };
+        // Closing the file would end a lock that another thread has on it; who has the turn makes it anyway.
+        if let Ok(_turn) = Turn::named(&name).take(Instant::now()) {
+            drop(lockfile::open_guarded(directory, &name, access));
+        }
+    }
+
+    fn guarded(&self, access: Access) -> Option<&Anchor> {
+        let directory = self.guarded_directory.as_ref();
+        directory.filter(|_| access.is_guarded())
+    }
+
+    /// What is wrong with the lock files of a bare TPM, and what to type; nothing if they exclude who they are
+    /// meant to.
+    pub fn lock_trouble(&self) -> Option<LockTrouble> {
+        if self.sharing != Sharing::Bare {
+            return None;
+        }
+        let (access, name) = (self.access().ok()?, self.lock_name().ok()?);
+        if let Some(trouble) = lockfile::trouble(&self.lock_directory, &name, access) {
+            return Some(trouble);
+        }
+        let guarded = self.guarded(access);
+        let is_guarded = guarded.is_some_and(|directory| directory.status(&name, false).is_ok());
+        lockfile::is_private(&self.lock_directory, is_guarded)
     }
 
     pub(super) fn with_locks_in(
         address: Address,
         origin: Origin,
         candidates: &[&str],
+        guarded: Option<&Path>,
     ) -> Result<Arc<Self>, TransportError> {
         let (target, sharing) = match target(&address) {
             Ok(found) => found,
@@ -115,6 +207,9 @@ impl Endpoint {
             sharing,
             target,
             lock_directory,
+            guarded_directory: guarded.map(|path| Anchor::new(path.to_owned())),
+            lock_file: AppendOnly::new(),
+            is_held: AtomicBool::new(false),
             queue: AppendOnly::new(),
         }))
     }
@@ -266,21 +361,41 @@ impl Endpoint {
 
     /// Takes the lock that lets this process have a bare TPM for itself.
     pub(super) fn lock(&self, deadline: Instant) -> Result<Lock, Fault> {
-        // No lock file appears for a TPM that does not exist or is not for this user.
-        let access = match &self.target {
+        let access = self.access()?;
+        let name = self.lock_name()?;
+        let turn = Turn::named(&name);
+        let places = Places {
+            guarded: self.guarded(access),
+            shared: &self.lock_directory,
+            opened: self.lock_file.iter().next(),
+        };
+        let lock = Lock::take(turn, places, &name, access, deadline)?;
+        if let Some(trouble) = lockfile::is_private(&self.lock_directory, lock.is_guarded()) {
+            trouble.warn_once();
+        }
+        Ok(lock)
+    }
+
+    /// Who may have the lock files: who may use the TPM. An error where it does not exist or is not for this
+    /// user: then no lock file appears.
+    fn access(&self) -> Result<Access, Fault> {
+        match &self.target {
             Target::Device(node) => {
                 let status = node.usable_status();
-                Access::like(&status.map_err(|error| node.device_fault(&error))?)
+                Ok(Access::like(
+                    &status.map_err(|error| node.device_fault(&error))?,
+                ))
             }
             Target::Unix(node) => {
                 let status = node.usable_status();
-                Access::like(&status.map_err(|error| socket_fault(&error))?)
+                Ok(Access::like(
+                    &status.map_err(|error| socket_fault(node, &error))?,
+                ))
             }
-            Target::Tcp { .. } | Target::Daemon { .. } | Target::Directory(_) => Access::EVERYONE,
-        };
-        let name = self.lock_name()?;
-        let turn = Turn::named(&name);
-        Lock::take(turn, &self.lock_directory, &name, access, deadline)
+            Target::Tcp { .. } | Target::Daemon { .. } | Target::Directory(_) => {
+                Ok(Access::EVERYONE)
+            }
+        }
     }
 
     /// Connects to a simulator. Only to be called under the lock: a second connection is accepted
@@ -291,13 +406,13 @@ impl Endpoint {
             Target::Unix(node) => {
                 let fd = node
                     .connect(deadline)
-                    .map_err(|error| socket_fault(&error))?;
-                Ok(Socket::new(fd, Framing::Bare))
+                    .map_err(|error| socket_fault(node, &error))?;
+                Socket::new(fd, Framing::Bare)
             }
             Target::Tcp { framing, port, .. } => {
                 let addresses = self.addresses()?;
                 let connect = |addresses: &[SocketAddr]| {
-                    socket::connect_tcp(addresses, deadline).map_err(|error| socket_fault(&error))
+                    socket::connect_tcp(addresses, deadline).map_err(|error| connect_fault(&error))
                 };
                 let fd = connect(&addresses)?;
                 if *framing == Framing::Mssim {
@@ -309,7 +424,7 @@ impl Endpoint {
                         .collect();
                     socket::power_on(connect(&addresses)?)?;
                 }
-                Ok(Socket::new(fd, *framing))
+                Socket::new(fd, *framing)
             }
             _ => Err(Fault::new(
                 ErrorKind::Unsupported,
@@ -428,7 +543,16 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     (host, port).to_socket_addrs().map(Iterator::collect)
 }
 
-fn socket_fault(error: &io::Error) -> Fault {
+fn socket_fault(node: &Node, error: &io::Error) -> Fault {
+    match node.confined_hint() {
+        Some(hint) if error.kind() == io::ErrorKind::NotFound => {
+            Fault::os("connecting", error).hint(hint)
+        }
+        _ => connect_fault(error),
+    }
+}
+
+fn connect_fault(error: &io::Error) -> Fault {
     let fault = Fault::os("connecting", error);
     match fault.kind {
         ErrorKind::NotFound => fault.hint("is swtpm running?"),
@@ -567,7 +691,8 @@ mod tests {
             let text = format!("{scheme}{}/none", root.path().display());
             let locks = [root.path().to_str().unwrap()];
             let endpoint =
-                Endpoint::with_locks_in(text.parse().unwrap(), Origin::Detected, &locks).unwrap();
+                Endpoint::with_locks_in(text.parse().unwrap(), Origin::Detected, &locks, None)
+                    .unwrap();
             let fault = endpoint.lock(Instant::now()).unwrap_err();
             assert_eq!(fault.kind, ErrorKind::NotFound);
             assert!(fault.hint.unwrap().contains(hint));

@@ -146,6 +146,7 @@ pub(super) fn close_inherited() {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
+    use std::os::fd::AsFd;
 
     use super::*;
 
@@ -156,9 +157,7 @@ mod tests {
         let fd = kept.get().unwrap();
         // A host that closes a range of descriptors and opens its own in their place.
         let other = File::create(directory.path().join("other")).unwrap();
-        // SAFETY: dup2 takes integers, and closes the old file in the same moment, so that no other
-        // test can get the number.
-        assert_eq!(unsafe { libc::dup2(other.as_raw_fd(), fd) }, fd);
+        sys::replace(other.as_fd(), fd);
         assert_eq!(kept.get(), None);
         drop(kept);
         assert!(

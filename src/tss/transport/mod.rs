@@ -28,12 +28,14 @@ mod kernel;
 mod libtpms;
 mod lock;
 mod lockfile;
+mod mounts;
 mod node;
 mod open;
 mod queue;
 mod record;
 #[cfg(test)]
 mod scenarios;
+mod shadow;
 mod socket;
 pub(in crate::tss) mod sync;
 mod sys;
@@ -47,14 +49,18 @@ use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 pub use address::{Address, AddressKind, Origin};
+pub use anchor::Hold;
 pub use channel::{Channel, Continuity, Limits, Section};
 pub use endpoint::{Endpoint, Family, Sharing};
 pub use error::{ErrorKind, TransportError};
 pub use forkable::{AppendOnly, PerProcess};
 pub use forks::watch_forks;
+pub use lockfile::LockTrouble;
 pub use queue::{Held, Outcome, Pending, Queue, Ticket, Watch};
 pub use record::Record;
+pub use shadow::is_active as has_shadow_stack;
 pub use sys::effective_user;
+pub(in crate::tss) use sys::is_alive;
 pub use task::rest;
 
 /// Waits until something can be read from `fd` or it has ended; `false` when `deadline` passes first. A

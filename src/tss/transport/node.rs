@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::address::is_managed_name;
-use super::anchor::Anchor;
+use super::anchor::{Anchor, Hold};
 use super::device::Device;
 use super::error::{ErrorKind, Fault};
 use super::forks;
 use super::kept;
+use super::mounts::Use;
 use super::sys::{self, Backoff, Status};
 
 /// A node of the file system: its directory, and its name in there.
@@ -22,6 +23,8 @@ use super::sys::{self, Backoff, Status};
 pub(super) struct Node {
     directory: Anchor,
     name: OsString,
+    /// The root directory that the path begins at.
+    root: Option<Status>,
 }
 
 impl Node {
@@ -41,10 +44,36 @@ impl Node {
             (Some(parent), Some(name)) => Ok(Self {
                 directory: Anchor::new(parent.to_owned()),
                 name: name.to_owned(),
+                root: root(),
             }),
             _ => Err(Fault::new(ErrorKind::Address, "the path names a directory")
                 .hint("give the path of a device or a socket")),
         }
+    }
+
+    /// Holds what leads to it from now on: see [`Hold`].
+    pub(super) fn hold(&self, hold: Hold) {
+        match self.status() {
+            Ok(status) if status.mode & libc::S_IFMT == libc::S_IFCHR => {
+                if is_kernel_name(&self.name) {
+                    self.directory.hold_device(hold, &self.name, &status);
+                } else {
+                    self.directory.hold(hold, Use::Device);
+                }
+            }
+            _ => self.directory.hold(hold, Use::Socket),
+        }
+    }
+
+    /// What to do about a node that is not found because the program sees other files than at its start; `None`
+    /// if it does not.
+    pub(super) fn confined_hint(&self) -> Option<&'static str> {
+        let seen = |now: &Status| self.root.is_some_and(|then| then.same_file(now));
+        root().is_some_and(|now| !seen(&now)).then_some(
+            "the program has changed its root directory, and without CAP_SYS_ADMIN nothing could be held that leads \
+             to the TPM and nowhere else: put the device or the socket into the new root at the same path, or say \
+             chroot = directory in the provider's section of openssl.cnf, which keeps a way out of that root",
+        )
     }
 
     /// Whether it is one of the kernel's resource-managed devices.
@@ -106,6 +135,11 @@ impl Node {
     /// A failure to open this device, with what to do about it.
     pub(super) fn device_fault(&self, error: &io::Error) -> Fault {
         let fault = Fault::os(format!("opening {}", self.path().display()), error);
+        if error.kind() == io::ErrorKind::NotFound
+            && let Some(hint) = self.confined_hint()
+        {
+            return fault.hint(hint);
+        }
         match error.raw_os_error() {
             Some(libc::EACCES | libc::EPERM) if self.is_managed() => {
                 fault.hint("add the user to group tss, or to whichever group owns the device")
@@ -150,6 +184,21 @@ impl Node {
         }
         sys::connect_unix_in(socket, directory, &self.name)
     }
+}
+
+/// The root directory as it is now.
+fn root() -> Option<Status> {
+    sys::status_at(None, OsStr::new("/"), true).ok()
+}
+
+/// Whether a device of this name is the kernel's, by number the same wherever its node lies. Others, such as
+/// terminals, can be opened in their own file system only.
+fn is_kernel_name(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    let number = name
+        .strip_prefix(b"tpmrm")
+        .or_else(|| name.strip_prefix(b"tpm"));
+    number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
 }
 
 /// Whether a socket's address has room for this path.

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 ///
 /// Anybody who may use the TPM may have written them, and a crash may have torn them: they are a
 /// hint, never a fact.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Record {
     bytes: Vec<u8>,
     changed: bool,

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::device::timeout;
 use super::error::{ErrorKind, Fault};
 use super::frame;
+use super::kept::Kept;
 use super::sys;
 use super::tcp;
 
@@ -33,19 +34,30 @@ pub(super) enum Framing {
 /// A connection to a simulator.
 #[derive(Debug)]
 pub(super) struct Socket {
-    fd: OwnedFd,
+    fd: Kept,
     framing: Framing,
     owner: u32,
 }
 
 impl Socket {
     /// Takes over a connected, non-blocking stream socket.
-    pub(super) fn new(fd: OwnedFd, framing: Framing) -> Self {
-        Self {
+    pub(super) fn new(fd: OwnedFd, framing: Framing) -> Result<Self, Fault> {
+        let fd = Kept::new(fd).map_err(|error| Fault::os("examining the socket", &error))?;
+        Ok(Self {
             fd,
             framing,
             owner: std::process::id(),
-        }
+        })
+    }
+
+    /// The descriptor, if the host has not put another file in its place.
+    fn fd(&self) -> Result<BorrowedFd<'_>, Fault> {
+        self.fd.borrow().ok_or_else(|| {
+            Fault::new(
+                ErrorKind::Cut,
+                "the host has closed or reused the socket's descriptor",
+            )
+        })
     }
 
     /// Sends one command and reads its one response.
@@ -86,7 +98,7 @@ impl Socket {
             return Ok(());
         }
         let mut probe = [0];
-        match sys::receive(self.fd.as_fd(), &mut probe) {
+        match sys::receive(self.fd()?, &mut probe) {
             Ok(0) => Err(cut("before the command was sent")),
             Ok(_) => Err(Fault::new(
                 ErrorKind::Protocol,
@@ -99,7 +111,7 @@ impl Socket {
 
     fn send(&self, mut bytes: &[u8], deadline: Instant) -> Result<(), Fault> {
         while !bytes.is_empty() {
-            match sys::send(self.fd.as_fd(), bytes) {
+            match sys::send(self.fd()?, bytes) {
                 Ok(sent) => bytes = &bytes[sent.min(bytes.len())..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if !self.ready(libc::POLLOUT, deadline)? {
@@ -118,7 +130,7 @@ impl Socket {
             if !self.ready(libc::POLLIN, deadline)? {
                 return Err(late());
             }
-            match sys::receive(self.fd.as_fd(), buffer) {
+            match sys::receive(self.fd()?, buffer) {
                 Ok(0) => return Err(cut("while its answer was awaited")),
                 Ok(got) => return Ok(got),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -184,7 +196,7 @@ impl Socket {
     }
 
     fn ready(&self, events: i16, deadline: Instant) -> Result<bool, Fault> {
-        sys::wait(self.fd.as_fd(), events, deadline)
+        sys::wait(self.fd()?, events, deadline)
             .map_err(|error| Fault::os("waiting for the socket", &error))
     }
 }
@@ -195,12 +207,15 @@ impl Drop for Socket {
         if self.owner != std::process::id() {
             return;
         }
+        let Some(fd) = self.fd.borrow() else {
+            return;
+        };
         if self.framing == Framing::Mssim {
-            let _ = sys::send(self.fd.as_fd(), &MSSIM_SESSION_END.to_be_bytes());
+            let _ = sys::send(fd, &MSSIM_SESSION_END.to_be_bytes());
         }
         // A child forked meanwhile may have a copy of the descriptor, and the simulator would go
         // on serving it for as long as it lives.
-        sys::shut_down(self.fd.as_fd());
+        sys::shut_down(fd);
     }
 }
 
@@ -230,7 +245,7 @@ fn connect_one(address: &SocketAddr, deadline: Instant) -> io::Result<OwnedFd> {
 
 /// Does what the reference simulator wants before it works: its power and NV signals.
 pub(super) fn power_on(platform: OwnedFd) -> Result<(), Fault> {
-    let platform = Socket::new(platform, Framing::Mssim);
+    let platform = Socket::new(platform, Framing::Mssim)?;
     let deadline = sys::deadline_in(CONTROL_WAIT);
     for (signal, name) in [(MSSIM_POWER_ON, "power on"), (MSSIM_NV_ON, "NV on")] {
         platform.send(&signal.to_be_bytes(), deadline)?;
@@ -275,6 +290,7 @@ fn broken(error: &io::Error) -> Fault {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
     use std::thread;
 
@@ -287,7 +303,7 @@ mod tests {
     fn answered(framing: Framing, pieces: &[&[u8]]) -> Result<Vec<u8>, Fault> {
         let (near, mut far) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
-        let mut socket = Socket::new(near.into(), framing);
+        let mut socket = Socket::new(near.into(), framing).unwrap();
         thread::scope(|scope| {
             scope.spawn(move || {
                 let envelope = if framing == Framing::Mssim { 9 } else { 0 };
@@ -353,7 +369,7 @@ mod tests {
         let (near, mut far) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
         far.write_all(&ANSWER).unwrap();
-        let mut socket = Socket::new(near.into(), Framing::Bare);
+        let mut socket = Socket::new(near.into(), Framing::Bare).unwrap();
         let error = socket
             .exchange(&COMMAND, Duration::from_secs(1))
             .unwrap_err();
@@ -364,7 +380,7 @@ mod tests {
     fn silence_ends_at_the_command_wait_and_says_why_it_may_be() {
         let (near, _far) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
-        let mut socket = Socket::new(near.into(), Framing::Bare);
+        let mut socket = Socket::new(near.into(), Framing::Bare).unwrap();
         let error = socket
             .exchange(&COMMAND, Duration::from_millis(50))
             .unwrap_err();
@@ -377,7 +393,7 @@ mod tests {
         let (near, far) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
         drop(far);
-        let mut socket = Socket::new(near.into(), Framing::Bare);
+        let mut socket = Socket::new(near.into(), Framing::Bare).unwrap();
         let error = socket
             .exchange(&COMMAND, Duration::from_secs(1))
             .unwrap_err();
@@ -388,9 +404,30 @@ mod tests {
     fn closing_ends_the_connection_for_inherited_copies_too() {
         let (near, mut far) = UnixStream::pair().unwrap();
         let copy = near.try_clone().unwrap();
-        drop(Socket::new(near.into(), Framing::Bare));
+        drop(Socket::new(near.into(), Framing::Bare).unwrap());
         far.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         assert_eq!(far.read(&mut [0]).unwrap(), 0);
         drop(copy);
+    }
+
+    #[test]
+    fn a_file_of_the_hosts_at_our_number_is_neither_used_nor_closed() {
+        let (near, _far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut socket = Socket::new(near.into(), Framing::Bare).unwrap();
+        let fd = socket.fd().unwrap().as_raw_fd();
+        let (hosts, mut other) = UnixStream::pair().unwrap();
+        sys::replace(hosts.as_fd(), fd);
+        assert!(!socket.is_quiet());
+        let error = socket
+            .exchange(&COMMAND, Duration::from_secs(1))
+            .unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Cut, "{error:?}");
+        drop(socket);
+        assert!(sys::status(fd).is_ok(), "the host's descriptor stays open");
+        other.set_nonblocking(true).unwrap();
+        let heard = other.read(&mut [0]);
+        assert!(heard.is_err(), "neither spoken to nor shut down: {heard:?}");
+        sys::close(fd);
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Status {
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) links: u64,
+    /// Which device it is, if it is one.
+    pub(super) rdev: u64,
 }
 
 impl Status {
@@ -42,6 +44,7 @@ fn status_of(stat: &libc::stat) -> Status {
         uid: stat.st_uid,
         gid: stat.st_gid,
         links: stat.st_nlink as u64,
+        rdev: stat.st_rdev as u64,
     }
 }
 
@@ -151,6 +154,21 @@ pub(super) fn unlink_at(directory: Option<RawFd>, name: &OsStr) -> io::Result<()
     Ok(())
 }
 
+/// Whether there is a process of this number in this process's pid namespace; `None` if the kernel does not say.
+pub(in crate::tss) fn is_alive(pid: u32) -> Option<bool> {
+    // 0 and what is negative would mean groups of processes.
+    let pid = libc::pid_t::try_from(pid).ok().filter(|&pid| pid > 0)?;
+    // SAFETY: the call takes integers; signal 0 is none, and nothing is sent.
+    match retry(|| unsafe { libc::kill(pid, 0) }) {
+        Ok(_) => Some(true),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EPERM) => Some(true),
+            Some(libc::ESRCH) => Some(false),
+            _ => None,
+        },
+    }
+}
+
 /// The user as whom this process acts now.
 pub fn effective_user() -> u32 {
     // SAFETY: takes nothing and cannot fail.
@@ -162,6 +180,14 @@ pub(super) fn close(fd: RawFd) {
     // SAFETY: close takes an integer. The caller has checked that the number still leads to the
     // file it opened, so no other owner's descriptor is closed. EINTR must not be retried on Linux.
     unsafe { libc::close(fd) };
+}
+
+/// Has another file at a number, as a host may do that closes all it does not know.
+#[cfg(test)]
+pub(super) fn replace(by: BorrowedFd<'_>, fd: RawFd) {
+    // SAFETY: dup2 takes integers, and closes the old file in the same moment, so that no other test can get the
+    // number.
+    assert_eq!(unsafe { libc::dup2(by.as_raw_fd(), fd) }, fd);
 }
 
 /// A part of a lock file, locked by itself. Both are far beyond its content.

@@ -148,7 +148,7 @@ impl Place {
 pub(super) fn endpoint_in(locks: &Path, address: &str) -> Arc<Endpoint> {
     let address: Address = address.parse().unwrap();
     let locks = [locks.to_str().unwrap()];
-    Endpoint::with_locks_in(address, Origin::Environment("TPM_TCTI"), &locks).unwrap()
+    Endpoint::with_locks_in(address, Origin::Environment("TPM_TCTI"), &locks, None).unwrap()
 }
 
 pub(super) fn limits() -> Limits {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tpm_provider::key::{self, Config, Tpm};
 use tpm_provider::tss;
-use tpm_provider::tss::transport::{Address, AddressKind, Limits, Origin};
+use tpm_provider::tss::transport::{Address, AddressKind, Limits, LockTrouble, Origin};
 
 use super::Scene;
 use super::verdict::{Finding, Verdict};
@@ -82,9 +82,20 @@ pub(super) fn finding(scene: &Scene, earlier: &[Finding]) -> (Finding, Answer) {
         },
         ..Config::default()
     };
-    let opened = Tpm::new(config).and_then(|tpm| Generation::of(&tpm));
+    // Before the TPM is used: root replaces what it may.
+    let mut trouble = None;
+    let opened = Tpm::new(config).and_then(|tpm| {
+        trouble = tpm.endpoint()?.lock_trouble();
+        Generation::of(&tpm)
+    });
     match opened {
-        Ok(generation) => (Finding::ok(format!("{is}.")), Answer::Of(generation)),
+        Ok(generation) => {
+            let finding = match trouble {
+                Some(trouble) => locks(&is, trouble),
+                None => Finding::ok(format!("{is}.")),
+            };
+            (finding, Answer::Of(generation))
+        }
         Err(error) => {
             let text = sentence(&scene.shown(&error.to_string()));
             if is_transport(&error) {
@@ -94,6 +105,15 @@ pub(super) fn finding(scene: &Scene, earlier: &[Finding]) -> (Finding, Answer) {
                 (Finding::ok(format!("{is}.")), Answer::Refused(text))
             }
         }
+    }
+}
+
+/// A TPM whose users may not wait for each other.
+fn locks(is: &str, trouble: LockTrouble) -> Finding {
+    let finding = Finding::warning(format!("{is}. {}", trouble.what)).why(trouble.why);
+    match trouble.command {
+        Some(command) => finding.command(command),
+        None => finding,
     }
 }
 

@@ -24,7 +24,7 @@ use super::anchor::Anchor;
 use super::endpoint::Family;
 use super::error::{ErrorKind, Fault};
 use super::forkable::AppendOnly;
-use super::lock::{Lock, Turn};
+use super::lock::{Lock, Places, Turn};
 use super::lockfile::Access;
 use super::sys::{self, Status};
 
@@ -91,7 +91,11 @@ impl Instance {
         let directory = state::prepared(directory)?;
         let lock = Lock::take(
             &TURN,
-            &directory,
+            Places {
+                guarded: None,
+                shared: &directory,
+                opened: None,
+            },
             OsStr::new(LOCK_FILE),
             Access::PRIVATE,
             deadline,

@@ -265,7 +265,8 @@ pub(super) fn prepared(directory: &Arc<Anchor>) -> Result<Arc<Anchor>, Fault> {
                 &error,
             )
         })?;
-    let anchor = Anchor::new(path.to_owned());
+    // For one turn.
+    let anchor = Anchor::opened(path.to_owned());
     if anchor.descriptor().is_none() {
         let error = sys::status_at(None, path.as_os_str(), true)
             .err()

@@ -258,6 +258,7 @@ fn confined(address: &str, place: &Place, root_first: bool) {
         return;
     }
     let mut channel = place.channel(address);
+    channel.endpoint().hold(Hold::Private);
     if root_first {
         random(&mut channel.section().unwrap());
     }

@@ -189,6 +189,7 @@ fn the_state_directory_is_found_after_chroot() {
         }
         let place = Place::new();
         let mut channel = place.channel(&address(&place.state()));
+        channel.endpoint().hold(Hold::Private);
         let child = Forked::new(|| {
             let root = place.path().join("locks");
             let root = CString::new(root.to_str().unwrap()).unwrap();
