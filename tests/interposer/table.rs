@@ -7,6 +7,7 @@ use crate::common::interposer::strategy::Strategy;
 use crate::common::interposer::{ATTACKS, Attack, Interposer, Loot};
 use crate::common::openssl::{Config, Openssl};
 use crate::common::process::Done;
+use crate::common::scratch::Scratch;
 use crate::common::swtpm::Swtpm;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,8 +20,10 @@ use std::thread;
 pub enum Setting {
     /// No setting at all.
     Default,
-    /// `parent-name`.
+    /// `parent-name`, with the name.
     Anchored,
+    /// `parent-name = first-use`, after a first use with nobody in between.
+    FirstUse,
     /// `sessions = always`.
     Always,
     /// Both.
@@ -29,9 +32,10 @@ pub enum Setting {
     Never,
 }
 
-pub const SETTINGS: [Setting; 5] = [
+pub const SETTINGS: [Setting; 6] = [
     Setting::Default,
     Setting::Anchored,
+    Setting::FirstUse,
     Setting::Always,
     Setting::AnchoredAlways,
     Setting::Never,
@@ -42,6 +46,7 @@ impl Setting {
         match self {
             Self::Default => "default",
             Self::Anchored => "parent-name",
+            Self::FirstUse => "first-use",
             Self::Always => "always",
             Self::AnchoredAlways => "always, parent-name",
             Self::Never => "never",
@@ -49,18 +54,33 @@ impl Setting {
     }
 
     pub fn is_anchored(self) -> bool {
-        matches!(self, Self::Anchored | Self::AnchoredAlways)
+        matches!(self, Self::Anchored | Self::FirstUse | Self::AnchoredAlways)
     }
 
-    fn config(self, operation: &Operation, impatient: bool, world: &World) -> Config {
+    fn config(
+        self,
+        operation: &Operation,
+        impatient: bool,
+        world: &World,
+        trust: &Scratch,
+    ) -> Config {
         let mut config = Config::new();
-        if self.is_anchored() {
-            config = config.setting("parent-name", &world.parent_name);
+        match self {
+            Self::Anchored | Self::AnchoredAlways => {
+                config = config.setting("parent-name", &world.parent_name);
+            }
+            Self::FirstUse => {
+                let pins = trust.join("trust").display().to_string();
+                config = config
+                    .setting("parent-name", "first-use")
+                    .setting("trust-dir", &pins);
+            }
+            _ => {}
         }
         match self {
             Self::Always | Self::AnchoredAlways => config = config.setting("sessions", "always"),
             Self::Never => config = config.setting("sessions", "never"),
-            Self::Default | Self::Anchored => {}
+            Self::Default | Self::Anchored | Self::FirstUse => {}
         }
         if impatient {
             config = config.setting("timeout", "1");
@@ -159,8 +179,12 @@ impl<'a> Bench<'a> {
         ATTACKS
             .iter()
             .map(|&attack| {
-                // Patience does not hang on the other settings.
-                let skipped = attack == Attack::Delayed && setting != Setting::Default;
+                // Patience does not hang on the other settings, and pins matter where parents do.
+                let skipped = match setting {
+                    Setting::Default => false,
+                    Setting::FirstUse => !attack.is_of_keys(),
+                    _ => attack == Attack::Delayed,
+                };
                 let outcome = match attack.concerns(&control.codes, operation.aim()) && !skipped {
                     true => self.cell(operation, setting, attack, &control),
                     false => Outcome::Untouched,
@@ -173,7 +197,8 @@ impl<'a> Bench<'a> {
     /// The operation with nobody in between: it works.
     pub fn control(&self, operation: &Operation, setting: Setting) -> Control {
         let between = self.interposer(operation, Attack::None);
-        let openssl = Openssl::with(setting.config(operation, false, self.world), "");
+        let trust = Scratch::new();
+        let openssl = Openssl::with(setting.config(operation, false, self.world, &trust), "");
         let place = self.place(&openssl, &between);
         let done = (operation.run)(&place, ROUNDS[0]);
         let mut loot = between.loot();
@@ -210,8 +235,14 @@ impl<'a> Bench<'a> {
     ) -> Outcome {
         let interposer = self.interposer(operation, attack);
         let impatient = attack == Attack::Delayed;
-        let openssl = Openssl::with(setting.config(operation, impatient, self.world), "");
+        let trust = Scratch::new();
+        let openssl = Openssl::with(setting.config(operation, impatient, self.world, &trust), "");
         let place = self.place(&openssl, &interposer);
+        if setting == Setting::FirstUse {
+            // While the machine was trusted. A false TPM is elsewhere, and was never seen before.
+            interposer.begin(Attack::None, operation.aim());
+            (operation.run)(&place, ROUNDS[0]);
+        }
         interposer.begin(attack, operation.aim());
         let mut case = self.case(operation, &place, ROUNDS[1], control);
         if attack == Attack::Replayed {
@@ -246,7 +277,8 @@ impl<'a> Bench<'a> {
     ) -> (Outcome, Done) {
         let interposer = self.interposer(operation, Attack::None);
         interposer.use_strategy(strategy);
-        let openssl = Openssl::with(setting.config(operation, false, self.world), "");
+        let trust = Scratch::new();
+        let openssl = Openssl::with(setting.config(operation, false, self.world, &trust), "");
         let place = self.place(&openssl, &interposer);
         let control = Control::default();
         let case = self.case(operation, &place, ROUNDS[1], &control);
@@ -404,7 +436,11 @@ pub fn markdown(
             }
         }
         let titles = SETTINGS.map(Setting::title).join(" | ");
-        let _ = writeln!(text, "| operation | {titles} |\n|---|{}", "---|".repeat(5));
+        let _ = writeln!(
+            text,
+            "| operation | {titles} |\n|---|{}",
+            "---|".repeat(SETTINGS.len())
+        );
         for (row, names) in rows {
             let _ = writeln!(text, "| {} | {row} |", names.join("; "));
         }
@@ -438,7 +474,9 @@ Every operation of the product against somebody who sits between the module and 
 TPM's place: the table that `tests/interposer.rs` goes through with a real TPM, a real interposer and software keys of
 theirs (`tests/common/interposer/`). `UPDATE=1 cargo test --release --test suite interposer::the_table` writes it.
 
-The columns are settings: none; the right `parent-name`; `sessions = always`; both; `sessions = never`.
+The columns are settings: none; the right `parent-name`; `parent-name = first-use` after a first use with nobody in between;
+`sessions = always`; that and `parent-name`; `sessions = never`. First-use is tried where keys are exchanged, elsewhere it
+is as the name itself; the delayed reply is tried with no setting only.
 
 - **refused**: an error, which says what was wrong with the answer
 - **denied**: an error, and no harm but that: who sits on the wire can always cut it

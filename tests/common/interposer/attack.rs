@@ -190,6 +190,21 @@ impl Attack {
         }
     }
 
+    /// Whether keys or their parents are exchanged.
+    pub fn is_of_keys(self) -> bool {
+        matches!(
+            self,
+            Self::ExchangedKey
+                | Self::ExchangedArea
+                | Self::ExchangedParent
+                | Self::ForeignSrk
+                | Self::LoadedKey
+                | Self::FalseTpm
+                | Self::OtherFamily
+                | Self::OtherHandle
+        )
+    }
+
     /// Whether the attack does something to one of these commands.
     pub fn concerns(self, codes: &[u32], aim: Aim) -> bool {
         if self == Self::OwnUse && !aim.secret {
