@@ -26,6 +26,7 @@ pub(crate) mod fuzzing;
 mod kept;
 mod kernel;
 mod libtpms;
+mod live;
 mod lock;
 mod lockfile;
 mod node;
@@ -34,6 +35,7 @@ mod queue;
 mod record;
 #[cfg(test)]
 mod scenarios;
+mod shared;
 mod socket;
 pub(in crate::tss) mod sync;
 mod sys;
@@ -51,8 +53,10 @@ pub use channel::{Channel, Continuity, Limits, Section};
 pub use endpoint::{Endpoint, Family, Sharing};
 pub use error::{ErrorKind, TransportError};
 pub use forkable::{AppendOnly, PerProcess};
+pub use live::Living;
 pub use queue::{Held, Outcome, Pending, Queue, Ticket, Watch};
 pub use record::Record;
+pub use shared::{SharedWord, is_gone};
 pub use task::rest;
 
 /// Waits until something can be read from `fd` or it has ended; `false` when `deadline` passes first. A
