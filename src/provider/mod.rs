@@ -10,6 +10,7 @@ mod init;
 mod ops;
 mod peers;
 mod precedence;
+mod unheard;
 
 pub use self::init::OSSL_provider_init;
 
@@ -19,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use self::core::{Core, CoreBioRef, Environment, Error, Load, Section, Settings};
 use self::peers::{Peers, Waiting};
 use self::precedence::{Answer, Precedence};
+use self::unheard::Unheard;
 use crate::key::Tpm;
 use crate::tss::transport::Queue;
 
@@ -38,6 +40,7 @@ pub(crate) struct Instance {
     late: OnceLock<Option<Setup>>,
     precedence: Precedence,
     peers: Peers,
+    unheard: Unheard,
     rejects_implicitly: bool,
 }
 
@@ -75,6 +78,7 @@ impl Instance {
             late: OnceLock::new(),
             precedence: Precedence::default(),
             peers: Peers::default(),
+            unheard: Unheard::default(),
         }
     }
 
@@ -118,6 +122,16 @@ impl Instance {
     /// Puts an error on the calling thread's queue and into the log.
     pub(crate) fn raise(&self, error: &Error, function: &CStr) {
         log::error!("{}: {error}", function.to_string_lossy());
+        self.core.raise(error, function);
+    }
+
+    /// See [`unheard`].
+    pub(crate) fn unheard(&self) -> &Unheard {
+        &self.unheard
+    }
+
+    /// Puts an error on the queue once more.
+    pub(crate) fn raise_again(&self, error: &Error, function: &CStr) {
         self.core.raise(error, function);
     }
 
