@@ -8,7 +8,7 @@ use crate::common::table::{Role, Row, markdown};
 use crate::common::tools::root;
 use crate::{
     clients_apache, clients_curl, clients_haproxy, clients_nginx, clients_node, clients_openssl,
-    clients_openvpn, clients_python, clients_stunnel,
+    clients_openvpn, clients_python, clients_stunnel, pins,
 };
 use std::fs;
 
@@ -115,13 +115,21 @@ fn each_row_has_a_test_of_its_own() {
 /// `TPM_MATRIX=write` in the environment writes the table instead of comparing it.
 #[test]
 fn the_matrix_is_the_table() {
-    const BEGIN: &str = "<!-- clients: begin -->\n";
-    const END: &str = "<!-- clients: end -->";
+    document("clients", &markdown(ROWS));
+    document("pins", &pins::markdown());
+}
+
+/// Compares a table in docs/MATRIX.md, between its marks, with what the tests say, or writes it.
+fn document(name: &str, table: &str) {
+    let (begin, end) = (
+        format!("<!-- {name}: begin -->\n"),
+        format!("<!-- {name}: end -->"),
+    );
     let path = root().join("docs/MATRIX.md");
     let text = fs::read_to_string(&path).expect("docs/MATRIX.md");
-    let (before, rest) = text.split_once(BEGIN).expect("a begin mark");
-    let (_, after) = rest.split_once(END).expect("an end mark");
-    let wanted = format!("{before}{BEGIN}\n{}\n{END}{after}", markdown(ROWS));
+    let (before, rest) = text.split_once(&begin).expect("a begin mark");
+    let (_, after) = rest.split_once(&end).expect("an end mark");
+    let wanted = format!("{before}{begin}\n{table}\n{end}{after}");
     if std::env::var_os("TPM_MATRIX").is_some_and(|what| what == "write") {
         fs::write(&path, wanted).expect("written");
     } else {

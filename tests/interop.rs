@@ -2,7 +2,7 @@
 
 use crate::common::key;
 use crate::common::nginx::{self, Block, Nginx};
-use crate::common::openssl::Openssl;
+use crate::common::openssl::{Config, Openssl};
 use crate::common::peer::peer;
 use crate::common::process::Run;
 use crate::common::swtpm::Swtpm;
@@ -631,10 +631,10 @@ fn fields(openssl: &Openssl, key: &str) -> String {
         .out()
 }
 
-/// tpm2_encodeobject without -p says of a key without an authorization value that it has one: an empty
-/// passphrase is the answer.
+/// tpm2_encodeobject without -p says of a key without an authorization value that it has one: the setting says that
+/// there is none.
 #[test]
-fn a_passphrase_may_be_empty() {
+fn a_file_may_be_wrong_about_its_value() {
     let tpm = Swtpm::start();
     tpm.provision_srk();
     let openssl = Openssl::new(&tpm.address());
@@ -650,10 +650,14 @@ fn a_passphrase_may_be_empty() {
     openssl.dir().write("key.pem", to_pem(&der));
     let input = key::digest(&openssl, "sha256");
     let sign = format!("pkeyutl -sign -inkey key.pem -in {input} -out sig -pkeyopt digest:sha256");
+    openssl.run(&sign).args(["-passin", "pass:"]).fails();
+    let none = Config::new().setting("pin-source", "none:").text();
+    let none = openssl.dir().write("none.cnf", none);
     openssl
-        .fails(&sign)
-        .says("the key needs an authorization value");
-    openssl.run(&sign).args(["-passin", "pass:"]).ok();
+        .run(&sign)
+        .args(["-passin", "pass:"])
+        .env("OPENSSL_CONF", none)
+        .ok();
     verified(&openssl, "key", "sha256", "");
     tpm.assert_clean();
 }

@@ -6,13 +6,15 @@ use crate::common::client::Client;
 use crate::common::key::{self, SIGN};
 use crate::common::nginx::{self, Nginx};
 use crate::common::openssl::{Config, Openssl};
+use crate::common::process::wait_for;
 use crate::common::proxy::{Action, Fault, Proxy};
 use crate::common::scratch::set_mode;
 use crate::common::swtpm::Swtpm;
 use crate::common::tls::Load;
-use crate::common::tools::{is_root, modules_dir, need};
+use crate::common::tools::{is_root, modules_dir, need, tpmctl};
 use crate::common::tpm::{cc as code, rc};
 use std::fs;
+use std::time::Duration;
 
 /// Long enough to be found on the wire by accident never, and unlike anything in a path.
 const PIN: &str = "correct-horse-4711";
@@ -95,21 +97,235 @@ fn a_file_that_cannot_be_read_is_named() {
     tpm.assert_clean();
 }
 
-/// Nobody answers the prompt: said at the first use, with the ways to answer, and no try is wasted.
+/// Nobody answers the prompt, or with nothing: said when the key is loaded, with the ways to answer, and the TPM is not
+/// asked.
 #[test]
 fn a_value_that_nobody_gave() {
+    for load in ["lazy", "eager"] {
+        let Bench { openssl, tap, tpm } = bench_with(Config::new().setting("load", load));
+        openssl.ok("pkey -in key.pem -passin file:pin -outform DER -out key.der");
+        let mut client = Client::start(&openssl);
+        tap.reset();
+        for answer in ["pin", "empty"] {
+            client.ok(answer);
+            client.fails(
+                "load 1 key.pem",
+                &[
+                    "authorization value",
+                    "-passin",
+                    "ssl_password_file",
+                    "pin-source",
+                ],
+            );
+        }
+        client.end();
+        openssl
+            .fails(&format!("{SIGN} -passin pass:"))
+            .says("needs an authorization value")
+            .says("pin-source");
+        // OpenSSL's store drops what is said of a file in DER.
+        let der = SIGN.replace("-inkey key.pem", "-inkey key.der -keyform DER");
+        openssl.fails(&format!("{der} -passin pass:"));
+        assert_eq!(tap.counts().total(), 0, "{:?}", tap.counts());
+        assert_eq!(counter(&tpm), 0);
+        tpm.assert_clean();
+    }
+}
+
+/// A persistent key is asked for before the TPM is asked about it.
+#[test]
+fn a_value_that_nobody_gave_for_a_handle() {
+    let Bench { openssl, tap, tpm } = bench();
+    let tool = |line: &str| tpm.tool(line).dir(openssl.dir().path()).ok();
+    tool(&format!(
+        "tpm2_createprimary -Q -C o -G ecc -p {PIN} -c p.ctx \
+         -a fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign"
+    ));
+    tool("tpm2_evictcontrol -Q -C o -c p.ctx 0x81000010");
+    tool("tpm2_flushcontext -t");
+    let sign = SIGN.replace("key.pem", "handle:0x81000010?pass");
+    tap.reset();
+    openssl.fails(&format!("{sign} -passin pass:"));
+    assert_eq!(tap.counts().total(), 0, "{:?}", tap.counts());
+    openssl.ok(&format!("{sign} -passin file:pin"));
+    // One try for a wrong one, and then not for the same load.
+    openssl
+        .fails(&format!("{sign} -passin file:wrong"))
+        .says("authorization value is wrong");
+    assert_eq!(counter(&tpm), 1);
+    tpm.assert_clean();
+}
+
+/// The value of a key that this process has loaded serves the same key again, and is gone with it.
+#[test]
+fn a_value_is_found_while_the_key_is_loaded() {
     let Bench { openssl, tap, tpm } = bench();
     let mut client = Client::start(&openssl);
+    client.ok(&format!("pin {PIN}"));
+    client.ok("load 1 key.pem");
     client.ok("pin");
-    assert_eq!(client.ask("load 1 key.pem"), "ok prompts=1");
+    client.ok("load 2 key.pem");
+    client.ok("sign 2");
+    client.ok("free 1");
+    client.ok("empty");
+    client.ok("load 3 key.pem");
+    client.ok("sign 3");
+    client.ok("free 2");
+    client.ok("free 3");
     tap.reset();
-    client.fails(
-        "sign 1",
-        &["authorization value", "-passin", "ssl_password_file"],
-    );
+    client.fails("load 4 key.pem", &["needs an authorization value"]);
     assert_eq!(tap.counts().total(), 0, "{:?}", tap.counts());
     client.end();
     assert_eq!(counter(&tpm), 0);
+    tpm.assert_clean();
+}
+
+/// Where the program gives nothing, the setting does; a wrong one costs one try.
+#[test]
+fn pin_source_gives_what_the_program_does_not() {
+    let Bench { openssl, tap, tpm } = bench();
+    let at = openssl.dir().join("source").display().to_string();
+    let with = |value: &str| {
+        let config = Config::new().setting("pin-source", value).text();
+        let name = format!("{}.cnf", value.len());
+        openssl.dir().write(&name, config)
+    };
+    let source = with(&format!("file:{at}"));
+    let sign = |conf: &std::path::Path| {
+        openssl
+            .run(&format!("{SIGN} -passin pass:"))
+            .env("OPENSSL_CONF", conf)
+    };
+    openssl.dir().write("source", format!("\u{feff}{PIN}\r\n"));
+    sign(&source).ok();
+    let (_, counts) = tap.cost(|| {
+        openssl.dir().write("source", "\n");
+        sign(&source).fails();
+        fs::remove_file(&at).expect("removed");
+        sign(&source).fails();
+        sign(&with(PIN))
+            .fails()
+            .says("neither file:PATH nor none:")
+            .never_says(PIN);
+    });
+    assert_eq!(counts.total(), 0, "{counts:?}");
+    openssl.dir().write("source", "wrong\n");
+    sign(&source).fails().says("authorization value is wrong");
+    assert_eq!(counter(&tpm), 1);
+    // What the program gives goes before it.
+    openssl
+        .run(&format!("{SIGN} -passin file:pin"))
+        .env("OPENSSL_CONF", &source)
+        .ok();
+    assert_eq!(counter(&tpm), 1);
+    tpm.assert_clean();
+}
+
+/// Nothing is no secret: a key made with it would have no protection, and nobody would notice.
+#[test]
+fn an_empty_secret_makes_no_key() {
+    let Bench { openssl, tap, tpm } = bench();
+    let dir = openssl.dir();
+    dir.write("empty", "");
+    dir.write("blank", "\n1234\n");
+    dir.write("bom", "\u{feff}");
+    dir.write("nul", "12\x0034\n");
+    dir.write("long", "1".repeat(33));
+    dir.write("huge", "1".repeat(5000));
+    fs::create_dir(dir.join("folder")).expect("made");
+    tap.reset();
+    for (value, part) in [
+        ("file:empty", "is empty"),
+        ("file:blank", "is empty"),
+        ("file:bom", "is empty"),
+        ("", "is empty"),
+        ("file:nul", "NUL"),
+        ("file:long", "32 bytes"),
+        ("file:huge", "4096 bytes"),
+        ("file:folder", "directory"),
+        ("file:none", "cannot be read"),
+    ] {
+        let genpkey = "genpkey -propquery provider=tpm -out new.pem -algorithm";
+        for algorithm in ["RSA -pkeyopt bits:2048", "EC -pkeyopt group:P-256"] {
+            let line = format!("{genpkey} {algorithm}");
+            openssl
+                .run(&line)
+                .arg("-pkeyopt")
+                .arg(format!("user-auth:{value}"))
+                .fails()
+                .says(part);
+        }
+        let key = dir.join("ctl.pem");
+        openssl
+            .client(tpmctl())
+            .words("key new --auth")
+            .arg(value)
+            .arg("-o")
+            .arg(&key)
+            .fails()
+            .says(part);
+        assert!(!key.exists());
+        if !part.contains("32") {
+            openssl
+                .run(SIGN)
+                .args(["-passin", "file:pin"])
+                .env(
+                    "TPM_PARENT_AUTH",
+                    if value.is_empty() {
+                        "file:empty"
+                    } else {
+                        value
+                    },
+                )
+                .fails()
+                .says(part);
+        }
+    }
+    openssl
+        .run(SIGN)
+        .args(["-passin", "file:pin"])
+        .env("TPM_PARENT_AUTH", "1".repeat(65))
+        .fails()
+        .says("64 bytes");
+    assert_eq!(tap.counts().total(), 0, "{:?}", tap.counts());
+    // Said in so many words, it is a key without one.
+    key::rsa(&openssl, "open", 2048, "-pkeyopt user-auth:none:");
+    openssl.ok(&SIGN.replace("key.pem", "open.pem"));
+    assert_eq!(counter(&tpm), 0);
+    tpm.assert_clean();
+}
+
+/// What editors put around a value is not part of it, wherever it comes from; blanks are.
+#[test]
+fn one_file_is_one_secret_everywhere() {
+    let Bench {
+        openssl,
+        tap: _tap,
+        tpm,
+    } = bench();
+    let dir = openssl.dir();
+    dir.write("dos", "\u{feff}1234 \r\n");
+    dir.write("unix", "1234 \n");
+    dir.write("bare", "1234");
+    key::digest(&openssl, "sha256");
+    openssl.ok(
+        "genpkey -propquery provider=tpm -algorithm EC -pkeyopt user-auth:file:dos -out key.pem",
+    );
+    for file in ["dos", "unix"] {
+        openssl.ok(&format!("{SIGN} -passin file:{file}"));
+    }
+    openssl.run(SIGN).args(["-passin", "pass:1234 "]).ok();
+    assert_eq!(counter(&tpm), 0);
+    openssl
+        .fails(&format!("{SIGN} -passin file:bare"))
+        .says("authorization value is wrong");
+    // What no TPM takes is not tried.
+    openssl
+        .run(SIGN)
+        .args(["-passin", &format!("pass:{}", "1".repeat(33))])
+        .fails()
+        .says("32 bytes");
+    assert_eq!(counter(&tpm), 1);
     tpm.assert_clean();
 }
 
@@ -134,6 +350,8 @@ fn a_wrong_value_costs_one_try_and_shuts_the_key() {
     }
     assert_eq!(tap.counts().total(), 0, "a shut key: {:?}", tap.counts());
     assert_eq!(counter(&tpm), 1);
+    // The same one for the same key is the same, however often it is loaded.
+    client.fails("load 4 key.pem", &["not tried again", "loaded anew"]);
     // Loaded again, with the right value.
     client.ok(&format!("pin {PIN}"));
     client.ok("load 3 key.pem");
@@ -232,6 +450,68 @@ fn a_parent_with_a_value() {
         .env("TPM_PARENT_AUTH", "wrong")
         .fails()
         .says("the parent's authorization value");
+    tpm.assert_clean();
+}
+
+/// A file that says of a key with a value that it has none: one try for all server blocks and workers.
+#[test]
+fn a_file_that_is_wrong_about_its_value() {
+    let Bench { openssl, tap, tpm } = bench();
+    openssl.ok("req -x509 -key key.pem -out key.crt -subj /CN=key -days 2 -passin file:pin");
+    let dir = openssl.dir();
+    let pem = dir.read("key.pem");
+    let (label, mut der) = pem_rfc7468::decode_vec(&pem).expect("a PEM file");
+    let at = der.windows(4).position(|w| w == [0xa0, 3, 1, 1]);
+    let at = at.expect("emptyAuth") + 4;
+    assert_eq!(der[at], 0);
+    der[at] = 0xff;
+    let lie = pem_rfc7468::encode_string(label, pem_rfc7468::LineEnding::LF, &der);
+    let lie = dir.write("lie.pem", lie.expect("a PEM file"));
+    let blocks = [(); 3].map(|()| nginx::Block::new(dir.join("key.crt"), &lie));
+    let mut server = Nginx::start(&openssl, &nginx::Config::new(blocks.to_vec()).workers(2));
+    for n in [0, 1, 2, 0] {
+        let report = Load::new(server.port(n), 4).clients(2).run();
+        assert_eq!(report.handshakes, 0);
+    }
+    assert_eq!(counter(&tpm), 1, "{:?}\n{}", tap.counts(), server.log());
+    server.quit();
+    tpm.assert_clean();
+}
+
+/// A wrong value of the parent counts as well: one try, not one for each worker.
+#[test]
+fn a_wrong_value_of_the_parent_is_tried_once() {
+    let tpm = Swtpm::start();
+    let tool = |line: &str| tpm.tool(line).dir(tpm.state()).ok();
+    tool(
+        "tpm2_dictionarylockout --setup-parameters --max-tries=100 --recovery-time=1000 --lockout-recovery-time=1",
+    );
+    tool("tpm2_createprimary -Q -C o -G ecc -p parent-secret -c p.ctx");
+    tool("tpm2_evictcontrol -Q -C o -c p.ctx 0x81000002");
+    tool("tpm2_flushcontext -t");
+    let tap = Proxy::start(&tpm);
+    let openssl = Openssl::new(&tap.address());
+    openssl.dir().write("right", "parent-secret\n");
+    key::rsa(
+        &openssl,
+        "key",
+        2048,
+        "-pkeyopt parent:0x81000002 -pkeyopt parent-auth:file:right",
+    );
+    let config = Config::new().setting("parent-auth", "file:right");
+    let right = openssl.dir().write("right.cnf", config.text());
+    openssl
+        .run("req -x509 -key key.pem -out key.crt -subj /CN=key -days 2")
+        .env("OPENSSL_CONF", right)
+        .ok();
+    let config = Config::new().setting("parent-auth", "wrong").absolute();
+    let wrong = Openssl::with(config, &tap.address());
+    let block = nginx::Block::new(openssl.dir().join("key.crt"), openssl.dir().join("key.pem"));
+    let mut server = Nginx::start(&wrong, &nginx::Config::new(vec![block]).workers(3));
+    let before = counter(&tpm);
+    assert_eq!(Load::new(server.port(0), 9).clients(3).run().handshakes, 0);
+    assert_eq!(counter(&tpm), before + 1, "{}", server.log());
+    server.quit();
     tpm.assert_clean();
 }
 
@@ -404,6 +684,65 @@ fn a_privileged_program_distrusts_the_environment() {
     client.ok(&format!("ctx 1 {}", conf.display()));
     client.ok(&format!("load 1 {} 1", pem.display()));
     client.end();
+}
+
+/// A configuration that cannot work is not called successful.
+#[test]
+fn nginx_is_told_that_a_value_is_missing() {
+    let Bench { openssl, tap, tpm } = bench();
+    openssl.ok("req -x509 -key key.pem -out key.crt -subj /CN=key -days 2 -passin file:pin");
+    let dir = openssl.dir();
+    let block = nginx::Block::new(dir.join("key.crt"), dir.join("key.pem"));
+    let with = |file: &str| {
+        let path = dir.join(file);
+        block
+            .clone()
+            .extra(&format!("ssl_password_file {};", path.display()))
+    };
+    dir.write("empty", "\n");
+    tap.reset();
+    let test = |block| Nginx::test(&openssl, &nginx::Config::new(vec![block]));
+    test(block.clone())
+        .fails()
+        .says("needs an authorization value");
+    test(with("empty")).fails();
+    test(with("pin")).ok();
+    assert_eq!(tap.counts().total(), 0, "{:?}", tap.counts());
+    assert_eq!(counter(&tpm), 0);
+}
+
+/// A worker that is killed while it tries a value for the first time shuts nothing: the next one tries it.
+#[test]
+fn a_worker_that_dies_in_its_first_try() {
+    let Bench { openssl, tap, tpm } = bench();
+    openssl.ok("req -x509 -key key.pem -out key.crt -subj /CN=key -days 2 -passin file:pin");
+    let dir = openssl.dir();
+    for (file, good, tries) in [("pin", 5, 0), ("wrong", 0, 2)] {
+        let block = nginx::Block::new(dir.join("key.crt"), dir.join("key.pem"))
+            .extra(&format!("ssl_password_file {};", dir.join(file).display()));
+        let server = Nginx::start(&openssl, &nginx::Config::new(vec![block]).workers(1));
+        // PSS is one, PKCS#1 v1.5 the other.
+        for command in [code::SIGN, code::RSA_DECRYPT] {
+            tap.inject(Fault::on(command, Action::Hold));
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| Load::new(server.port(0), 1).run());
+            wait_for("the first try", Duration::from_secs(60), || {
+                tap.holding() == 1
+            });
+            server.kill_worker(server.workers()[0]);
+            tap.heal();
+        });
+        let report = Load::new(server.port(0), 5).run();
+        assert_eq!(
+            report.handshakes,
+            good,
+            "{:?}\n{}",
+            report.failures,
+            server.log()
+        );
+        assert_eq!(counter(&tpm), tries);
+    }
 }
 
 /// nginx asks its password file; a wrong value there costs one try and not one for each handshake.

@@ -96,6 +96,10 @@ mod openconnect;
 mod order;
 #[path = "other_keys.rs"]
 mod other_keys;
+#[path = "pin_servers.rs"]
+mod pin_servers;
+#[path = "pins.rs"]
+mod pins;
 #[path = "pkeyutl.rs"]
 mod pkeyutl;
 #[path = "random_faults.rs"]

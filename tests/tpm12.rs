@@ -246,6 +246,13 @@ fn the_costs_of_a_signature() {
         ("Sign", 1),
         ("FlushSpecific", 1),
     ]);
+    // Nobody gives one: said when the key is loaded.
+    let (_, counts) = tap.cost(|| {
+        openssl
+            .fails(&format!("{sign} -passin pass:"))
+            .says("needs an authorization value")
+    });
+    assert_eq!(counts.total(), 0, "{counts:?}");
     // A wrong password is tried once.
     let (_, counts) = tap.cost(|| {
         openssl

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use super::authorization::Authorization;
+use super::authorization::{Authorization, Identity};
 use super::generate12;
 use super::public::{alg_of, curve_of, tpm_curve_of};
 use super::rsa::Rejection;
+use super::secrets::{LONGEST_IN_TPM2, check_length, longest_value};
 use super::tss2::{KeyFile, Kind};
 use super::uri::parse_handle;
 use super::{Error, Key, KeyType, ParentRule, Private, PublicKey, Tpm};
@@ -232,6 +233,12 @@ fn generate2(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
             .clone()
             .unwrap_or_else(|| tpm.config().parent_auth.clone()),
     };
+    check_length(
+        &options.user_auth,
+        longest_value(template.name_alg()),
+        "the new key (user-auth)",
+    )?;
+    check_length(&parent.auth, LONGEST_IN_TPM2, "the parent (parent-auth)")?;
     let client = tpm.client()?;
     if options.key_type == KeyType::Ec {
         check_curve(client, options.curve, client.known_curves())?;
@@ -254,6 +261,8 @@ fn generate2(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
         private: created.private.clone(),
     };
     tpm.hold(false);
+    let identity = Identity::of_file(&file.public, &file.private);
+    let authorization = Authorization::of_new_key(tpm, identity, &options.user_auth)?;
     Ok(Key {
         tpm: Arc::clone(tpm),
         private: Private::Tpm2 {
@@ -268,7 +277,7 @@ fn generate2(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
             file: Some(Box::new(file)),
         },
         public: half,
-        authorization: Authorization::known(options.user_auth.clone()),
+        authorization,
         rejection: Rejection::default(),
     })
 }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::authorization::Authorization;
 use super::generate::{Options, ParentChoice, Usage};
 use super::tpm::srk_value;
-use super::tpm12::public_half;
+use super::tpm12::{identity_of, public_half};
 use super::{Error, Key, KeyType, Tpm};
 use crate::Secret;
 use crate::crypto::{self, Hash};
@@ -32,7 +32,7 @@ pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> 
         &AuthValue::well_known(),
     )?;
     let public = public_half(&blob)?;
-    let authorization = Authorization::known(options.user_auth.clone());
+    let authorization = Authorization::of_new_key(tpm, identity_of(&blob), &options.user_auth)?;
     Ok(Key::of_blob(tpm, blob, srk, public, authorization))
 }
 
@@ -60,7 +60,7 @@ pub fn import(
     let usage = value_of(&options.user_auth);
     let blob = wrap(&srk, &template, modulus, prime, &usage, &migration)?;
     let public = public_half(&blob)?;
-    let authorization = Authorization::known(options.user_auth.clone());
+    let authorization = Authorization::of_new_key(tpm, identity_of(&blob), &options.user_auth)?;
     let key = Key::of_blob(tpm, blob, tpm.srk_auth(), public, authorization);
     key.check()?;
     Ok(key)

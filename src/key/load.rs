@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use super::authorization::{Ask, Authorization};
+use super::authorization::{Ask, Authorization, Identity, Subject};
 use super::rsa::Rejection;
+use super::secrets::{LONGEST_IN_TPM2, check_length, longest_value};
 use super::tss2::{KeyFile, Kind};
 use super::uri::Handle;
 use super::{Error, Key, Private, PublicKey, Tpm};
@@ -12,6 +13,11 @@ use crate::printable;
 use crate::tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
 
 impl Key {
+    /// Whether a key file is one that this version can use, whatever the TPM.
+    pub fn check_file(file: &KeyFile) -> Result<(), Error> {
+        examine(file).map(drop)
+    }
+
     /// Makes a key of a key file. `ask` is called, once, when the file says that the key has an
     /// authorization value. No TPM command.
     pub fn from_file(tpm: &Arc<Tpm>, file: KeyFile, ask: Ask<'_>) -> Result<Self, Error> {
@@ -20,10 +26,22 @@ impl Key {
             Some(description) => format!("TPM key ({})", printable::quoted(description)),
             None => "TPM key".to_owned(),
         };
-        let authorization = Authorization::obtain(!file.empty_auth, &what, ask);
+        let identity = Identity::of_file(&file.public, &file.private);
+        let authorization = match file.empty_auth {
+            true => Authorization::none(tpm, counts_tries(&public).then_some(identity))?,
+            false => {
+                let subject = Subject {
+                    tpm,
+                    identity,
+                    what: &what,
+                    longest: longest_value(public.name_alg()),
+                };
+                Authorization::obtain(&subject, ask)?
+            }
+        };
         tpm.hold(false);
         let source = Source::Blob {
-            parent: parent_of(tpm, &file),
+            parent: parent_of(tpm, &file)?,
             private: file.private.clone(),
         };
         Ok(Self {
@@ -47,10 +65,28 @@ impl Key {
     /// authorization value.
     pub fn from_handle(tpm: &Arc<Tpm>, uri: &Handle, ask: Ask<'_>) -> Result<Self, Error> {
         let handle = uri.handle;
+        let what = format!("TPM key at handle 0x{handle:08x}");
+        let identity = Identity::of_handle(tpm, handle);
+        // Before the TPM is asked anything.
+        let given = match uri.pass {
+            true => Authorization::ask_early(tpm, identity, &what, ask)?,
+            false => None,
+        };
         let read = tpm.client()?.read_key(handle, uri.name.as_ref())?;
         let half = PublicKey::of(&read.public)?;
+        let authorization = match uri.pass {
+            false => Authorization::none(tpm, counts_tries(&read.public).then_some(identity))?,
+            true => {
+                let subject = Subject {
+                    tpm,
+                    identity,
+                    what: &what,
+                    longest: longest_value(read.public.name_alg()),
+                };
+                Authorization::obtain(&subject, &mut |_| given.clone())?
+            }
+        };
         tpm.hold(false);
-        let what = format!("TPM key at handle 0x{handle:08x}");
         Ok(Self {
             tpm: Arc::clone(tpm),
             private: Private::Tpm2 {
@@ -62,23 +98,30 @@ impl Key {
                 file: None,
             },
             public: half,
-            authorization: Authorization::obtain(uri.pass, &what, ask),
+            authorization,
             rejection: Rejection::default(),
         })
     }
 }
 
-fn parent_of(tpm: &Tpm, file: &KeyFile) -> Parent {
+/// Whether wrong tries of its value count towards the TPM's lockout.
+fn counts_tries(public: &Public) -> bool {
+    !public.attributes().contains(Attributes::NO_DA)
+}
+
+fn parent_of(tpm: &Tpm, file: &KeyFile) -> Result<Parent, Error> {
     let template = match (file.legacy, file.rsa_parent) {
         (true, _) => PrimaryTemplate::Legacy,
         (false, true) => PrimaryTemplate::Rsa,
         (false, false) => PrimaryTemplate::Ecc,
     };
-    Parent {
+    let auth = tpm.config().parent_auth.clone();
+    check_length(&auth, LONGEST_IN_TPM2, "the parent (parent-auth)")?;
+    Ok(Parent {
         handle: file.parent,
         template,
-        auth: tpm.config().parent_auth.clone(),
-    }
+        auth,
+    })
 }
 
 /// Reads the public area of a key file and refuses what cannot be used, whatever the TPM.

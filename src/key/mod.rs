@@ -19,8 +19,10 @@ mod load;
 mod pem;
 mod public;
 pub mod rsa;
+mod secrets;
 mod tpm;
 mod tpm12;
+mod tried;
 pub mod trust;
 pub mod tss12;
 pub mod tss2;
@@ -28,11 +30,12 @@ pub mod uri;
 
 use std::sync::Arc;
 
-pub use authorization::{Ask, read_secret};
+pub use authorization::Ask;
 pub use error::Error;
 pub use generate::{Generation, Options as GenerateOptions, ParentChoice, Usage, generate};
 pub use generate12::import as import12;
 pub use public::{KeyType, PublicKey, SM2};
+pub use secrets::{NONE, read_line, read_secret};
 pub use tpm::{Config, Tpm, srk_value};
 pub use tpm12::{enc_scheme_name, sig_scheme_name};
 pub use trust::ParentRule;
@@ -278,18 +281,18 @@ impl Key {
         self.attributes().contains(attribute)
     }
 
-    /// Runs a private operation with the key's authorization value. After an authorization failure
-    /// the key stays shut in this process: every further try would count towards the TPM's lockout.
+    /// Runs a private operation with the key's authorization value. After an authorization failure the key stays
+    /// shut, in every process that has it from the one that loaded it: every further try would count towards the
+    /// TPM's lockout.
     fn authorized<T>(
         &self,
         operation: impl FnOnce(&Object, &Secret) -> Result<T, crate::tss::Error>,
     ) -> Result<T, Error> {
-        let secret = self.authorization.secret()?;
-        operation(self.object()?, &secret).map_err(|error| {
-            if error.is_authorization_failure() {
-                self.authorization.shut(&error);
-            }
-            Error::Tss(error)
-        })
+        let object = self.object()?;
+        self.authorization.used_for(
+            self.tpm.patience(),
+            |secret| operation(object, secret),
+            crate::tss::Error::is_authorization_failure,
+        )
     }
 }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -33,6 +34,9 @@ pub struct Config {
     pub parent_auth: Secret,
     /// The secret of a TPM 1.2's storage root key, see [`srk_value`]; `None` for the well-known one.
     pub srk_auth: Option<Secret>,
+    /// Where the value of a key is that needs one, when the program that loads it gives none: as [`super::read_secret`]
+    /// reads it, at that moment.
+    pub pin_source: Option<String>,
     /// Whether signatures are checked in software before they are handed out.
     pub verify: bool,
     /// How long to wait for the TPM.
@@ -54,6 +58,7 @@ impl Default for Config {
             root: Root::now(),
             parent_auth: Secret::empty(),
             srk_auth: None,
+            pin_source: None,
             verify: true,
             limits: Limits::default(),
             hold: Hold::default(),
@@ -209,6 +214,11 @@ impl Tpm {
         } else {
             self.endpoint()
         }
+    }
+
+    /// How long an operation takes at most: the TPM's lock, and the commands before and with the key.
+    pub(super) fn patience(&self) -> Duration {
+        self.config.limits.lock_wait + self.config.limits.command_wait
     }
 
     /// The value of a TPM 1.2's storage root key.

@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::authorization::{Ask, Authorization};
+use super::authorization::{Ask, Authorization, Identity, Subject};
 use super::rsa::{Decryption, Rejection, Signing};
 use super::{Error, Key, Private, PublicKey, Tpm};
+use crate::Secret;
 use crate::crypto::Hash;
 use crate::crypto::rsa::RsaPublic;
 use crate::tss;
-use crate::tss::tpm12::{self, AuthValue, EncScheme, Failure, Format, KeyBlob, SigScheme, Whose};
+use crate::tss::tpm12::{self, AuthValue, EncScheme, Format, KeyBlob, SigScheme};
 
 /// What to do where a protocol wants PSS.
 const NO_PSS: &str = "a TPM 1.2 cannot sign with PSS, only with PKCS#1 v1.5: configure SignatureAlgorithms = \
@@ -24,11 +25,28 @@ const NO_PSS: &str = "a TPM 1.2 cannot sign with PSS, only with PKCS#1 v1.5: con
                       only";
 
 impl Key {
+    /// Whether a wrapped key is one that this version can use, whatever the TPM.
+    pub fn check_blob(blob: &KeyBlob) -> Result<(), Error> {
+        public_half(blob).map(drop)
+    }
+
     /// Makes a key of a wrapped key of a TPM 1.2, whose parent is the storage root key. `ask` is called, once,
     /// when the key has a password. No TPM command.
     pub fn from_blob(tpm: &Arc<Tpm>, blob: KeyBlob, ask: Ask<'_>) -> Result<Self, Error> {
         let public = public_half(&blob)?;
-        let authorization = Authorization::obtain(blob.needs_auth(), "TPM 1.2 key", ask);
+        let authorization = match blob.needs_auth() {
+            false => Authorization::none(tpm, None)?,
+            true => {
+                let subject = Subject {
+                    tpm,
+                    identity: identity_of(&blob),
+                    what: "TPM 1.2 key",
+                    // Passwords are digested.
+                    longest: usize::MAX,
+                };
+                Authorization::obtain(&subject, ask)?
+            }
+        };
         Ok(Self::of_blob(
             tpm,
             blob,
@@ -169,33 +187,27 @@ impl Key {
         })
     }
 
-    /// Runs a private operation with the key's password. After a wrong one the key stays shut; a wrong SRK secret
-    /// the client remembers for all keys.
+    /// Runs a private operation with the key's password. After a wrong one, or a wrong SRK secret, the key stays shut;
+    /// the latter the client remembers for all keys as well.
     fn authorized12<T>(
         &self,
         key: &tpm12::Key,
         operation: impl FnOnce(&tpm12::Client, &AuthValue) -> Result<T, tss::Error>,
     ) -> Result<T, Error> {
-        let value = if key.blob().needs_auth() {
-            AuthValue::from_password(&self.authorization.secret()?)
-        } else {
-            AuthValue::well_known()
-        };
-        operation(self.tpm.client12()?, &value).map_err(|error| {
-            let own = |failure: &Failure| {
-                matches!(
-                    failure,
-                    Failure::WrongSecret {
-                        whose: Whose::Key,
-                        ..
-                    }
-                )
+        let client = self.tpm.client12()?;
+        let run = |secret: &Secret| {
+            let value = if key.blob().needs_auth() {
+                AuthValue::from_password(secret)
+            } else {
+                AuthValue::well_known()
             };
-            if matches!(error.kind(), tss::ErrorKind::Tpm12(failure) if own(failure)) {
-                self.authorization.shut(&error);
-            }
-            Error::Tss(error)
-        })
+            operation(client, &value)
+        };
+        self.authorization.used_for(
+            self.tpm.patience(),
+            run,
+            tss::Error::is_authorization_failure,
+        )
     }
 }
 
@@ -206,6 +218,11 @@ fn only_sha1() -> Error {
          instance with `openssl genpkey`"
             .into(),
     )
+}
+
+/// Which key it is, for its password.
+pub(super) fn identity_of(blob: &KeyBlob) -> Identity {
+    Identity::of_file(b"TPM 1.2", blob.as_bytes())
 }
 
 /// The public half of a wrapped key.

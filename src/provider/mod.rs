@@ -10,6 +10,7 @@ mod init;
 mod ops;
 mod peers;
 mod precedence;
+mod unheard;
 
 pub use self::init::OSSL_provider_init;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use self::core::{Core, CoreBioRef, Environment, Error, Load, Section, Settings};
 use self::peers::{Peers, Waiting};
 use self::precedence::{Answer, Precedence};
+use self::unheard::Unheard;
 use crate::key::Tpm;
 use crate::tss::transport::{AppendOnly, Queue};
 
@@ -41,6 +43,7 @@ pub(crate) struct Instance {
     peers: Peers,
     /// Whether the host does, once that was needed; at most one.
     rejects_implicitly: AppendOnly<bool>,
+    unheard: Unheard,
 }
 
 /// Settings and what follows from them.
@@ -77,6 +80,7 @@ impl Instance {
             precedence: Precedence::default(),
             peers: Peers::default(),
             rejects_implicitly: AppendOnly::new(),
+            unheard: Unheard::default(),
         }
     }
 
@@ -138,6 +142,16 @@ impl Instance {
     /// Puts an error on the calling thread's queue and into the log.
     pub(crate) fn raise(&self, error: &Error, function: &CStr) {
         log::error!("{}: {error}", function.to_string_lossy());
+        self.core.raise(error, function);
+    }
+
+    /// See [`unheard`].
+    pub(crate) fn unheard(&self) -> &Unheard {
+        &self.unheard
+    }
+
+    /// Puts an error on the queue once more.
+    pub(crate) fn raise_again(&self, error: &Error, function: &CStr) {
         self.core.raise(error, function);
     }
 

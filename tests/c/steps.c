@@ -4,7 +4,8 @@
  *
  *   ctx N CONF         library context N (1..) with this configuration; 0 is the default one
  *   drop N             OSSL_LIB_CTX_free
- *   pin TEXT           answers passphrase prompts from now on
+ *   pin TEXT           answers passphrase prompts from now on; without a text nobody does
+ *   empty              answers them with nothing
  *   load K FILE [N]    a key from a PEM file in context N
  *   store K URI [N]    the first key behind a URI
  *   sign K [SIZE]      digest-sign with SHA-256 and have OpenSSL's own provider verify; SIZE bytes of message
@@ -376,6 +377,10 @@ static void take(char *line)
     } else if (strcmp(verb, "drop") == 0) {
         OSSL_LIB_CTX_free(context(a));
         contexts[atoi(a)] = NULL;
+        puts("ok");
+    } else if (strcmp(verb, "empty") == 0) {
+        pin_given = 1;
+        pin[0] = 0;
         puts("ok");
     } else if (strcmp(verb, "pin") == 0) {
         pin_given = a != NULL;

@@ -38,7 +38,22 @@ pub fn generate(openssl: &Openssl, name: &str, arguments: &str) {
         pem.starts_with("-----BEGIN TSS2 PRIVATE KEY-----\n"),
         "{pem}"
     );
-    openssl.ok(&format!("pkey -in {name}.pem -pubout -out {name}.pub"));
+    openssl.ok(&format!(
+        "pkey -in {name}.pem -pubout -out {name}.pub{}",
+        passin(arguments)
+    ));
+}
+
+/// The option that gives openssl's commands what `arguments` of genpkey have as `user-auth`.
+fn passin(arguments: &str) -> String {
+    let value = arguments
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("user-auth:"));
+    match value {
+        None | Some("none:") => String::new(),
+        Some(file) if file.starts_with("file:") => format!(" -passin {file}"),
+        Some(value) => format!(" -passin pass:{value}"),
+    }
 }
 
 /// Makes a software RSA key without us: `NAME.pem`, `NAME.pub`.

@@ -20,7 +20,17 @@ pub struct Service {
 impl Service {
     /// Starts `run`, which must stay in the foreground; returns when every port is open. `dir` is where
     /// its files are; `output` in it is what it writes.
-    pub fn start(name: &'static str, mut run: Run, dir: Scratch, ports: &[u16]) -> Self {
+    pub fn start(name: &'static str, run: Run, dir: Scratch, ports: &[u16]) -> Self {
+        Self::try_start(name, run, dir, ports).unwrap_or_else(|said| panic!("{name} ended: {said}"))
+    }
+
+    /// The same of one that may well end instead: what it said then.
+    pub fn try_start(
+        name: &'static str,
+        mut run: Run,
+        dir: Scratch,
+        ports: &[u16],
+    ) -> Result<Self, String> {
         let output = File::create(dir.join("output")).expect("a log file");
         run.command
             .process_group(0)
@@ -29,15 +39,23 @@ impl Service {
             .stderr(output);
         let daemon = Daemon::spawn(&mut run.command);
         let mut this = Self { name, daemon, dir };
+        let mut ended = None;
         wait_for(name, Duration::from_secs(60), || {
-            if let Some(status) = this.daemon.ended() {
-                panic!("{name} ended, {status}: {}", this.output());
-            }
-            ports
-                .iter()
-                .all(|&port| Endpoint::Tcp(port).connect().is_ok())
+            ended = this.daemon.ended();
+            ended.is_some()
+                || ports
+                    .iter()
+                    .all(|&port| Endpoint::Tcp(port).connect().is_ok())
         });
-        this
+        match ended {
+            Some(status) => Err(format!("{status}: {}", this.output())),
+            None => Ok(this),
+        }
+    }
+
+    /// Whether it has ended by itself.
+    pub fn ended(&mut self) -> bool {
+        self.daemon.ended().is_some()
     }
 
     pub fn output(&self) -> String {

@@ -64,7 +64,7 @@ pub(crate) struct Settings {
 }
 
 /// The settings there are.
-const KEYS: [&CStr; 13] = [
+const KEYS: [&CStr; 14] = [
     c"log",
     c"load",
     c"verify",
@@ -75,6 +75,7 @@ const KEYS: [&CStr; 13] = [
     c"parent-name",
     c"trust-dir",
     c"parent-auth",
+    c"pin-source",
     c"timeout",
     c"lock-timeout",
     c"chroot",
@@ -104,7 +105,7 @@ impl Section {
 
 /// Names that are not settings and look like one; OpenSSL gives no list of what a section holds,
 /// so these are the mistakes that can be noticed.
-const MISTAKES: [(&CStr, &str); 14] = [
+const MISTAKES: [(&CStr, &str); 17] = [
     (c"TCTI", "tcti"),
     (c"tpm_tcti", "tcti"),
     (c"TPM_TCTI", "tcti"),
@@ -119,6 +120,9 @@ const MISTAKES: [(&CStr, &str); 14] = [
     (c"srk_auth", "srk-auth"),
     (c"log_level", "log"),
     (c"session", "sessions"),
+    (c"pin", "pin-source"),
+    (c"pin_source", "pin-source"),
+    (c"pinsource", "pin-source"),
 ];
 
 impl Settings {
@@ -181,6 +185,7 @@ impl Settings {
             root: environment.root,
             parent_auth: parent_auth(core, environment)?,
             srk_auth: srk_auth(core)?,
+            pin_source: pin_source(core)?,
             verify,
             limits: limits(core)?,
             hold: choice(
@@ -246,6 +251,25 @@ fn parent_auth(core: &Core, environment: &Environment) -> Result<Secret, Error> 
 fn srk_auth(core: &Core) -> Result<Option<Secret>, Error> {
     let value = core.setting(c"srk-auth").map(Zeroizing::new);
     Ok(value.map(|value| key::read_secret(&value)).transpose()?)
+}
+
+/// Not a value, which would stand in a file that everybody may read, and not read before a key needs it.
+fn pin_source(core: &Core) -> Result<Option<String>, Error> {
+    let Some(text) = core.setting(c"pin-source") else {
+        return Ok(None);
+    };
+    let path = text.strip_prefix("file:").unwrap_or_default();
+    if path.is_empty() && text != key::NONE {
+        // The text may be a PIN: it is not repeated.
+        return Err(Error::new(
+            Reason::BadSetting,
+            format!(
+                "pin-source in the provider's section of openssl.cnf is neither file:PATH nor {}",
+                key::NONE
+            ),
+        ));
+    }
+    Ok(Some(text))
 }
 
 fn parent_name(core: &Core) -> Result<ParentRule, Error> {

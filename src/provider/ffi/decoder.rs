@@ -170,14 +170,25 @@ unsafe extern "C" fn decode<D: Decoder>(
         };
         match D::decode(instance, &mut input, selection, &mut passphrase) {
             Ok(Decoded::NotOurs) => 1,
-            Ok(Decoded::Der { der, structure }) => ParamList::new()
-                .text(c"data-structure", structure.to_str().unwrap_or(""))
-                .octets(c"data", &der)
-                .with(|params| callback.call(params))
-                .into(),
+            Ok(Decoded::Der { der, structure }) => {
+                instance.unheard().take();
+                let done = ParamList::new()
+                    .text(c"data-structure", structure.to_str().unwrap_or(""))
+                    .octets(c"data", &der)
+                    .with(|params| callback.call(params));
+                // The store wants everything that there is; who wants a key keeps all errors.
+                if !done
+                    && selection == 0
+                    && let Some(error) = instance.unheard().take()
+                {
+                    instance.raise_again(&error, c"decoder_decode");
+                }
+                done.into()
+            }
             Ok(Decoded::Key(name, data)) => deliver(instance, name, data, callback).into(),
             Err(error) => {
                 instance.raise(&error, c"decoder_decode");
+                instance.unheard().leave(&error);
                 0
             }
         }

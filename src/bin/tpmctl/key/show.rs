@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use tpm_provider::key::tss2::{KeyFile, Kind};
-use tpm_provider::key::{Config, Key, PublicKey, Tpm, tss12};
+use tpm_provider::key::{Key, PublicKey, tss12};
 use tpm_provider::printable;
 use tpm_provider::tss::tpm2::{Parms, Public};
 
@@ -101,10 +101,7 @@ impl Shown {
             _ => (None, None, None),
         };
         // The judgement is the provider's own. Nothing of this opens a TPM.
-        let tpm = Tpm::new(Config::default())?;
-        let problem = Key::from_file(&tpm, file.clone(), &mut |_| None)
-            .err()
-            .map(|error| error.to_string());
+        let problem = Key::check_file(file).err().map(|error| error.to_string());
         Ok(Self {
             format: if file.legacy {
                 "TSS2 KEY BLOB"

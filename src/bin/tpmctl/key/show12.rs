@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use tpm_provider::key::{Config, Key, Tpm, enc_scheme_name, sig_scheme_name};
+use tpm_provider::key::{Key, enc_scheme_name, sig_scheme_name};
 use tpm_provider::printable;
 use tpm_provider::tss::tpm12::{Format, KeyBlob};
 
@@ -54,8 +54,7 @@ pub(super) fn run(global: &Global, path: &Path, blob: KeyBlob) -> Result<(), Err
         problem: None,
     };
     // The judgement is the provider's own. Nothing of this opens a TPM.
-    let tpm = Tpm::new(Config::default())?;
-    if let Err(error) = Key::from_blob(&tpm, blob, &mut |_| None) {
+    if let Err(error) = Key::check_blob(&blob) {
         shown.usable = false;
         shown.problem = Some(error.to_string());
     }
