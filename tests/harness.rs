@@ -451,8 +451,9 @@ fn lock_files_go_with_their_test() {
         [of_socket, of_port.collect()]
     });
     for files in test.join().expect("no panic") {
-        assert_eq!(files.len(), 1, "{files:?}");
-        assert!(!files[0].exists(), "{files:?}");
+        // A socket that is not for everybody has a second one, where root has made it.
+        assert!((1..=2).contains(&files.len()), "{files:?}");
+        assert!(files.iter().all(|file| !file.exists()), "{files:?}");
     }
 }
 

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,22 +20,19 @@ struct child {
 /* How many descriptors of the process lead to the device. */
 static int descriptors(pid_t pid, const char *device)
 {
-    char path[64], target[PATH_MAX];
+    struct stat seen, meant;
+    char path[64];
     struct dirent *entry;
     int count = 0;
     DIR *directory;
-    ssize_t length;
 
     snprintf(path, sizeof(path), "/proc/%d/fd", pid);
     directory = opendir(path);
-    CHECK(directory != NULL);
-    while ((entry = readdir(directory)) != NULL) {
-        length = readlinkat(dirfd(directory), entry->d_name, target, sizeof(target) - 1);
-        if (length > 0) {
-            target[length] = '\0';
-            count += strcmp(target, device) == 0;
-        }
-    }
+    CHECK(directory != NULL && stat(device, &meant) == 0);
+    /* Not by the path: the module may have opened it in a mount of its own. */
+    while ((entry = readdir(directory)) != NULL)
+        count += fstatat(dirfd(directory), entry->d_name, &seen, 0) == 0 && S_ISCHR(seen.st_mode)
+            && seen.st_rdev == meant.st_rdev;
     closedir(directory);
     return count;
 }

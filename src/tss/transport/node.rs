@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -169,8 +169,16 @@ impl Node {
     fn connect_once(&self, socket: &OwnedFd) -> io::Result<()> {
         let socket = socket.as_fd();
         let path = self.path();
-        let Some(directory) = self.directory.descriptor() else {
-            return sys::connect_unix(socket, path.as_os_str());
+        let opened;
+        let directory = match self.directory.descriptor() {
+            Some(directory) => directory,
+            None if fits(&path) => return sys::connect_unix(socket, path.as_os_str()),
+            // For this call only.
+            None => {
+                let flags = libc::O_PATH | libc::O_DIRECTORY;
+                opened = sys::open_at(None, self.directory.path().as_os_str(), flags, 0)?;
+                opened.as_raw_fd()
+            }
         };
         if fits(&path) && self.directory.path_is_current() {
             return sys::connect_unix(socket, path.as_os_str());
