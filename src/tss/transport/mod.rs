@@ -30,6 +30,7 @@ mod lock;
 mod lockfile;
 mod node;
 mod open;
+mod peer;
 mod queue;
 mod record;
 #[cfg(test)]
