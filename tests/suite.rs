@@ -86,6 +86,8 @@ mod openconnect;
 mod order;
 #[path = "other_keys.rs"]
 mod other_keys;
+#[path = "owner.rs"]
+mod owner;
 #[path = "pkeyutl.rs"]
 mod pkeyutl;
 #[path = "random_faults.rs"]
@@ -100,6 +102,8 @@ mod secrets;
 mod strays;
 #[path = "strays12.rs"]
 mod strays12;
+#[path = "systemd.rs"]
+mod systemd;
 #[path = "tls12.rs"]
 mod tls12;
 #[path = "tls_keys.rs"]
