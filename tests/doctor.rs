@@ -166,6 +166,9 @@ impl Machine {
     }
 }
 
+/// The authorization value of the lockout hierarchy, as a TPM should have one.
+const LOCKOUT: &str = "of-the-lockout";
+
 /// A machine on which nothing of the hardware matters, and a TPM behind the socket `tpm`.
 struct Soft {
     machine: Machine,
@@ -177,6 +180,7 @@ impl Soft {
         let machine = Machine::new();
         let tpm = Swtpm::start();
         tpm.provision_srk();
+        tpm.tool("tpm2_changeauth -c lockout").arg(LOCKOUT).ok();
         machine.tpm(&tpm.address());
         Self { machine, tpm }
     }
@@ -413,7 +417,8 @@ fn a_tpm_in_failure_mode() {
 fn a_locked_tpm() {
     let soft = Soft::new();
     soft.tpm
-        .tool("tpm2_dictionarylockout -s -n 3 -t 1000 -l 1000")
+        .tool("tpm2_dictionarylockout -s -n 3 -t 1000 -l 1000 -p")
+        .arg(LOCKOUT)
         .ok();
     let new = soft.machine.run("key new -o key.pem --auth right");
     new.env("TPM_TCTI", "swtpm:path=tpm").ok();
@@ -432,6 +437,27 @@ fn a_locked_tpm() {
     says("nearly-locked", 0, || soft.doctor());
     wrong();
     says("locked", 9, || soft.doctor());
+    soft.tpm.assert_clean();
+}
+
+/// What is typed next mends it.
+#[test]
+fn a_tpm_that_everybody_may_clear() {
+    let soft = Soft::new();
+    soft.tpm
+        .tool("tpm2_changeauth -c lockout -p")
+        .arg(LOCKOUT)
+        .ok();
+    let done = says("clearable", 0, || soft.doctor());
+    let advice = done.out();
+    let command = advice
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("$ sudo tpmctl "))
+        .expect("a command")
+        .replace("/root/", "");
+    let run = soft.machine.run(&command).env("TPM_TCTI", "swtpm:path=tpm");
+    run.arg("--yes").ok();
+    says("healthy", 0, || soft.doctor());
     soft.tpm.assert_clean();
 }
 
@@ -593,9 +619,11 @@ fn a_tpm_1_2_and_tcsd() {
     ] {
         assert!(text.contains(part), "{part} in\n{done}");
     }
-    let tcsd = || machine.doctor().env("TPM_TCTI", "tcsd").words("--user tss");
-    says("tpm12-no-tcsd", 5, tcsd);
+    says("tpm12-no-tcsd", 5, || {
+        machine.doctor().env("TPM_TCTI", "tcsd").words("--user tss")
+    });
     let machine = machine.listener(1000);
+    let tcsd = || machine.doctor().env("TPM_TCTI", "tcsd").words("--user tss");
     let run = || {
         machine
             .doctor()
@@ -603,6 +631,15 @@ fn a_tpm_1_2_and_tcsd() {
             .words("--user tss")
     };
     says("tpm12-impostor", 0, run);
+    // Where its address is said, nobody is asked at it.
+    let done = tcsd().done();
+    assert_eq!(done.status.code(), Some(5), "{done}");
+    let text = flat(&done.out());
+    assert!(
+        text.contains("5 tcsd problem Somebody listens at port 30003 as alice"),
+        "{done}"
+    );
+    assert!(text.contains("It is refused"), "{done}");
     let machine = machine.listener(108).process(612, "tcsd", &["/dev/tpm0"]);
     says("tpm12-busy", 4, || {
         machine

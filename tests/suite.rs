@@ -96,6 +96,8 @@ mod openconnect;
 mod order;
 #[path = "other_keys.rs"]
 mod other_keys;
+#[path = "owner.rs"]
+mod owner;
 #[path = "pin_servers.rs"]
 mod pin_servers;
 #[path = "pins.rs"]
@@ -114,6 +116,8 @@ mod secrets;
 mod strays;
 #[path = "strays12.rs"]
 mod strays12;
+#[path = "systemd.rs"]
+mod systemd;
 #[path = "tls12.rs"]
 mod tls12;
 #[path = "tls_keys.rs"]

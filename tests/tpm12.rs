@@ -1,6 +1,7 @@
 //! Keys of TPM 1.2 through OpenSSL: raw and through tcsd, with key files of other tools and our own. An OpenSSL
 //! without us judges the results.
 
+use crate::common::client::Client;
 use crate::common::jail::Jail;
 use crate::common::key::{self, SIGN};
 use crate::common::openssl::{Config, ORDERS, Openssl, clean};
@@ -9,10 +10,11 @@ use crate::common::proxy::Proxy;
 use crate::common::scratch::Scratch;
 use crate::common::swtpm::Swtpm;
 use crate::common::swtpm12::{Swtpm12, data};
-use crate::common::tcsd::Tcsd;
+use crate::common::tcsd::{Relay, Tcsd};
 use crate::common::tools;
 use serde_json::Value;
 use std::fs;
+use std::net::UdpSocket;
 
 const GENERATE: &str = "genpkey -propquery provider=tpm -algorithm RSA -pkeyopt tpm:1.2";
 
@@ -344,6 +346,11 @@ fn an_address_for_tpm_1_2_alone_is_enough() {
     let tcsd = Tcsd::start(&tpm);
     let machine = Jail::new(&Config::new().setting("tcti12", &tcsd.address()));
     let genpkey = "openssl genpkey -propquery provider=tpm -algorithm RSA -out new.pem";
+    // tcsd's user.
+    machine.file(
+        "etc/passwd",
+        &fs::read_to_string("/etc/passwd").expect("read"),
+    );
     // Neither of these is a device: whoever opened it would fail.
     machine.file("dev/tpm0", "");
     // Before and after kernels tell the version.
@@ -537,6 +544,85 @@ fn a_tcsd_that_does_not_run_is_named() {
         .says("is tcsd running");
     tcsd.restart();
     openssl.ok(SIGN);
+}
+
+/// Any user may listen at its port, and could answer in the TPM's place: what counts is who does, not how the address
+/// was written.
+#[test]
+fn somebody_else_in_tcsds_place_is_refused_however_the_address_is_written() {
+    let tpm = Swtpm12::owned_tcp();
+    let tcsd = Tcsd::start(&tpm);
+    let openssl = openssl(Config::new(), "tcsd:");
+    for (user, trusted) in [("nobody", false), ("tss", true), ("root", true)] {
+        let relay = Relay::start(user, &tcsd);
+        let port = relay.port();
+        let mut places: Vec<String> = [
+            "localhost",
+            "127.0.0.1",
+            "127.0.0.2",
+            "[::1]",
+            "::ffff:127.0.0.1",
+        ]
+        .map(|host| format!("tcsd:host={host},port={port}"))
+        .into();
+        places.push(format!("tcsd:port={port}"));
+        places.extend(own_address().map(|own| format!("tcsd:host={own},port={port}")));
+        for place in places {
+            judge(openssl.run(SIGN).env("TPM12_TCTI", &place), trusted, &place);
+        }
+        for host in ["localhost", "127.0.0.1"] {
+            let run = openssl.run(SIGN).env("TSS_TCSD_HOSTNAME", host);
+            judge(run.env("TSS_TCSD_PORT", port.to_string()), trusted, host);
+        }
+        // Keys are made by others, too.
+        let run = openssl
+            .run(GENERATE)
+            .env("TPM12_TCTI", format!("tcsd:port={port}"));
+        judge(run, trusted, "genpkey");
+    }
+}
+
+#[track_caller]
+fn judge(run: Run, trusted: bool, place: &str) {
+    let done = run.done();
+    assert_eq!(done.status.success(), trusted, "{place}: {done}");
+    if !trusted {
+        done.says("the user with number 65534 answers at")
+            .says("neither root nor tss")
+            .says("systemctl start tcsd");
+    }
+}
+
+/// An address of this machine that other machines see; none where it has no network.
+fn own_address() -> Option<String> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // No packet is sent.
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip().to_string())
+}
+
+/// Servers change their root directory and their user after the settings were read: there is neither /proc nor
+/// /etc/passwd then.
+#[test]
+fn who_answers_is_seen_from_a_jail_too() {
+    let tpm = Swtpm12::owned_tcp();
+    let tcsd = Tcsd::start(&tpm);
+    for (user, trusted) in [("nobody", false), ("tss", true)] {
+        let relay = Relay::start(user, &tcsd);
+        let openssl = openssl(Config::new(), &format!("tcsd:port={}", relay.port()));
+        let jail = Scratch::new();
+        let mut client = Client::start(&openssl);
+        for step in ["ctx 1 openssl.cnf", "load 1 key.pem 1"] {
+            client.tell(step);
+            assert!(client.answer().starts_with("ok"), "{step}");
+        }
+        client.tell(&format!("jail {}", jail.path().display()));
+        assert!(client.answer().starts_with("ok"), "jail");
+        client.tell("sign 1");
+        let answer = client.answer();
+        assert_eq!(answer.starts_with("ok"), trusted, "{answer}");
+        assert!(trusted || answer.contains("that is not tcsd"), "{answer}");
+    }
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub struct Lockout {
     pub recovery: u32,
     /// Whether the TPM is locked now.
     pub in_lockout: bool,
+    /// Whether there is an authorization value without which nobody resets it, or clears the TPM.
+    pub auth_set: bool,
 }
 
 impl Lockout {

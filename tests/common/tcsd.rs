@@ -129,3 +129,57 @@ impl Tcsd {
             .env("TSS_TCSD_PORT", self.port.to_string())
     }
 }
+
+/// Somebody at a port who passes everything on to tcsd and back: the best that a false tcsd can be. It listens at
+/// every address of this machine, and at a copy of each in IPv6.
+pub struct Relay {
+    _daemon: Daemon,
+    port: u16,
+}
+
+const RELAY: &str = "
+import socket, sys, threading
+listener = socket.create_server(('::', int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True)
+def pump(a, b):
+    try:
+        while data := a.recv(65536):
+            b.sendall(data)
+    except OSError:
+        pass
+    for end in (a, b):
+        try:
+            end.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+while True:
+    near, _ = listener.accept()
+    far = socket.create_connection(('127.0.0.1', int(sys.argv[2])))
+    for ends in ((near, far), (far, near)):
+        threading.Thread(target=pump, args=ends, daemon=True).start()
+";
+
+impl Relay {
+    /// As a user of this name.
+    pub fn start(user: &str, tcsd: &Tcsd) -> Self {
+        let port = free_port();
+        let mut command = Command::new(need("setpriv", "util-linux"));
+        command
+            .args(["--reuid", user, "--clear-groups", "--pdeathsig", "KILL"])
+            .args(["/usr/bin/python3", "-I", "-c", RELAY])
+            .args([port.to_string(), tcsd.port.to_string()]);
+        let mut daemon = Daemon::spawn(&mut command);
+        let endpoint = Endpoint::Tcp(port);
+        wait_for("the relay's start", Duration::from_secs(30), || {
+            assert!(daemon.ended().is_none(), "the relay (python3) ended");
+            endpoint.connect().is_ok()
+        });
+        Self {
+            _daemon: daemon,
+            port,
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}

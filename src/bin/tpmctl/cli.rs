@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Show and change which parent keys are trusted
     #[command(subcommand)]
     Srk(SrkCommand),
+    /// Protect the TPM as a whole
+    #[command(subcommand)]
+    Owner(OwnerCommand),
     /// Remove transient objects and sessions from a TPM without a resource manager
     Flush(Flush),
     /// Print a completion script for a shell
@@ -87,6 +90,12 @@ pub(crate) enum SrkCommand {
     Show,
     /// Trust the parents that the TPM has now, and no others
     Trust(Trust),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum OwnerCommand {
+    /// Set the authorization value of hierarchies
+    Passwd(Passwd),
 }
 
 #[derive(Args)]
@@ -241,6 +250,45 @@ pub(crate) struct Trust {
 }
 
 #[derive(Args)]
+pub(crate) struct Passwd {
+    /// Whose value: lockout (who may clear the TPM), owner (who may make primaries) or endorsement; may be repeated
+    #[arg(long, value_enum, value_name = "HIERARCHY", required = true)]
+    pub(crate) hierarchy: Vec<Hierarchy>,
+
+    /// The new value: file:PATH, whose first line it is
+    #[arg(long, value_name = "file:PATH", value_parser = in_file, required_unless_present = "random")]
+    pub(crate) new: Option<PathBuf>,
+
+    /// Make up a new value and write it to FILE, which must not exist, for its owner alone to read
+    #[arg(long, value_name = "FILE", conflicts_with = "new")]
+    pub(crate) random: Option<PathBuf>,
+
+    /// The value that hierarchies have now, where one is set: file:PATH
+    #[arg(long, value_name = "file:PATH", value_parser = in_file)]
+    pub(crate) old: Option<PathBuf>,
+
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
+    /// Show what would be changed only
+    #[arg(short = 'n', long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+}
+
+/// Hierarchies whose authorization value the administrator sets.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Hierarchy {
+    /// Clears the TPM, and resets its lockout
+    Lockout,
+    /// Attestation and credentials
+    Endorsement,
+    /// Primaries, persistent keys and NV memory
+    // Last: where there is no storage root key, sessions for the others need the value of before.
+    Owner,
+}
+
+#[derive(Args)]
 pub(crate) struct Completions {
     /// bash, zsh or fish
     #[arg(value_parser = shell)]
@@ -271,6 +319,14 @@ impl From<Type> for KeyType {
 /// A secret, or where it is. What stands on a command line is anybody's to see; the copy is wiped all the same.
 fn secret(text: &str) -> Result<Zeroizing<String>, Infallible> {
     Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Where a secret is. One that stands on the command line, `ps` shows to everybody.
+fn in_file(text: &str) -> Result<PathBuf, String> {
+    match text.strip_prefix("file:") {
+        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
+        _ => Err("write file:PATH; the value is the file's first line".to_owned()),
+    }
 }
 
 fn parent(text: &str) -> Result<ParentChoice, String> {

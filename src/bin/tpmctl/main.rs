@@ -15,6 +15,7 @@ mod info;
 mod interrupt;
 mod key;
 mod output;
+mod owner;
 mod selftest;
 mod settings;
 mod srk;
@@ -27,7 +28,7 @@ use clap::Parser;
 use tpm_provider::printable;
 use tpm_provider::tss::{tpm2, tpm12};
 
-use cli::{Cli, Command, KeyCommand, SrkCommand};
+use cli::{Cli, Command, KeyCommand, OwnerCommand, SrkCommand};
 use error::Error;
 
 fn main() -> ExitCode {
@@ -60,6 +61,7 @@ fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Key(KeyCommand::Show(args)) => key::show::run(global, args),
         Command::Srk(SrkCommand::Show) => srk::show(global),
         Command::Srk(SrkCommand::Trust(args)) => srk::trust(global, args),
+        Command::Owner(OwnerCommand::Passwd(args)) => owner::passwd(global, args),
         Command::Flush(args) => flush::run(global, args),
         Command::Completions(args) => completions::run(args),
     }?;

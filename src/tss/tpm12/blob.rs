@@ -208,6 +208,11 @@ impl PublicKey {
     pub fn enc_scheme(&self) -> EncScheme {
         self.parms.enc_scheme
     }
+
+    /// What signatures the key makes.
+    pub fn sig_scheme(&self) -> SigScheme {
+        self.parms.sig_scheme
+    }
 }
 
 /// What a key shall be: the input of TPM_CreateWrapKey and of [`wrap`](super::wrap::wrap).

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::asked;
 use super::blob::{KeyBlob, PublicKey, Template};
 use super::commands::admin::{GetTestResult, SelfTestFull};
 use super::commands::capability::{
@@ -14,7 +15,7 @@ use super::commands::capability::{
 };
 use super::commands::crypto::{GetRandom, Sign, StirRandom, UnBind};
 use super::commands::storage::OwnerReadInternalPub;
-use super::constants::{entity, handle};
+use super::constants::{Ordinal, entity, handle};
 use super::exec::Authority;
 use super::failure::{Failure, Whose, code_of};
 use super::link::Link;
@@ -154,7 +155,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Failure::Refused`] with `TPM_BAD_KEY_PROPERTY` or `TPM_BAD_SCHEME` for a template that the TPM does
+    /// [`NotAsAsked`](crate::tss::ErrorKind) for a key that is not what the template says; [`Failure::Refused`] with
+    /// `TPM_BAD_KEY_PROPERTY` or `TPM_BAD_SCHEME` for a template that the TPM does
     /// not support.
     pub fn create(
         &self,
@@ -163,7 +165,10 @@ impl Client {
         usage: &AuthValue,
         migration: &AuthValue,
     ) -> Result<KeyBlob> {
-        self.with(|work| work.create(srk, template, usage, migration))
+        self.with(|work| {
+            let made = work.create(srk, template, usage, migration)?;
+            asked::new_key(made, template)
+        })
     }
 
     /// The SRK's public part (TPM_GetPubKey), which [`wrap`](super::wrap()) needs.
@@ -173,13 +178,16 @@ impl Client {
     /// [`Failure::Refused`] with `TPM_INVALID_KEYHANDLE` unless the owner has allowed it
     /// (`tpm_restrictsrk -a`).
     pub fn srk_public(&self, srk: &AuthValue) -> Result<PublicKey> {
-        self.with(|work| work.srk_public(srk))
+        self.with(|work| asked::storage_root_key(Ordinal::GET_PUB_KEY, work.srk_public(srk)?))
     }
 
     /// The same for the TPM's owner, always (TPM_OwnerReadInternalPub).
     pub fn srk_public_for_owner(&self, owner: &AuthValue) -> Result<PublicKey> {
         let request = OwnerReadInternalPub { key: handle::SRK };
-        self.with(|work| work.run_as(Whose::Owner, &request, Authority::Oiap(owner)))
+        self.with(|work| {
+            let public = work.run_as(Whose::Owner, &request, Authority::Oiap(owner))?;
+            asked::storage_root_key(Ordinal::OWNER_READ_INTERNAL_PUB, public)
+        })
     }
 
     /// Version and manufacturer: what `tpm_version` prints. `None` for a TPM of version 1.1, which does not

@@ -12,6 +12,7 @@
 //! `strays`, what one leaves that does not come to its end.
 #![forbid(unsafe_code)]
 
+mod asked;
 mod auth;
 pub mod blob;
 pub mod client;

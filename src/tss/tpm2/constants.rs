@@ -133,6 +133,7 @@ numbers! {
     /// `TPM_CC` (Part 2, 6.5.2).
     CommandCode(u32, "command 0x{:08x}") {
         EVICT_CONTROL = 0x0120, "TPM2_EvictControl";
+        HIERARCHY_CHANGE_AUTH = 0x0129, "TPM2_HierarchyChangeAuth";
         CREATE_PRIMARY = 0x0131, "TPM2_CreatePrimary";
         NV_READ_PUBLIC = 0x0169, "TPM2_NV_ReadPublic";
         SELF_TEST = 0x0143, "TPM2_SelfTest";
@@ -281,6 +282,12 @@ pub mod property {
     pub const LOCKOUT_INTERVAL: u32 = 0x210;
     /// `TPM_PT_LOCKOUT_RECOVERY`, seconds.
     pub const LOCKOUT_RECOVERY: u32 = 0x211;
+    /// Bits of `TPM_PT_PERMANENT`: the hierarchy has an authorization value.
+    pub const PERMANENT_OWNER_AUTH_SET: u32 = 1 << 0;
+    /// The same of the endorsement hierarchy.
+    pub const PERMANENT_ENDORSEMENT_AUTH_SET: u32 = 1 << 1;
+    /// The same of the lockout hierarchy. Without one everybody may send TPM2_Clear.
+    pub const PERMANENT_LOCKOUT_AUTH_SET: u32 = 1 << 2;
     /// Bit of `TPM_PT_PERMANENT`: locked out.
     pub const PERMANENT_IN_LOCKOUT: u32 = 1 << 9;
 }

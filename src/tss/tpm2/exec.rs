@@ -57,7 +57,8 @@ pub(super) fn execute<R: Request>(
     if answer.code != ResponseCode::SUCCESS {
         return Err(Error::tpm(R::CODE, answer.code));
     }
-    let parameters = open(R::CODE, &answer, &mut authorization)?;
+    let changed = request.changed_auth();
+    let parameters = open(R::CODE, &answer, changed, &mut authorization)?;
     let what = R::CODE.name().unwrap_or("response");
     let mut reader = Reader::new(&parameters, what);
     let result = request.parse(answer.handle, &mut reader)?;
@@ -246,6 +247,7 @@ impl<'a> Answer<'a> {
 fn open(
     command: CommandCode,
     answer: &Answer<'_>,
+    changed_auth: Option<&Secret>,
     authorization: &mut Authorization<'_>,
 ) -> Result<Zeroizing<Vec<u8>>> {
     let what = command.name().unwrap_or("response");
@@ -268,6 +270,8 @@ fn open(
             let answered = area.u8()?;
             let hmac = area.tpm2b()?;
             let rp_hash = rp_hash(command.0, &parameters);
+            // A new value counts from the answer on (Part 1, 19.6.5).
+            let auth = changed_auth.unwrap_or(auth);
             if !session.verify(auth, &rp_hash, nonce, answered, hmac) {
                 return Err(ErrorKind::SessionIntegrity { command: what }.into());
             }

@@ -1,16 +1,21 @@
 //! What a TPM offers besides keys: capabilities, NV memory, hashes, random numbers, tests.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
+
 use zeroize::Zeroizing;
 
 use super::client::Client;
 use super::commands::capability::{Capabilities, GetCapability, TestRsaParms};
 use super::commands::hash::{Hash, HashSequenceStart, Hashed, SequenceComplete, SequenceUpdate};
+use super::commands::hierarchy::HierarchyChangeAuth;
 use super::commands::nv::{NvRead, NvReadPublic, nv_attribute};
 use super::commands::random::GetRandom;
 use super::commands::testing::{GetTestResult, SelfTest};
 use super::constants::{AlgId, CommandCode, Curve, capability, handle, property};
 use super::name::Entity;
+use super::object::Parent;
+use super::session::attribute;
 use super::work::{Authority, Work};
 use crate::Secret;
 use crate::tss::error::{Error, Result};
@@ -117,6 +122,46 @@ impl Client {
                 }
             }
             Ok(Some(sizes))
+        })
+    }
+
+    /// Sets a hierarchy's authorization value (TPM2_HierarchyChangeAuth, Part 3, 24.8): `hierarchy` is
+    /// [`handle::OWNER`], [`handle::ENDORSEMENT`] or [`handle::LOCKOUT`], `old` the value that it has. Whatever
+    /// [`Sessions`](super::client::Sessions) say, the new value is encrypted, and the answer authenticated, by a
+    /// session salted to the storage root key, or to the owner's primary, for which `owner` is the owner's value.
+    ///
+    /// Costs ReadPublic, StartAuthSession and the command; without a storage root key CreatePrimary and
+    /// FlushContext, too.
+    ///
+    /// # Errors
+    ///
+    /// An authorization failure for a wrong `old`. If the connection fails meanwhile nobody knows which value
+    /// counts; the command is not sent again, since a wrong value for the lockout hierarchy shuts that for hours.
+    pub fn change_hierarchy_auth(
+        &self,
+        hierarchy: u32,
+        old: &Secret,
+        new: &Secret,
+        owner: &Secret,
+    ) -> Result<()> {
+        let sent = Cell::new(false);
+        self.with(|work| {
+            if sent.get() {
+                return Err(Error::unsupported(
+                    "the connection ended while the new authorization value was on its way: either value may count now",
+                ));
+            }
+            let id = work.salted_to(&Parent {
+                auth: owner.clone(),
+                ..Parent::new(handle::OWNER)
+            })?;
+            let authority = Authority::Session {
+                id,
+                auth: old,
+                attributes: work.last_use() | attribute::DECRYPT,
+            };
+            sent.set(true);
+            work.run(&HierarchyChangeAuth { hierarchy, new }, &authority)
         })
     }
 

@@ -449,6 +449,7 @@ impl<'a> Work<'a> {
             interval: value(property::LOCKOUT_INTERVAL),
             recovery: value(property::LOCKOUT_RECOVERY),
             in_lockout: value(property::PERMANENT) & property::PERMANENT_IN_LOCKOUT != 0,
+            auth_set: value(property::PERMANENT) & property::PERMANENT_LOCKOUT_AUTH_SET != 0,
         })
     }
 

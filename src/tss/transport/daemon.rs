@@ -2,11 +2,14 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::address::{Address, TCSD_PORT};
 use super::endpoint::Family;
+use super::error::{ErrorKind, Fault};
 use super::kernel;
+use super::peer::{self, Holder};
 
 /// The user as whom tcsd runs.
 const USER: &str = "tss";
@@ -20,28 +23,50 @@ pub(super) fn detect(root: &Path) -> Option<Address> {
     (owner == 0 || user(root) == Some(owner)).then(Address::local_tcsd)
 }
 
-/// Whose socket listens at tcsd's port (proc_net_tcp.txt of the kernel). If several users' do, nobody's.
+/// Whose socket listens at tcsd's port. If several users' do, nobody's.
 fn listener(root: &Path) -> Option<u32> {
-    const LISTENING: &str = "0A";
-    let tables = ["proc/net/tcp", "proc/net/tcp6"]
-        .map(|name| fs::read_to_string(root.join(name)).unwrap_or_default());
-    let mut owners = tables
-        .iter()
-        .flat_map(|table| table.lines())
-        .filter_map(|line| {
-            // sl local remote state queues timer retransmits uid
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let (_, port) = fields.get(1)?.rsplit_once(':')?;
-            let ours =
-                u16::from_str_radix(port, 16) == Ok(TCSD_PORT) && fields.get(3) == Some(&LISTENING);
-            ours.then(|| fields.get(7)?.parse::<u32>().ok()).flatten()
-        });
+    let mut owners = peer::listeners(root, TCSD_PORT).into_iter();
     let first = owners.next()?;
     owners.all(|owner| owner == first).then_some(first)
 }
 
+/// Refuses what answers on this machine in tcsd's place, however its address was written: the socket at the other
+/// end must be root's, or that of `user`, which is tcsd's. Who answers on another machine is not known here.
+pub(super) fn vouch(local: SocketAddr, peer: SocketAddr, user: Option<u32>) -> Result<(), Fault> {
+    let untrusted = |what: String| Fault::new(ErrorKind::Untrusted, what);
+    match peer::holder(local, peer) {
+        Ok(Holder::Elsewhere) => Ok(()),
+        Ok(Holder::User(uid)) if uid == 0 || user == Some(uid) => Ok(()),
+        Ok(Holder::User(uid)) => {
+            let who = match user {
+                Some(user) => format!("neither root nor {USER} (user {user})"),
+                None => format!("not root, and there is no user {USER} in /etc/passwd"),
+            };
+            let fault = untrusted(format!(
+                "the user with number {uid} answers at {peer} on this machine, who is {who}: that is not tcsd, and \
+                 could answer in the TPM's place"
+            ));
+            let port = peer.port();
+            Err(fault.hint(format!(
+                "see who it is with `ss -ltnp 'sport = :{port}'`, end it, and start tcsd with `systemctl start tcsd`"
+            )))
+        }
+        Ok(Holder::Unseen) => Err(untrusted(format!(
+            "nobody is seen to listen at {peer} on this machine, so that it cannot be told who answers there"
+        ))
+        .hint("is tcsd running? `tpmctl doctor` looks for it")),
+        Err(error) => Err(untrusted(format!(
+            "it cannot be told who answers at {peer} on this machine: {error}"
+        ))
+        .hint(
+            "let the process open netlink sockets (RestrictAddressFamilies=AF_NETLINK besides the others under \
+             systemd), or see /proc/net/tcp",
+        )),
+    }
+}
+
 /// The number of tcsd's user.
-fn user(root: &Path) -> Option<u32> {
+pub(super) fn user(root: &Path) -> Option<u32> {
     let users = fs::read_to_string(root.join("etc/passwd")).ok()?;
     users.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -101,7 +126,7 @@ mod tests {
         let root = machine(Some("1"), Some(108));
         fs::write(
             root.path().join("proc/net/tcp6"),
-            "0: 00000000000000000000000000000000:7533 0:0 0A 0:0 0:0 0 1000 0 1\n",
+            "0: 00000000000000000000000000000000:7533 00000000000000000000000000000000:0000 0A 0:0 0:0 0 1000 0 1\n",
         )
         .unwrap();
         assert_eq!(detect(root.path()), None);

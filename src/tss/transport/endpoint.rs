@@ -92,6 +92,8 @@ enum Target {
         host: String,
         port: u16,
         resolved: Vec<SocketAddr>,
+        /// tcsd's user; a changed root directory may have other users.
+        user: Option<u32>,
     },
     Directory(Arc<Anchor>),
 }
@@ -291,13 +293,13 @@ impl Endpoint {
         }
     }
 
-    /// Connects to tcsd.
+    /// Connects to tcsd, and to nobody else on this machine.
     pub(in crate::tss) fn connect_daemon(
         &self,
         deadline: Instant,
     ) -> Result<TcpStream, TransportError> {
         let deadline = deadline.max(sys::deadline_in(CONNECT_WAIT));
-        let connect = || {
+        let connect = |user| {
             let fd = socket::connect_tcp(&self.addresses()?, deadline).map_err(|error| {
                 let fault = Fault::os("connecting", &error);
                 match fault.kind {
@@ -306,13 +308,16 @@ impl Endpoint {
                 }
             })?;
             let stream = TcpStream::from(fd);
-            stream
+            let ends = stream
                 .set_nonblocking(false)
-                .map_err(|error| Fault::os("preparing the socket", &error))?;
+                .and_then(|()| stream.local_addr())
+                .and_then(|local| Ok((local, stream.peer_addr()?)));
+            let (local, peer) = ends.map_err(|error| Fault::os("preparing the socket", &error))?;
+            daemon::vouch(local, peer, user)?;
             Ok(stream)
         };
         match &self.target {
-            Target::Daemon { .. } => connect().map_err(|fault| self.error(fault)),
+            Target::Daemon { user, .. } => connect(*user).map_err(|fault| self.error(fault)),
             _ => Err(self.failure(ErrorKind::Unsupported, "this address is not tcsd's", None)),
         }
     }
@@ -532,6 +537,7 @@ fn target(address: &Address) -> Result<(Target, Sharing), Fault> {
                     host: host.clone(),
                     port: *port,
                     resolved,
+                    user: daemon::user(Path::new("/")),
                 },
                 Sharing::Daemon,
             )

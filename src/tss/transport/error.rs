@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Cut,
     /// What came back was not a TPM response.
     Protocol,
+    /// Somebody answers at the address who has no business to.
+    Untrusted,
     /// libtpms could not be loaded, or refused to start.
     Library,
     /// The address is valid, but this version has no transport for it.

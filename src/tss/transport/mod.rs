@@ -32,6 +32,7 @@ mod lockfile;
 mod mounts;
 mod node;
 mod open;
+mod peer;
 mod queue;
 mod record;
 #[cfg(test)]

@@ -127,12 +127,23 @@ fn lockout(client: &Client) -> tss::Result<Finding> {
         ))
         .command(RESET));
     }
+    let nearly = state.interval > 0 && state.tries_left().saturating_mul(2) <= state.max_tries;
+    if !nearly && !state.auth_set {
+        return Ok(Finding::warning(
+            "Not locked, and the lockout hierarchy has no authorization value.",
+        )
+        .why(
+            "Whoever may use the TPM, as members of group tss do, can clear it (TPM2_Clear), which destroys every \
+             key. Set a value, and keep its file where only root reads it, and a copy elsewhere.",
+        )
+        .command("sudo tpmctl owner passwd --hierarchy lockout --random /root/tpm-lockout"));
+    }
     if state.interval == 0 {
         return Ok(Finding::ok(
             "Not locked; wrong authorization values are not counted.",
         ));
     }
-    if state.tries_left().saturating_mul(2) <= state.max_tries {
+    if nearly {
         return Ok(Finding::warning(format!(
             "Not locked yet: {tries} wrong authorization values."
         ))

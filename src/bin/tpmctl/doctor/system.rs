@@ -1,5 +1,7 @@
 //! Layers 1 to 5: from the firmware to whoever has the device open.
 
+use std::net::{ToSocketAddrs, UdpSocket};
+
 use tpm_provider::tss::transport::AddressKind;
 
 use super::Scene;
@@ -39,7 +41,7 @@ impl Target {
                 }
             }
             Some(AddressKind::Tcsd { host, .. }) => {
-                if host == "localhost" || host.starts_with("127.") || host == "::1" {
+                if is_here(host) {
                     Self::Kernel(0, None)
                 } else {
                     Self::Remote(text.to_owned())
@@ -101,6 +103,14 @@ pub(super) fn findings(scene: &Scene) -> Vec<Finding> {
             super::tcsd::finding(scene, &firmware, chip),
         ],
     }
+}
+
+/// Whether a host is this machine, whatever it is called: nobody else can listen at its address.
+fn is_here(host: &str) -> bool {
+    let addresses = (host, 0).to_socket_addrs();
+    addresses.is_ok_and(|mut all| {
+        all.any(|address| address.ip().is_loopback() || UdpSocket::bind(address).is_ok())
+    })
 }
 
 fn announced(machine: &Machine, firmware: &Firmware, chip: Option<&Chip>) -> Finding {

@@ -35,12 +35,26 @@ pub(super) fn finding(scene: &Scene, firmware: &Firmware, chip: Option<&Chip>) -
             let owner = user_name(machine, listener.uid);
             let pid = pids.first().map_or_else(String::new, |pid| format!(" (process {pid})"));
             let listens = format!("tcsd{pid} listens at port {port} as {owner}.");
-            if pids.is_empty() || (owner != USER && listener.uid != 0) {
-                return Finding::warning(format!(
+            let trusted = owner == USER || listener.uid == 0;
+            if pids.is_empty() || !trusted {
+                let what = format!(
                     "Somebody listens at port {port} as {owner}, and it is not tcsd as user {USER}."
-                ))
-                .why("Whoever listens there sees every request, and could answer in the TPM's place.")
-                .command(format!("ss -ltnp 'sport = :{port}'"));
+                );
+                // The provider asks nobody else either, whatever the address says.
+                let (finding, why) = match address.is_some() && !trusted {
+                    true => (
+                        Finding::problem(what),
+                        "It is refused: whoever listens there sees every request, and could answer in the TPM's \
+                         place. Find out who it is, end it, and start tcsd.",
+                    ),
+                    false => (
+                        Finding::warning(what),
+                        "Whoever listens there sees every request, and could answer in the TPM's place.",
+                    ),
+                };
+                return finding
+                    .why(why)
+                    .command(format!("ss -ltnp 'sport = :{port}'"));
             }
             Finding::ok(listens)
         }

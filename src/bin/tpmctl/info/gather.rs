@@ -276,7 +276,9 @@ fn lockout(client: &Client, numbers: &HashMap<u32, u32>) -> Result<Lockout, Erro
         tries_left: state.tries_left(),
         interval_seconds: state.interval,
         recovery_seconds: state.recovery,
-        auth_set: numbers.get(&property::PERMANENT).copied().unwrap_or(0) >> 2 & 1 == 1,
+        auth_set: numbers.get(&property::PERMANENT).copied().unwrap_or(0)
+            & property::PERMANENT_LOCKOUT_AUTH_SET
+            != 0,
     })
 }
 

@@ -145,7 +145,13 @@ fn state(report: &mut Report, info: &Info) {
         )
         .fact(
             "authorization",
-            if lockout.auth_set { "set" } else { "empty" },
+            match lockout.auth_set {
+                true => "set",
+                false => {
+                    "empty: whoever may use the TPM can clear it, which destroys every key; \
+                     `tpmctl owner passwd --hierarchy lockout --random FILE` sets it"
+                }
+            },
         );
 }
 

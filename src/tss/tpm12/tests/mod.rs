@@ -1,6 +1,7 @@
 //! The client against swtpm, libtpms and tcsd: every test has its own TPM, and sees the commands it costs.
 #![forbid(unsafe_code)]
 
+mod asked;
 mod captured;
 mod daemon;
 mod many;
@@ -272,6 +273,8 @@ struct Log(Arc<Mutex<Traffic>>);
 struct Traffic {
     commands: Vec<String>,
     faults: Vec<(&'static str, Fault)>,
+    /// What TPM_OIAP and TPM_OSAP with the well-known secret have as their key.
+    session_key: Vec<u8>,
 }
 
 /// What happens with the next command of a name.
@@ -282,6 +285,8 @@ enum Fault {
     FlipParameter(usize),
     /// The same with the authorization's HMAC.
     FlipHmac,
+    /// These are the answer's parameters, with an authorization by who knows that the secret is the well-known one.
+    Forge(Vec<u8>),
     /// The answer has no authorization.
     NoAuth,
     /// This is done before.
@@ -342,7 +347,9 @@ impl Turn for SeenTurn<'_> {
                 self.inner.exchange(command)
             }
             fault => self.inner.exchange(command).map(|mut answer| {
+                self.overhear(command, &answer);
                 match fault {
+                    Some(Fault::Forge(parameters)) => self.forge(command, &mut answer, parameters),
                     Some(Fault::FlipParameter(from_end)) => {
                         let index = answer.parameters.len() - from_end;
                         answer.parameters[index] ^= 1;
@@ -381,6 +388,33 @@ impl Turn for SeenTurn<'_> {
 
     fn set_record(&mut self, bytes: &[u8]) {
         self.inner.set_record(bytes);
+    }
+}
+
+impl SeenTurn<'_> {
+    /// What the key of the session is that was opened.
+    fn overhear(&self, command: &Command, answer: &Answer) {
+        let key = match command.ordinal.name() {
+            _ if answer.code != Code::SUCCESS => return,
+            "TPM_OIAP" => vec![0; 20],
+            "TPM_OSAP" => {
+                let (even, odd) = (&answer.parameters[24..44], &command.parameters[6..26]);
+                crypto::hmac(Hash::Sha1, &[0; 20], &[even, odd]).to_vec()
+            }
+            _ => return,
+        };
+        self.log.0.lock().unwrap().session_key = key;
+    }
+
+    fn forge(&self, command: &Command, answer: &mut Answer, parameters: Vec<u8>) {
+        let key = self.log.0.lock().unwrap().session_key.clone();
+        let ordinal = command.ordinal.0.to_be_bytes();
+        let digest = crypto::hash(Hash::Sha1, &[&[0; 4], &ordinal, &parameters]);
+        let auth = answer.auth.as_mut().unwrap();
+        let (odd, continues) = (command.auth.unwrap().odd, [auth.continues]);
+        let hmac = crypto::hmac(Hash::Sha1, &key, &[&digest, &auth.even, &odd, &continues]);
+        auth.hmac.copy_from_slice(&hmac);
+        *answer.parameters = parameters;
     }
 }
 

@@ -57,3 +57,32 @@ impl Request for CreatePrimary<'_> {
         })
     }
 }
+
+/// TPM2_HierarchyChangeAuth (Part 3, 24.8): another authorization value for a hierarchy.
+pub struct HierarchyChangeAuth<'a> {
+    /// The hierarchy.
+    pub hierarchy: u32,
+    /// The new value.
+    pub new: &'a Secret,
+}
+
+impl Request for HierarchyChangeAuth<'_> {
+    type Response = ();
+    const CODE: CommandCode = CommandCode::HIERARCHY_CHANGE_AUTH;
+
+    fn handles(&self) -> Vec<Entity> {
+        vec![Entity::permanent(self.hierarchy)]
+    }
+
+    fn changed_auth(&self) -> Option<&Secret> {
+        Some(self.new)
+    }
+
+    fn parameters(&self, writer: &mut Writer) {
+        writer.tpm2b(self.new);
+    }
+
+    fn parse(&self, _: u32, _: &mut Reader<'_>) -> Result<(), Malformed> {
+        Ok(())
+    }
+}

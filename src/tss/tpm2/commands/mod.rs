@@ -21,6 +21,7 @@ pub mod testing;
 use super::constants::CommandCode;
 use super::name::Entity;
 use super::wire::{Malformed, Reader, Writer};
+use crate::Secret;
 
 /// A command of Part 3.
 pub trait Request {
@@ -36,6 +37,11 @@ pub trait Request {
     /// The handle area, entities that need authorization first.
     fn handles(&self) -> Vec<Entity> {
         Vec::new()
+    }
+
+    /// The authorization value that the answer is authenticated with, where the command changes it.
+    fn changed_auth(&self) -> Option<&Secret> {
+        None
     }
 
     /// Writes the parameters.

@@ -188,3 +188,49 @@ fn a_tpm_that_cannot_be_reached_names_itself() {
         "{error}"
     );
 }
+
+#[test]
+fn a_hierarchys_value_is_set_by_one_salted_session() {
+    let tpm = Tpm::new();
+    let (none, first, second) = (
+        Secret::empty(),
+        Secret::from(&b"first"[..]),
+        Secret::from(&b"second"[..]),
+    );
+    // Whatever the settings say: the value would cross in clear.
+    for sessions in [Sessions::Never, Sessions::Auto, Sessions::Always] {
+        let (client, log) = tpm.client(sessions);
+        let change = |hierarchy, old, new| client.change_hierarchy_auth(hierarchy, old, new, &none);
+        change(handle::LOCKOUT, &none, &first).unwrap();
+        log.expect(
+            "ReadPublic!18b CreatePrimary StartAuthSession FlushContext HierarchyChangeAuth",
+        );
+        // The old value does not count any more.
+        let wrong = client.change_hierarchy_auth(handle::ENDORSEMENT, &first, &second, &none);
+        assert!(wrong.unwrap_err().is_authorization_failure());
+        log.take();
+        change(handle::LOCKOUT, &first, &none).unwrap();
+        client.release_at_exit();
+    }
+    tpm.assert_empty();
+    tpm.provision();
+    let (client, log) = tpm.client(Sessions::Auto);
+    client
+        .change_hierarchy_auth(handle::OWNER, &none, &first, &none)
+        .unwrap();
+    log.expect("ReadPublic StartAuthSession HierarchyChangeAuth");
+    client
+        .change_hierarchy_auth(handle::OWNER, &first, &none, &none)
+        .unwrap();
+    log.expect("StartAuthSession HierarchyChangeAuth");
+    // An answer that was changed on its way is not believed, whatever the TPM has done.
+    log.inject("HierarchyChangeAuth", Fault::Flip(1));
+    let error = client
+        .change_hierarchy_auth(handle::OWNER, &none, &second, &none)
+        .unwrap_err();
+    assert!(
+        matches!(error.kind(), crate::tss::ErrorKind::SessionIntegrity { .. }),
+        "{error}"
+    );
+    tpm.assert_empty();
+}
