@@ -419,7 +419,7 @@ fn costs() {
     soft(&openssl, "P-256");
     let (_, counts) = tap.cost(|| openssl.ok(SIGN));
     counts.are(&[
-        ("ReadPublic", 1),
+        ("ReadPublic", 2),
         ("StartAuthSession", 1),
         ("Load", 1),
         ("Sign", 1),

@@ -349,7 +349,7 @@ fn eager_loading_checks_and_leaves_nothing() {
     let mut client = Client::start(&openssl);
     let (_, counts) = tap.cost(|| client.ok("load 1 key.pem"));
     counts.are(&[
-        ("ReadPublic", 1),
+        ("ReadPublic", 2),
         ("StartAuthSession", 1),
         ("Load", 1),
         ("Sign", 1),

@@ -5,7 +5,7 @@ use crate::common::client::Client;
 use crate::common::key;
 use crate::common::process::wait_for;
 use crate::common::proxy::{Action, Fault};
-use crate::common::tpm::{cc, name};
+use crate::common::tpm::{OWNER, STANDARD_PRIMARY, cc, name};
 use std::time::Duration;
 
 /// `key.pem`, which signs and decrypts: a decryption takes a session.
@@ -92,4 +92,74 @@ fn a_process_that_is_killed_during_a_command() {
         }
         assert!(objects.none(), "{}: {objects:x?}", name(command));
     }
+}
+
+/// Another program, which knows nothing of our table, flushes our object, and its own gets the handle. Neither the
+/// end of our process nor that of a later one takes it away.
+#[test]
+fn what_took_the_place_of_ours_outlives_us() {
+    let Bench { openssl, tpm, .. } = &bench(true);
+    for killed in [false, true] {
+        let mut client = Client::start(openssl);
+        client.ok("load 1 key.pem");
+        client.ok("sign 1");
+        let ours = tpm.objects().transient;
+        assert_eq!(ours.len(), 1);
+        let mut raw = tpm.raw();
+        raw.flush(ours[0]);
+        // Which handle is free is the TPM's affair.
+        let mut made = Vec::new();
+        let theirs = loop {
+            match raw.create_primary(OWNER, &STANDARD_PRIMARY) {
+                handle if handle == ours[0] => break handle,
+                other => made.push(other),
+            }
+        };
+        made.into_iter().for_each(|other| raw.flush(other));
+        drop(raw);
+        if killed {
+            client.kill();
+        } else {
+            client.end();
+            assert_eq!(tpm.objects().transient, [theirs]);
+        }
+        openssl.ok(key::SIGN);
+        assert_eq!(tpm.objects().transient, [theirs]);
+        tpm.flush();
+    }
+}
+
+/// Whoever has a key's public area, as everybody has who sees its certificate, does not sign with what another
+/// process has loaded.
+#[test]
+fn a_forged_key_file_signs_nothing() {
+    let Bench { openssl, tpm, .. } = &bench(true);
+    let pem = openssl.dir().read_text("key.pem");
+    let lines: Vec<&str> = pem.lines().collect();
+    let (first, last) = (lines[0], lines[lines.len() - 1]);
+    let body = lines[1..lines.len() - 1].join("\n") + "\n";
+    openssl.dir().write("body", body);
+    openssl.plain().ok("base64 -d -in body -out key.der");
+    // The private part comes last. Its size stays, and of it nothing but zeros.
+    let mut der = openssl.dir().read("key.der");
+    let end = der.len();
+    der[end - 200..].fill(0);
+    openssl.dir().write("forged.der", der);
+    openssl.plain().ok("base64 -in forged.der -out body");
+    let body = openssl.dir().read_text("body");
+    openssl
+        .dir()
+        .write("forged.pem", format!("{first}\n{body}{last}\n"));
+    let sign = key::SIGN.replace("key.pem", "forged.pem");
+    openssl.fails(&sign);
+    let mut client = Client::start(openssl);
+    client.ok("load 1 key.pem");
+    client.ok("sign 1");
+    openssl.fails(&sign);
+    // Nor in the process that has it.
+    client.ok("load 2 forged.pem");
+    client.fails("sign 2", &["TPM_RC_INTEGRITY"]);
+    client.ok("sign 1");
+    client.end();
+    tpm.assert_clean();
 }

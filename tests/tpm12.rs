@@ -237,6 +237,8 @@ fn the_costs_of_a_signature() {
         ("OIAP", 1),
         ("LoadKey2", 1),
         ("Sign", 1),
+        // At exit: that the handle is still this key's.
+        ("GetPubKey", 1),
         ("FlushSpecific", 1),
     ]);
     take(&openssl, "tss-auth.pem", "auth");

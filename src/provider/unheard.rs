@@ -4,6 +4,7 @@
 //! of the next, inside of which the key is made: the user would read "unsupported" where a passphrase is missing. So the
 //! inner step leaves its error here, and the outer one, which runs around it on the same thread, raises it once more.
 #![forbid(unsafe_code)]
+#![allow(clippy::disallowed_types, reason = "only ever tried, never waited for")]
 
 use std::sync::Mutex;
 use std::thread::{self, ThreadId};

@@ -2,11 +2,25 @@
 //!
 //! On a bare TPM the table is shared by processes: it is kept in the transport's record, read at the
 //! beginning of a critical section and written when it changes. Anybody who may use the TPM may have
-//! written it, so it is a hint: whoever uses an entry checks what came of it.
+//! written it, so it is a hint: whoever uses an entry checks what came of it, and nothing is flushed of which
+//! nobody knows that it is still what the entry says.
+//!
+//! An entry says of its object what earlier versions wrote too, and a [`Digest`] of something they do not know.
+//! They take a record with anything unknown in it for garbage and what is loaded for lost, so the digest has an
+//! entry of its own in the record, directly after the object's: of the same handle and owner, with an identity
+//! that no object has, and used last of all. An earlier version counts, evicts and cleans up the object as it
+//! always did, and the second entry goes with the first, since it has its handle.
 #![forbid(unsafe_code)]
 
 use super::process::Process;
 use super::tpm2::wire::{Malformed, Reader, Writer};
+
+/// SHA-256 of what tells more of an object than earlier versions write down.
+pub(super) type Digest = [u8; 32];
+
+/// When an entry was used that is not an object's but carries a digest. An earlier version that looks for the
+/// least recently used one finds the object's first.
+const CARRIER: u64 = u64::MAX;
 
 /// A part of a record.
 pub(super) trait Field: Clone + PartialEq {
@@ -27,6 +41,15 @@ pub(super) trait Identity: Field {
     fn may_be_at(handle: u32) -> bool;
     /// Whether a session can be.
     fn session_may_be_at(handle: u32) -> bool;
+    /// What earlier versions do not write; `None` if the entry is one of theirs. Such an entry is nobody's to
+    /// use.
+    fn digest(&self) -> Option<&Digest>;
+    /// The same object, with it.
+    fn with_digest(self, digest: Digest) -> Self;
+    /// What no object is called, around a digest.
+    fn carrier(digest: &Digest) -> Self;
+    /// The digest in it.
+    fn carried(&self) -> Option<Digest>;
 }
 
 /// An object in the TPM.
@@ -84,15 +107,22 @@ impl<I: Identity> Table<I> {
         let mut writer = Writer::new();
         // Never more than fit: adding sees to it, and so does reading.
         let entries = &self.entries[..self.entries.len().min(Self::MOST)];
+        let digests = entries.iter().filter_map(|entry| entry.identity.digest());
+        // What finds no room for its digest is not shared.
+        let mut carriers = digests.count().min(Self::MOST - entries.len());
         writer
             .u32(I::MAGIC)
             .u64(self.clock)
-            .u16(entries.len() as u16);
+            .u16((entries.len() + carriers) as u16);
         for entry in entries {
-            writer.u32(entry.handle);
-            entry.identity.write(&mut writer);
-            entry.owner.write(&mut writer);
-            writer.u64(entry.used);
+            // The clock comes from a record: it may be anything.
+            entry.write(&entry.identity, entry.used.min(CARRIER - 1), &mut writer);
+            if carriers > 0
+                && let Some(digest) = entry.identity.digest()
+            {
+                entry.write(&I::carrier(digest), CARRIER, &mut writer);
+                carriers -= 1;
+            }
         }
         writer.u8(self.awaited.is_some().into());
         if let Some((awaited, process)) = &self.awaited {
@@ -116,7 +146,7 @@ impl<I: Identity> Table<I> {
             return Err(reader.malformed());
         }
         let clock = reader.u64()?;
-        let entries = list(&mut reader, Self::MOST, Entry::read)?;
+        let entries = united(list(&mut reader, Self::MOST, Entry::read)?);
         let awaited = match reader.u8()? {
             0 => None,
             1 => Some((I::Awaited::read(&mut reader)?, Process::read(&mut reader)?)),
@@ -228,7 +258,10 @@ impl<I: Identity> Table<I> {
     /// Notes that the TPM knows nothing of an object.
     pub(super) fn lose(&mut self, identity: &I) {
         for entry in &mut self.entries {
-            entry.lost |= entry.identity == *identity;
+            if entry.identity == *identity {
+                entry.lost = true;
+                entry.confirmed = false;
+            }
         }
     }
 
@@ -270,6 +303,13 @@ impl<I> Entry<I> {
 }
 
 impl<I: Identity> Entry<I> {
+    fn write(&self, identity: &I, used: u64, writer: &mut Writer) {
+        writer.u32(self.handle);
+        identity.write(writer);
+        self.owner.write(writer);
+        writer.u64(used);
+    }
+
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let entry = Self {
             handle: reader.u32()?,
@@ -297,6 +337,23 @@ impl Field for Process {
             started: reader.u64()?,
         })
     }
+}
+
+/// The objects, each with the digest that follows it. An earlier version may have left a digest whose object is
+/// gone.
+fn united<I: Identity>(written: Vec<Entry<I>>) -> Vec<Entry<I>> {
+    let mut entries: Vec<Entry<I>> = Vec::with_capacity(written.len());
+    for entry in written {
+        if entry.used != CARRIER {
+            entries.push(entry);
+        } else if let Some(object) = entries.last_mut()
+            && object.handle == entry.handle
+            && let Some(digest) = entry.identity.carried()
+        {
+            object.identity = object.identity.clone().with_digest(digest);
+        }
+    }
+    entries
 }
 
 /// A count and so many elements, `most` at most.

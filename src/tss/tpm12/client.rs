@@ -24,7 +24,6 @@ use super::rc::Code;
 use super::secret::AuthValue;
 use super::tcsd::Daemon;
 use super::work::{State, Work};
-use crate::crypto::{self, Hash};
 use crate::tss::connection::{self, Connection, EXIT_WAIT};
 use crate::tss::error::{Error, Result};
 use crate::tss::transport::{Channel, Endpoint, Family, Limits, Sharing};
@@ -51,12 +50,10 @@ impl Key {
     /// The key in `blob`, whose parent is the SRK with the secret `srk`
     /// ([`AuthValue::well_known`] where nothing else is configured).
     pub fn new(blob: KeyBlob, srk: AuthValue) -> Self {
-        let mut fingerprint = [0; 32];
-        fingerprint.copy_from_slice(&crypto::hash(Hash::Sha256, &[blob.as_bytes()]));
         Self {
+            fingerprint: Fingerprint::new(&blob),
             blob,
             srk,
-            fingerprint,
         }
     }
 

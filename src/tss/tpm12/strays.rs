@@ -12,11 +12,11 @@ use super::commands::storage::GetPubKey;
 use super::constants::resource;
 use super::exec::Authority;
 use super::failure::code_of;
-use super::loaded::Awaited;
+use super::loaded::{Awaited, digest};
 use super::rc::Code;
 use super::work::Work;
-use crate::crypto::{self, Hash};
 use crate::tss::error::{ErrorKind, Result};
+use crate::tss::table::Digest;
 use crate::tss::transport::Sharing;
 
 impl Work<'_> {
@@ -104,9 +104,14 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Whether what is at `handle` looks like the key that was awaited: by its modulus, or by needing a
+    /// Whether what is at `handle` looks like a key of ours: by its modulus, or by needing a
     /// password before it tells its modulus. No password is tried.
-    fn may_be(&mut self, handle: u32, modulus: &[u8; 32], needs_auth: bool) -> Result<bool> {
+    pub(super) fn may_be(
+        &mut self,
+        handle: u32,
+        modulus: &Digest,
+        needs_auth: bool,
+    ) -> Result<bool> {
         let public = self.execute(&GetPubKey { key: handle }, Authority::None);
         if let Err(error) = &public
             && code_of(error) == Some(Code::AUTHFAIL)
@@ -146,10 +151,4 @@ fn told<T>(answer: Result<T>) -> Result<Option<T>> {
         Err(error) if matches!(error.kind(), ErrorKind::Transport(_)) => Err(error),
         Err(_) => Ok(None),
     }
-}
-
-fn digest(modulus: &[u8]) -> [u8; 32] {
-    let mut digest = [0; 32];
-    digest.copy_from_slice(&crypto::hash(Hash::Sha256, &[modulus]));
-    digest
 }

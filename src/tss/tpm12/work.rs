@@ -11,12 +11,13 @@ use super::constants::{Ordinal, handle, resource};
 use super::exec::{self, Authority};
 use super::failure::{Failure, Whose, code_of};
 use super::link::Turn;
-use super::loaded::{Loaded, NOBODY};
+use super::loaded::{Fingerprint, Loaded, NOBODY};
 use super::rc::Code;
 use super::secret::AuthValue;
 use super::{KeyBlob, PublicKey, Template, auth};
 use crate::tss::error::{Error, ErrorKind, Result};
 use crate::tss::process::Process;
+use crate::tss::table::{Digest, Entry};
 use crate::tss::transport::{Sharing, rest};
 
 /// How long tcsd is asked again while other clients have all sessions of the TPM.
@@ -35,7 +36,7 @@ pub(super) struct State {
     own: Process,
     pub(super) loaded: Loaded,
     /// Keys to be given up with the next section.
-    pub(super) forgotten: Vec<[u8; 32]>,
+    pub(super) forgotten: Vec<Fingerprint>,
     /// Whether the TPM is one of version 1.1, once that is known.
     old: Option<bool>,
     refused: Vec<Refused>,
@@ -43,8 +44,8 @@ pub(super) struct State {
 
 struct Refused {
     whose: Whose,
-    /// The key's fingerprint; zeros for the SRK and the owner.
-    which: [u8; 32],
+    /// The digest of the key's blob; zeros for the SRK and the owner.
+    which: Digest,
     secret: AuthValue,
 }
 
@@ -68,13 +69,13 @@ impl State {
         self.refused.clear();
     }
 
-    fn is_refused(&self, whose: Whose, which: &[u8; 32], secret: &AuthValue) -> bool {
+    fn is_refused(&self, whose: Whose, which: &Digest, secret: &AuthValue) -> bool {
         self.refused.iter().any(|refused| {
             refused.whose == whose && refused.which == *which && refused.secret == *secret
         })
     }
 
-    fn refuse(&mut self, whose: Whose, which: &[u8; 32], secret: &AuthValue) {
+    fn refuse(&mut self, whose: Whose, which: &Digest, secret: &AuthValue) {
         if self.refused.len() >= REFUSALS {
             self.refused.remove(0);
         }
@@ -119,13 +120,8 @@ impl<'a> Work<'a> {
             pause: FIRST_PAUSE,
         };
         for fingerprint in std::mem::take(&mut work.state.forgotten) {
-            if let Some(handle) = work
-                .state
-                .loaded
-                .find(&fingerprint)
-                .map(|entry| entry.handle)
-            {
-                work.flush_key(handle);
+            if let Some(entry) = work.state.loaded.find(&fingerprint).cloned() {
+                work.give_up(&entry);
             }
         }
         work
@@ -200,7 +196,7 @@ impl<'a> Work<'a> {
     ) -> Result<R::Response> {
         if key.blob.needs_auth() {
             let ordinal = request(0).ordinal();
-            self.check_refusal(ordinal, Whose::Key, &key.fingerprint, secret)?;
+            self.check_refusal(ordinal, Whose::Key, &key.fingerprint.blob, secret)?;
         }
         let keep = !key.blob.needs_auth() && self.turn.sharing() == Sharing::Bare;
         if keep && let Some(response) = self.with_loaded(key, certain, &request)? {
@@ -247,7 +243,6 @@ impl<'a> Work<'a> {
         match result {
             Ok(response) => {
                 self.state.loaded.touch(handle);
-                self.state.loaded.confirm(handle);
                 self.save();
                 return Ok(Some(response));
             }
@@ -269,7 +264,13 @@ impl<'a> Work<'a> {
     /// Whether a handle leads to this key, which has no password.
     fn is_still(&mut self, handle: u32, key: &Key) -> Result<bool> {
         match self.run(&GetPubKey { key: handle }, Authority::None) {
-            Ok(public) => Ok(public.modulus() == key.blob.modulus()),
+            Ok(public) => {
+                let same = public.modulus() == key.blob.modulus();
+                if same {
+                    self.state.loaded.confirm(handle);
+                }
+                Ok(same)
+            }
             Err(error) if code_of(&error).is_some() => Ok(false),
             Err(error) => Err(error),
         }
@@ -284,7 +285,8 @@ impl<'a> Work<'a> {
     ) -> Result<R::Response> {
         self.run(request, authority).map_err(|error| {
             if code_of(&error) == Some(Code::AUTHFAIL) {
-                return self.refused(request.ordinal(), Whose::Key, &key.fingerprint, secret);
+                let which = &key.fingerprint.blob;
+                return self.refused(request.ordinal(), Whose::Key, which, secret);
             }
             error
         })
@@ -329,7 +331,8 @@ impl<'a> Work<'a> {
             };
             if command_of(&error) != Some(Ordinal::OSAP.name()) && self.is_present(handle)? {
                 return Err(if code_of(&error) == Some(Code::AUTHFAIL) {
-                    self.refused(command.ordinal(), Whose::Key, &key.fingerprint, secret)
+                    let which = &key.fingerprint.blob;
+                    self.refused(command.ordinal(), Whose::Key, which, secret)
                 } else {
                     error
                 });
@@ -369,7 +372,10 @@ impl<'a> Work<'a> {
             match self.run_as(Whose::Srk, &request, Authority::Oiap(srk)) {
                 Ok(handle) => {
                     if self.turn.sharing() == Sharing::Bare {
-                        let fingerprint = if shared { key.fingerprint } else { NOBODY };
+                        let fingerprint = match shared {
+                            true => key.fingerprint,
+                            false => key.fingerprint.of_nobody(),
+                        };
                         self.state.loaded.add(handle, fingerprint, self.state.own);
                         self.arrived();
                     }
@@ -416,20 +422,45 @@ impl<'a> Work<'a> {
     /// Gives up what this process and ended ones have in the TPM.
     pub(super) fn release(&mut self) {
         let own = self.state.own;
-        let ours: Vec<u32> = self
-            .state
-            .loaded
-            .entries()
-            .iter()
-            .filter(|entry| entry.is_to_be_released_by(own))
-            .map(|entry| entry.handle)
-            .collect();
-        for handle in ours {
-            self.flush_key(handle);
+        for entry in self.state.loaded.entries().to_vec() {
+            if entry.is_to_be_released_by(own) {
+                self.give_up(&entry);
+            }
         }
     }
 
-    /// Gives up a loaded key, whatever its state.
+    /// Flushes a key of the table, unless somebody who ignores the table may have put another one there: that is
+    /// not ours to flush, and only forgotten. Whether it was flushed.
+    fn give_up(&mut self, entry: &Entry<Fingerprint>) -> bool {
+        let handle = entry.handle;
+        let ours = self.is_ours(entry);
+        match &ours {
+            Ok(true) => self.flush_key(handle),
+            Ok(false) => {
+                log::debug!("{handle:08x} is not known to be our key any more: left alone");
+                self.drop_entry(handle);
+            }
+            // Without an answer it may still be there: the entry stays, for whoever needs the slot.
+            Err(error) => log::debug!("whose key is at {handle:08x}: {error}"),
+        }
+        matches!(ours, Ok(true))
+    }
+
+    /// Whether a handle in the table still leads to the key of the table, as far as the TPM tells without an
+    /// authorization: a key that needs no password by its modulus. Of one that needs a password, which is in the
+    /// table only where a process was killed that used it, the TPM says no more than that it needs one.
+    fn is_ours(&mut self, entry: &Entry<Fingerprint>) -> Result<bool> {
+        match &entry.identity {
+            _ if entry.confirmed => Ok(true),
+            Fingerprint {
+                blob,
+                modulus: Some(modulus),
+            } => self.may_be(entry.handle, modulus, *blob == NOBODY),
+            Fingerprint { modulus: None, .. } => Ok(false),
+        }
+    }
+
+    /// Flushes a key that was loaded in this section, or of which it was made sure.
     pub(super) fn flush_key(&mut self, key: u32) {
         match self.flush(key) {
             // Without an answer it may still be there: the entry stays, for whoever needs the slot.
@@ -469,16 +500,19 @@ impl<'a> Work<'a> {
                 self.breathe();
                 true
             }
-            Sharing::Bare => match self.state.loaded.victim(self.state.own, self.in_use) {
-                Some(victim) => {
-                    log::debug!("the TPM is full; giving up {victim:08x}");
-                    self.flush_key(victim);
+            Sharing::Bare => {
+                let (own, in_use) = (self.state.own, self.in_use);
+                while let Some(victim) = self.state.loaded.victim(own, in_use).cloned() {
+                    log::debug!("the TPM is full; giving up {:08x}", victim.handle);
+                    let flushed = self.give_up(&victim);
                     // An entry that could not be flushed must not be chosen for ever.
-                    self.drop_entry(victim);
-                    true
+                    self.drop_entry(victim.handle);
+                    if flushed {
+                        return true;
+                    }
                 }
-                None => false,
-            },
+                false
+            }
             _ => false,
         }
     }
@@ -487,7 +521,7 @@ impl<'a> Work<'a> {
         &self,
         ordinal: Ordinal,
         whose: Whose,
-        which: &[u8; 32],
+        which: &Digest,
         secret: &AuthValue,
     ) -> Result<()> {
         if self.state.is_refused(whose, which, secret) {
@@ -505,7 +539,7 @@ impl<'a> Work<'a> {
         &mut self,
         ordinal: Ordinal,
         whose: Whose,
-        which: &[u8; 32],
+        which: &Digest,
         secret: &AuthValue,
     ) -> Error {
         self.state.refuse(whose, which, secret);

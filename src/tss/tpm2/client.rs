@@ -278,7 +278,7 @@ impl Client {
     /// Gives up a loaded key, with the next section and not now: what is there gave a wrong signature.
     /// The next use loads the key again.
     pub fn forget(&self, object: &Object) {
-        self.entered(|inner| inner.state.forgotten.push(object.name.clone()));
+        self.entered(|inner| inner.state.forgotten.extend(object.fingerprint()));
     }
 
     /// State of the TPM's dictionary attack protection, in one command.

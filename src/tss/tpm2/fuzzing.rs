@@ -5,8 +5,9 @@ mod liar;
 mod responses;
 
 use super::Name;
+use super::object::Parent;
 use super::public::Public;
-use super::resident::Residents;
+use super::resident::{Fingerprint, Residents};
 use crate::fuzzing::input::Input;
 use crate::key::PublicKey;
 use crate::tss::process::{Process, parse_start_time};
@@ -71,19 +72,22 @@ pub(crate) fn record(data: &[u8]) {
     for &step in steps {
         let handle = 0x8000_0000 + u32::from(step >> 4);
         let entry = table.entries().get(usize::from(step >> 4)).cloned();
-        let name = entry.map_or_else(
-            || Name::from_bytes(&[0, 11, step, 1, 2]),
+        let object = entry.map_or_else(
+            || {
+                let name = Name::from_bytes(&[0, 11, step, 1, 2]);
+                Fingerprint::new(&name, &Parent::new(0x8100_0001), &[step])
+            },
             |entry| entry.identity,
         );
         match step & 7 {
-            0 => table.add(handle, name, Process { pid: 1, started: 1 }),
+            0 => table.add(handle, object, Process { pid: 1, started: 1 }),
             1 => table.touch(handle),
             2 => table.confirm(handle),
             3 => table.remove(handle),
-            4 => table.forget(&name),
+            4 => table.forget(&object),
             5 => table.doubt(),
             6 => drop(table.oldest(&[handle]).cloned()),
-            _ => drop(table.find(&name).cloned()),
+            _ => drop(table.find(&object).cloned()),
         }
         assert!(table.entries().len() <= Residents::MOST);
         assert!(table.to_record().len() <= crate::tss::transport::Record::CAPACITY);

@@ -10,7 +10,7 @@ use super::object::{Object, Parent, Source};
 use super::parent::{Stem, StemKind, as_asked, missing};
 use super::pool::{SessionId, Stake};
 use super::public::{Parms, Public};
-use super::resident::Awaited;
+use super::resident::{Awaited, Fingerprint};
 use super::session::{Salt, attribute};
 use super::wire::Malformed;
 use super::work::{Authority, Work};
@@ -89,7 +89,8 @@ impl Work<'_> {
             Source::Persistent(handle) => return Ok(Entity::object(*handle, object.name.clone())),
             Source::Blob { parent, private } => (parent, private),
         };
-        if let Some(resident) = self.state.residents.find(&object.name).cloned() {
+        let fingerprint = Fingerprint::new(&object.name, parent, private);
+        if let Some(resident) = self.state.residents.find(&fingerprint).cloned() {
             // Before a secret goes to a handle that may have changed hands, it is confirmed. A session
             // salted to the key confirms it too: with RSA nothing but the key can even start it. On a
             // curve a wrong key shows only when the value is refused, which may count as a try.
@@ -100,7 +101,7 @@ impl Work<'_> {
                 self.pinned.push(resident.handle);
                 return Ok(Entity::object(resident.handle, object.name.clone()));
             }
-            self.state.residents.forget(&object.name);
+            self.state.residents.forget(&fingerprint);
         }
         self.load(object, parent, private, to_parent)
     }
@@ -118,19 +119,19 @@ impl Work<'_> {
             self.lose_session(code);
             return Ok(true);
         }
-        let Some(resident) = self.state.residents.find(&object.name).cloned() else {
+        let Some(fingerprint) = object.fingerprint() else {
             return Ok(false);
         };
-        if !matches!(object.source, Source::Blob { .. }) {
+        let Some(resident) = self.state.residents.find(&fingerprint).cloned() else {
             return Ok(false);
-        }
+        };
         let gone = if code.is_bad_handle() {
             true
         } else {
             !resident.confirmed && !self.is_still(resident.handle, &object.name)?
         };
         if gone {
-            self.state.residents.lose(&object.name);
+            self.state.residents.lose(&fingerprint);
             self.pinned.retain(|&pinned| pinned != resident.handle);
         }
         Ok(gone)
@@ -144,7 +145,8 @@ impl Work<'_> {
         private: &[u8],
         to_parent: bool,
     ) -> Result<Entity> {
-        if !to_parent && let Some(entity) = self.load_context(object)? {
+        let fingerprint = Fingerprint::new(&object.name, parent, private);
+        if !to_parent && let Some(entity) = self.load_context(&fingerprint)? {
             return Ok(entity);
         }
         // The key and its parent, which takes a slot also where it is persistent.
@@ -178,21 +180,21 @@ impl Work<'_> {
     }
 
     /// Loads a key that was evicted before from its context, if that is possible (TPM2_ContextLoad).
-    fn load_context(&mut self, object: &Object) -> Result<Option<Entity>> {
-        let Some(context) = self.state.saved.get(&object.name).cloned() else {
+    fn load_context(&mut self, key: &Fingerprint) -> Result<Option<Entity>> {
+        let Some(context) = self.state.saved.get(key).cloned() else {
             return Ok(None);
         };
         self.make_room(1)?;
         let request = ContextLoad { context: &context };
-        let awaited = Awaited::Object(object.name.clone());
+        let awaited = Awaited::Object(key.name.clone());
         match self.awaiting(awaited, |work| work.run(&request, &Authority::None)) {
             Ok(handle) => {
-                self.loaded(handle, object.name.clone());
-                Ok(Some(Entity::object(handle, object.name.clone())))
+                self.loaded(handle, key.clone());
+                Ok(Some(Entity::object(handle, key.name.clone())))
             }
             // A TPM that was reset since takes no context of before.
             Err(error) if error.code().is_some() => {
-                self.state.saved.remove(&object.name);
+                self.state.saved.remove(key);
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -243,7 +245,8 @@ impl Work<'_> {
             }
             .into());
         }
-        self.loaded(loaded.handle, loaded.name.clone());
+        let fingerprint = Fingerprint::new(&object.name, parent, private);
+        self.loaded(loaded.handle, fingerprint);
         if to_parent && let Some(name) = self.parent_session(stem)? {
             self.state
                 .stems

@@ -6,6 +6,7 @@ use std::fmt;
 use super::constants::{AlgId, handle};
 use super::name::Name;
 use super::public::{Public, Scheme};
+use super::resident::Fingerprint;
 use super::wire::Malformed;
 use crate::Secret;
 
@@ -14,7 +15,7 @@ use crate::Secret;
 pub struct Object {
     /// The public area.
     pub public: Public,
-    /// Its name; an object is known by it.
+    /// Its name.
     pub name: Name,
     /// Where the private part is.
     pub source: Source,
@@ -28,6 +29,14 @@ impl Object {
             public,
             source: Source::Blob { parent, private },
         })
+    }
+
+    /// What it is found by where it is loaded; `None` for a persistent key.
+    pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
+        match &self.source {
+            Source::Blob { parent, private } => Some(Fingerprint::new(&self.name, parent, private)),
+            Source::Persistent(_) => None,
+        }
     }
 
     /// A key that is persistent in the TPM.

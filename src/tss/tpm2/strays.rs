@@ -2,15 +2,13 @@
 //! process was killed.
 //!
 //! The table of residents says before each command what that puts into the TPM, so that whoever has the
-//! lock next, and there is nobody else's command under way then, can find it and take it over or clear
-//! it away. On other TPMs everything goes with the connection.
+//! lock next, and there is nobody else's command under way then, can find it and clear it away. On other TPMs everything goes with the connection.
 #![forbid(unsafe_code)]
 
 use super::commands::object::ReadPublic;
 use super::constants::handle;
-use super::name::Name;
 use super::object::PrimaryTemplate;
-use super::resident::Awaited;
+use super::resident::{Awaited, Fingerprint};
 use super::work::{Authority, Work};
 use crate::tss::error::{ErrorKind, Result};
 use crate::tss::transport::Sharing;
@@ -84,23 +82,26 @@ impl Work<'_> {
             Awaited::Object(name) => {
                 for stray in self.unknown_objects()? {
                     if self.is_still(stray, &name)? {
-                        // As good as loaded by us; it goes when it is the oldest, or at the end.
-                        self.state.take_in(stray, name);
-                        break;
+                        log::debug!("object {stray:08x} was left behind: flushed");
+                        // Without an answer it is still to be looked for.
+                        match self.flush(stray) {
+                            Err(error) if error.code().is_none() => return Err(error),
+                            _ => break,
+                        }
                     }
                 }
             }
             // The connection was cut just now, so that this is the one; after a longer time it may be
             // anybody's, since primaries of one template are all alike.
             Awaited::Primary if own => {
-                for stray in self.unknown_objects()? {
+                let mut primaries = self.unknown_objects()?;
+                primaries.retain(|&stray| {
                     let info = self.run(&ReadPublic::of(stray), &Authority::None);
-                    if let Ok(info) = info
-                        && PrimaryTemplate::made(&info.public)
-                    {
-                        let _ = self.flush(stray);
-                        break;
-                    }
+                    info.is_ok_and(|info| PrimaryTemplate::made(&info.public))
+                });
+                // One among several may be another program's.
+                if let [stray] = primaries[..] {
+                    let _ = self.flush(stray);
                 }
             }
             // Of a session nothing shows whose it is. There is one in each first use of a key, so that killed
@@ -118,12 +119,12 @@ impl Work<'_> {
     }
 
     /// Flushes another copy of the object that was loaded as `handle`.
-    pub(super) fn drop_double(&mut self, handle: u32, name: &Name) {
+    pub(super) fn drop_double(&mut self, handle: u32, fingerprint: &Fingerprint) {
         if self.sharing() != Sharing::Bare {
             return;
         }
-        if let Some(double) = self.state.residents.double(name, handle).cloned()
-            && matches!(self.is_still(double.handle, name), Ok(true))
+        if let Some(double) = self.state.residents.double(fingerprint, handle).cloned()
+            && matches!(self.is_still(double.handle, &fingerprint.name), Ok(true))
         {
             let _ = self.drop_object(double.handle);
         }

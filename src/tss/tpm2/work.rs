@@ -17,12 +17,13 @@ use super::name::Name;
 use super::object::PrimaryTemplate;
 use super::pool::{Kept, SessionId};
 use super::rc::ResponseCode;
-use super::resident::{Resident, Residents};
+use super::resident::{Fingerprint, Resident, Residents};
 use super::session::attribute;
 use super::wire::Malformed;
 use crate::Secret;
 use crate::tss::error::{Error, ErrorKind, Lockout, Result};
 use crate::tss::process::Process;
+use crate::tss::table::Identity;
 use crate::tss::transport::{Continuity, Sharing};
 
 /// Keys kept loaded in a resource manager's space: it swaps every one of them with each command.
@@ -51,12 +52,12 @@ pub(super) struct State {
     /// How many objects of ours fit, learned when one did not, and when.
     slots: Option<(usize, Instant)>,
     /// Objects to be given up in the next section.
-    pub(super) forgotten: Vec<Name>,
+    pub(super) forgotten: Vec<Fingerprint>,
     /// The curves the TPM has; asked once.
     pub(super) curves: Option<Vec<Curve>>,
     /// Contexts of keys that this process loaded and evicted (`TPMS_CONTEXT`). They last until a TPM reset,
     /// and need no parent: a primary would be made anew, and a persistent parent takes a slot as well.
-    pub(super) saved: Map<Name, Vec<u8>>,
+    pub(super) saved: Map<Fingerprint, Vec<u8>>,
 }
 
 impl State {
@@ -78,12 +79,6 @@ impl State {
     /// The process that loaded what this state knows of.
     pub(super) fn process(&self) -> Process {
         self.process
-    }
-
-    /// Notes a loaded object. Nothing else of its name is in the TPM.
-    pub(super) fn take_in(&mut self, handle: u32, name: Name) {
-        self.residents.forget(&name);
-        self.residents.add(handle, name, self.process);
     }
 
     /// Forgets what is loaded, without a command: it is gone, or somebody else's.
@@ -155,11 +150,11 @@ impl<'a> Work<'a> {
     /// Gives up objects that did not do what they should. What still is the object it was taken for is
     /// ours to flush; otherwise it would stay in a bare TPM until that is full.
     pub(super) fn discard_forgotten(&mut self) {
-        for name in std::mem::take(&mut self.state.forgotten) {
-            let Some(resident) = self.state.residents.find(&name).cloned() else {
+        for fingerprint in std::mem::take(&mut self.state.forgotten) {
+            let Some(resident) = self.state.residents.find(&fingerprint).cloned() else {
                 continue;
             };
-            if matches!(self.is_still(resident.handle, &name), Ok(true)) {
+            if matches!(self.is_still(resident.handle, &fingerprint.name), Ok(true)) {
                 let _ = self.drop_object(resident.handle);
             } else {
                 self.state.residents.remove(resident.handle);
@@ -289,9 +284,11 @@ impl<'a> Work<'a> {
     }
 
     /// Notes a loaded object; it may be evicted by us or, on a bare TPM, by others.
-    pub(super) fn loaded(&mut self, handle: u32, name: Name) {
-        self.drop_double(handle, &name);
-        self.state.take_in(handle, name);
+    pub(super) fn loaded(&mut self, handle: u32, fingerprint: Fingerprint) {
+        self.drop_double(handle, &fingerprint);
+        self.state.residents.forget(&fingerprint);
+        let process = self.state.process;
+        self.state.residents.add(handle, fingerprint, process);
         self.state.residents.await_answer(None);
         self.pinned.push(handle);
         self.save();
@@ -299,11 +296,25 @@ impl<'a> Work<'a> {
 
     /// Notes a loaded object that shall go at the end of the section at the latest.
     pub(super) fn loaded_for_now(&mut self, handle: u32, name: Name) {
-        self.loaded(handle, name);
+        self.loaded(handle, Fingerprint::of_nobody(name));
         self.temporary.push(handle);
     }
 
-    /// Flushes an object of ours. It stays in the table unless it is gone for certain.
+    /// Whether a handle in the table is still what the table says. If not, somebody who ignores the table has
+    /// flushed our object and perhaps put another one there, which is not ours to flush: it is forgotten.
+    fn is_ours(&mut self, resident: &Resident) -> Result<bool> {
+        let (handle, name) = (resident.handle, &resident.identity.name);
+        if resident.confirmed || self.is_still(handle, name)? {
+            return Ok(true);
+        }
+        log::debug!("{handle:08x} is not {name} any more: left alone");
+        self.state.residents.remove(handle);
+        self.save();
+        Ok(false)
+    }
+
+    /// Flushes an object that is known to be ours, since it was loaded or looked at while nobody else had the TPM.
+    /// It stays in the table unless it is gone for certain.
     pub(super) fn drop_object(&mut self, handle: u32) -> Result<()> {
         self.temporary.retain(|&other| other != handle);
         self.pinned.retain(|&other| other != handle);
@@ -338,12 +349,9 @@ impl<'a> Work<'a> {
         let Some(oldest) = self.state.residents.oldest(&self.pinned).cloned() else {
             return Ok(false);
         };
-        // Somebody who ignores the table may have put another object there: not ours to flush.
-        if oldest.confirmed || self.is_still(oldest.handle, &oldest.identity)? {
+        if self.is_ours(&oldest)? {
             self.save_context(&oldest);
             self.drop_object(oldest.handle)?;
-        } else {
-            self.state.residents.remove(oldest.handle);
         }
         Ok(true)
     }
@@ -353,6 +361,7 @@ impl<'a> Work<'a> {
         // A TPM in this process is reset after each section, and contexts do not survive that.
         if self.sharing() == Sharing::InProcess
             || resident.owner != self.state.process
+            || resident.identity.digest().is_none()
             || self.state.saved.contains_key(&resident.identity)
         {
             return;
@@ -403,19 +412,12 @@ impl<'a> Work<'a> {
     pub(super) fn release(&mut self) {
         let own = self.state.process;
         for entry in self.state.residents.entries().to_vec() {
-            let gone = if entry.owner == own {
-                self.drop_object(entry.handle)
-            } else if entry.owner.has_ended() {
-                match self.is_still(entry.handle, &entry.identity) {
-                    Ok(true) => self.drop_object(entry.handle),
-                    Ok(false) => {
-                        self.state.residents.remove(entry.handle);
-                        Ok(())
-                    }
-                    Err(error) => Err(error),
-                }
-            } else {
-                Ok(())
+            if !entry.is_to_be_released_by(own) {
+                continue;
+            }
+            let gone = match self.is_ours(&entry) {
+                Ok(true) => self.drop_object(entry.handle),
+                other => other.map(drop),
             };
             if gone.is_err() {
                 return;

@@ -44,7 +44,7 @@ impl Anchor {
     /// Opens `path` for as long as this value lives: not to be kept from one use of a TPM to the next.
     pub(super) fn opened(path: PathBuf) -> Self {
         let this = Self::new(path);
-        this.keep(|path| Kept::open_directory(path));
+        this.keep(Kept::open_directory);
         this
     }
 

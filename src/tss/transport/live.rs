@@ -1,5 +1,6 @@
 //! What lives in this process, found without keeping it alive.
 #![forbid(unsafe_code)]
+#![allow(clippy::disallowed_types, reason = "only ever tried, never waited for")]
 
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
 use std::thread;

@@ -23,9 +23,9 @@ fn a_key_without_a_password_stays_and_one_with_a_password_does_not() {
     }
     client.forget(&plain);
     sign(&client, &plain, None);
-    log.expect("FlushSpecific OIAP LoadKey2 Sign");
+    log.expect("GetPubKey FlushSpecific OIAP LoadKey2 Sign");
     client.check(&plain, &zeros(), &digest_info()).unwrap();
-    log.expect("Sign FlushSpecific");
+    log.expect("Sign GetPubKey FlushSpecific");
     client.release_at_exit();
     log.expect("");
     tpm.assert_empty();
@@ -142,7 +142,7 @@ fn a_full_tpm_gives_up_our_least_recently_used_key_and_says_so_when_there_is_non
     log.clear();
     log.inject("LoadKey2", Fault::Code(0x15));
     sign(&client, &other, None);
-    log.expect("OIAP LoadKey2!15 FlushSpecific FlushSpecific OIAP LoadKey2 Sign");
+    log.expect("OIAP LoadKey2!15 FlushSpecific GetPubKey FlushSpecific OIAP LoadKey2 Sign");
     client.release();
     log.clear();
     for _ in 0..3 {
@@ -183,6 +183,83 @@ fn a_child_process_leaves_its_parents_keys_alone() {
     log.clear();
     sign(&client, &plain, None);
     log.expect("Sign");
+    client.release();
+    tpm.assert_empty();
+}
+
+/// Another program flushes our key, and its own gets the handle, which is in our table then.
+#[test]
+fn a_key_that_took_the_place_of_ours_is_left_alone() {
+    let tpm = Tpm::of_the_key_files(Server::Unix);
+    let (client, log) = tpm.client();
+    let plain = key_file("tss.pem");
+    let take_place = |theirs: &Key| {
+        let handle = client
+            .with(|work| {
+                for entry in work.state.loaded.entries().to_vec() {
+                    work.flush_key(entry.handle);
+                }
+                let handle = work.load(theirs, true)?;
+                let own = work.state.process();
+                work.state.loaded.add(handle, plain.fingerprint, own);
+                work.save();
+                Ok(handle)
+            })
+            .unwrap();
+        log.clear();
+        handle
+    };
+    let exit: &dyn Fn() = &|| client.release_at_exit();
+    let forget: &dyn Fn() = &|| {
+        client.forget(&plain);
+        client.structure_version().unwrap();
+    };
+    let evict: &dyn Fn() = &|| {
+        log.inject("GetCapability", Fault::Code(0x15));
+        client.structure_version().unwrap_err();
+    };
+    for (leave, asked) in [
+        (exit, "GetPubKey"),
+        (forget, "GetPubKey GetCapability"),
+        (evict, "GetCapability!15 GetPubKey"),
+    ] {
+        // One tells what it is, the other one that it needs a password.
+        for (name, refused) in [("my.key", ""), ("tss-auth.pem", "!1")] {
+            let theirs = take_place(&key_file(name));
+            leave();
+            log.expect(&asked.replace("GetPubKey", &format!("GetPubKey{refused}")));
+            assert_eq!(client.loaded_keys().unwrap(), [theirs]);
+            // The entry is gone, too.
+            log.clear();
+            client.release_at_exit();
+            log.expect("");
+            client.with(|work| work.flush(theirs)).unwrap();
+        }
+    }
+    // What is ours goes.
+    sign(&client, &plain, None);
+    log.clear();
+    client.release_at_exit();
+    log.expect("GetPubKey FlushSpecific");
+    tpm.assert_empty();
+}
+
+/// A blob's fingerprint is that of all of it, so that what is loaded serves only who has the private part.
+#[test]
+fn a_forged_blob_signs_nothing() {
+    let tpm = Tpm::of_the_key_files(Server::Unix);
+    let (client, _) = tpm.client();
+    let plain = key_file("tss.pem");
+    sign(&client, &plain, None);
+    let mut forged = blob_of("tss.pem");
+    let end = forged.len();
+    forged[end - 200..].fill(0);
+    let forged = Key::new(KeyBlob::parse(&forged).unwrap(), zeros());
+    assert_eq!(forged.blob().modulus(), plain.blob().modulus());
+    for client in [&client, &tpm.client().0] {
+        client.sign(&forged, &zeros(), &digest_info()).unwrap_err();
+    }
+    sign(&client, &plain, None);
     client.release();
     tpm.assert_empty();
 }

@@ -28,7 +28,7 @@ fn under_a_persistent_parent() {
     sign(&client, &key, b"");
     log.expect("Sign");
     client.release_at_exit();
-    log.expect("FlushContext");
+    log.expect("ReadPublic FlushContext");
     tpm.assert_empty();
 }
 
@@ -47,7 +47,7 @@ fn under_a_hierarchy_with_and_without_a_storage_root_key() {
     sign(&client, &other, b"");
     log.expect("CreatePrimary StartAuthSession Load FlushContext Sign");
     client.release_at_exit();
-    log.expect("FlushContext FlushContext");
+    log.expect("ReadPublic FlushContext ReadPublic FlushContext");
 
     tpm.provision();
     let (client, log) = tpm.client(Sessions::Auto);

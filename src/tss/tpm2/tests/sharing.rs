@@ -27,6 +27,126 @@ fn ended() -> Process {
     Process { pid, started: 1 }
 }
 
+fn private_part(key: &Object) -> &[u8] {
+    let Source::Blob { private, .. } = &key.source else {
+        panic!("a key of a file");
+    };
+    private
+}
+
+/// The key's true public area, with private parts that nobody made: of zeros, with the last bit changed, and
+/// none at all; and the true one under another parent.
+fn forgeries(key: &Object) -> [Object; 4] {
+    let private = private_part(key);
+    let mut zeros = private.to_vec();
+    zeros[2..].fill(0);
+    let mut changed = private.to_vec();
+    *changed.last_mut().unwrap() ^= 1;
+    let with = |private: &[u8], parent| {
+        Object::from_blob(key.public.clone(), private.to_vec(), parent).unwrap()
+    };
+    [
+        with(&zeros, owner()),
+        with(&changed, owner()),
+        with(&[0, 0], owner()),
+        with(private, Parent::new(handle::NULL)),
+    ]
+}
+
+/// Neither what is loaded nor what was saved when it was evicted serves who has the public area alone.
+#[test]
+fn a_name_is_not_a_capability() {
+    let tpm = Tpm::new();
+    tpm.provision();
+    for managed in [false, true] {
+        for pin in [&b""[..], PIN] {
+            let (client, log) = tpm.client_with(options(Sessions::Auto), managed);
+            let key = make(&client, &owner(), &sign_only(), pin);
+            let refused = |what: &str| {
+                for forged in forgeries(&key) {
+                    log.take();
+                    let signed = client.sign(&forged, &pin.into(), ECDSA, &digest());
+                    let error = signed.map(drop).expect_err(what);
+                    let sent = log.take();
+                    let used = ["Load", "ContextLoad", "Sign"];
+                    assert!(
+                        !sent.iter().any(|name| used.contains(&name.as_str())),
+                        "{what}, managed: {managed}: {error}: {sent:?}"
+                    );
+                }
+            };
+            refused("never loaded");
+            sign(&client, &key, pin);
+            refused("loaded");
+            // The key itself is where it was, or comes back.
+            sign(&client, &key, pin);
+            for _ in 0..4 {
+                let other = make(&client, &owner(), &sign_only(), b"");
+                sign(&client, &other, b"");
+            }
+            refused("evicted and saved");
+            sign(&client, &key, pin);
+            if managed {
+                tpm.clear_away();
+            } else {
+                client.release_at_exit();
+            }
+            tpm.assert_empty();
+            assert_eq!(client.lockout().unwrap().counter, 0);
+        }
+    }
+}
+
+/// Another program flushes our object, and its own gets the handle.
+#[test]
+fn what_took_the_place_of_ours_is_left_alone() {
+    let tpm = Tpm::new();
+    tpm.provision();
+    let (client, log) = tpm.client(Sessions::Auto);
+    let key = make(&client, &owner(), &sign_only(), b"");
+    let exit: &dyn Fn() = &|| client.release_at_exit();
+    let forget: &dyn Fn() = &|| {
+        client.forget(&key);
+        client.random(1).unwrap();
+    };
+    let evict: &dyn Fn() = &|| {
+        log.inject("GetRandom", Fault::Code(0x902));
+        client.random(1).unwrap();
+    };
+    for (how, leave, cost) in [
+        ("exit", exit, "ReadPublic"),
+        ("forget", forget, "ReadPublic GetRandom"),
+        ("evict", evict, "GetRandom!902 ReadPublic GetRandom"),
+    ] {
+        sign(&client, &key, b"");
+        let taken = client.loaded_objects().unwrap();
+        assert_eq!(taken.len(), 1, "{how}");
+        let (foreign, _) = tpm.managed_client(Sessions::Never);
+        foreign.flush(taken[0]).unwrap();
+        let other = make(&foreign, &owner(), &sign_only(), b"other");
+        foreign
+            .sign(&other, &b"other"[..].into(), ECDSA, &digest())
+            .unwrap();
+        assert_eq!(foreign.loaded_objects().unwrap(), taken, "{how}");
+        log.take();
+        leave();
+        log.expect(cost);
+        assert_eq!(foreign.loaded_objects().unwrap(), taken, "{how}");
+        // The entry is gone, too.
+        client.release_at_exit();
+        log.expect("");
+        foreign.flush(taken[0]).unwrap();
+        // Nothing at all is there: the same.
+        sign(&client, &key, b"");
+        foreign.flush(client.loaded_objects().unwrap()[0]).unwrap();
+        log.take();
+        leave();
+        log.expect(&cost.replacen("ReadPublic", "ReadPublic!910", 1));
+        client.release_at_exit();
+        tpm.assert_empty();
+    }
+}
+
 #[test]
 fn two_workers_pay_for_one_load() {
     let tpm = Tpm::new();
@@ -57,15 +177,23 @@ fn two_workers_pay_for_one_load() {
 fn another_process_uses_what_is_loaded() {
     const ADDRESS: &str = "TPM_PROVIDER_TEST_ADDRESS";
     const NAME: &str = "tss::tpm2::tests::sharing::another_process_uses_what_is_loaded";
-    // The key travels by file; its name is enough, since the second process does not load it.
+    // The key travels by file.
     if let Ok(address) = std::env::var(ADDRESS) {
         let (client, log) = client_of(&address, options(Sessions::Auto), false);
-        let file = address
-            .strip_prefix("swtpm:path=")
-            .unwrap()
-            .replace(SOCKET, "public");
-        let public = Public::from_tpm2b(&fs::read(file).unwrap()).unwrap();
-        let key = Object::from_blob(public, Vec::new(), owner()).unwrap();
+        let file = |name| {
+            let socket = address.strip_prefix("swtpm:path=").unwrap();
+            fs::read(socket.replace(SOCKET, name)).unwrap()
+        };
+        let public = Public::from_tpm2b(&file("public")).unwrap();
+        let key = Object::from_blob(public, file("private"), owner()).unwrap();
+        sign(&client, &key, b"");
+        log.expect("Sign");
+        for forged in forgeries(&key) {
+            let signed = client.sign(&forged, &Secret::empty(), ECDSA, &digest());
+            signed.map(drop).unwrap_err();
+            let sent = log.take();
+            assert!(!sent.iter().any(|name| name == "Sign"), "{sent:?}");
+        }
         sign(&client, &key, b"");
         log.expect("Sign");
         client.release_at_exit();
@@ -78,6 +206,7 @@ fn another_process_uses_what_is_loaded() {
     sign(&client, &key, b"");
     log.take();
     fs::write(tpm.directory.path().join("public"), key.public.to_tpm2b()).unwrap();
+    fs::write(tpm.directory.path().join("private"), private_part(&key)).unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
         .args([NAME, "--exact", "--test-threads=1"])
         .env(ADDRESS, tpm.address())
@@ -263,7 +392,7 @@ fn a_garbled_table_is_no_table() {
     }
     // A table that leads to nothing, or to another object.
     let mut table = Residents::default();
-    table.add(0x8000_0002, key.name.clone(), Process::current());
+    table.add(0x8000_0002, key.fingerprint().unwrap(), Process::current());
     garble(&table.to_record());
     log.take();
     sign(&client, &key, b"");
