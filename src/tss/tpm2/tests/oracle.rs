@@ -93,6 +93,7 @@ opinions! {
     GET_TEST_RESULT: TpmGetTestResultCommand, TpmGetTestResultResponse;
     HASH: TpmHashCommand, TpmHashResponse;
     HASH_SEQUENCE_START: TpmHashSequenceStartCommand, TpmHashSequenceStartResponse;
+    HIERARCHY_CHANGE_AUTH: TpmHierarchyChangeAuthCommand, TpmHierarchyChangeAuthResponse;
     IMPORT: TpmImportCommand, TpmImportResponse;
     LOAD: TpmLoadCommand, TpmLoadResponse;
     NV_READ: TpmNvReadCommand, TpmNvReadResponse;
