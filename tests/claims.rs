@@ -21,12 +21,19 @@ const KINDS: [&str; 4] = ["suite", "unit", "tpmctl", "vm"];
 
 #[test]
 fn every_test_that_security_md_names_exists() {
-    let text = fs::read_to_string(root().join("SECURITY.md")).expect("SECURITY.md");
-    let missing = missing(&text);
-    assert!(
-        missing.is_empty(),
-        "SECURITY.md names tests that do not exist: {missing:#?}"
-    );
+    // The other document names its tests in the same form.
+    for (document, least) in [("SECURITY.md", 80), ("docs/architecture.md", 10)] {
+        let text = fs::read_to_string(root().join(document)).expect(document);
+        assert!(
+            claims(&text).len() > least,
+            "{document} claims without tests"
+        );
+        let missing = missing(&text);
+        assert!(
+            missing.is_empty(),
+            "{document} names tests that do not exist: {missing:#?}"
+        );
+    }
 }
 
 /// The names in `text` that are no tests.

@@ -158,7 +158,14 @@ fn the_tpm_is_asked_for_its_curves_only_after_a_refusal() {
                 .says("BN_P256")
                 .says("SM2_P256")
         });
-        counts.are(&[made[0], made[1], made[2], ("GetCapability", 1)]);
+        // The primary, and the session of a command that was refused.
+        counts.are(&[
+            made[0],
+            made[1],
+            made[2],
+            ("FlushContext", 2),
+            ("GetCapability", 1),
+        ]);
     }
     // The companion command says the same.
     let dir = Scratch::new();
@@ -211,7 +218,14 @@ fn the_answer_is_remembered() {
         );
     };
     let (_, counts) = tap.cost(|| refused(Curve::BrainpoolP256));
-    counts.are(&[made[0], made[1], made[2], ("GetCapability", 1)]);
+    // The primary, and the session of a command that was refused.
+    counts.are(&[
+        made[0],
+        made[1],
+        made[2],
+        ("FlushContext", 2),
+        ("GetCapability", 1),
+    ]);
     let (_, counts) = tap.cost(|| {
         refused(Curve::BrainpoolP256);
         refused(Curve::BrainpoolP512);

@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(meant(None, None, &one), (Some(Family::Tpm12), device));
         let tcsd = (
             "proc/net/tcp",
-            "0: 0100007F:7533 0:0 0A 0:0 0:0 0 0 0 4711\n",
+            "0: 0100007F:7533 00000000:0000 0A 0:0 0:0 0 0 0 4711\n",
         );
         assert_eq!(
             meant(None, None, &[one[0], one[1], tcsd]),
