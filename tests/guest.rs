@@ -23,7 +23,13 @@ fn getrandom_may_be_refused() {
     for error in [libc::EPERM, libc::ENOSYS, libc::EACCES] {
         let tpm = Swtpm::start();
         tpm.provision_srk();
-        let openssl = Openssl::with(Config::new().setting("sessions", "always"), &tpm.address());
+        let openssl = Openssl::with(
+            Config::new()
+                .setting("sessions", "always")
+                // No word about keys without an anchor.
+                .setting("log", "off"),
+            &tpm.address(),
+        );
         let parent = "-pkeyopt parent:0x81000001";
         key::rsa(&openssl, "rsa", 2048, parent);
         key::generate(&openssl, "ec", &format!("EC -pkeyopt group:P-256 {parent}"));
