@@ -109,7 +109,10 @@ impl Process {
             Some(true) => {
                 self.ticks() != 0
                     && shows_own_namespace()
-                    && ticks_of(self.pid).is_some_and(|ticks| ticks != self.ticks())
+                    && stat_of(self.pid).is_some_and(|stat| {
+                        is_past(&stat)
+                            || parse_start_time(&stat).is_some_and(|ticks| ticks != self.ticks())
+                    })
             }
         }
     }
@@ -144,18 +147,33 @@ fn inherited_namespace() -> Namespace {
     }
 }
 
-fn ticks_of(pid: u32) -> Option<u64> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    parse_start_time(&stat)
+fn stat_of(pid: u32) -> Option<Vec<u8>> {
+    fs::read(format!("/proc/{pid}/stat")).ok()
+}
+
+/// The flag of a task that will not return to its program (`PF_EXITING` in the kernel's sched.h).
+const EXITING: u64 = 4;
+
+/// Whether a process is at its end, though its parent has not taken note of that yet: a killed worker is there until its
+/// master looks after it, and its locks are free before. Of a process with threads the first may have ended alone.
+fn is_past(stat: &[u8]) -> bool {
+    let field = |number| parse_field(stat, number);
+    let ends = matches!(field(3), Some("Z" | "X" | "x"))
+        || field(9).is_some_and(|flags| flags.parse().is_ok_and(|flags: u64| flags & EXITING != 0));
+    ends && matches!(field(20), Some("0" | "1"))
 }
 
 /// The start time in a `stat` line. The second field, the program's name, may hold anything, also
 /// parentheses and blanks; the fields after the last parenthesis are plain.
 pub(in crate::tss) fn parse_start_time(stat: &[u8]) -> Option<u64> {
+    parse_field(stat, 22)?.parse().ok()
+}
+
+/// A field of a `stat` line by its number in proc(5), from 3 on.
+fn parse_field(stat: &[u8], number: usize) -> Option<&str> {
     let end = stat.iter().rposition(|&byte| byte == b')')?;
     let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
-    // What follows begins with field 3.
-    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+    rest.split_ascii_whitespace().nth(number.checked_sub(3)?)
 }
 
 #[cfg(test)]
@@ -184,11 +202,49 @@ mod tests {
             ..own
         };
         assert!(later.has_ended(), "the number has come round");
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        let ticks = ticks_of(child.id()).unwrap_or(1);
-        let process = Process::new(child.id(), ticks, own.namespace());
+        let (mut child, process) = sleeper();
+        assert!(!process.has_ended());
+        child.kill().unwrap();
         child.wait().unwrap();
         assert!(process.has_ended());
+    }
+
+    fn sleeper() -> (std::process::Child, Process) {
+        let child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let ticks = parse_start_time(&stat_of(child.id()).unwrap()).unwrap();
+        let process = Process::new(child.id(), ticks, Process::current().namespace());
+        (child, process)
+    }
+
+    #[test]
+    fn a_child_that_nobody_has_waited_for_has_ended_too() {
+        let (mut child, process) = sleeper();
+        child.kill().unwrap();
+        for _ in 0..10_000 {
+            if process.has_ended() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert!(process.has_ended(), "a zombie counts as living");
+        assert_eq!(is_alive(child.id()), Some(true), "it is one no more");
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn the_end_of_a_process_is_that_of_all_its_threads() {
+        let stat = |state: &str, flags: u32, threads: u32| {
+            let text =
+                format!("7 (x) {state} 1 1 1 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 {threads} 0 22");
+            is_past(text.as_bytes())
+        };
+        assert!(stat("Z", 4, 1) && stat("X", 4, 0) && stat("R", 4, 1));
+        assert!(!stat("Z", 4, 2), "the others go on");
+        assert!(!stat("S", 0x40_0000, 1) && !stat("R", 0, 1));
+        assert!(!is_past(b"") && !is_past(b"7 (Z) Z"));
     }
 
     #[test]
