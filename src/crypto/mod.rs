@@ -5,7 +5,7 @@
 //! encodings that go with it. Nothing in here does I/O, and nothing knows OpenSSL or the TPM.
 //!
 //! The primitives are aws-lc-rs's, except for random bytes, for which it would end the process where there are none
-//! ([`random()`]). What may take a lock in the library is called within [`fork_gate::none_during`]: that is everything
+//! ([`random()`]). What may take a lock in the library is called within `fork_gate::none_during`: that is everything
 //! with a key object; digests, HMAC and ciphers take none. What the library lacks is done by hand: the raw RSA public operation ([`rsa`], on
 //! crypto-bigint), the verification of ECDSA on curves beyond P-256, P-384 and P-521 (on crypto-bigint as
 //! well; public data only), and, constant in time because their input is a secret, the paddings of a decrypted
