@@ -12,6 +12,11 @@ use crate::common::tools::{is_root, need, sample, substitute};
 
 /// stunnel with `conf/stunnel.conf`; also returns the ports of its client sides.
 fn start(site: &Site, inner: u16) -> (Served<Backend>, [u16; 2]) {
+    start_with(site, inner, "")
+}
+
+/// The same with `more` in the general part of its file.
+fn start_with(site: &Site, inner: u16, more: &str) -> (Served<Backend>, [u16; 2]) {
     let program = need("stunnel4", "stunnel4");
     let backend = Backend::start();
     let [tpm, software, to_inner, to_other] = [(); 4].map(|()| free_port());
@@ -25,7 +30,7 @@ fn start(site: &Site, inner: u16) -> (Served<Backend>, [u16; 2]) {
     for (from, to) in [
         (
             "pid = /run/stunnel4/stunnel.pid\n",
-            "foreground = yes\npid =\n".to_owned(),
+            format!("foreground = yes\npid =\n{more}"),
         ),
         ("accept = 443\n", format!("accept = {}\n", local(tpm))),
         ("accept = 8443\n", format!("accept = {}\n", local(software))),
@@ -61,6 +66,19 @@ fn start(site: &Site, inner: u16) -> (Served<Backend>, [u16; 2]) {
 pub fn stunnel_serves() {
     serves(find("stunnel", Role::Server), |site| {
         start(site, free_port()).0
+    });
+}
+
+/// It changes root and user before the first signature.
+#[test]
+fn stunnel_serves_in_a_chroot() {
+    if !is_root() {
+        panic!("only root changes its root directory: run the tests as root");
+    }
+    let jail = Scratch::new();
+    let chroot = format!("chroot = {}\n", jail.path().display());
+    serves(find("stunnel", Role::Server), |site| {
+        start_with(site, free_port(), &chroot).0
     });
 }
 
