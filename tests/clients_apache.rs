@@ -11,6 +11,11 @@ use crate::common::tools::{is_root, need, need_file, sample, substitute};
 
 /// httpd with `conf/apache.conf`.
 fn serve(site: &Site, mpm: &str) -> Served {
+    serve_in(site, mpm, None)
+}
+
+/// The same with its children in a root directory of their own.
+fn serve_in(site: &Site, mpm: &str, jail: Option<&Scratch>) -> Served {
     let ports = [free_port(), free_port()];
     let dir = Scratch::new();
     let at = dir.path().display().to_string();
@@ -30,6 +35,13 @@ fn serve(site: &Site, mpm: &str) -> Served {
         ("/var/run/apache2", &at),
     ] {
         text = substitute(&text, from, to);
+    }
+    if let Some(jail) = jail {
+        let inside = jail.path().join(at.trim_start_matches('/'));
+        std::fs::create_dir_all(&inside).expect("a directory in the jail");
+        std::fs::write(inside.join("index.html"), "served\n").expect("a file in the jail");
+        set_mode(jail.path(), 0o755);
+        text = format!("ChrootDir {}\n{text}", jail.path().display());
     }
     let modules = ["socache_shmcb", "dir"];
     start(site, mpm, &modules, &text, dir, ports)
@@ -131,6 +143,17 @@ pub fn prefork_serves() {
 pub fn event_serves() {
     let row = find("Apache httpd, event", Role::Server);
     serves(row, |site| serve(site, "event"));
+}
+
+/// Its children change root and user before the first signature.
+#[test]
+fn httpd_serves_in_a_chroot() {
+    assert!(is_root(), "only root changes its root directory");
+    for mpm in ["prefork", "event"] {
+        let jail = Scratch::new();
+        let row = find(&format!("Apache httpd, {mpm}"), Role::Server);
+        serves(row, |site| serve_in(site, mpm, Some(&jail)));
+    }
 }
 
 #[test]

@@ -72,9 +72,7 @@ pub fn stunnel_serves() {
 /// It changes root and user before the first signature.
 #[test]
 fn stunnel_serves_in_a_chroot() {
-    if !is_root() {
-        panic!("only root changes its root directory: run the tests as root");
-    }
+    assert!(is_root(), "only root changes its root directory");
     let jail = Scratch::new();
     let chroot = format!("chroot = {}\n", jail.path().display());
     serves(find("stunnel", Role::Server), |site| {
