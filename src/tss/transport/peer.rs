@@ -42,8 +42,14 @@ struct Found {
 ///
 /// If it cannot be found out: `peer` is this machine's by its address, and neither way of asking works.
 pub(super) fn holder(local: SocketAddr, peer: SocketAddr) -> io::Result<Holder> {
-    let asked = decide(local, peer, ask);
-    match asked.or_else(|_| decide(local, peer, |at, from| look(Path::new("/"), at, from))) {
+    let found = match decide(local, peer, ask) {
+        // "No such socket" is also what a kernel says that has no tcp_diag (a module of Debian's).
+        asked @ (Ok(Holder::Unseen) | Err(_)) => {
+            decide(local, peer, |at, from| look(Path::new("/"), at, from)).or(asked)
+        }
+        asked => asked,
+    };
+    match found {
         Err(_) if !is_own(local, peer) => Ok(Holder::Elsewhere),
         found => found,
     }
