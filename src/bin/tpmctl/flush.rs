@@ -1,6 +1,6 @@
 //! `tpmctl flush`: removes what programs left in a TPM without a resource manager.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, IsTerminal};
 
 use serde::Serialize;
 use tpm_provider::tss::tpm2::Client;
@@ -179,12 +179,7 @@ fn confirmed(handles: usize) -> Result<bool, Error> {
         "Programs that use one of these now fail, unless they load it again. Flush {}? [y/N]",
         count(handles)
     ));
-    let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Error::new(format!("no answer: {error}")))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    output::says_yes()
 }
 
 fn count(handles: usize) -> String {

@@ -1,6 +1,6 @@
 //! What goes to the terminal: a closed pipe ends the output, never the program with a panic.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use console::Style;
 use serde::Serialize;
@@ -113,4 +113,14 @@ impl Report {
     pub(crate) fn finish(self) -> String {
         self.text
     }
+}
+
+/// Whether the next line of standard input agrees to what was asked.
+pub(crate) fn says_yes() -> Result<bool, Error> {
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Error::new(format!("no answer: {error}")))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -1,7 +1,7 @@
 //! `tpmctl owner`: authorization values that protect the TPM as a whole.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -324,10 +324,5 @@ fn confirmed(hierarchies: &[Hierarchy], random: Option<&Path>) -> Result<bool, E
         "{kept}Who loses it can no longer change it, nor clear the TPM but in the firmware setup. Set the \
          authorization value of {names}? [y/N]"
     ));
-    let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Error::new(format!("no answer: {error}")))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    output::says_yes()
 }

@@ -1,6 +1,6 @@
 //! `tpmctl srk`: which parent keys are trusted (`parent-name = first-use`).
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, IsTerminal};
 
 use serde::Serialize;
 use tpm_provider::key::ParentChoice;
@@ -239,10 +239,5 @@ fn confirmed(remove: bool) -> Result<bool, Error> {
         )));
     }
     output::note(question);
-    let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Error::new(format!("no answer: {error}")))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    output::says_yes()
 }
