@@ -21,6 +21,7 @@ use crate::common::tools::root;
 use crate::common::tpm::cc;
 use judge::Outcome;
 use operations::{Operation, Wanted, operations};
+use std::collections::BTreeSet;
 use std::fs;
 use std::thread;
 use table::{Bench, SETTINGS, Setting, faults, fill, markdown};
@@ -41,10 +42,30 @@ fn the_table() {
     let faults = faults(&table, &operations, &open::OPEN);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     let written = fs::read_to_string(&path).unwrap_or_default();
+    let differences = differences(&written, &text);
     assert!(
-        written == text,
-        "docs/interposer.md is not what was seen: UPDATE=1 writes it anew"
+        differences.is_empty(),
+        "docs/interposer.md is not what was seen: UPDATE=1 writes it anew\n{differences}"
     );
+}
+
+/// The lines that only one of two texts has, with the heading that each stands under.
+fn differences(written: &str, seen: &str) -> String {
+    let lines = |text: &str| -> BTreeSet<String> {
+        let mut heading = "";
+        let mut lines = BTreeSet::new();
+        for line in text.lines() {
+            if line.starts_with("## ") {
+                heading = line;
+            }
+            lines.insert(format!("{heading}: {line}"));
+        }
+        lines
+    };
+    let (written, seen) = (lines(written), lines(seen));
+    let gone = written.difference(&seen).map(|line| format!("- {line}"));
+    let new = seen.difference(&written).map(|line| format!("+ {line}"));
+    gone.chain(new).collect::<Vec<_>>().join("\n")
 }
 
 fn find(name: &str) -> Operation {

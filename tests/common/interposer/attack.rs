@@ -10,7 +10,6 @@ use super::session::Forgery;
 use super::strategy::{PassOn, Posing, Speaking12, Strategy};
 use super::wire;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What somebody between the module and its TPM may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,9 +76,6 @@ pub struct Aim {
     /// A persistent key of the same TPM and type, for [`Attack::OtherHandle`].
     pub other: u32,
 }
-
-/// How late [`Attack::Delayed`] answers: later than a client waits whose `timeout` is 1.
-const LATE: Duration = Duration::from_millis(1300);
 
 /// Commands that establish what is believed later.
 const TRUST: [u32; 3] = [cc::CREATE_PRIMARY, cc::LOAD, cc::READ_PUBLIC];
@@ -279,7 +275,7 @@ impl Attack {
             Self::Truncated => Box::new(replies::Truncate),
             Self::Stripped => Box::new(replies::Strip),
             Self::OtherAnswer => Box::new(replies::Shift::default()),
-            Self::Delayed => Box::new(replies::Late::new(LATE)),
+            Self::Delayed => Box::new(replies::Late::default()),
             Self::NoSessions => Box::new(replies::Refuse {
                 code: cc::START_AUTH_SESSION,
                 rc: 0x143,

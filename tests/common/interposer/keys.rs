@@ -3,7 +3,7 @@
 use super::area::{Area, ECC, RSA, SHA256};
 use super::crypto::{digest, kdfe};
 use super::wire::{Bytes, sized};
-use openssl::bn::{BigNum, BigNumContext};
+use openssl::bn::{BigNum, BigNumContext, BigNumRef};
 use openssl::ec::{EcGroup, EcKey, EcPoint};
 use openssl::ecdsa::EcdsaSig;
 use openssl::hash::MessageDigest;
@@ -161,8 +161,7 @@ impl Own {
             }
             (ECDSA, Self::Ec) => {
                 let signature = EcdsaSig::sign(message_digest, self.ec()).ok()?;
-                let number = |n: &openssl::bn::BigNumRef| n.to_vec_padded(32).ok();
-                let (r, s) = (number(signature.r())?, number(signature.s())?);
+                let (r, s) = (padded(signature.r()), padded(signature.s()));
                 Some([head, &sized(&r), &sized(&s)].concat())
             }
             _ => None,
@@ -173,7 +172,7 @@ impl Own {
     pub fn sensitive(self) -> Vec<u8> {
         let (kind, secret) = match self {
             Self::Rsa => (RSA, keys().rsa.p().expect("a prime").to_vec()),
-            Self::Ec | Self::Parent => (ECC, self.ec().private_key().to_vec()),
+            Self::Ec | Self::Parent => (ECC, padded(self.ec().private_key())),
         };
         sized(
             &[
@@ -252,7 +251,12 @@ fn coordinates(point: &openssl::ec::EcPointRef) -> [Vec<u8>; 2] {
     point
         .affine_coordinates(&group(), &mut x, &mut y, &mut context)
         .expect("a point that is not at infinity");
-    [x, y].map(|n| n.to_vec_padded(32).expect("32 bytes hold it"))
+    [x, y].map(|n| padded(&n))
+}
+
+/// A number of P-256 as it stands in a TPM's structures.
+fn padded(n: &BigNumRef) -> Vec<u8> {
+    n.to_vec_padded(32).expect("32 bytes hold it")
 }
 
 /// An area must be one that we have a key for: RSA-2048 or P-256.

@@ -34,6 +34,8 @@ pub struct Loot {
     pub learned: BTreeSet<Learned>,
     /// The codes of the module's commands, in order.
     pub codes: Vec<u32>,
+    /// The answer of this turn is to be sent when the client does something else than wait for it.
+    pub withhold: bool,
 }
 
 impl Loot {

@@ -187,8 +187,9 @@ fn converse(shared: &Shared, mut client: Stream) -> io::Result<()> {
         at: shared.lock().upstream.clone(),
         stream: None,
     };
-    while let Some(frame) = read_frame(&mut client)? {
-        let answer = {
+    let mut next = read_frame(&mut client)?;
+    while let Some(frame) = next.take() {
+        let (answer, withhold) = {
             // Locked for the whole turn: an attack deals with one command after the other.
             let mut state = shared.lock();
             let State { strategy, loot, .. } = &mut *state;
@@ -196,9 +197,16 @@ fn converse(shared: &Shared, mut client: Stream) -> io::Result<()> {
             shared.known.notice(&frame, loot);
             let answer = strategy.turn(&frame, &mut tpm, loot)?;
             shared.known.notice(&answer, loot);
-            answer
+            (answer, std::mem::take(&mut loot.withhold))
         };
+        if withhold {
+            // Until the client ends the connection or sends something else. Nobody's clock decides.
+            next = read_frame(&mut client)?;
+        }
         client.write_all(&answer)?;
+        if !withhold {
+            next = read_frame(&mut client)?;
+        }
     }
     Ok(())
 }

@@ -5,8 +5,6 @@ use super::strategy::{Strategy, Tpm};
 use super::wire::{Answer, Command};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::thread;
-use std::time::Duration;
 
 /// Keeps every answer of a first run, and gives them in a second one.
 #[derive(Default)]
@@ -97,16 +95,10 @@ impl Strategy for Shift {
     }
 }
 
-/// Is late with the first answer.
+/// Is late with the first answer: it comes when the client has given up.
+#[derive(Default)]
 pub struct Late {
-    by: Duration,
     done: bool,
-}
-
-impl Late {
-    pub fn new(by: Duration) -> Self {
-        Self { by, done: false }
-    }
 }
 
 impl Strategy for Late {
@@ -114,7 +106,7 @@ impl Strategy for Late {
         let answer = tpm.ask(frame)?;
         if !std::mem::replace(&mut self.done, true) {
             loot.strike();
-            thread::sleep(self.by);
+            loot.withhold = true;
         }
         Ok(answer)
     }
