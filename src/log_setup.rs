@@ -36,18 +36,10 @@ impl Log for StandardError {
     fn flush(&self) {}
 }
 
-/// Turns logging on at `level`: error, warn, info, debug or trace; off leaves it as it is.
+/// Turns logging on at `level`; off leaves it as it is.
 ///
 /// The level is the process's: of several provider instances the most talkative wins.
-///
-/// # Errors
-///
-/// The accepted levels, when `level` is none of them.
-pub fn enable(level: &str) -> Result<(), &'static str> {
-    let level: LevelFilter = level
-        .trim()
-        .parse()
-        .map_err(|_| "off, error, warn, info, debug, trace")?;
+pub fn enable(level: LevelFilter) {
     // Not a `Once`, in which a child forked by another thread would wait for ever.
     static SET: AtomicBool = AtomicBool::new(false);
     if !SET.swap(true, Ordering::Relaxed) {
@@ -56,17 +48,4 @@ pub fn enable(level: &str) -> Result<(), &'static str> {
         let _ = log::set_logger(&StandardError);
     }
     log::set_max_level(level.max(log::max_level()));
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn knows_its_levels() {
-        assert!(enable("off").is_ok());
-        assert!(enable(" warn ").is_ok());
-        assert!(enable("loud").unwrap_err().contains("trace"));
-    }
 }

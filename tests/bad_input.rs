@@ -366,11 +366,7 @@ fn settings_that_are_wrong() {
         ("parent_auth", "x", &["parent_auth", "say parent-auth"]),
         ("load", "sometimes", &["load", "sometimes", "lazy or eager"]),
         ("verify", "yes", &["verify", "on or off"]),
-        (
-            "sessions",
-            "maybe",
-            &["sessions", "auto or always or never"],
-        ),
+        ("sessions", "maybe", &["sessions", "auto, always or never"]),
         ("log", "loud", &["log", "loud", "trace"]),
         ("timeout", "0", &["timeout", "seconds"]),
         ("lock-timeout", "soon", &["lock-timeout", "soon"]),

@@ -240,7 +240,7 @@ fn says(name: &str, status: i32, run: impl Fn() -> Run) -> Done {
     let json: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json["first_problem"], status);
     let layers = json["layers"].as_array().unwrap();
-    assert_eq!(layers.len(), 12);
+    assert_eq!(layers.len(), 13);
     let problem = layers.iter().find(|layer| layer["verdict"] == "problem");
     assert_eq!(
         problem.map_or(0, |layer| layer["number"].as_i64().unwrap()),
@@ -532,6 +532,133 @@ fn an_openssl_that_does_not_see_us() {
     let run = soft.doctor().env("PATH", machine.dir.path());
     let text = run.ok().out();
     assert!(text.contains("12 openssl   not checked"), "{text}");
+}
+
+/// The provider, `tpmctl info` and doctor say the same of a setting that cannot be used: all read one table.
+#[test]
+fn a_setting_that_cannot_be_used() {
+    let soft = Soft::new();
+    let machine = &soft.machine;
+    let with_tpm = |run: Run| run.env("TPM_TCTI", "swtpm:path=tpm");
+    with_tpm(machine.run("key new -o key.pem")).ok();
+    let load = || {
+        let openssl = clean(Run::new(need("openssl", "openssl")))
+            .env("OPENSSL_CONF", "openssl.cnf")
+            .env("OPENSSL_MODULES", "modules")
+            .dir(machine.dir.path());
+        with_tpm(openssl.words("pkey -in key.pem -noout"))
+    };
+    let at = "in the provider's openssl.cnf section";
+    let has = |name: &str, meant: &str| {
+        format!(
+            "the provider's openssl.cnf section has {name:?}, which is not a setting: say {meant}"
+        )
+    };
+    let bad = [
+        (
+            "verify",
+            "maybe",
+            format!("verify = \"maybe\" {at}: expected on or off"),
+        ),
+        (
+            "load",
+            "now",
+            format!("load = \"now\" {at}: expected lazy or eager"),
+        ),
+        ("tpm_tcti", "x", has("tpm_tcti", "tcti")),
+        ("session", "never", has("session", "sessions")),
+        (
+            "sessions",
+            "Auto",
+            format!("sessions = \"Auto\" {at}: expected auto, always or never"),
+        ),
+        (
+            "log",
+            "loud",
+            format!("log = \"loud\" {at}: expected off, error, warn, info, debug or trace"),
+        ),
+        (
+            "parent-name",
+            "000b",
+            format!("parent-name = \"000b\" {at}: expected first-use, or"),
+        ),
+        (
+            "timeout",
+            "90s",
+            format!("timeout = \"90s\" {at}: expected a number of seconds from 1 to 3600"),
+        ),
+        (
+            "trust-dir",
+            "trust",
+            format!("trust-dir = \"trust\" {at}: expected the absolute path"),
+        ),
+        (
+            "pin-source",
+            "4711",
+            format!("pin-source {at}: expected file:PATH or none:"),
+        ),
+        (
+            "chroot",
+            "",
+            format!("chroot = \"\" {at}: expected private, directory or nothing"),
+        ),
+    ];
+    for (name, value, sentence) in &bad {
+        machine.configure(&Config::new().setting(name, value));
+        load().fails().says(sentence).never_says("4711");
+        let info = with_tpm(machine.run("info")).fails();
+        assert!(info.err().contains(sentence), "{info}");
+        let done = soft.doctor().done().never_says("4711");
+        assert_eq!(done.status.code(), Some(13), "{name} = {value}: {done}");
+        let said = flat(&done.out()).to_lowercase();
+        assert!(said.contains(&sentence.to_lowercase()), "{done}");
+    }
+    // All of them at once: each is named.
+    let all = bad.iter().fold(Config::new(), |config, (name, value, _)| {
+        config.setting(name, value)
+    });
+    machine.configure(&all);
+    let done = soft.doctor().done();
+    let said = flat(&done.out()).to_lowercase();
+    for (_, _, sentence) in &bad {
+        assert!(
+            said.contains(&sentence.to_lowercase()),
+            "{sentence}: {done}"
+        );
+    }
+    // OpenSSL shows a provider no names that it does not ask for, so the provider cannot know this one.
+    machine.configure(&Config::new().setting("time-out", "90"));
+    load().ok();
+    says("resembling", 13, || soft.doctor());
+    machine.configure(&Config::new().setting("colour", "blue"));
+    says("unknown-setting", 0, || soft.doctor());
+    machine.configure(&Config::new().setting("chroot", "directory"));
+    says("setting-with-a-price", 0, || soft.doctor());
+    let loud = soft.doctor().env("TPM_LOG", "loud").done();
+    assert_eq!(loud.status.code(), Some(1), "{loud}");
+    loud.says("TPM_LOG = \"loud\" in the environment: expected off, error");
+    soft.tpm.assert_clean();
+}
+
+/// OpenSSL drops a file that it cannot read as a whole: what is written in it does not count for us either.
+#[test]
+fn a_file_that_openssl_cannot_read() {
+    let soft = Soft::new();
+    let machine = &soft.machine;
+    let sample = Config::new()
+        .setting("tcti", "swtpm:path=tpm")
+        .setting("parent-auth", "${nosuch}");
+    machine.configure(&sample);
+    let info = machine.run("info").fails();
+    assert!(info.err().contains("variable has no value"), "{info}");
+    assert!(info.err().contains("--tcti"), "{info}");
+    machine.run("info --tcti swtpm:path=tpm").ok();
+    says("unreadable-conf", 12, || soft.doctor());
+    machine.dir.write("openssl.cnf", "[open\n");
+    let done = soft.doctor().done();
+    assert_eq!(done.status.code(), Some(12), "{done}");
+    assert!(flat(&done.out()).contains("close square bracket"), "{done}");
+    soft.tpm.assert_clean();
 }
 
 /// The kernel's devices, as far as a terminal's two ends are one.

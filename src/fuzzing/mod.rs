@@ -9,9 +9,6 @@
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "not a public interface")]
 
-#[path = "../bin/tpmctl/cnf.rs"]
-#[allow(dead_code, reason = "finding the file is not parsing it")]
-mod cnf;
 pub(crate) mod input;
 mod key;
 mod software;
@@ -32,7 +29,6 @@ pub const TARGETS: &[Target] = &[
     ("der", software::der),
     ("padding", software::padding),
     ("signatures", software::signatures),
-    ("cnf", tpmctl_cnf),
     ("public", tss::tpm2::fuzzing::public),
     ("responses", tss::tpm2::fuzzing::responses),
     ("sessions", tss::tpm2::fuzzing::sessions),
@@ -58,9 +54,4 @@ pub const TARGETS: &[Target] = &[
 pub fn run(name: &str, data: &[u8]) {
     let target = TARGETS.iter().find(|(known, _)| *known == name);
     target.expect("a target of this name").1(data);
-}
-
-/// openssl.cnf as `tpmctl` reads it.
-fn tpmctl_cnf(data: &[u8]) {
-    cnf::parse(data);
 }

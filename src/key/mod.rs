@@ -10,6 +10,7 @@
 
 mod authorization;
 mod choice;
+pub mod config;
 mod describe;
 mod ec;
 mod error;
@@ -31,12 +32,13 @@ pub mod uri;
 use std::sync::Arc;
 
 pub use authorization::Ask;
+pub use config::Config;
 pub use error::Error;
 pub use generate::{Generation, Options as GenerateOptions, ParentChoice, Usage, generate};
 pub use generate12::import as import12;
 pub use public::{KeyType, PublicKey, SM2};
 pub use secrets::{NONE, read_line, read_secret};
-pub use tpm::{Config, Tpm, srk_value};
+pub use tpm::{Tpm, srk_value};
 pub use tpm12::{enc_scheme_name, sig_scheme_name};
 pub use trust::ParentRule;
 

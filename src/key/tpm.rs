@@ -1,7 +1,7 @@
 //! Which TPM, and how it is to be used.
 #![forbid(unsafe_code)]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,63 +9,12 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::Error;
-use super::trust::{self, ParentRule, Root, Trust};
-use crate::Secret;
+use super::config::Config;
+use super::trust::{ParentRule, Trust};
 use crate::tss;
-use crate::tss::tpm2::{Client, Options, ParentName, Sessions};
+use crate::tss::tpm2::{Client, Options, ParentName};
 use crate::tss::tpm12::{self, AuthValue};
-use crate::tss::transport::{Address, AppendOnly, Endpoint, Family, Hold, Limits, Origin};
-
-/// Settings of one user of a TPM: a provider instance, or the command.
-pub struct Config {
-    /// The address and where it came from; `None` means detection.
-    pub address: Option<(Address, Origin)>,
-    /// The same for keys of TPM 1.2; `None` means the other address, and detection without one.
-    pub address12: Option<(Address, Origin)>,
-    /// When secrets go through encrypted sessions.
-    pub sessions: Sessions,
-    /// Which parents are accepted.
-    pub parent_name: ParentRule,
-    /// Where the names of those are that were there first.
-    pub trust_dir: PathBuf,
-    /// The root directory in which that is meant: the host may have another one when the TPM is prepared.
-    pub root: Root,
-    /// The authorization value of parents.
-    pub parent_auth: Secret,
-    /// The secret of a TPM 1.2's storage root key, see [`srk_value`]; `None` for the well-known one.
-    pub srk_auth: Option<Secret>,
-    /// Where the value of a key is that needs one, when the program that loads it gives none: as [`super::read_secret`]
-    /// reads it, at that moment.
-    pub pin_source: Option<String>,
-    /// Whether signatures are checked in software before they are handed out.
-    pub verify: bool,
-    /// How long to wait for the TPM.
-    pub limits: Limits,
-    /// What is kept of the way to the TPM once a key is loaded.
-    pub hold: Hold,
-    /// Called once, when the TPM is opened for the first time.
-    pub on_open: fn(),
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            address: None,
-            address12: None,
-            sessions: Sessions::Auto,
-            parent_name: ParentRule::Any,
-            trust_dir: trust::DEFAULT_DIR.into(),
-            root: Root::now(),
-            parent_auth: Secret::empty(),
-            srk_auth: None,
-            pin_source: None,
-            verify: true,
-            limits: Limits::default(),
-            hold: Hold::default(),
-            on_open: || {},
-        }
-    }
-}
+use crate::tss::transport::{Address, AppendOnly, Endpoint, Family, Origin};
 
 /// A TPM that is opened when it is first needed; for keys of TPM 1.2 it can be another one.
 pub struct Tpm {

@@ -18,11 +18,12 @@ use std::convert::Infallible;
 use std::ffi::{CStr, c_int};
 use std::sync::Arc;
 
-use self::core::{Core, CoreBioRef, Environment, Error, Load, Section, Settings};
+use self::core::{Core, CoreBioRef, Environment, Error, Section, read_settings};
 use self::peers::{Peers, Waiting};
 use self::precedence::{Answer, Precedence};
 use self::unheard::Unheard;
 use crate::key::Tpm;
+use crate::key::config::{Load, Settings};
 use crate::tss::transport::{AppendOnly, Queue};
 
 /// One loaded provider: what OpenSSL calls a provider context.
@@ -48,7 +49,9 @@ pub(crate) struct Instance {
 
 /// Settings and what follows from them.
 struct Setup {
-    settings: Settings,
+    load: Load,
+    /// Whether anything is said of a log, `off` included.
+    has_log: bool,
     /// The TPM, or what is wrong with the settings: a failed init would be silent in every client,
     /// so the fault waits for the first of our keys.
     tpm: Result<Arc<Tpm>, Error>,
@@ -57,10 +60,12 @@ struct Setup {
 impl Setup {
     fn new(core: &Core, environment: &Environment) -> Self {
         let mut settings = Settings::default();
-        let tpm = settings
-            .read(core, environment)
-            .and_then(|config| Tpm::new(config).map_err(Error::from));
-        Self { settings, tpm }
+        let read = read_settings(&mut settings, core, environment);
+        Self {
+            load: settings.load,
+            has_log: settings.log.is_some(),
+            tpm: read.and_then(|()| Tpm::new(settings.config).map_err(Error::from)),
+        }
     }
 }
 
@@ -131,12 +136,12 @@ impl Instance {
 
     /// When keys are checked.
     pub(crate) fn load(&self) -> Load {
-        self.setup().settings.load
+        self.setup().load
     }
 
     /// Tells who made a key, once, what the key does not say.
     pub(crate) fn note(&self, text: &str) {
-        core::give_once(text, self.setup().settings.has_log);
+        core::give_once(text, self.setup().has_log);
     }
 
     /// Puts an error on the calling thread's queue and into the log.

@@ -29,7 +29,7 @@ pub(crate) struct Cli {
 }
 
 /// Options of every command.
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct Global {
     /// The TPM, such as device:/dev/tpmrm0 or swtpm:host=127.0.0.1,port=2321

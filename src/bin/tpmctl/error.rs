@@ -3,6 +3,7 @@
 use std::fmt;
 
 use tpm_provider::key;
+use tpm_provider::key::config::Fault;
 use tpm_provider::tss;
 use tpm_provider::tss::tpm2::ResponseCode;
 
@@ -59,5 +60,11 @@ impl From<tss::Error> for Error {
             ));
         }
         Self::new(error.to_string())
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.to_string())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It uses the same hall as the provider, [`tpm_provider::key`], and the same TSS client: what it says
 //! about a TPM or a key is what the provider will find.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod cli;
 mod cnf;

@@ -2,14 +2,17 @@
 //! openssl.cnf, as the provider itself reads them.
 
 use std::env;
+use std::ffi::CStr;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use tpm_provider::key::{Config, ParentRule, Tpm, read_secret};
+use log::LevelFilter;
+use tpm_provider::key::config::{Fault, SETTINGS, Setting, Settings, Source};
+use tpm_provider::key::{ParentRule, Tpm, read_secret};
 use tpm_provider::log_setup;
 use tpm_provider::tss::tpm2::{Client, Sessions};
-use tpm_provider::tss::transport::{Address, Origin};
+use tpm_provider::tss::transport::Origin;
 use zeroize::Zeroizing;
 
 use crate::cli::Global;
@@ -45,22 +48,32 @@ pub(crate) fn tpm12(chosen: &Chosen) -> Error {
     ))
 }
 
-/// Turns on logging: TPM_LOG, or more with each `-v`.
+/// Turns on logging: TPM_LOG, or more with each `-v`. What a section says of a log is for what uses the provider.
 pub(crate) fn log(verbose: u8) -> Result<(), Error> {
-    if let Some(level) = variable("TPM_LOG")? {
-        log_setup::enable(&level).map_err(|levels| {
-            Error::new(format!(
-                "TPM_LOG is {level:?} in the environment; it is one of {levels}"
-            ))
-        })?;
+    struct Variables;
+    impl Source for Variables {
+        fn setting(&self, _: &CStr) -> Option<Zeroizing<String>> {
+            None
+        }
+
+        fn variable(&self, name: &CStr) -> Result<Option<Zeroizing<String>>, String> {
+            variable(name)
+        }
+
+        fn wants(&self, setting: &Setting) -> bool {
+            setting.key == c"log"
+        }
     }
-    let level = match verbose {
-        0 => return Ok(()),
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    log_setup::enable(level).map_err(Error::new)
+    let mut settings = Settings::default();
+    settings.read(&Variables)?;
+    log_setup::enable(settings.log.unwrap_or(LevelFilter::Off));
+    log_setup::enable(match verbose {
+        0 => LevelFilter::Off,
+        1 => LevelFilter::Info,
+        2 => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    });
+    Ok(())
 }
 
 /// The TPM of a command that needs no secret. The parent's secret is left alone: its file may be one
@@ -79,29 +92,6 @@ pub(crate) fn tpm_with_any_parent(global: &Global) -> Result<Chosen, Error> {
     choose(global, Parent::Any)
 }
 
-/// Which TPM the command line, the environment or the file that was `found` names for all keys; nothing if
-/// nobody does.
-pub(crate) fn named(global: &Global, found: &Found) -> Result<Option<(Address, Origin)>, Error> {
-    if let Some(address) = &global.tcti {
-        return Ok(Some((address.clone(), Origin::CommandLine)));
-    }
-    if let Some(named) = either(found, "TPM_TCTI", "tcti")? {
-        return Ok(Some(named));
-    }
-    // A file that is named and cannot be read might have named another TPM than detection finds.
-    match &found.problem {
-        Some(problem) => Err(Error::new(format!(
-            "{problem}; say with --tcti which TPM is meant"
-        ))),
-        None => Ok(None),
-    }
-}
-
-/// Which TPM is named for the keys of TPM 1.2.
-pub(crate) fn named12(found: &Found) -> Result<Option<(Address, Origin)>, Error> {
-    either(found, "TPM12_TCTI", "tcti12")
-}
-
 /// The configuration file, if it is where an address comes from.
 pub(crate) fn source<'a>(origin: &Origin, found: &'a Found) -> Option<&'a Path> {
     match origin {
@@ -110,37 +100,31 @@ pub(crate) fn source<'a>(origin: &Origin, found: &'a Found) -> Option<&'a Path> 
     }
 }
 
-/// The address in a variable of the environment, else in a setting.
-fn either(
-    found: &Found,
-    name: &'static str,
-    key: &'static str,
-) -> Result<Option<(Address, Origin)>, Error> {
-    let (text, origin) = if let Some(text) = variable(name)? {
-        (text, Origin::Environment(name))
-    } else if let Some(text) = setting(found, key) {
-        (text.clone(), Origin::Setting(key))
-    } else {
-        return Ok(None);
+/// The settings that were `found` and everything that is wrong with them, for [`doctor`](crate::doctor). Of secrets
+/// what can be read: a service's files are not everybody's.
+pub(crate) fn examine(global: &Global, found: &Found) -> (Settings, Vec<Fault>) {
+    let said = Said {
+        found,
+        global,
+        secrets: Secrets::Readable,
     };
-    Ok(Some((address(&text, &origin)?, origin)))
+    let mut settings = Settings::default();
+    let faults = settings.read_all(&said);
+    (with_command_line(settings, global), faults)
 }
 
-/// Where the names of trusted parents are, if the settings say `parent-name = first-use`.
-pub(crate) fn first_use(found: &Found) -> Option<PathBuf> {
-    let rule = setting(found, "parent-name").and_then(|text| ParentRule::parse(text));
-    if rule != Some(ParentRule::FirstUse) {
-        return None;
-    }
-    match setting(found, "trust-dir") {
-        Some(text) => trust_dir(text).ok(),
-        None => Some(Config::default().trust_dir),
-    }
-}
-
-fn setting<'a>(found: &'a Found, name: &str) -> Option<&'a String> {
-    let section = found.section.as_ref()?;
-    section.get(name).filter(|value| !value.is_empty())
+/// The names that are set, each with where; for a reader who asks what counts.
+pub(crate) fn set(found: &Found) -> Vec<(&'static Setting, Zeroizing<String>, Origin)> {
+    let said = Said {
+        found,
+        global: &Global::default(),
+        secrets: Secrets::Readable,
+    };
+    let value = |setting: &'static Setting| {
+        let (value, origin) = setting.said(&said).ok()??;
+        Some((setting, value, origin))
+    };
+    SETTINGS.iter().filter_map(value).collect()
 }
 
 /// What a command has to do with parents.
@@ -156,118 +140,116 @@ enum Parent {
 
 fn choose(global: &Global, parent: Parent) -> Result<Chosen, Error> {
     let found = cnf::provider_section();
-    let setting = |name: &str| setting(&found, name);
-    let address = named(global, &found)?;
-    let file = address
+    let mut settings = Settings::default();
+    settings.read(&Said {
+        found: &found,
+        global,
+        secrets: match parent {
+            Parent::Unused => Secrets::Unread,
+            _ => Secrets::Wanted,
+        },
+    })?;
+    let mut config = with_command_line(settings, global).config;
+    // A file that is there and cannot be read might have named another TPM than detection finds.
+    if let (None, Some(problem)) = (&config.address, &found.problem) {
+        return Err(Error::new(format!(
+            "{problem}; say with --tcti which TPM is meant"
+        )));
+    }
+    if parent != Parent::Named {
+        config.parent_name = ParentRule::Any;
+    }
+    if parent == Parent::Unused {
+        config.sessions = Sessions::Auto;
+    } else if let Some(value) = &global.parent_auth {
+        config.parent_auth = read_secret(value)?;
+        // A storage root key is a parent.
+        config.srk_auth = Some(config.parent_auth.clone());
+    }
+    let file = config
+        .address
         .as_ref()
         .and_then(|(_, origin)| source(origin, &found))
         .map(PathBuf::from);
-    // What the command line names is meant for every key.
-    let address12 = match &address {
-        Some((_, Origin::CommandLine)) => None,
-        _ => named12(&found)?,
-    };
-    let mut config = Config {
-        address,
-        address12,
-        ..Config::default()
-    };
-    for (name, limit) in [
-        ("timeout", &mut config.limits.command_wait),
-        ("lock-timeout", &mut config.limits.lock_wait),
-    ] {
-        if let Some(text) = setting(name) {
-            *limit = seconds(name, text)?;
-        }
-    }
-    if let Some(text) = setting("trust-dir") {
-        config.trust_dir = trust_dir(text)?;
-    }
-    if parent == Parent::Named
-        && let Some(text) = setting("parent-name")
-    {
-        config.parent_name = parent_name(text)?;
-    }
-    if parent != Parent::Unused {
-        config.sessions = sessions(setting("sessions"))?;
-        let value = match &global.parent_auth {
-            Some(value) => Some(value.clone()),
-            None => variable("TPM_PARENT_AUTH")?
-                .or_else(|| setting("parent-auth").cloned())
-                .map(Zeroizing::new),
-        };
-        if let Some(value) = value {
-            config.parent_auth = read_secret(&value)?;
-        }
-        config.srk_auth = match &global.parent_auth {
-            // A storage root key is a parent.
-            Some(_) => Some(config.parent_auth.clone()),
-            None => setting("srk-auth")
-                .map(|value| read_secret(value))
-                .transpose()?,
-        };
-    }
     Ok(Chosen {
         tpm: Tpm::new(config)?,
         file,
     })
 }
 
+/// What the command line names is meant for every key.
+fn with_command_line(mut settings: Settings, global: &Global) -> Settings {
+    if let Some(address) = &global.tcti {
+        settings.config.address = Some((address.clone(), Origin::CommandLine));
+    }
+    settings
+}
+
+/// What is done about secrets in settings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secrets {
+    /// Nothing.
+    Unread,
+    /// They are read.
+    Wanted,
+    /// They are read unless this user may not.
+    Readable,
+}
+
+/// The environment and the section that was found, where the command line does not say otherwise.
+struct Said<'a> {
+    found: &'a Found,
+    global: &'a Global,
+    secrets: Secrets,
+}
+
+impl Source for Said<'_> {
+    fn setting(&self, key: &CStr) -> Option<Zeroizing<String>> {
+        let value = self.found.section.as_ref()?.get(key.to_str().ok()?)?;
+        Some(Zeroizing::new(value.to_owned()))
+    }
+
+    fn variable(&self, name: &CStr) -> Result<Option<Zeroizing<String>>, String> {
+        variable(name)
+    }
+
+    fn wants(&self, setting: &Setting) -> bool {
+        if setting.reads_secret {
+            return match self.secrets {
+                Secrets::Unread => false,
+                Secrets::Wanted => self.global.parent_auth.is_none(),
+                Secrets::Readable => !self.is_out_of_reach(setting),
+            };
+        }
+        let names_a_tpm = [c"tcti", c"tcti12"].contains(&setting.key);
+        !(names_a_tpm && self.global.tcti.is_some())
+    }
+}
+
+impl Said<'_> {
+    /// Whether a secret is in a file that this user may not read.
+    fn is_out_of_reach(&self, setting: &Setting) -> bool {
+        let variable = setting.variable.map_or(Ok(None), variable);
+        let value = variable
+            .ok()
+            .flatten()
+            .or_else(|| self.setting(setting.key));
+        let path = value.as_ref().and_then(|value| value.strip_prefix("file:"));
+        path.is_some_and(|path| {
+            let opened = std::fs::File::open(path);
+            opened.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+        })
+    }
+}
+
 /// A variable of ours; set and empty is as good as unset.
-fn variable(name: &str) -> Result<Option<String>, Error> {
-    match env::var(name) {
-        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+fn variable(name: &CStr) -> Result<Option<Zeroizing<String>>, String> {
+    let name = name.to_string_lossy();
+    match env::var(&*name) {
+        Ok(value) => Ok(Some(Zeroizing::new(value)).filter(|value| !value.is_empty())),
         Err(env::VarError::NotPresent) => Ok(None),
-        Err(env::VarError::NotUnicode(_)) => Err(Error::new(format!(
-            "{name} in the environment is not text in UTF-8"
-        ))),
-    }
-}
-
-fn address(text: &str, origin: &Origin) -> Result<Address, Error> {
-    let (hostname, port) = match text.starts_with("tcsd") {
-        true => (variable("TSS_TCSD_HOSTNAME")?, variable("TSS_TCSD_PORT")?),
-        false => (None, None),
-    };
-    Address::with_tcsd_variables(text, hostname.as_deref(), port.as_deref())
-        .map_err(|error| Error::new(error.with_origin(origin.clone()).to_string()))
-}
-
-fn sessions(text: Option<&String>) -> Result<Sessions, Error> {
-    match text.map(|text| text.trim()) {
-        None | Some("auto") => Ok(Sessions::Auto),
-        Some("always") => Ok(Sessions::Always),
-        Some("never") => Ok(Sessions::Never),
-        Some(other) => Err(Error::new(format!(
-            "sessions = {other:?} in the provider's openssl.cnf section: it is auto, always or never"
-        ))),
-    }
-}
-
-fn seconds(name: &str, text: &str) -> Result<Duration, Error> {
-    match text.trim().parse() {
-        Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
-        _ => Err(Error::new(format!(
-            "{name} = {text:?} in the provider's openssl.cnf section: it is a number of seconds from 1 to 3600"
-        ))),
-    }
-}
-
-fn parent_name(text: &str) -> Result<ParentRule, Error> {
-    ParentRule::parse(text).ok_or_else(|| {
-        Error::new(format!(
-            "parent-name = {text:?} in the provider's openssl.cnf section: it is {}",
-            ParentRule::EXPECTED
-        ))
-    })
-}
-
-fn trust_dir(text: &str) -> Result<PathBuf, Error> {
-    let path = PathBuf::from(text);
-    match path.is_absolute() {
-        true => Ok(path),
-        false => Err(Error::new(format!(
-            "trust-dir = {text:?} in the provider's openssl.cnf section: it is the absolute path of a directory"
-        ))),
+        Err(env::VarError::NotUnicode(_)) => {
+            Err(format!("{name} in the environment is not text in UTF-8"))
+        }
     }
 }

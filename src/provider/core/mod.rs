@@ -17,5 +17,5 @@ pub(crate) use bio::CoreBioRef;
 pub(crate) use error::{Error, REASON_STRINGS, Reason};
 pub(crate) use notice::give_once;
 pub(crate) use passphrase::Passphrase;
-pub(crate) use settings::{Environment, Load, Section, Settings};
+pub(crate) use settings::{Environment, Section, read as read_settings};
 pub(crate) use upcalls::Core;

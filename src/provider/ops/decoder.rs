@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use super::kind::Kind;
 use super::selection;
+use crate::key::config::Load;
 use crate::key::tss2::KeyFile;
 use crate::key::{Ask, Key, KeyType, Tpm, tss12};
 use crate::provider::Instance;
-use crate::provider::core::{Error, Load, Passphrase};
+use crate::provider::core::{Error, Passphrase};
 use crate::provider::ffi::decoder::{Decoded, Decoder, Input, Text};
 use crate::provider::ffi::keymgmt::KeyData;
 

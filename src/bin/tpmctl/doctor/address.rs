@@ -25,8 +25,8 @@ pub(super) enum Answer {
 /// Finding 6, and the TPM if it answered; what an earlier layer explains is not repeated.
 pub(super) fn finding(scene: &Scene, earlier: &[Finding]) -> (Finding, Answer) {
     if let Some(error) = &scene.problem {
-        let finding = Finding::problem(sentence(&error.to_string()))
-            .why("No program finds the TPM with this setting.");
+        let finding =
+            Finding::problem(sentence(error)).why("No program finds the TPM with this setting.");
         return (finding, Answer::None);
     }
     let failed = earlier

@@ -1,7 +1,8 @@
 //! `tpmctl doctor`: one verdict for each layer between the hardware and OpenSSL, and what to type.
 //!
 //! Layers 1 to 5 are the machine's ([`system`], [`tcsd`]) and are read below a root; 6 is the
-//! [`address`]; 7 to 11 are what the TPM says ([`live`], [`live12`]); 12 is OpenSSL's configuration ([`openssl`]).
+//! [`address`]; 7 to 11 are what the TPM says ([`live`], [`live12`]); 12 is OpenSSL's configuration ([`openssl`]), 13
+//! what it says to the provider ([`settings`]).
 
 mod address;
 mod drivers;
@@ -11,6 +12,7 @@ mod machine;
 mod net;
 mod nodes;
 mod openssl;
+mod settings;
 mod system;
 mod tcsd;
 mod trust;
@@ -20,13 +22,13 @@ mod verdict;
 use std::io::{self, IsTerminal};
 
 use tpm_provider::key::Config;
+use tpm_provider::key::config::Fault;
 use tpm_provider::tss::transport::AddressKind;
 
 use crate::cli::{Doctor, Global};
 use crate::cnf::{self, Found};
 use crate::error::Error;
 use crate::output;
-use crate::settings;
 use machine::{Chip, Machine};
 use system::Target;
 use users::User;
@@ -37,10 +39,10 @@ struct Scene {
     machine: Machine,
     /// The configuration of OpenSSL.
     found: Found,
-    /// The addresses that are named in there or elsewhere.
+    /// What is said in there or elsewhere of the TPM's address and of its parents.
     config: Config,
     /// What is wrong with them.
-    problem: Option<Error>,
+    problem: Option<String>,
     target: Target,
     user: Option<User>,
 }
@@ -90,11 +92,21 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
         None => User::current(&machine),
     };
     let found = cnf::provider_section();
-    let mut config = Config::default();
-    let read = settings::named(global, &found)
-        .map(|address| config.address = address)
-        .and_then(|()| settings::named12(&found))
-        .map(|address| config.address12 = address);
+    let (read, faults) = crate::settings::examine(global, &found);
+    let config = Config {
+        address: read.config.address,
+        address12: read.config.address12,
+        parent_name: read.config.parent_name,
+        trust_dir: read.config.trust_dir,
+        ..Config::default()
+    };
+    let (addresses, others): (Vec<Fault>, Vec<Fault>) = faults
+        .into_iter()
+        .partition(|fault| fault.is_of(c"tcti") || fault.is_of(c"tcti12"));
+    let mut problem = addresses.first().map(Fault::to_string);
+    if let (None, None, Some(unread)) = (&problem, &config.address, &found.problem) {
+        problem = Some(format!("{unread}; say with --tcti which TPM is meant"));
+    }
     let target = match config.named(machine.root()) {
         Some((address, _)) => Target::of(Some(address.kind()), &address.to_string()),
         None => Target::of(None, ""),
@@ -103,7 +115,7 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
         machine,
         found,
         config,
-        problem: read.err(),
+        problem,
         target,
         user,
     };
@@ -112,8 +124,9 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
     findings.push(finding);
     findings.extend(live::findings(&answer, &|text| scene.shown(text)));
     let root_key = findings.pop();
-    findings.extend(root_key.map(|root_key| trust::finding(root_key, &answer, &scene.found)));
+    findings.extend(root_key.map(|root_key| trust::finding(root_key, &answer, &scene.config)));
     findings.push(openssl::finding(&scene.found));
+    findings.push(settings::finding(&scene.found, &others));
     let diagnosis = Diagnosis::new(findings);
     if global.json {
         output::print_json(&diagnosis)?;

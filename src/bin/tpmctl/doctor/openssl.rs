@@ -20,9 +20,15 @@ struct Provider {
 /// Finding 12.
 pub(super) fn finding(found: &Found) -> Finding {
     if let Some(problem) = &found.problem {
-        return Finding::problem(sentence(problem))
-            .why("OpenSSL then reads no configuration at all, and says nothing.")
-            .command("unset OPENSSL_CONF");
+        let finding = Finding::problem(sentence(&problem.to_string()))
+            .why("OpenSSL then reads no configuration at all, and many programs say nothing.");
+        return match problem.is_named && !problem.file.exists() {
+            true => finding.command("unset OPENSSL_CONF"),
+            false => {
+                let file = shell_word(&problem.file.display().to_string());
+                finding.command(format!("editor {file}"))
+            }
+        };
     }
     let text = match openssl(&["list", "-providers"]) {
         Ok(text) => text,
@@ -105,7 +111,7 @@ fn not_named(found: &Found, file: &str) -> Finding {
 fn not_loaded(listed: &Listed, file: &str) -> Finding {
     let name = &listed.name;
     let what = format!("{file} names the provider {name}, and OpenSSL does not load it.");
-    let setting = |name: &str| listed.section.as_ref()?.get(name).cloned();
+    let setting = |name: &str| listed.section.as_ref()?.get(name).map(str::to_owned);
     let on = |value: &String| ["1", "yes", "true", "on"].contains(&value.to_lowercase().as_str());
     if !setting("activate").as_ref().is_some_and(on) {
         return Finding::problem(what)
@@ -223,7 +229,7 @@ mod tests {
                 .iter()
                 .map(|&name| Listed {
                     name: name.to_owned(),
-                    section: Some([("activate".to_owned(), "1".to_owned())].into()),
+                    section: Some([("activate", "1")].into()),
                     ours: name == "tpm",
                 })
                 .collect(),

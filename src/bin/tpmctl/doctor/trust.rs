@@ -1,27 +1,26 @@
 //! Layer 11, where the settings say `parent-name = first-use`: whether the root key is the one that is pinned.
 
 use tpm_provider::key::trust::{Pin, Store};
+use tpm_provider::key::{Config, ParentRule};
 use tpm_provider::tss::tpm2::Client;
 use tpm_provider::tss::tpm2::constants::handle;
 
 use super::address::{Answer, sentence};
 use super::verdict::{Finding, Verdict};
-use crate::cnf::Found;
 use crate::generation::Generation;
-use crate::settings;
 
 const PIN: &str = "sudo tpmctl srk trust";
 
 /// Finding 11; `root_key` is what the TPM alone makes of it.
-pub(super) fn finding(root_key: Finding, answer: &Answer, found: &Found) -> Finding {
-    let Some(directory) = settings::first_use(found) else {
+pub(super) fn finding(root_key: Finding, answer: &Answer, config: &Config) -> Finding {
+    if config.parent_name != ParentRule::FirstUse {
         return root_key;
-    };
+    }
     match answer {
         Answer::Of(Generation::Two(client, _))
             if [Verdict::Ok, Verdict::Warning].contains(&root_key.verdict) =>
         {
-            let store = Store::new(&directory, client.endpoint().address());
+            let store = Store::new(&config.trust_dir, client.endpoint().address());
             let other = |pins: &[Pin]| is_another(client, pins);
             judge(root_key, &store, store.read(), other)
         }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use tpm_provider::printable;
 
 /// The layers between the hardware and OpenSSL, in their order.
-pub(super) const LAYERS: [&str; 12] = [
+pub(super) const LAYERS: [&str; 13] = [
     "firmware",
     "driver",
     "device",
@@ -18,6 +18,7 @@ pub(super) const LAYERS: [&str; 12] = [
     "room",
     "root key",
     "openssl",
+    "settings",
 ];
 
 /// How a layer is.
