@@ -67,9 +67,9 @@ impl Waiter {
 }
 
 impl Core {
-    /// Whether the caller runs in a job.
+    /// Whether the caller runs in a job, in a build that has a use for them.
     pub(crate) fn is_in_job(&self) -> bool {
-        self.job().is_some()
+        cfg!(feature = "async-jobs") && self.job().is_some()
     }
 
     /// Runs `work` as a task in `queue` and pauses the current job while it waits. Outside of a job,

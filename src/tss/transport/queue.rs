@@ -606,5 +606,5 @@ fn far() -> Instant {
     sys::deadline_in(Duration::from_secs(24 * 3600))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "async-jobs"))]
 mod tests;

@@ -1,73 +1,32 @@
-//! An operation that can be stopped wherever it waits, and gone on with later, by any thread.
-//!
-//! It runs on a stack of its own. Where the transport would wait it calls [`pause`], which inside a
-//! task goes back to whoever called [`Task::step`], with what is waited for; anywhere else it does
-//! nothing, and the caller blocks. So the same code serves both, and nothing between here and the
-//! operation knows of it.
+//! Tasks on stacks of their own.
 
 use std::cell::Cell;
-use std::os::fd::{BorrowedFd, RawFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
-use std::time::{Duration, Instant};
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use super::sys;
+use super::Interest;
 
 /// Room for the deepest operation: libtpms inside the process needs 22 KB for its own, software
 /// verification about as much. Only what is touched is memory; below is a page that faults.
 const STACK: usize = 256 * 1024;
 
-/// What a task waits for: a descriptor, until a deadline; or the deadline alone.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Interest {
-    pub(super) fd: Option<RawFd>,
-    /// `POLLIN` or `POLLOUT`.
-    pub(super) events: i16,
-    pub(super) deadline: Instant,
-}
-
-impl Interest {
-    /// Waits, but not beyond `limit`; whether the task can go on.
-    pub(super) fn wait(&self, limit: Instant) -> bool {
-        let until = self.deadline.min(limit);
-        let ready = match self.fd {
-            Some(fd) => {
-                // SAFETY: the paused task has the descriptor open: it borrows it while it waits.
-                let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-                // An error is the task's to find.
-                sys::poll(fd, self.events, until).unwrap_or(true)
-            }
-            None => {
-                std::thread::sleep(until.saturating_duration_since(Instant::now()));
-                false
-            }
-        };
-        ready || Instant::now() >= self.deadline
-    }
-
-    /// Whether the task can go on now.
-    pub(super) fn is_ready(&self) -> bool {
-        self.wait(Instant::now())
-    }
-}
-
 /// A stack that was used and can be used again.
-pub(super) struct Stack(DefaultStack);
+pub(in super::super) struct Stack(DefaultStack);
 
 // SAFETY: a stack that nothing runs on is a mapping of memory, and no thread is special to it.
 unsafe impl Send for Stack {}
 
 impl Stack {
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(in super::super) fn new() -> std::io::Result<Self> {
         DefaultStack::new(STACK).map(Self)
     }
 }
 
 /// An operation on a stack of its own.
-pub(super) struct Task(Coroutine<(), Interest, (), DefaultStack>);
+pub(in super::super) struct Task(Coroutine<(), Interest, (), DefaultStack>);
 
 // SAFETY: the body is `Send`, so it may begin on another thread. That it may also go on there when
 // it was paused, with whatever it has on its stack, holds because it is paused inside this module's
@@ -80,7 +39,7 @@ unsafe impl Send for Task {}
 
 impl Task {
     /// A task that has not begun. A panic in `body` ends the task and goes no further.
-    pub(super) fn new(stack: Stack, body: Box<dyn FnOnce() + Send>) -> Self {
+    pub(in super::super) fn new(stack: Stack, body: Box<dyn FnOnce() + Send>) -> Self {
         Self(Coroutine::with_stack(stack.0, move |yielder, ()| {
             set_current(yielder);
             if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(body)) {
@@ -92,7 +51,7 @@ impl Task {
     }
 
     /// Begins it or goes on with it, until it waits (for what?) or is done (`None`).
-    pub(super) fn step(&mut self) -> Option<Interest> {
+    pub(in super::super) fn step(&mut self) -> Option<Interest> {
         let outer = current();
         let result = self.0.resume(());
         set_current(outer);
@@ -103,7 +62,7 @@ impl Task {
     }
 
     /// The stack of a task that is done.
-    pub(super) fn into_stack(self) -> Stack {
+    pub(in super::super) fn into_stack(self) -> Stack {
         Stack(self.0.into_stack())
     }
 }
@@ -126,14 +85,14 @@ fn set_current(yielder: *const Yielder<(), Interest>) {
 }
 
 /// Whether the caller runs inside a task.
-pub(super) fn is_inside() -> bool {
+pub(in super::super) fn is_inside() -> bool {
     !current().is_null()
 }
 
 /// Inside a task, stops it until somebody finds it worth going on; elsewhere `false`, at once.
 ///
 /// No guard of a mutex and nothing else that belongs to a thread may be alive in any caller.
-pub(super) fn pause(interest: Interest) -> bool {
+pub(in super::super) fn pause(interest: Interest) -> bool {
     let yielder = current();
     if yielder.is_null() {
         return false;
@@ -145,22 +104,12 @@ pub(super) fn pause(interest: Interest) -> bool {
     true
 }
 
-/// Sleeps; inside a task, as a pause.
-pub fn rest(duration: Duration) {
-    let deadline = sys::deadline_in(duration);
-    let interest = Interest {
-        fd: None,
-        events: 0,
-        deadline,
-    };
-    while Instant::now() < deadline && pause(interest) {}
-    std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
+    use std::time::{Duration, Instant};
 
+    use super::super::rest;
     use super::*;
 
     fn soon() -> Instant {
