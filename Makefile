@@ -39,14 +39,14 @@ demo: ## install what is missing, build, and show a TPM key with openssl and ngi
 check: ## install what is missing, build, lint, run every test, compare docs/MATRIX.md with the results
 	tools/setup check
 	@$(MAKE) --no-print-directory build
-	$(CARGO) fmt --check
-	$(CARGO) clippy --release $(CARGOFLAGS) --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release $(CARGOFLAGS) --no-deps --document-private-items
-	$(CARGO) test --release $(CARGOFLAGS) --manifest-path loom/Cargo.toml
-	$(CARGO) test --release $(CARGOFLAGS) --manifest-path shuttle/Cargo.toml
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release $(CARGOFLAGS) --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release $(CARGOFLAGS) --workspace --no-deps --document-private-items
+	$(CARGO) test --release $(CARGOFLAGS) --manifest-path models/loom/Cargo.toml
+	$(CARGO) test --release $(CARGOFLAGS) --manifest-path models/shuttle/Cargo.toml
 	@# make's shell may know no pipefail.
 	@mkdir -p target/matrix
-	{ $(CARGO) test --release $(CARGOFLAGS); echo $$? >target/matrix/status; } 2>&1 | tee target/matrix/cargo-test.log
+	{ $(CARGO) test --release $(CARGOFLAGS) --workspace; echo $$? >target/matrix/status; } 2>&1 | tee target/matrix/cargo-test.log
 	@exit $$(cat target/matrix/status)
 	tools/matrix check target/matrix/cargo-test.log
 	@$(MAKE) --no-print-directory check-without-jobs
@@ -118,7 +118,7 @@ uninstall: ## remove what install put there
 
 clean: ## remove everything that was built
 	$(CARGO) clean
-	rm -rf target fuzz/target loom/target shuttle/target
+	rm -rf target fuzz/target models/loom/target models/shuttle/target
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20

@@ -17,7 +17,7 @@ fn main() {
 ///
 /// rustc itself hands the linker a version script that exports the `#[no_mangle]` functions of a
 /// cdylib and makes everything else local, and GNU ld accepts only one anonymous script: so the entry
-/// point is the only `#[no_mangle]` function, and `tests/module.rs` asserts the outcome.
+/// point is the only `#[no_mangle]` function, and `tests/suite/abi/module.rs` asserts the outcome.
 fn link() {
     if var("CARGO_CFG_TARGET_OS") != "linux" {
         return;

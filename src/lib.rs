@@ -22,17 +22,3 @@ pub mod tss;
 
 pub use provider::OSSL_provider_init;
 pub use secret::Secret;
-
-/// What the unit tests share with the scenarios.
-#[cfg(test)]
-#[path = "../tests/common"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "the scenarios use what is not used here"
-)]
-mod common {
-    pub mod locks;
-    pub mod ports;
-    pub mod scratch;
-}

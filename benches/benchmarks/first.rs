@@ -1,10 +1,5 @@
 //! The first signature of a process: from its start to the signature, and what it asks of the TPM.
 
-use crate::common::client::Client;
-use crate::common::key;
-use crate::common::openssl::Openssl;
-use crate::common::proxy::Proxy;
-use crate::common::swtpm::Swtpm;
 use crate::evp::{self, Operation};
 use crate::raw::{self, Blob};
 use crate::report::Report;
@@ -13,6 +8,11 @@ use crate::turns::Spread;
 use crate::worker::{self, PLAIN, plain};
 use crate::{Plan, configuration};
 use std::time::Instant;
+use testkit::client::Client;
+use testkit::key;
+use testkit::openssl::Openssl;
+use testkit::proxy::Proxy;
+use testkit::swtpm::Swtpm;
 
 /// Where the persistent key is.
 const HANDLE: u32 = 0x8101_0001;

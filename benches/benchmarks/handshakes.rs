@@ -1,8 +1,6 @@
 //! Full TLS handshakes per second of servers with a TPM key, and what software keys beside it feel of that.
 
 use crate::Plan;
-use crate::common::openssl::{Config, Openssl};
-use crate::common::swtpm::Swtpm;
 use crate::evp::Operation;
 use crate::raw::{Blob, Command};
 use crate::report::Report;
@@ -12,6 +10,8 @@ use crate::traffic::{Traffic, busy, failures, paced};
 use crate::turns::Spread;
 use std::thread;
 use std::time::Duration;
+use testkit::openssl::{Config, Openssl};
+use testkit::swtpm::Swtpm;
 
 const CLIENTS: usize = 8;
 /// Requests per second to the software key: a load, but not one that fills the machine.

@@ -1,8 +1,5 @@
 //! More keys than the TPM has slots, used in turn.
 
-use crate::common::openssl::Openssl;
-use crate::common::proxy::Proxy;
-use crate::common::swtpm::Swtpm;
 use crate::evp::{self, Context, Key, Operation};
 use crate::raw::{Blob, Command, RoundRobin};
 use crate::report::{Promise, Report, Wanted};
@@ -10,6 +7,9 @@ use crate::svg::{self, Bar, Colour, Group};
 use crate::turns::{Outcome, Row, repeat, take};
 use crate::{Plan, configuration, rates};
 use std::time::Duration;
+use testkit::openssl::Openssl;
+use testkit::proxy::Proxy;
+use testkit::swtpm::Swtpm;
 
 const COUNTS: [usize; 4] = [1, 3, 4, 32];
 /// What a signature with a key that was displaced may cost: as much as the context swap of a resource manager. The

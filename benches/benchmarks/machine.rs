@@ -1,9 +1,9 @@
 //! What ran where: facts of the run, asked of the machine.
 
-use crate::common::tools::{find, root};
 use std::fs;
 use std::process::Command;
 use std::thread::available_parallelism;
+use testkit::tools::{find, root};
 
 /// Names and values, for the head of the document.
 pub fn facts() -> Vec<[String; 2]> {

@@ -9,8 +9,6 @@
 
 #![allow(unreachable_pub, reason = "a benchmark exports nothing")]
 
-#[path = "../../tests/common/mod.rs"]
-mod common;
 mod evp;
 mod first;
 mod handshakes;
@@ -27,15 +25,15 @@ mod traffic;
 mod turns;
 mod worker;
 
-use common::openssl::Config;
-use common::scratch::Scratch;
-use common::tools::root;
 use report::Report;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::{ExitCode, exit};
 use std::thread;
 use std::time::{Duration, Instant};
+use testkit::openssl::Config;
+use testkit::scratch::Scratch;
+use testkit::tools::root;
 
 /// Several times what a whole run takes.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);

@@ -1,12 +1,12 @@
 //! Memory for each loaded key, of the TPM's and of software.
 
 use crate::Plan;
-use crate::common::bench::Bench;
-use crate::common::key;
-use crate::common::openssl::Config;
 use crate::report::Report;
 use crate::worker::{self, PLAIN, plain};
 use std::fs;
+use testkit::bench::Bench;
+use testkit::key;
+use testkit::openssl::Config;
 
 pub fn section(plan: &Plan, report: &mut Report) {
     let count = plan.choose(200, 1000).to_string();

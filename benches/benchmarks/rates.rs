@@ -1,8 +1,5 @@
 //! Signatures and decryptions per second, from threads and processes, beside the raw command.
 
-use crate::common::key;
-use crate::common::openssl::Openssl;
-use crate::common::swtpm::Swtpm;
 use crate::evp::{self, Context, Key, Operation};
 use crate::raw::{Blob, Command};
 use crate::report::{Promise, Report, Wanted};
@@ -13,6 +10,9 @@ use crate::{Plan, configuration};
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
+use testkit::key;
+use testkit::openssl::Openssl;
+use testkit::swtpm::Swtpm;
 
 const PLAINTEXT: &[u8] = b"a secret of some length";
 const PROCESSES: usize = 4;

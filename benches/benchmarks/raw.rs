@@ -1,11 +1,11 @@
 //! Commands that go straight to the TPM's socket: what the transport and the TPM can do at best.
 
-use crate::common::net::Endpoint;
-use crate::common::swtpm::SRK;
-use crate::common::tpm::{self, Raw, cc};
 use crate::evp::Operation;
 use crate::turns::{Took, repeat};
 use std::time::Duration;
+use testkit::net::Endpoint;
+use testkit::swtpm::SRK;
+use testkit::tpm::{self, Raw, cc};
 
 /// What is asked of the key.
 #[derive(Clone, Copy, PartialEq, Eq)]

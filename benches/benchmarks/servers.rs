@@ -1,12 +1,12 @@
 //! Servers with a TPM key and a software key.
 
-use crate::common::key;
-use crate::common::nginx::{self, Block, Nginx};
-use crate::common::openssl::Openssl;
-use crate::common::ports::free_port;
-use crate::common::scratch::Scratch;
-use crate::common::service::Service;
-use crate::common::tools::need;
+use testkit::key;
+use testkit::nginx::{self, Block, Nginx};
+use testkit::openssl::Openssl;
+use testkit::ports::free_port;
+use testkit::scratch::Scratch;
+use testkit::service::Service;
+use testkit::tools::need;
 
 /// The type of both keys.
 #[derive(Clone, Copy, PartialEq, Eq)]

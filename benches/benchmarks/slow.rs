@@ -1,8 +1,6 @@
 //! A chip that takes 200 ms for each command, behind an event loop of one thread.
 
 use crate::Plan;
-use crate::common::bench::Bench;
-use crate::common::openssl::Config;
 use crate::evp::Operation;
 use crate::raw::{Blob, Command};
 use crate::report::{Promise, Report, Wanted};
@@ -11,6 +9,8 @@ use crate::svg::{self, Colour, Series};
 use crate::traffic::{Traffic, busy, failures, paced};
 use std::thread;
 use std::time::Duration;
+use testkit::bench::Bench;
+use testkit::openssl::Config;
 
 const DELAY: Duration = Duration::from_millis(200);
 const CLIENTS: usize = 4;

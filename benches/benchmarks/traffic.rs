@@ -1,10 +1,10 @@
 //! Requests to a TLS server: as many as it can take, or at a steady pace.
 
-use crate::common::tls::{Load, Version};
 use crate::turns::quantile;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
+use testkit::tls::{Load, Version};
 
 /// What became of the requests.
 #[derive(Default)]

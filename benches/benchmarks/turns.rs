@@ -1,10 +1,10 @@
 //! Taking turns: what is compared runs in many short rounds, so that whatever else the machine does meets all
 //! of it alike.
 
-use crate::common::swtpm::Swtpm;
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
+use testkit::swtpm::Swtpm;
 
 /// What a row has done in its turn.
 #[derive(Clone, Copy)]

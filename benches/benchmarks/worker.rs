@@ -1,9 +1,5 @@
 //! This program as a child of its own: another process that uses the keys, or one that has just started.
 
-use crate::common::client::Client;
-use crate::common::net::Endpoint;
-use crate::common::openssl::clean;
-use crate::common::process::Run;
 use crate::evp::{Context, Key, Operation};
 use crate::raw::{Blob, Command};
 use crate::turns::{Took, repeat};
@@ -11,6 +7,10 @@ use std::fs;
 use std::io::{BufRead, stdin};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use testkit::client::Client;
+use testkit::net::Endpoint;
+use testkit::openssl::clean;
+use testkit::process::Run;
 
 /// The first argument of a worker.
 pub const WORKER: &str = "worker";

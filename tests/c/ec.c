@@ -1,6 +1,6 @@
 /*
  * ec KEY.pem ROUNDS CURVE: signs and agrees on secrets with a key in the TPM, with copies of contexts and keys, with
- * peers made from bytes, and with peers that are wrong. tests/ec_keys.rs runs it, also under valgrind.
+ * peers made from bytes, and with peers that are wrong. tests/suite/keys/ec_keys.rs runs it, also under valgrind.
  */
 #include <openssl/core_names.h>
 #include <openssl/ec.h>

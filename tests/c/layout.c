@@ -1,4 +1,4 @@
-/* Prints the layout of the structures that cross OpenSSL's provider ABI; tests/abi.rs compares. */
+/* Prints the layout of the structures that cross OpenSSL's provider ABI; tests/suite/abi/headers.rs compares. */
 #include <openssl/core.h>
 #include <stddef.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /*
  * loop KEY.pem ROUNDS: loads a key, signs, decrypts twice on one context, frees everything, and again.
- * tests/memory.rs runs it under valgrind. With "exit" as a third argument it ends without freeing the last key.
+ * tests/suite/host/memory.rs runs it under valgrind. With "exit" as a third argument it ends without freeing the last
+ * key.
  */
 #include <string.h>
 

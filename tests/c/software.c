@@ -1,7 +1,7 @@
 /*
  * software CHECK [KEY.pem] [own]: a program that works with software keys in a process where a TPM provider is active.
- * Each check ends with a signature or an agreement that is verified; tests/order.rs runs them one by one, so that each
- * is the first that OpenSSL hears of. With "own" it uses a library context of its own instead of the default one.
+ * Each check ends with a signature or an agreement that is verified; tests/suite/keys/order.rs runs them one by one, so that
+ * each is the first that OpenSSL hears of. With "own" it uses a library context of its own instead of the default one.
  *
  *   rsa-gen ec-gen paramgen              keys made the high-level way
  *   rsa-data ec-data public-data         EVP_PKEY_fromdata

@@ -1,6 +1,6 @@
 /*
  * A host in slow motion: reads one step per line and answers each with one line, "ok ..." or "error TEXT".
- * tests/common/client.rs drives it, and does things to the TPM between two steps.
+ * crates/testkit/src/client.rs drives it, and does things to the TPM between two steps.
  *
  *   ctx N CONF         library context N (1..) with this configuration; 0 is the default one
  *   drop N             OSSL_LIB_CTX_free

@@ -228,8 +228,9 @@ impl Root {
 mod tests {
     use std::fs;
 
+    use testkit::scratch::Scratch;
+
     use super::*;
-    use crate::common::scratch::Scratch;
 
     fn name(byte: u8) -> Name {
         let mut bytes = vec![0, 0x0b];

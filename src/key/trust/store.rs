@@ -270,8 +270,9 @@ fn failed(what: &str, path: &Path, error: &io::Error) -> String {
 mod tests {
     use std::os::unix::fs::{chown, symlink};
 
+    use testkit::scratch::{Scratch, set_mode};
+
     use super::*;
-    use crate::common::scratch::{Scratch, set_mode};
     use crate::tss::tpm2::Name;
 
     fn pin(byte: u8) -> Pin {

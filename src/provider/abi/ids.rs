@@ -1,7 +1,7 @@
 //! Identifiers of OpenSSL's provider ABI, as `<openssl/core_dispatch.h>` numbers them.
 //!
 //! Checked in, so that one module serves every OpenSSL from 3.0 on: no identifier was ever renumbered
-//! or removed. `tests/abi.rs` compares them with the installed headers. Identifiers that 3.0 does not
+//! or removed. `tests/suite/abi/headers.rs` compares them with the installed headers. Identifiers that 3.0 does not
 //! have carry the version that brought them.
 #![allow(missing_docs, reason = "the names are OpenSSL's own")]
 

@@ -63,8 +63,9 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
+    use testkit::scratch::Scratch;
+
     use super::*;
-    use crate::common::scratch::Scratch;
 
     #[test]
     fn sockets_data_files_and_pipes_without_a_reader_are_left_alone() {

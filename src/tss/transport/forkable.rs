@@ -13,7 +13,7 @@ use std::ptr;
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-// The model checker's (loom/): it tries every order in which threads can come to meet here.
+// The model checker's (models/loom/): it tries every order in which threads can come to meet here.
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicPtr, Ordering};
 

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use testkit::ports::free_port;
+
 use super::{Address, Channel, Endpoint, Limits, Origin, Section};
-use crate::common::ports::free_port;
 
 /// TPM2_GetRandom of eight bytes.
 pub(super) const GET_RANDOM: [u8; 12] = [0x80, 1, 0, 0, 0, 12, 0, 0, 0x01, 0x7b, 0, 8];

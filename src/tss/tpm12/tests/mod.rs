@@ -19,12 +19,13 @@ use std::process::{Child, Command as Program, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use testkit::ports::free_port;
+use testkit::scratch::Scratch;
+
 use super::link::{Answer, Command, Link, Turn};
 use super::tcsd::Daemon;
 use super::*;
 use crate::Secret;
-use crate::common::ports::free_port;
-use crate::common::scratch::Scratch;
 use crate::crypto::{self, Hash, rsa::RsaPublic};
 use crate::tss::error::{Error, ErrorKind, Result};
 use crate::tss::transport::{

@@ -19,6 +19,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use testkit::scratch::Scratch;
 use zeroize::Zeroizing;
 
 use super::commands::startup::Shutdown;
@@ -28,7 +29,6 @@ use super::public::Unique;
 use super::work::Authority;
 use super::*;
 use crate::Secret;
-use crate::common::scratch::Scratch;
 use crate::crypto::{self, Hash, ecdh, ecdsa, rsa};
 use crate::tss::transport::{
     Channel, Continuity, Endpoint, Limits, Origin, Sharing, TransportError,

@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use testkit::ports::{free_port, free_ports};
+
 use super::testing::{
     FakeDevice, Forked, GET_RANDOM, Generation, Place, Swtpm, alone, code, endpoint_in,
     in_own_process, limits, random, start_alone, wait_for,
 };
 use super::*;
-use crate::common::ports::{free_port, free_ports};
 
 mod devices;
 mod libtpms;

@@ -1,0 +1,16 @@
+//! The programs that use us: a table of servers and clients with a test for each row, what they make of a key with a PIN,
+//! and programs that read our keys with code of their own.
+
+mod apache;
+mod curl;
+mod haproxy;
+mod nginx;
+mod node;
+mod openconnect;
+mod openssl;
+mod openvpn;
+mod pin_servers;
+mod pins;
+mod python;
+mod stunnel;
+mod table;

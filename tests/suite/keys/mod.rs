@@ -1,0 +1,19 @@
+//! Keys and what is done with them: every kind of key, padding, file and URI, our own and other tools', with secrets and
+//! without. An OpenSSL without us judges the results.
+
+mod certificates;
+mod ec;
+mod ec_curves;
+mod ec_keys;
+mod encoders;
+mod fixed_digest;
+mod foreign_text;
+mod handles;
+mod interop;
+mod messages;
+mod order;
+mod other_keys;
+mod pkeyutl;
+mod rejection;
+mod rsa_pss;
+mod secrets;

@@ -1,0 +1,4 @@
+//! The repository itself: that the tests which documents name exist, and that the tests' own tools do what they say.
+
+mod claims;
+mod harness;

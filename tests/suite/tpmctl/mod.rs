@@ -1,0 +1,5 @@
+//! The companion command: what it says, what it makes, what it leaves behind.
+
+mod commands;
+mod doctor;
+mod owner;
