@@ -1,15 +1,14 @@
 //! Version information and link arguments of the module.
-//!
-//! Sets for `env!`: `TPM_PROVIDER_BUILD` (`0.1.0`, or `0.1.0 (v0.1.0-3-g1a2b3c4)` in a git checkout)
-//! and `TPM_PROVIDER_TARGET` (the target triple).
 
-use std::env;
-use std::path::Path;
-use std::process::Command;
+#[path = "build/version.rs"]
+mod version;
+
+use version::var;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    version();
+    println!("cargo:rerun-if-changed=build/version.rs");
+    version::version("");
     link();
 }
 
@@ -36,44 +35,4 @@ fn link() {
     ] {
         println!("cargo:rustc-cdylib-link-arg={arg}");
     }
-}
-
-fn version() {
-    let version = var("CARGO_PKG_VERSION");
-    let build = match describe() {
-        Some(commit) => format!("{version} ({commit})"),
-        None => version,
-    };
-    println!("cargo:rustc-env=TPM_PROVIDER_BUILD={build}");
-    println!("cargo:rustc-env=TPM_PROVIDER_TARGET={}", var("TARGET"));
-}
-
-/// The commit that is built; `None` in an unpacked tarball, even one that lies in somebody's repository.
-fn describe() -> Option<String> {
-    let here = Path::new(&var("CARGO_MANIFEST_DIR")).canonicalize().ok()?;
-    let top = git(&["rev-parse", "--show-toplevel"])?;
-    if Path::new(&top).canonicalize().ok()? != here {
-        return None;
-    }
-    // HEAD changes with a checkout, the branch it names with a commit, packed-refs with git's
-    // housekeeping. A path that does not exist would make cargo build again every time.
-    let branch = git(&["symbolic-ref", "-q", "HEAD"]);
-    for name in ["HEAD", "packed-refs"].into_iter().chain(branch.as_deref()) {
-        if let Some(path) = git(&["rev-parse", "--git-path", name])
-            && Path::new(&path).exists()
-        {
-            println!("cargo:rerun-if-changed={path}");
-        }
-    }
-    git(&["describe", "--always", "--tags", "--abbrev=10"])
-}
-
-fn git(args: &[&str]) -> Option<String> {
-    let out = Command::new("git").args(args).output().ok()?;
-    let text = String::from_utf8(out.stdout).ok()?.trim().to_owned();
-    (out.status.success() && !text.is_empty()).then_some(text)
-}
-
-fn var(name: &str) -> String {
-    env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
 }

@@ -1,24 +1,16 @@
 //! An OpenSSL 3 provider that keeps private keys in a TPM.
 //!
 //! Two layers meet here. Outside are the doors: [`provider`] speaks OpenSSL's provider ABI, and the
-//! command `tpmctl` uses the same parts from a terminal. Inside is the hall, [`key`], where a key file
+//! command `tpmctl` uses the same parts from a terminal. Inside is the hall, [`keys`], where a key file
 //! or URI becomes a key that signs and decrypts; behind it [`tss`], a TSS client that talks to the TPM,
 //! and [`crypto`], software cryptography on public data. Everything points inward: nothing inside
 //! knows who knocked.
 
 #![cfg_attr(not(any(test, fuzzing)), deny(clippy::disallowed_types))]
 
-pub mod crypto;
-mod fork_gate;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod key;
-pub mod log_setup;
-pub mod printable;
 pub mod provider;
-pub mod secret;
-pub mod tss;
 
 pub use provider::OSSL_provider_init;
-pub use secret::Secret;

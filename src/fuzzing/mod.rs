@@ -1,40 +1,38 @@
 //! What the fuzzer feeds: one function for each parser of bytes that others have made.
 //!
 //! Not part of the module: compiled for the unit tests, which run every target over its committed
-//! corpus and changed copies of it, and for the fuzzer itself (`cfg(fuzzing)`, which cargo-fuzz sets).
+//! corpus and changed copies of it, and for the fuzzer itself (`cfg(fuzzing)`, which cargo-fuzz sets). The
+//! crates have theirs for their own unit tests, and by the feature `fuzzing` for those here.
 //! A target must return normally whatever it is given; it asserts what holds for every input.
 //!
-//! A new target is a function here or beside the parser that it needs, a line in [`TARGETS`], three
+//! A new target is a function in `fuzzing` of the crate whose parser it feeds, a line in [`TARGETS`], three
 //! lines in `fuzz/fuzz_targets`, an entry in `fuzz/Cargo.toml`, and a few files in `fuzz/corpus`.
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "not a public interface")]
 
-pub(crate) mod input;
-mod key;
-mod software;
 #[cfg(test)]
 mod tests;
 
-use crate::{provider, tss};
+use crate::provider;
 
 /// A target: its name, which is that of its corpus, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
-    ("tss2_pem", key::tss2_pem),
-    ("tss2_der", key::tss2_der),
-    ("uri", key::uri),
-    ("trust", key::trust),
-    ("der", software::der),
-    ("padding", software::padding),
-    ("signatures", software::signatures),
-    ("public", tss::tpm2::fuzzing::public),
+    ("tss2_pem", keys::fuzzing::tss2_pem),
+    ("tss2_der", keys::fuzzing::tss2_der),
+    ("uri", keys::fuzzing::uri),
+    ("trust", keys::fuzzing::trust),
+    ("der", crypto::fuzzing::der),
+    ("padding", crypto::fuzzing::padding),
+    ("signatures", crypto::fuzzing::signatures),
+    ("public", keys::fuzzing::public),
     ("responses", tss::tpm2::fuzzing::responses),
     ("sessions", tss::tpm2::fuzzing::sessions),
     ("lying_tpm", tss::tpm2::fuzzing::lying_tpm),
     ("record", tss::tpm2::fuzzing::record),
-    ("tss_key_blob", key::tss_key_blob),
+    ("tss_key_blob", keys::fuzzing::tss_key_blob),
     ("tpm12_structures", tss::tpm12::fuzzing::tpm12_structures),
     ("tpm12_replies", tss::tpm12::fuzzing::tpm12_replies),
     ("tcsd_packets", tss::tpm12::fuzzing::tcsd_packets),

@@ -18,13 +18,14 @@ use std::convert::Infallible;
 use std::ffi::{CStr, c_int};
 use std::sync::Arc;
 
+use keys::Tpm;
+use keys::config::{Load, Settings};
+use tss::transport::{AppendOnly, Queue};
+
 use self::core::{Core, CoreBioRef, Environment, Error, Section, read_settings};
 use self::peers::{Peers, Waiting};
 use self::precedence::{Answer, Precedence};
 use self::unheard::Unheard;
-use crate::key::Tpm;
-use crate::key::config::{Load, Settings};
-use crate::tss::transport::{AppendOnly, Queue};
 
 /// One loaded provider: what OpenSSL calls a provider context.
 ///

@@ -14,8 +14,9 @@ use std::ffi::c_int;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
+use tss::transport::{AppendOnly, PerProcess};
+
 use super::abi::OSSL_ALGORITHM;
-use crate::tss::transport::{AppendOnly, PerProcess};
 
 /// What OpenSSL gets to hear.
 pub(crate) enum Answer {

@@ -6,7 +6,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
 #[allow(dead_code, reason = "only what is modelled is used")]
-#[path = "../../../src/tss/transport/forkable.rs"]
+#[path = "../../../crates/tss/src/transport/forkable.rs"]
 mod forkable;
 
 use forkable::{AppendOnly, PerProcess};

@@ -1,4 +1,4 @@
-//! What a process has of its own (`src/tss/own.rs`), lent to whoever has the turn.
+//! What a process has of its own (`crates/tss/src/own.rs`), lent to whoever has the turn.
 
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -1,4 +1,4 @@
-//! The line of one TPM (`src/tss/transport/queue.rs`), whoever stands in it.
+//! The line of one TPM (`crates/tss/src/transport/queue.rs`), whoever stands in it.
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;

@@ -18,9 +18,10 @@ use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tss::transport::{Outcome, Queue, Ticket, Watch, has_shadow_stack};
+
 use super::{Core, Error, Reason};
 use crate::provider::ffi::guard;
-use crate::tss::transport::{Outcome, Queue, Ticket, Watch, has_shadow_stack};
 
 type CurrentJob = unsafe extern "C" fn() -> *mut c_void;
 type WaitCtx = unsafe extern "C" fn(*mut c_void) -> *mut c_void;

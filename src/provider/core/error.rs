@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use crate::key;
+use tss::ErrorKind;
+use tss::tpm2::ResponseCode;
+use tss::tpm12::Failure;
+use tss::transport::ErrorKind as TransportKind;
+
 use crate::provider::abi::OSSL_ITEM;
 use crate::provider::ffi::Table;
-use crate::tss::tpm2::ResponseCode;
-use crate::tss::tpm12::Failure;
-use crate::tss::transport::ErrorKind as TransportKind;
-use crate::tss::{self, ErrorKind};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
@@ -110,19 +110,19 @@ impl std::error::Error for Error {}
 
 /// The one place where errors from inside become OpenSSL's: their text is kept, their kind becomes
 /// a reason that programs can compare.
-impl From<key::Error> for Error {
-    fn from(error: key::Error) -> Self {
+impl From<keys::Error> for Error {
+    fn from(error: keys::Error) -> Self {
         let reason = match &error {
-            key::Error::Setting(_) => Reason::BadSetting,
-            key::Error::File(_) => Reason::BadKeyFile,
-            key::Error::Unsupported(_) => Reason::UnsupportedKeyFile,
-            key::Error::Uri(_) => Reason::BadUri,
-            key::Error::Authorization(_) => Reason::WrongAuthorization,
-            key::Error::Cannot(_) => Reason::KeyCannot,
-            key::Error::Scheme(_) => Reason::UnsupportedScheme,
-            key::Error::Data(_) => Reason::BadData,
-            key::Error::WrongSignature(_) => Reason::WrongSignature,
-            key::Error::Tss(error) => reason_of(error),
+            keys::Error::Setting(_) => Reason::BadSetting,
+            keys::Error::File(_) => Reason::BadKeyFile,
+            keys::Error::Unsupported(_) => Reason::UnsupportedKeyFile,
+            keys::Error::Uri(_) => Reason::BadUri,
+            keys::Error::Authorization(_) => Reason::WrongAuthorization,
+            keys::Error::Cannot(_) => Reason::KeyCannot,
+            keys::Error::Scheme(_) => Reason::UnsupportedScheme,
+            keys::Error::Data(_) => Reason::BadData,
+            keys::Error::WrongSignature(_) => Reason::WrongSignature,
+            keys::Error::Tss(error) => reason_of(error),
         };
         Self::new(reason, error.to_string())
     }
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_text_survives_and_the_kind_becomes_a_reason() {
-        let error = Error::from(key::Error::Uri("handle:x: wrong".into()));
+        let error = Error::from(keys::Error::Uri("handle:x: wrong".into()));
         assert_eq!(
             (error.reason(), error.to_string().as_str()),
             (Reason::BadUri, "handle:x: wrong")

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tss::{tpm2, tpm12};
+
 use crate::provider::ffi::guard;
-use crate::tss::{tpm2, tpm12};
 
 /// Has the TPM's memory released when the process exits.
 ///

@@ -2,10 +2,10 @@
 
 use std::ffi::{c_char, c_void};
 
+use crypto::Secret;
+use keys::printable;
 use zeroize::Zeroizing;
 
-use crate::Secret;
-use crate::printable;
 use crate::provider::abi::OSSL_PASSPHRASE_CALLBACK;
 use crate::provider::ffi::param::ParamList;
 

@@ -6,10 +6,10 @@ use std::ffi::{CStr, c_char};
 use zeroize::Zeroizing;
 
 use super::{Core, Error, Reason, exit};
-use crate::crypto::{Digest, Hash};
-use crate::key::config::{Fault, MISTAKES, SETTINGS, Settings, Source};
-use crate::key::trust::Root;
-use crate::log_setup;
+use crypto::{Digest, Hash};
+use keys::config::{Fault, MISTAKES, SETTINGS, Settings, Source};
+use keys::log_setup;
+use keys::trust::Root;
 
 /// Our variables and the root directory as they are at init: a worker of nginx has lost them when it first needs a key.
 pub(crate) struct Environment {

@@ -3,12 +3,13 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 
+use keys::printable;
+use tss::transport::AppendOnly;
+
 use super::async_job::Functions;
 use super::{CoreBioRef, Error};
-use crate::printable;
 use crate::provider::abi::{self, OSSL_CORE_HANDLE, OSSL_DISPATCH, OSSL_PARAM};
 use crate::provider::ffi::param;
-use crate::tss::transport::AppendOnly;
 
 /// One instance's view of the core: its handle and the upcalls that came with it.
 ///

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_int, c_uchar, c_void};
 use std::sync::Arc;
 
+use keys::Key;
 use zeroize::Zeroizing;
 
 use super::Table;
@@ -12,7 +13,6 @@ use super::context::{
     newctx, set_ctx_params, settable_ctx_params, with,
 };
 use super::param::Params;
-use crate::key::Key;
 use crate::provider::abi::{OSSL_DISPATCH, OSSL_PARAM};
 use crate::provider::core::Error;
 

@@ -4,10 +4,11 @@ use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
 
+use keys::Key;
+
 use super::keymgmt::KeyData;
 use super::param::{Params, ParamsOut};
 use super::{Held, borrow_instance, guard};
-use crate::key::Key;
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::Error;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::fork_gate;
+use crypto::fork_gate;
 
 /// Runs the body of an entry point; a panic becomes `fallback`, the failure value of that entry.
 ///

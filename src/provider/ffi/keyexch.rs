@@ -3,6 +3,8 @@
 use std::ffi::{c_int, c_uchar, c_void};
 use std::sync::Arc;
 
+use crypto::ecdsa::EcPublic;
+use keys::Key;
 use zeroize::Zeroizing;
 
 use super::bytes::Output;
@@ -13,8 +15,6 @@ use super::context::{
 use super::keymgmt::KeyData;
 use super::param::Params;
 use super::{Held, Table};
-use crate::crypto::ecdsa::EcPublic;
-use crate::key::Key;
 use crate::provider::abi::{OSSL_DISPATCH, OSSL_PARAM};
 use crate::provider::core::{Error, Reason};
 

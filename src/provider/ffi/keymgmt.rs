@@ -4,11 +4,12 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
 
+use crypto::Curve;
+use crypto::ecdsa::EcPublic;
+use keys::Key;
+
 use super::param::{ParamList, Params, ParamsOut};
 use super::{Callback, Held, Reference, Table, borrow_instance, guard};
-use crate::crypto::Curve;
-use crate::crypto::ecdsa::EcPublic;
-use crate::key::Key;
 use crate::provider::Instance;
 use crate::provider::abi::{OSSL_CALLBACK, OSSL_DISPATCH, OSSL_PARAM};
 use crate::provider::core::{Error, Reason};

@@ -6,11 +6,12 @@ use std::panic;
 use std::ptr;
 use std::sync::Once;
 
+use tss::tpm2::fuzzing::ADDRESS;
+
 use super::NOTHING;
 use super::fake::{Bio, Core, lent};
 use crate::provider::OSSL_provider_init;
 use crate::provider::abi::*;
-use crate::tss::tpm2::fuzzing::ADDRESS;
 
 /// A provider in its core.
 pub(super) struct Provider {

@@ -14,12 +14,13 @@ use std::ffi::CString;
 use std::net::IpAddr;
 use std::ptr;
 
+use crypto::fuzzing::input::Input;
+use tss::tpm2::fuzzing::deceive;
+
 use self::doors::House;
 use self::fake::Bio;
 use self::host::Provider;
-use crate::fuzzing::input::Input;
 use crate::provider::abi::*;
-use crate::tss::tpm2::fuzzing::deceive;
 
 pub(crate) use doors::doors;
 
@@ -61,7 +62,7 @@ fn is_of_this_machine(name: &[u8], value: &[u8]) -> bool {
         || asks_network
 }
 
-const KEY_FILE: &[u8] = include_bytes!("../../tss/tpm2/tests/data/e_ec.pem");
+const KEY_FILE: &[u8] = include_bytes!("../../../crates/tss/src/tpm2/tests/data/e_ec.pem");
 
 /// Bytes through a core BIO to every decoder; what becomes a key is asked everything.
 pub(crate) fn decoders(data: &[u8]) {

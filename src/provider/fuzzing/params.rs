@@ -3,7 +3,8 @@
 use std::ffi::{CStr, CString};
 use std::ptr;
 
-use crate::fuzzing::input::Input;
+use crypto::fuzzing::input::Input;
+
 use crate::provider::abi::OSSL_PARAM;
 
 /// What OpenSSL says of an answer that was not given.

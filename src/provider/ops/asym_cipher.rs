@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
+use crypto::Hash;
+use keys::Key;
+use keys::rsa::{self, Decryption};
 use zeroize::Zeroizing;
 
 use super::digest::digest_named;
 use super::private::privately;
 use super::rsa_padding::mode;
-use crate::crypto::Hash;
-use crate::key::Key;
-use crate::key::rsa::{self, Decryption};
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Reason};

@@ -5,11 +5,12 @@ use std::ffi::c_int;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use keys::config::Load;
+use keys::tss2::KeyFile;
+use keys::{Ask, Key, KeyType, Tpm, tss12};
+
 use super::kind::Kind;
 use super::selection;
-use crate::key::config::Load;
-use crate::key::tss2::KeyFile;
-use crate::key::{Ask, Key, KeyType, Tpm, tss12};
 use crate::provider::Instance;
 use crate::provider::core::{Error, Passphrase};
 use crate::provider::ffi::decoder::{Decoded, Decoder, Input, Text};
@@ -38,19 +39,19 @@ impl Decoder for Pem {
             Some(Text::Plain(text)) if !tss12::is_text(&text) => return Ok(Decoded::NotOurs),
             Some(Text::Plain(text)) => (text, true),
             Some(Text::Pem(block)) => {
-                let old = tss12::der_in_pem(&block).map_err(crate::key::Error::from)?;
+                let old = tss12::der_in_pem(&block).map_err(keys::Error::from)?;
                 (block, old.is_some())
             }
         };
         if old {
             instance.tpm()?;
-            let blob = tss12::from_bytes(&block).map_err(crate::key::Error::from)?;
+            let blob = tss12::from_bytes(&block).map_err(keys::Error::from)?;
             return Ok(Decoded::Der {
                 der: tss12::to_der(&blob),
                 structure: c"TSS12",
             });
         }
-        match KeyFile::der_in_pem(&block).map_err(crate::key::Error::from)? {
+        match KeyFile::der_in_pem(&block).map_err(keys::Error::from)? {
             Some(der) => {
                 // What can be known to be wrong is said here: OpenSSL's `file:` store, by which its
                 // commands load keys, keeps the errors of this step and drops those of the next.
@@ -132,14 +133,14 @@ impl Form for Tss12 {
     }
 
     fn key(tpm: &Arc<Tpm>, der: &[u8], ask: Ask<'_>) -> Result<Option<Key>, Error> {
-        let blob = tss12::from_der(der).map_err(crate::key::Error::from)?;
+        let blob = tss12::from_der(der).map_err(keys::Error::from)?;
         Ok(Some(Key::from_blob(tpm, blob, ask)?))
     }
 }
 
 /// A key file that can be used, as far as the file itself tells.
 fn read(der: &[u8]) -> Result<(KeyFile, KeyType), Error> {
-    let file = KeyFile::from_der(der).map_err(crate::key::Error::from)?;
+    let file = KeyFile::from_der(der).map_err(keys::Error::from)?;
     let key_type = KeyType::of_file(&file)?;
     Ok((file, key_type))
 }

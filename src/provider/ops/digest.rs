@@ -1,7 +1,8 @@
 //! Digests by OpenSSL's names.
 #![forbid(unsafe_code)]
 
-use crate::crypto::Hash;
+use crypto::Hash;
+
 use crate::provider::core::{Error, Reason};
 
 /// The digest of that name, or an error that lists what there is.

@@ -4,13 +4,14 @@
 use std::ffi::{CStr, c_int};
 use std::sync::Arc;
 
+use crypto::Curve;
+use crypto::ecdsa::EcPublic;
+use keys::{GenerateOptions, KeyType, SM2, Usage};
+
 use super::digest::digest_named;
 use super::generation;
 use super::kind::Kind;
 use super::selection;
-use crate::crypto::Curve;
-use crate::crypto::ecdsa::EcPublic;
-use crate::key::{GenerateOptions, KeyType, SM2, Usage};
 use crate::provider::Instance;
 use crate::provider::abi::{
     OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS, OSSL_OP_KEYEXCH, OSSL_OP_SIGNATURE, OSSL_PARAM,
@@ -182,10 +183,7 @@ impl Keymgmt for Ec {
             curve_of(data).ok_or_else(|| Error::new(Reason::NullArgument, "there is no key"))?;
         params.set_number(c"bits", curve.bits() as u64)?;
         params.set_number(c"security-bits", curve.security_bits() as u64)?;
-        params.set_number(
-            c"max-size",
-            crate::crypto::ecdsa::max_signature(curve) as u64,
-        )?;
+        params.set_number(c"max-size", crypto::ecdsa::max_signature(curve) as u64)?;
         params.set_owned_text(c"group", curve.name())?;
         params.set_owned_text(c"encoding", "named_curve")?;
         params.set_owned_text(c"point-format", "uncompressed")?;

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
+use crypto::ecdsa::EcPublic;
+use crypto::{Hash, kdf};
+use keys::Key;
 use zeroize::Zeroizing;
 
 use super::digest::digest_named;
 use super::private::privately;
-use crate::crypto::ecdsa::EcPublic;
-use crate::crypto::{Hash, kdf};
-use crate::key::Key;
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Reason};

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use crypto::{Hash, spki};
+
 use super::message::Finished;
 use super::private::privately;
 use super::signature_state::SignatureState;
-use crate::crypto::{Hash, spki};
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Reason};

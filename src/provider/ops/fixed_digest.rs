@@ -5,9 +5,10 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 
+use crypto::Hash;
+
 use super::ecdsa::Ecdsa;
 use super::rsa_signature::RsaSignature;
-use crate::crypto::Hash;
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::Error;

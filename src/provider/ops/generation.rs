@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::Secret;
-use crate::key::{self, GenerateOptions, Generation, ParentChoice, Usage};
+use crypto::Secret;
+use keys::{GenerateOptions, Generation, ParentChoice, Usage};
+
 use crate::provider::Instance;
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::keymgmt::{KeyData, Progress};
@@ -51,7 +52,7 @@ pub(super) fn run(
             "the generation was cancelled",
         ));
     }
-    let key = key::generate(instance.tpm()?, options)?;
+    let key = keys::generate(instance.tpm()?, options)?;
     if let Some(note) = key.unanchored() {
         instance.note(note);
     }
@@ -60,5 +61,5 @@ pub(super) fn run(
 }
 
 fn secret_of(value: &str) -> Result<Secret, Error> {
-    Ok(key::read_secret(value)?)
+    Ok(keys::read_secret(value)?)
 }

@@ -1,7 +1,7 @@
 //! Key types of OpenSSL as Rust types.
 #![forbid(unsafe_code)]
 
-use crate::key::KeyType;
+use keys::KeyType;
 
 /// A key type of OpenSSL, for what is written once for all of them.
 pub(super) trait Kind: 'static {

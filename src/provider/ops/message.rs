@@ -1,7 +1,8 @@
 //! What has come of a message that is to be signed or verified.
 #![forbid(unsafe_code)]
 
-use crate::crypto::{Digest, Hash};
+use crypto::{Digest, Hash};
+
 use crate::provider::core::Error;
 use crate::provider::ffi::signature::{Purpose, not_initialized};
 

@@ -1,4 +1,4 @@
-//! The operations: safe code that turns what OpenSSL asks into what a [`crate::key::Key`] does.
+//! The operations: safe code that turns what OpenSSL asks into what a [`keys::Key`] does.
 #![forbid(unsafe_code)]
 
 mod asym_cipher;

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::key::{self, Key};
+use keys::Key;
+
 use crate::provider::Instance;
 use crate::provider::core::Error;
 
@@ -12,7 +13,7 @@ use crate::provider::core::Error;
 pub(super) fn privately<T: Send + 'static>(
     instance: &Instance,
     key: &Arc<Key>,
-    work: impl Fn(&Key) -> Result<T, key::Error> + Send + Sync + 'static,
+    work: impl Fn(&Key) -> Result<T, keys::Error> + Send + Sync + 'static,
 ) -> Result<T, Error> {
     if !instance.is_in_job() {
         return Ok(work(key)?);

@@ -5,11 +5,12 @@ use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use keys::{GenerateOptions, KeyType, Usage};
+
 use super::digest::digest_named;
 use super::generation;
 use super::kind::Kind;
 use super::selection;
-use crate::key::{GenerateOptions, KeyType, Usage};
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Reason};

@@ -1,7 +1,8 @@
 //! RSA paddings and salt lengths as OpenSSL spells them: libssl sends numbers, commands send names.
 #![forbid(unsafe_code)]
 
-use crate::key::rsa::SaltChoice;
+use keys::rsa::SaltChoice;
+
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::param::Param;
 

@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
+use crypto::Hash;
+use crypto::rsa::SaltLength;
+use crypto::spki::{self, PssParams};
+use keys::rsa::{SaltChoice, Signing};
+
 use super::digest::digest_named;
 use super::message::Finished;
 use super::private::privately;
 use super::rsa_padding::{Padding, Salt};
 use super::signature_state::SignatureState;
-use crate::crypto::Hash;
-use crate::crypto::rsa::SaltLength;
-use crate::crypto::spki::{self, PssParams};
-use crate::key::rsa::{SaltChoice, Signing};
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Reason};
@@ -310,7 +311,7 @@ impl Signature for RsaSignature {
                     (digest.len() == hash.size()).then(|| digest.to_vec())
                 })
                 .ok_or_else(wrong),
-            Signing::None => Ok(rsa.public_op(signature).map_err(crate::key::Error::from)?),
+            Signing::None => Ok(rsa.public_op(signature).map_err(keys::Error::from)?),
             Signing::Pss { .. } => Err(Error::new(
                 Reason::UnsupportedScheme,
                 "nothing can be recovered from a PSS signature",

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use crypto::Hash;
+use crypto::ecdsa::{self, EcPublic};
+use keys::Key;
+
 use super::digest::digest_named;
 use super::message::{Finished, Message};
-use crate::crypto::Hash;
-use crate::crypto::ecdsa::{self, EcPublic};
-use crate::key::Key;
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::keymgmt::{KeyData, no_private_key};
 use crate::provider::ffi::signature::{Purpose, not_initialized};

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::key::Key;
-use crate::key::uri::{Handle, HandleKind};
+use keys::Key;
+use keys::uri::{Handle, HandleKind};
+
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Passphrase, Reason};
@@ -76,7 +77,7 @@ impl Store for HandleStore {
             }
             HandleKind::NvIndex => {
                 let content = tpm.client().map_err(Error::from)?.nv_read(handle);
-                let content = content.map_err(crate::key::Error::from)?;
+                let content = content.map_err(keys::Error::from)?;
                 certificate_in(handle, content).map(|der| Some(Stored::Certificate(der)))
             }
         }
@@ -101,9 +102,9 @@ fn certificate_in(handle: u32, mut content: Vec<u8>) -> Result<Vec<u8>, Error> {
 
 /// The length in bytes of the SEQUENCE that `content` starts with.
 fn der_length(content: &[u8]) -> Option<usize> {
-    let mut reader = crate::crypto::der::Reader::new(content);
+    let mut reader = crypto::der::Reader::new(content);
     let element = reader.element().ok()?;
-    (element.tag == crate::crypto::der::tag::SEQUENCE)
+    (element.tag == crypto::der::tag::SEQUENCE)
         .then(|| content.len().checked_sub(reader.rest().len()))
         .flatten()
 }

@@ -1,6 +1,8 @@
 //! EC keys on curves beyond P-256, P-384 and P-521: those that the simulator has in earnest, Brainpool as
 //! far as it goes without a TPM, and the refusals.
 
+use crypto::Curve;
+use keys::{Config as TpmConfig, GenerateOptions, KeyType, Tpm, generate};
 use openssl::ec::PointConversionForm;
 use openssl::pkey::PKey;
 use testkit::key;
@@ -12,9 +14,7 @@ use testkit::scratch::Scratch;
 use testkit::swtpm::Swtpm;
 use testkit::tools::tpmctl;
 use testkit::tpm::cc;
-use tpm_provider::crypto::Curve;
-use tpm_provider::key::{Config as TpmConfig, GenerateOptions, KeyType, Tpm, generate};
-use tpm_provider::tss::transport::Origin;
+use tss::transport::Origin;
 
 /// Signatures over digests shorter and longer than the order, judged by an OpenSSL without us.
 #[test]

@@ -1,6 +1,7 @@
 //! Text that others wrote - key files, settings, names of files and processes - cannot steer a terminal, pass for ours
 //! or hide what is said, wherever it is shown or asked with.
 
+use keys::tss2::{AuthPolicy, KeyFile, PolicyCommand};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs;
@@ -10,7 +11,6 @@ use testkit::openssl::{Config, Openssl, clean};
 use testkit::process::{Done, Run};
 use testkit::swtpm::Swtpm;
 use testkit::tools::{self, need};
-use tpm_provider::key::tss2::{AuthPolicy, KeyFile, PolicyCommand};
 
 /// Clears the screen, sets the window's title, begins a line of its own, turns the reading direction, switches colours
 /// by one C1 character, and says the rest at length.

@@ -1,5 +1,10 @@
 //! Implicit rejection: whoever sends a ciphertext learns nothing from what comes back, whichever process answers.
 
+use crypto::padding::pkcs1_decrypt_implicit;
+use crypto::{Hash, hmac};
+use keys::PublicKey;
+use keys::rsa::rejection_block;
+use keys::tss2::KeyFile;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -13,12 +18,7 @@ use testkit::swtpm::{SRK, Swtpm};
 use testkit::swtpm12::{Swtpm12, data};
 use testkit::tools::need;
 use testkit::tpm::cc;
-use tpm_provider::crypto::padding::pkcs1_decrypt_implicit;
-use tpm_provider::crypto::{Hash, hmac};
-use tpm_provider::key::PublicKey;
-use tpm_provider::key::rsa::rejection_block;
-use tpm_provider::key::tss2::KeyFile;
-use tpm_provider::tss::tpm2::Public;
+use tss::tpm2::Public;
 
 /// Ciphertexts for `key.pub`: `good`, which holds a text, and `bad`, whose padding is wrong.
 fn ciphertexts(openssl: &Openssl) {

@@ -1,8 +1,8 @@
 //! The claims of SECURITY.md: each names a test, and the test exists.
 //!
-//! A name stands in backticks, after the kind of test: `suite: tls::nginx::reloads` for the scenarios in tests/,
-//! `unit: crypto::hmac::tests::works` for the library, `tpmctl: words::tests::works` for the command, and
-//! `vm: chroots` for a check of tools/vm/suite.
+//! A name stands in backticks, after the kind of test: `suite: tls::nginx::reloads` for the scenarios in tests/suite,
+//! `unit: crypto::hmac::tests::works` for the libraries, which begin with the library's name,
+//! `tpmctl: words::tests::works` for the command, and `vm: chroots` for a check of tools/vm/suite.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -43,8 +43,8 @@ fn missing(text: &str) -> Vec<Claimed> {
         .into_iter()
         .filter(|claim| !match claim.kind.as_str() {
             "suite" => suite.contains(&claim.name),
-            "unit" => is_in_sources(&root().join("src"), "lib.rs", &claim.name),
-            "tpmctl" => is_in_sources(&root().join("src/bin/tpmctl"), "main.rs", &claim.name),
+            "unit" => is_in_a_library(&claim.name),
+            "tpmctl" => is_in_sources(&root().join("crates/tpmctl/src"), "main.rs", &claim.name),
             _ => is_a_check(&claim.name),
         })
         .collect()
@@ -78,6 +78,19 @@ fn suite() -> BTreeSet<String> {
         .filter_map(|line| line.strip_suffix(": test"))
         .map(str::to_owned)
         .collect()
+}
+
+/// Whether the library that `path` begins with has the rest of it as a test.
+fn is_in_a_library(path: &str) -> bool {
+    let Some((library, path)) = path.split_once("::") else {
+        return false;
+    };
+    let dir = match library {
+        "tpm_provider" => root().join("src"),
+        "crypto" | "tss" | "keys" => root().join("crates").join(library).join("src"),
+        _ => return false,
+    };
+    is_in_sources(&dir, "lib.rs", path)
 }
 
 /// Whether the sources below `dir` have the test `path`: modules are files or folders as far as there are such, then
@@ -148,10 +161,11 @@ fn is_a_check(name: &str) -> bool {
 fn claims_are_found_and_missing_tests_are_named() {
     let text = "Right (`suite: repository::claims::claims_are_found_and_missing_tests_are_named`, \
                 `unit: tss::tpm2::session::tests::a_session_without_salt_has_an_empty_key`,\n\
-                `unit: key::generate::tests::reads_parents`, `tpmctl:\n key::new::tests::the_next_command_can_be_pasted`).\n\
-                `sessions: auto` is none. Gone: `suite: repository::claims::nobody`, `unit: key::generate::tests::nobody`, \
-                `unit: key::nothing::tests::reads_parents`, `unit: tss::tpm2::session::tests::authorize`, `vm: nobody`.";
-    assert_eq!(claims(text).len(), 9);
+                 `unit: keys::generate::tests::reads_parents`, `tpmctl:\n key::new::tests::the_next_command_can_be_pasted`).\n\
+                 `sessions: auto` is none. Gone: `suite: repository::claims::nobody`, `unit: keys::generate::tests::nobody`, \
+                 `unit: keys::nothing::tests::reads_parents`, `unit: key::generate::tests::reads_parents`, \
+                 `unit: tss::tpm2::session::tests::authorize`, `vm: nobody`.";
+    assert_eq!(claims(text).len(), 10);
     let missing: Vec<String> = missing(text)
         .into_iter()
         .map(|claim| format!("{}: {}", claim.kind, claim.name))
@@ -160,8 +174,9 @@ fn claims_are_found_and_missing_tests_are_named() {
         missing,
         [
             "suite: repository::claims::nobody",
-            "unit: key::generate::tests::nobody",
-            "unit: key::nothing::tests::reads_parents",
+            "unit: keys::generate::tests::nobody",
+            "unit: keys::nothing::tests::reads_parents",
+            "unit: key::generate::tests::reads_parents",
             "unit: tss::tpm2::session::tests::authorize",
             "vm: nobody",
         ]

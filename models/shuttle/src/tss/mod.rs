@@ -1,4 +1,4 @@
-#[path = "../../../../src/tss/own.rs"]
+#[path = "../../../../crates/tss/src/own.rs"]
 mod own;
 pub mod transport;
 

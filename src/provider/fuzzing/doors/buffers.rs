@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_int, c_uchar};
 use std::ptr;
 
-use crate::fuzzing::input::Input;
+use crypto::fuzzing::input::Input;
 
 /// NULL, a digest's name, or any string.
 pub(super) fn text(input: &mut Input<'_>) -> Option<CString> {

@@ -3,11 +3,12 @@
 
 use std::ffi::{c_int, c_uchar, c_void};
 
+use crypto::fuzzing::input::Input;
+
 use super::super::host::{Algorithm, door};
 use super::super::params::Array;
 use super::buffers::{Exact, Out};
 use super::{Held, House};
-use crate::fuzzing::input::Input;
 use crate::provider::abi::*;
 
 impl House<'_> {

@@ -4,12 +4,13 @@ use openssl_sys::OSSL_KEYMGMT_SELECT_ALL_PARAMETERS;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
+use crypto::fuzzing::input::Input;
+
 use super::super::NOTHING;
 use super::super::fake::Bio;
 use super::super::host::{Algorithm, called, door, passphrase};
 use super::super::params::Array;
 use super::{Held, House, free_key, hold, octets};
-use crate::fuzzing::input::Input;
 use crate::provider::abi::*;
 
 impl House<'_> {

@@ -3,13 +3,14 @@
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 
+use ::keys::tss2::KeyFile;
+use crypto::fuzzing::input::Input;
+use tss::tpm2::Attributes;
+use tss::tpm2::fuzzing::deceive;
+
 use super::fake::Bio;
 use super::host::{Algorithm, Provider, door};
-use crate::fuzzing::input::Input;
-use crate::key::tss2::KeyFile;
 use crate::provider::abi::*;
-use crate::tss::tpm2::Attributes;
-use crate::tss::tpm2::fuzzing::deceive;
 
 /// Calls the function of an identifier, if the table has it; the result, or the type's default.
 macro_rules! call {
@@ -29,8 +30,8 @@ mod keys;
 mod others;
 mod signatures;
 
-const EC_KEY_FILE: &[u8] = include_bytes!("../../../tss/tpm2/tests/data/o_ec.pem");
-const RSA_KEY_FILE: &[u8] = include_bytes!("../../../tss/tpm2/tests/data/j_rsa.pem");
+const EC_KEY_FILE: &[u8] = include_bytes!("../../../../crates/tss/src/tpm2/tests/data/o_ec.pem");
+const RSA_KEY_FILE: &[u8] = include_bytes!("../../../../crates/tss/src/tpm2/tests/data/j_rsa.pem");
 /// What the keys may do.
 const ABILITIES: [u32; 4] = [
     Attributes::SIGN.0 | Attributes::DECRYPT.0,

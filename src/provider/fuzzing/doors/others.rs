@@ -3,12 +3,13 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
+use crypto::fuzzing::input::Input;
+
 use super::super::NOTHING;
 use super::super::host::{called, door, passphrase};
 use super::super::params::Array;
 use super::buffers::text;
 use super::{Held, House, hold, loaded};
-use crate::fuzzing::input::Input;
 use crate::provider::abi::*;
 
 impl House<'_> {

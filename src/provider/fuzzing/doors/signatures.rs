@@ -3,11 +3,12 @@
 use std::ffi::{c_char, c_int, c_uchar, c_void};
 use std::ptr;
 
+use crypto::fuzzing::input::Input;
+
 use super::super::host::door;
 use super::super::params::Array;
 use super::buffers::{Exact, text};
 use super::{Held, House, hold};
-use crate::fuzzing::input::Input;
 use crate::provider::abi::*;
 
 impl House<'_> {

@@ -1,11 +1,11 @@
 mod channel;
 mod events;
 #[allow(dead_code, reason = "only what is modelled is used")]
-#[path = "../../../../../src/tss/transport/forkable.rs"]
+#[path = "../../../../../crates/tss/src/transport/forkable.rs"]
 mod forkable;
 mod open;
 #[allow(dead_code, reason = "only what is modelled is used")]
-#[path = "../../../../../src/tss/transport/queue.rs"]
+#[path = "../../../../../crates/tss/src/transport/queue.rs"]
 mod queue;
 pub mod sync;
 mod sys;

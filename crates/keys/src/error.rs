@@ -1,0 +1,55 @@
+//! What can go wrong with a key.
+#![forbid(unsafe_code)]
+
+use crypto::CryptoError;
+use thiserror::Error as ThisError;
+use tss::tpm2::wire::Malformed;
+
+use super::tss2::FileError;
+
+/// An error of a key operation; the text says what was wrong, where, and what to do.
+#[derive(Clone, Debug, ThisError)]
+pub enum Error {
+    /// A setting or option is wrong.
+    #[error("{0}")]
+    Setting(String),
+    /// A key file is damaged.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A key file is in order and needs something that this version does not do.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A URI is not understood.
+    #[error("{0}")]
+    Uri(String),
+    /// The authorization value is missing or was wrong before.
+    #[error("{0}")]
+    Authorization(String),
+    /// The key cannot do what was asked.
+    #[error("{0}")]
+    Cannot(String),
+    /// Padding, digest or salt length are not possible.
+    #[error("{0}")]
+    Scheme(String),
+    /// The data has a wrong length or form.
+    #[error("{0}")]
+    Data(String),
+    /// What the TPM returned does not verify under the key's public half.
+    #[error("{0}")]
+    WrongSignature(String),
+    /// The TPM client failed.
+    #[error(transparent)]
+    Tss(#[from] tss::Error),
+}
+
+impl From<CryptoError> for Error {
+    fn from(error: CryptoError) -> Self {
+        Self::Data(error.to_string())
+    }
+}
+
+impl From<Malformed> for Error {
+    fn from(error: Malformed) -> Self {
+        Self::Unsupported(format!("the key's public area is not understood: {error}"))
+    }
+}

@@ -1,0 +1,155 @@
+//! Key files and URIs.
+#![forbid(unsafe_code)]
+#![allow(missing_docs, reason = "not a public interface")]
+#![allow(clippy::disallowed_types, reason = "not part of the module")]
+
+use std::sync::{Arc, OnceLock};
+
+use crypto::Secret;
+use tss::tpm2::Public;
+use tss::transport::Origin;
+
+use crate::trust;
+use crate::tss2::KeyFile;
+use crate::tss12;
+use crate::uri::{Handle, parse_handle};
+use crate::{Config, Key, KeyType, ParentChoice, PublicKey, Tpm};
+
+/// A TPM that is not there: nothing here may need it.
+fn nowhere() -> &'static Arc<Tpm> {
+    static TPM: OnceLock<Arc<Tpm>> = OnceLock::new();
+    TPM.get_or_init(|| {
+        let address = "swtpm:path=/nonexistent/fuzz".parse().unwrap();
+        Tpm::new(Config {
+            address: Some((address, Origin::CommandLine)),
+            ..Config::default()
+        })
+        .unwrap()
+    })
+}
+
+pub fn tss2_pem(data: &[u8]) {
+    let der = KeyFile::der_in_pem(data);
+    let any = KeyFile::from_bytes(data);
+    let Ok(file) = KeyFile::from_pem(data) else {
+        return;
+    };
+    assert_eq!(any.as_ref(), Ok(&file));
+    let der = der.unwrap().expect("the block that was read");
+    assert_eq!(KeyFile::from_der(&der).as_ref(), Ok(&file));
+    whole(file);
+}
+
+pub fn tss2_der(data: &[u8]) {
+    let Ok(file) = KeyFile::from_der(data) else {
+        return;
+    };
+    assert!(KeyFile::is_ours(data));
+    whole(file);
+}
+
+/// A key file of TPM 1.2 in any form: `TSS KEY BLOB` in PEM or DER, or a text of simple-tpm-pk11's.
+pub fn tss_key_blob(data: &[u8]) {
+    let _ = (tss12::is_der(data), tss12::is_text(data));
+    if let Ok(blob) = tss12::from_der(data) {
+        assert_eq!(tss12::from_der(&tss12::to_der(&blob)).as_ref(), Ok(&blob));
+    }
+    let Ok(blob) = tss12::from_bytes(data) else {
+        return;
+    };
+    // A glance knows the usages of the specification only.
+    assert!(blob.usage().name() == "unknown" || tss12::is_ours(&tss12::to_der(&blob)));
+    assert_eq!(
+        tss12::from_bytes(tss12::to_pem(&blob).as_bytes()).as_ref(),
+        Ok(&blob)
+    );
+    let needs_auth = blob.needs_auth();
+    let asked = std::cell::Cell::new(0);
+    let key = Key::from_blob(nowhere(), blob, &mut |_| {
+        asked.set(asked.get() + 1);
+        Some(Secret::from(&b"pin"[..]))
+    });
+    if key.is_ok() {
+        assert_eq!(asked.get(), usize::from(needs_auth));
+    }
+}
+
+/// What follows a file that was read: it is written, read again, shown and made into a key.
+fn whole(file: KeyFile) {
+    let der = file.to_der();
+    assert_eq!(KeyFile::from_der(&der).as_ref(), Ok(&file));
+    assert_eq!(
+        KeyFile::from_pem(file.to_pem().as_bytes()).as_ref(),
+        Ok(&file)
+    );
+    let _ = (format!("{file:?}"), file.parent_text(), file.policy_text());
+    let key_type = KeyType::of_file(&file);
+    let asked = std::cell::Cell::new(0);
+    let empty_auth = file.empty_auth;
+    let key = Key::from_file(nowhere(), file, &mut |_| {
+        asked.set(asked.get() + 1);
+        Some(Secret::from(&b"pin"[..]))
+    });
+    let Ok(key) = key else {
+        return;
+    };
+    assert_eq!(asked.get(), i32::from(!empty_auth));
+    assert_eq!(key_type.unwrap(), key.key_type());
+    let _ = (key.describe(true), key.describe(false), key.name());
+    let _ = (key.default_digest(), key.is_restricted());
+    examine(key.public());
+}
+
+/// Everything that is asked about a public key.
+pub fn examine(public: &PublicKey) {
+    let _ = (public.to_spki(), public.bits(), public.security_bits());
+    assert!(public.max_size() > 0);
+    match public.key_type() {
+        KeyType::Ec => drop(public.ec().unwrap()),
+        KeyType::Rsa | KeyType::RsaPss => drop(public.rsa().unwrap()),
+    }
+}
+
+pub fn uri(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Some(handle) = parse_handle(&text) {
+        assert_eq!(parse_handle(&format!("{handle:x}")), Some(handle));
+        assert_eq!(parse_handle(&format!("0x{handle:08X}")), Some(handle));
+    }
+    if let Ok(uri) = Handle::parse(&text) {
+        let pass = uri.pass.then(|| "pass".to_owned());
+        let name = uri.name.as_ref().map(|name| format!("name={name}"));
+        let query: Vec<String> = pass.into_iter().chain(name).collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        let again = format!("handle:0x{:08x}{mark}{}", uri.handle, query.join("&"));
+        assert_eq!(Handle::parse(&again).unwrap(), uri);
+    }
+    let _ = ParentChoice::parse(&text);
+}
+
+/// A file of pinned names: what is read is what would be written, and never nothing.
+pub fn trust(data: &[u8]) {
+    const TPM: &str = "device:/dev/tpmrm0";
+    let Ok(pins) = trust::parse(data, TPM) else {
+        return;
+    };
+    assert!(!pins.is_empty());
+    let text = trust::format(TPM, &pins);
+    assert_eq!(trust::parse(text.as_bytes(), TPM), Ok(pins));
+    assert!(
+        text.bytes()
+            .all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte))
+    );
+}
+
+/// A public area, also as the key that it is.
+pub fn public(data: &[u8]) {
+    tss::tpm2::fuzzing::public(data);
+    let whole = [Public::from_tpm2b(data), Public::from_tpmt(data)];
+    for public in whole.iter().flatten() {
+        if let Ok(half) = PublicKey::of(public) {
+            let _ = (half.to_spki(), half.bits(), half.security_bits());
+            assert!(half.max_size() > 0);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Keys from files and handles.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
+
+use super::authorization::{Ask, Authorization, Identity, Subject};
+use super::rsa::Rejection;
+use super::secrets::{LONGEST_IN_TPM2, check_length, longest_value};
+use super::tss2::{KeyFile, Kind};
+use super::uri::Handle;
+use super::{Error, Key, Private, PublicKey, Tpm};
+use crate::printable;
+
+impl Key {
+    /// Whether a key file is one that this version can use, whatever the TPM.
+    pub fn check_file(file: &KeyFile) -> Result<(), Error> {
+        examine(file).map(drop)
+    }
+
+    /// Makes a key of a key file. `ask` is called, once, when the file says that the key has an
+    /// authorization value. No TPM command.
+    pub fn from_file(tpm: &Arc<Tpm>, file: KeyFile, ask: Ask<'_>) -> Result<Self, Error> {
+        let (public, half) = examine(&file)?;
+        let what = match &file.description {
+            Some(description) => format!("TPM key ({})", printable::quoted(description)),
+            None => "TPM key".to_owned(),
+        };
+        let identity = Identity::of_file(&file.public, &file.private);
+        let authorization = match file.empty_auth {
+            true => Authorization::none(tpm, counts_tries(&public).then_some(identity))?,
+            false => {
+                let subject = Subject {
+                    tpm,
+                    identity,
+                    what: &what,
+                    longest: longest_value(public.name_alg()),
+                };
+                Authorization::obtain(&subject, ask)?
+            }
+        };
+        tpm.hold(false);
+        let source = Source::Blob {
+            parent: parent_of(tpm, &file)?,
+            private: file.private.clone(),
+        };
+        Ok(Self {
+            tpm: Arc::clone(tpm),
+            private: Private::Tpm2 {
+                object: Box::new(Object {
+                    name: public.name()?,
+                    public,
+                    source,
+                }),
+                file: Some(Box::new(file)),
+            },
+            public: half,
+            authorization,
+            rejection: Rejection::default(),
+        })
+    }
+
+    /// Reads the public half of the persistent key that `uri` names: one TPM command, or four where
+    /// `parent-name` vouches for it and the URI has no name. `ask` is called when the URI says that the key has an
+    /// authorization value.
+    pub fn from_handle(tpm: &Arc<Tpm>, uri: &Handle, ask: Ask<'_>) -> Result<Self, Error> {
+        let handle = uri.handle;
+        let what = format!("TPM key at handle 0x{handle:08x}");
+        let identity = Identity::of_handle(tpm, handle);
+        // Before the TPM is asked anything.
+        let given = match uri.pass {
+            true => Authorization::ask_early(tpm, identity, &what, ask)?,
+            false => None,
+        };
+        let read = tpm.client()?.read_key(handle, uri.name.as_ref())?;
+        let half = PublicKey::of(&read.public)?;
+        let authorization = match uri.pass {
+            false => Authorization::none(tpm, counts_tries(&read.public).then_some(identity))?,
+            true => {
+                let subject = Subject {
+                    tpm,
+                    identity,
+                    what: &what,
+                    longest: longest_value(read.public.name_alg()),
+                };
+                Authorization::obtain(&subject, &mut |_| given.clone())?
+            }
+        };
+        tpm.hold(false);
+        Ok(Self {
+            tpm: Arc::clone(tpm),
+            private: Private::Tpm2 {
+                object: Box::new(Object {
+                    public: read.public,
+                    name: read.name,
+                    source: Source::Persistent(handle),
+                }),
+                file: None,
+            },
+            public: half,
+            authorization,
+            rejection: Rejection::default(),
+        })
+    }
+}
+
+/// Whether wrong tries of its value count towards the TPM's lockout.
+fn counts_tries(public: &Public) -> bool {
+    !public.attributes().contains(Attributes::NO_DA)
+}
+
+fn parent_of(tpm: &Tpm, file: &KeyFile) -> Result<Parent, Error> {
+    let template = match (file.legacy, file.rsa_parent) {
+        (true, _) => PrimaryTemplate::Legacy,
+        (false, true) => PrimaryTemplate::Rsa,
+        (false, false) => PrimaryTemplate::Ecc,
+    };
+    let auth = tpm.config().parent_auth.clone();
+    check_length(&auth, LONGEST_IN_TPM2, "the parent (parent-auth)")?;
+    Ok(Parent {
+        handle: file.parent,
+        template,
+        auth,
+    })
+}
+
+/// Reads the public area of a key file and refuses what cannot be used, whatever the TPM.
+pub(super) fn examine(file: &KeyFile) -> Result<(Public, PublicKey), Error> {
+    refuse_what_is_not_done(file)?;
+    let public = Public::from_tpm2b(&file.public)?;
+    let half = PublicKey::of(&public)?;
+    if !public.attributes().contains(Attributes::USER_WITH_AUTH) {
+        return Err(Error::Unsupported(format!(
+            "the key can be used with a policy only (its attributes are {}), and the file has \
+             none: add the policy to the file with the tool that made it",
+            public.attributes()
+        )));
+    }
+    Ok((public, half))
+}
+
+fn refuse_what_is_not_done(file: &KeyFile) -> Result<(), Error> {
+    match file.kind {
+        Kind::Loadable => {}
+        Kind::Importable => {
+            return Err(Error::Unsupported(
+                "the key file is importable (it needs TPM2_Import before it can be loaded), which \
+                 this version does not do: import it into this TPM with the tool that made it"
+                    .into(),
+            ));
+        }
+        Kind::Sealed => file.require_key()?,
+    }
+    let mut commands: Vec<String> = file
+        .policy
+        .iter()
+        .map(|command| command.name().to_string())
+        .collect();
+    if !file.auth_policies.is_empty() {
+        commands.push("signed policies (authPolicy)".into());
+    }
+    if commands.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Unsupported(format!(
+        "the key has a policy ({}), which this version does not execute",
+        commands.join(", ")
+    )))
+}

@@ -1,0 +1,144 @@
+//! URIs of objects in the TPM: `handle:0x81000001`, `handle:0x01c00002`.
+#![forbid(unsafe_code)]
+
+use tss::tpm2::Name;
+
+use super::Error;
+
+/// What a `handle:` URI names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handle {
+    /// The handle.
+    pub handle: u32,
+    /// What kind of object it is.
+    pub kind: HandleKind,
+    /// Whether a passphrase is to be asked for (`?pass`).
+    pub pass: bool,
+    /// The name that the key must have (`?name=HEX`): with it nobody can put another key in its place.
+    pub name: Option<Name>,
+}
+
+/// The kinds of handle that can be stored objects (Part 2, 7.2, TPM_HT).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandleKind {
+    /// A persistent object, 0x81xxxxxx.
+    Persistent,
+    /// An NV index, 0x01xxxxxx.
+    NvIndex,
+}
+
+impl Handle {
+    /// Reads `handle:HEX[?name=HEX&pass]`, the parameters in any order.
+    pub fn parse(uri: &str) -> Result<Self, Error> {
+        let wrong = |what: &str| {
+            Error::Uri(format!(
+                "{uri}: {what}; expected handle:0x81xxxxxx for a persistent key or \
+                 handle:0x01xxxxxx for an NV index with a certificate, with ?pass behind it if the \
+                 key has an authorization value, and ?name=HEX for the name it must have (?name=HEX&pass for both)"
+            ))
+        };
+        let rest = uri
+            .strip_prefix("handle:")
+            .ok_or_else(|| wrong("not a handle: URI"))?;
+        let (number, query) = rest
+            .split_once('?')
+            .map_or((rest, None), |(number, query)| (number, Some(query)));
+        let handle = parse_handle(number).ok_or_else(|| wrong("the handle is not a hex number"))?;
+        let kind = match handle >> 24 {
+            0x81 => HandleKind::Persistent,
+            0x01 => HandleKind::NvIndex,
+            0x80 => {
+                return Err(wrong(
+                    "a transient handle means nothing outside its session",
+                ));
+            }
+            _ => return Err(wrong("the handle is of another kind")),
+        };
+        let mut uri = Self {
+            handle,
+            kind,
+            pass: false,
+            name: None,
+        };
+        for parameter in query.into_iter().flat_map(|query| query.split('&')) {
+            match parameter.split_once('=') {
+                None if parameter == "pass" && !uri.pass => uri.pass = true,
+                Some(("name", text)) if uri.name.is_none() => {
+                    let name = Name::from_hex(text).ok_or_else(|| {
+                        wrong("name= is no TPM name in hexadecimal, as `tpmctl info` prints it")
+                    })?;
+                    uri.name = Some(name);
+                }
+                _ => return Err(wrong(&format!("unknown query {parameter:?}"))),
+            }
+        }
+        if kind == HandleKind::NvIndex && query.is_some() {
+            return Err(wrong("an NV index takes no parameters"));
+        }
+        Ok(uri)
+    }
+}
+
+/// Reads a handle in hexadecimal, with or without 0x.
+pub fn parse_handle(text: &str) -> Option<u32> {
+    let digits = text
+        .strip_prefix("0x")
+        .or_else(|| text.strip_prefix("0X"))
+        .unwrap_or(text);
+    (digits.len() <= 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+        .then(|| u32::from_str_radix(digits, 16).ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_keys_and_indices() {
+        let key = Handle::parse("handle:0x81000001").unwrap();
+        assert_eq!(
+            (key.handle, key.kind, key.pass),
+            (0x8100_0001, HandleKind::Persistent, false)
+        );
+        let index = Handle::parse("handle:1c00002").unwrap();
+        assert_eq!(
+            (index.handle, index.kind),
+            (0x01c0_0002, HandleKind::NvIndex)
+        );
+        assert!(Handle::parse("handle:0x81000001?pass").unwrap().pass);
+        let name = Name::from_bytes(&[7; 34]);
+        for query in [format!("name={name}&pass"), format!("pass&name={name}")] {
+            let key = Handle::parse(&format!("handle:0x81000001?{query}")).unwrap();
+            assert_eq!((key.pass, key.name), (true, Some(name.clone())));
+        }
+    }
+
+    #[test]
+    fn refuses_the_rest_with_a_reason() {
+        for (uri, reason) in [
+            ("handle:", "not a hex number"),
+            ("handle:0x", "not a hex number"),
+            ("handle:+81000001", "not a hex number"),
+            ("handle:0x8100000100", "not a hex number"),
+            ("handle:0x80000000", "transient"),
+            ("handle:0x40000001", "another kind"),
+            ("handle:0x81000001?word", "unknown query"),
+            ("handle:0x81000001?", "unknown query"),
+            ("handle:0x81000001?pass&", "unknown query"),
+            ("handle:0x81000001?pass&pass", "unknown query"),
+            ("handle:0x81000001?pass=1234", "unknown query"),
+            ("handle:0x81000001?name", "unknown query"),
+            ("handle:0x81000001?name=", "no TPM name"),
+            ("handle:0x81000001?name=000b00", "no TPM name"),
+            ("handle:0x01c00002?pass", "no parameters"),
+            ("object:0x81000001", "not a handle"),
+        ] {
+            let error = Handle::parse(uri).unwrap_err().to_string();
+            assert!(
+                error.contains(reason) && error.contains(uri),
+                "{uri}: {error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! `tpmctl key new`: makes a key in the TPM and writes its key file.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crypto::Secret;
+use indicatif::{ProgressBar, ProgressStyle};
+use keys::printable;
+use keys::tss2::{KeyFile, NULL};
+use keys::{GenerateOptions, Key, KeyType, Tpm, Usage, generate};
+use serde::Serialize;
+use tss::tpm2::constants::handle;
+use tss::tpm2::rc::Subject;
+use tss::tpm2::{Parms, Public};
+use tss::tpm12::KeyBlob;
+
+use super::file::Target;
+use super::secret;
+use crate::cli::{Global, New};
+use crate::error::Error;
+use crate::interrupt::Hold;
+use crate::words::{RSA_SIZES, hex, hex_bytes, shell_word};
+use crate::{output, settings};
+
+/// What was made.
+#[derive(Serialize)]
+struct Made {
+    file: String,
+    #[serde(rename = "type")]
+    key_type: &'static str,
+    bits: usize,
+    curve: Option<String>,
+    parent: String,
+    name: Option<String>,
+    authorization: bool,
+    tpm: String,
+}
+
+/// Makes the key.
+pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
+    let to_stdout = args.output == Path::new("-");
+    if to_stdout && global.json {
+        return Err(Error::new(
+            "the key file and --json cannot both go to standard output; name a file with --output",
+        ));
+    }
+    check(args)?;
+    let target = match to_stdout {
+        true => None,
+        false => Some(Target::new(&args.output, args.force)?),
+    };
+    let chosen = settings::tpm_with_parent(global)?;
+    let options = options(args)?;
+    let hold = Hold::begin()?;
+    let made = with_spinner(&options, || generate(&chosen.tpm, &options));
+    hold.check()?;
+    let key = made.map_err(|error| explain(&chosen.tpm, &options, error))?;
+    let pem = key
+        .to_pem()
+        .ok_or_else(|| Error::new("the new key came without a key file"))?;
+    match &target {
+        Some(target) => target.write(&pem)?,
+        None => output::print_as_is(&pem)?,
+    }
+    if global.json {
+        output::print_json(&Made {
+            file: args.output.display().to_string(),
+            key_type: key.key_type().name(),
+            bits: key.public().bits(),
+            curve: key.file().and_then(curve),
+            parent: key
+                .file()
+                .map_or_else(|| SRK.to_owned(), |file| hex(file.parent)),
+            name: key.name().map(|name| hex_bytes(name.as_bytes())),
+            authorization: has_secret(&key),
+            tpm: match key.blob() {
+                Some(_) => chosen.tpm.endpoint12()?,
+                None => chosen.tpm.endpoint()?,
+            }
+            .address()
+            .to_string(),
+        })?;
+    }
+    tell(args, &key, target.is_some());
+    if let Some(note) = key.unanchored() {
+        output::note(&format!("note: {note}"));
+    }
+    Ok(())
+}
+
+/// The one parent that keys of a TPM 1.2 have.
+const SRK: &str = "SRK";
+
+fn has_secret(key: &Key) -> bool {
+    match (key.file(), key.blob()) {
+        (Some(file), _) => !file.empty_auth,
+        (None, blob) => blob.is_some_and(KeyBlob::needs_auth),
+    }
+}
+
+/// The curve of an EC key, named as in `key show`.
+fn curve(file: &KeyFile) -> Option<String> {
+    match Public::from_tpm2b(&file.public).ok()?.parms() {
+        Parms::Ecc { curve, .. } => Some(curve.to_string()),
+        _ => None,
+    }
+}
+
+/// Whether the size was given in the type's own terms.
+fn check(args: &New) -> Result<(), Error> {
+    let wrong = match KeyType::from(args.key_type) {
+        KeyType::Ec if args.bits.is_some() => "--bits is for RSA keys; an EC key has a --curve",
+        KeyType::Rsa | KeyType::RsaPss if args.curve.is_some() => {
+            "--curve is for EC keys: add --type ec"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::new(wrong))
+}
+
+fn options(args: &New) -> Result<GenerateOptions, Error> {
+    let key_type = KeyType::from(args.key_type);
+    let mut options = GenerateOptions::new(key_type);
+    options.generation = args.tpm;
+    options.sign_only = args.sign_only;
+    options.bits = args.bits.unwrap_or(options.bits);
+    options.curve = args.curve.unwrap_or(options.curve);
+    options.parent = args.parent;
+    if let Some(digest) = args.digest {
+        options.usage = Usage::Sign(digest);
+    }
+    options.user_auth = match &args.auth {
+        Some(value) => secret::read(value)?,
+        None => Secret::empty(),
+    };
+    Ok(options)
+}
+
+/// Says in words what the TPM put in a number, where the options are to blame.
+fn explain(tpm: &Tpm, options: &GenerateOptions, error: keys::Error) -> Error {
+    let Ok(client) = tpm.client() else {
+        return error.into();
+    };
+    let code = match &error {
+        keys::Error::Tss(error) => error.code(),
+        _ => None,
+    };
+    let parent = u32::from(options.parent);
+    let place = client.endpoint().address();
+    match code {
+        Some(code) if code.is_bad_handle() && handle::is_persistent(parent) => Error::new(format!(
+            "there is no key at {} in the TPM {place} to be the parent ({code}); `tpmctl info` \
+                 lists what there is",
+            hex(parent)
+        )),
+        // The template: parameter 2 of TPM2_Create. The library's text says which curve was asked for.
+        Some(code)
+            if code.subject() == Subject::Parameter(2) && options.key_type == KeyType::Ec =>
+        {
+            error.into()
+        }
+        Some(code) if code.subject() == Subject::Parameter(2) => {
+            let sizes = client.rsa_sizes(&RSA_SIZES).ok().flatten();
+            match sizes.filter(|sizes| !sizes.iter().any(|&bits| u32::from(bits) == options.bits)) {
+                Some(sizes) => {
+                    let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+                    Error::new(format!(
+                        "the TPM {place} makes no RSA keys of {} bits ({code}); its sizes are {}",
+                        options.bits,
+                        sizes.join(", ")
+                    ))
+                }
+                None => error.into(),
+            }
+        }
+        _ => error.into(),
+    }
+}
+
+/// Runs `work` with a sign of life on a terminal: a chip searches primes for up to a minute.
+fn with_spinner<T, E>(
+    options: &GenerateOptions,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    // Draws nothing where standard error is no terminal.
+    let spinner = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        spinner.set_style(style);
+    }
+    spinner.set_message(format!(
+        "The TPM is making an {} key {} ...",
+        options.key_type.name(),
+        match options.key_type {
+            KeyType::Ec => format!("on {}", options.curve),
+            KeyType::Rsa | KeyType::RsaPss => format!("of {} bits", options.bits),
+        }
+    ));
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    let result = work();
+    spinner.finish_and_clear();
+    result
+}
+
+/// What was made and what comes next, for people.
+fn tell(args: &New, key: &Key, in_file: bool) {
+    let place = if in_file {
+        args.output.display().to_string()
+    } else {
+        "KEYFILE".to_owned()
+    };
+    let secret = if has_secret(key) {
+        "with an authorization value"
+    } else {
+        "without an authorization value"
+    };
+    let mut text = format!(
+        "Made an {} key {}, {secret}, under the {}{}.",
+        key.key_type().name(),
+        match key.public().ec() {
+            Ok(point) => format!("on {}", point.curve()),
+            Err(_) => format!("of {} bits", key.public().bits()),
+        },
+        key.file().map_or_else(
+            || "storage root key of the TPM 1.2".to_owned(),
+            KeyFile::parent_text
+        ),
+        if in_file {
+            format!(": {} (mode 0600)", printable::path(&args.output))
+        } else {
+            String::new()
+        }
+    );
+    if key.file().is_some_and(|file| file.parent == NULL) {
+        text.push_str("\nKeys of the null hierarchy are lost when the TPM restarts.");
+    }
+    text.push_str(&format!(
+        "\nNext, with the provider active in openssl.cnf (see tpm-provider(7)), a certificate \
+         request:\n  openssl req -new -key {} -subj /CN=www.example.org -out {}",
+        shell_word(&place),
+        shell_word(&request_name(&place))
+    ));
+    output::note(&text);
+}
+
+fn request_name(place: &str) -> String {
+    let stem = place.strip_suffix(".pem").or(place.strip_suffix(".key"));
+    format!("{}.csr", stem.unwrap_or(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_command_can_be_pasted() {
+        assert_eq!(request_name("a/b.pem"), "a/b.csr");
+        assert_eq!(request_name("key"), "key.csr");
+    }
+}

@@ -1,0 +1,52 @@
+//! The authorization value of a new key.
+
+use std::fs::File;
+use std::io::{self, BufReader, IsTerminal};
+use std::os::fd::AsFd;
+
+use console::Term;
+use crypto::Secret;
+use keys::{read_line, read_secret};
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+/// `VALUE`, `file:PATH`, `none:`, or `-`: asked for twice on a terminal without showing it, else the first line of
+/// standard input.
+pub(crate) fn read(value: &str) -> Result<Secret, Error> {
+    Ok(match value {
+        "-" if io::stdin().is_terminal() => ask()?,
+        "-" => first_line()?,
+        value => read_secret(value)?,
+    })
+}
+
+fn ask() -> Result<Secret, Error> {
+    let prompt = |text: &str| {
+        let terminal = Term::stderr();
+        terminal
+            .write_str(text)
+            .and_then(|()| terminal.read_secure_line())
+            .map_err(|error| Error::new(format!("no authorization value was entered: {error}")))
+            .and_then(|line| {
+                let line = Zeroizing::new(line);
+                Ok(read_line(line.as_bytes(), "what was entered")?)
+            })
+    };
+    let first = prompt("Authorization value of the new key: ")?;
+    let second = prompt("Once more: ")?;
+    if first != second {
+        return Err(Error::new("the two values differ; no key was made"));
+    }
+    Ok(first)
+}
+
+/// Not through the standard library's buffer, which nobody wipes; octet by octet, since what follows is somebody else's.
+fn first_line() -> Result<Secret, Error> {
+    let input = io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|error| Error::new(format!("standard input cannot be read: {error}")))?;
+    let input = BufReader::with_capacity(1, File::from(input));
+    Ok(read_line(input, "standard input")?)
+}

@@ -1,0 +1,219 @@
+//! `tpmctl key show`: what is in a key file, without a TPM.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use keys::printable;
+use keys::tss2::{KeyFile, Kind};
+use keys::{Key, PublicKey, tss12};
+use serde::Serialize;
+use tss::tpm2::{Parms, Public};
+
+use super::policy::Step;
+use super::show12;
+use crate::cli::{Global, Show};
+use crate::error::Error;
+use crate::output::{self, Report};
+use crate::words::{self, hex, hex_bytes};
+
+/// No key file is longer; a device that never ends is none.
+const LONGEST: u64 = 1 << 20;
+
+/// Everything in a key file.
+#[derive(Serialize)]
+struct Shown {
+    format: &'static str,
+    kind: &'static str,
+    #[serde(rename = "type")]
+    key_type: String,
+    bits: Option<u16>,
+    exponent: Option<u32>,
+    curve: Option<String>,
+    purpose: &'static str,
+    scheme: String,
+    attributes: Vec<String>,
+    name: Option<String>,
+    parent: String,
+    parent_text: String,
+    rsa_parent: bool,
+    authorization: bool,
+    policy: Vec<Step>,
+    signed_policies: Vec<Signed>,
+    policy_digest: Option<String>,
+    description: Option<String>,
+    usable: bool,
+    problem: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Signed {
+    name: Option<String>,
+    policy: Vec<Step>,
+}
+
+/// Shows the file.
+pub(crate) fn run(global: &Global, args: &Show) -> Result<(), Error> {
+    let path = &args.file;
+    let bytes = read(path)?;
+    let in_file = |text: String| Error::new(format!("{}: {text}", printable::path(path)));
+    if tss12::is_ours(&bytes) {
+        let blob = tss12::from_bytes(&bytes).map_err(|error| in_file(error.to_string()))?;
+        return show12::run(global, path, blob);
+    }
+    let file = KeyFile::from_bytes(&bytes).map_err(|error| in_file(error.to_string()))?;
+    let public = Public::from_tpm2b(&file.public)
+        .map_err(|error| in_file(format!("the key's public area is damaged: {error}")))?;
+    let shown = Shown::new(&file, &public)?;
+    if global.json {
+        output::print_json(&shown)
+    } else {
+        output::print_as_is(&shown.text(path))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let result = if path == Path::new("-") {
+        io::stdin().lock().take(LONGEST).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes))
+    };
+    result.map_err(|error| {
+        Error::new(format!("{} cannot be read: {error}", printable::path(path)))
+    })?;
+    Ok(bytes)
+}
+
+impl Shown {
+    fn new(file: &KeyFile, public: &Public) -> Result<Self, Error> {
+        let steps = |policy: &[_]| policy.iter().map(Step::new).collect::<Vec<_>>();
+        let (bits, exponent, curve) = match public.parms() {
+            Parms::Rsa { bits, exponent, .. } => {
+                let exponent = if *exponent == 0 { 65537 } else { *exponent };
+                (Some(*bits), Some(exponent), None)
+            }
+            Parms::Ecc { curve, .. } => {
+                let bits = PublicKey::of(public).ok().map(|key| key.bits());
+                let bits = bits.and_then(|bits| u16::try_from(bits).ok());
+                (bits, None, Some(curve.to_string()))
+            }
+            _ => (None, None, None),
+        };
+        // The judgement is the provider's own. Nothing of this opens a TPM.
+        let problem = Key::check_file(file).err().map(|error| error.to_string());
+        Ok(Self {
+            format: if file.legacy {
+                "TSS2 KEY BLOB"
+            } else {
+                "TSS2 PRIVATE KEY"
+            },
+            kind: match file.kind {
+                Kind::Loadable => "loadable",
+                Kind::Importable => "importable",
+                Kind::Sealed => "sealed",
+            },
+            key_type: words::kind(public),
+            bits,
+            exponent,
+            curve,
+            purpose: match file.kind {
+                Kind::Sealed => "holds data",
+                _ => words::purpose(public.attributes()),
+            },
+            scheme: words::scheme(public.scheme()),
+            attributes: words::attributes(public.attributes()),
+            name: public.name().ok().map(|name| name.to_string()),
+            parent: hex(file.parent),
+            parent_text: file.parent_text(),
+            rsa_parent: file.rsa_parent,
+            authorization: !file.empty_auth,
+            policy: steps(&file.policy),
+            signed_policies: file
+                .auth_policies
+                .iter()
+                .map(|signed| Signed {
+                    name: signed.name.clone(),
+                    policy: steps(&signed.policy),
+                })
+                .collect(),
+            policy_digest: Some(hex_bytes(public.auth_policy())).filter(|hex| !hex.is_empty()),
+            description: file.description.clone(),
+            usable: problem.is_none(),
+            problem,
+        })
+    }
+
+    fn text(&self, path: &Path) -> String {
+        let mut report = Report::new();
+        report
+            .heading(&printable::path(path))
+            .fact("format", format!("{}, {}", self.format, self.kind_text()))
+            .fact("type", &self.key_type);
+        if let Some(exponent) = self.exponent.filter(|exponent| *exponent != 65537) {
+            report.fact("public exponent", exponent);
+        }
+        report
+            .fact("purpose", self.purpose)
+            .fact("scheme", &self.scheme)
+            .fact("attributes", self.attributes.join(" "))
+            .fact("parent", &self.parent_text)
+            .fact(
+                "authorization",
+                if self.authorization {
+                    "asked for when the key is loaded"
+                } else {
+                    "none"
+                },
+            );
+        self.policy_text(&mut report);
+        if let Some(description) = &self.description {
+            report.fact("description", printable::quoted(description));
+        }
+        report
+            .fact("name", self.name.as_deref().unwrap_or("not known"))
+            .fact("this version", verdict(self.problem.as_deref()));
+        report.finish()
+    }
+
+    fn kind_text(&self) -> &'static str {
+        match self.kind {
+            "loadable" => "loaded by its parent",
+            "importable" => "wrapped for its parent, to be imported",
+            _ => "sealed data",
+        }
+    }
+
+    fn policy_text(&self, report: &mut Report) {
+        let nothing = self.policy.is_empty() && self.signed_policies.is_empty();
+        match (&self.policy_digest, nothing) {
+            (None, true) => {
+                report.fact("policy", "none");
+            }
+            (Some(_), true) => {
+                report.fact("policy", "the key has one and the file does not say which");
+            }
+            (_, false) => {}
+        }
+        for step in &self.policy {
+            report.fact("policy", step.text());
+        }
+        for signed in &self.signed_policies {
+            let name = signed.name.as_ref();
+            let name = name.map_or_else(|| "without a name".to_owned(), printable::quoted);
+            let steps: Vec<String> = signed.policy.iter().map(Step::text).collect();
+            report.fact("signed policy", format!("{name}: {}", steps.join(", ")));
+        }
+        if let Some(digest) = &self.policy_digest {
+            report.fact("policy digest", digest);
+        }
+    }
+}
+
+/// Whether this version can use the key, and why not.
+pub(super) fn verdict(problem: Option<&str>) -> String {
+    match problem {
+        None => "can use it".to_owned(),
+        Some(problem) => format!("cannot use it: {problem}"),
+    }
+}

@@ -1,0 +1,69 @@
+//! `tpmctl`: the provider's companion command.
+//!
+//! It uses the same hall as the provider, [`keys`], and the same TSS client: what it says
+//! about a TPM or a key is what the provider will find.
+#![deny(unsafe_code)]
+
+mod cli;
+mod cnf;
+mod completions;
+mod doctor;
+mod error;
+mod flush;
+mod generation;
+mod info;
+mod interrupt;
+mod key;
+mod output;
+mod owner;
+mod selftest;
+mod settings;
+mod srk;
+mod version;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use keys::printable;
+use tss::{tpm2, tpm12};
+
+use cli::{Cli, Command, KeyCommand, OwnerCommand, SrkCommand};
+use error::Error;
+
+fn main() -> ExitCode {
+    // Ends the process with status 2 when the arguments are wrong.
+    let cli = Cli::parse();
+    let result = run(&cli);
+    // Whatever became of the command, nothing of it stays in a TPM without a resource manager.
+    tpm2::release_all_at_exit();
+    tpm12::release_all_at_exit();
+    match result {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            output::note(&format!("tpmctl: {}", printable::line(&error.to_string())));
+            ExitCode::from(error.status())
+        }
+    }
+}
+
+/// Runs the command; the status is other than 0 for a finding that is no failure of the command.
+fn run(cli: &Cli) -> Result<u8, Error> {
+    let global = &cli.global;
+    settings::log(global.verbose)?;
+    match &cli.command {
+        Command::Doctor(args) => return doctor::run(global, args),
+        Command::Selftest(args) => return selftest::run(global, args),
+        Command::Info => info::run(global),
+        Command::Version => version::run(global),
+        Command::Key(KeyCommand::New(args)) => key::new::run(global, args),
+        Command::Key(KeyCommand::Import(args)) => key::import::run(global, args),
+        Command::Key(KeyCommand::Show(args)) => key::show::run(global, args),
+        Command::Srk(SrkCommand::Show) => srk::show(global),
+        Command::Srk(SrkCommand::Trust(args)) => srk::trust(global, args),
+        Command::Owner(OwnerCommand::Passwd(args)) => owner::passwd(global, args),
+        Command::Flush(args) => flush::run(global, args),
+        Command::Completions(args) => completions::run(args),
+    }?;
+    Ok(0)
+}

@@ -1,0 +1,246 @@
+//! One command: authorized, sent, repeated while the TPM is busy, its answer verified.
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use crypto::CryptoError;
+
+use super::auth::{self, Session};
+use super::commands::Request;
+use super::commands::admin::SelfTestFull;
+use super::commands::session::{Oiap, Osap, TerminateHandle};
+use super::commands::storage::FlushSpecific;
+use super::constants::resource;
+use super::failure::{Failure, code_of};
+use super::link::{Answer, Command};
+use super::rc::Code;
+use super::secret::AuthValue;
+use super::work::Work;
+use crate::error::{Error, ErrorKind, Result};
+use crate::tpm2::wire::{Reader, Writer};
+use crate::transport::{Sharing, rest};
+
+/// How long a busy TPM is asked again: self-tests of slow chips take seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// How a command is authorized.
+#[derive(Clone, Copy)]
+pub(super) enum Authority<'a> {
+    /// Not at all.
+    None,
+    /// By the secret of the entity it is about.
+    Oiap(&'a AuthValue),
+    /// By the secret of this key, to which the session is bound.
+    Osap {
+        /// The loaded key.
+        key: u32,
+        /// Its secret.
+        secret: &'a AuthValue,
+    },
+}
+
+impl Work<'_> {
+    /// Runs one command.
+    pub(super) fn execute<R: Request>(
+        &mut self,
+        request: &R,
+        authority: Authority<'_>,
+    ) -> Result<R::Response> {
+        let started = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        let mut tested = false;
+        loop {
+            let session = self.open(authority)?;
+            let sent = self.send(request, session.as_ref());
+            let answer = match sent {
+                Ok(answer) => answer,
+                Err(error) => {
+                    // With the connection the way to end a session is gone, too.
+                    if !matches!(error.kind(), ErrorKind::Transport(_)) {
+                        self.end(session.as_ref());
+                    }
+                    return Err(error);
+                }
+            };
+            if answer.code == Code::NEEDS_SELFTEST && !tested {
+                self.end(session.as_ref());
+                tested = true;
+                self.execute(&SelfTestFull, Authority::None)?;
+                continue;
+            }
+            if answer.code.is_busy() && started.elapsed() + pause <= PATIENCE {
+                self.end(session.as_ref());
+                rest(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
+            }
+            // The session has ended with its command.
+            let over = matches!(
+                answer.code,
+                Code::SUCCESS | Code::AUTHFAIL | Code::INVALID_AUTHHANDLE
+            );
+            if over && let Some(session) = &session {
+                self.closed(session.handle);
+            }
+            // tcsd gives up sessions of one client for another's; no secret was tried then.
+            let lost = session.is_some() && answer.code == Code::INVALID_AUTHHANDLE;
+            if lost && started.elapsed() + pause <= PATIENCE {
+                rest(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
+            }
+            match answer.code {
+                _ if over => {}
+                // A TPM 1.1 that does not know the command does not know TPM_FlushSpecific either.
+                Code::BAD_ORDINAL => self.terminate(session.as_ref()),
+                // What is refused before its authorization is looked at leaves the session open.
+                _ if self.turn.sharing() != Sharing::Daemon => self.end(session.as_ref()),
+                // tcsd ends it with the connection.
+                _ => {}
+            }
+            return read(request, &answer, session.as_ref());
+        }
+    }
+
+    fn open(&mut self, authority: Authority<'_>) -> Result<Option<Session>> {
+        let odd = auth::nonce().map_err(crypto_error)?;
+        Ok(match authority {
+            Authority::None => None,
+            Authority::Oiap(secret) => {
+                let opened = self.execute(&Oiap, Authority::None)?;
+                self.opened(opened.handle);
+                Some(Session::oiap(opened.handle, opened.even, odd, secret))
+            }
+            Authority::Osap { key, secret } => {
+                let odd_osap = auth::nonce().map_err(crypto_error)?;
+                let request = Osap { key, odd: odd_osap };
+                let opened = self.execute(&request, Authority::None)?;
+                self.opened(opened.handle);
+                let nonces = (&opened.even_osap, &odd_osap);
+                Some(Session::osap(
+                    opened.handle,
+                    opened.even,
+                    odd,
+                    nonces,
+                    secret,
+                ))
+            }
+        })
+    }
+
+    fn send<R: Request>(&mut self, request: &R, session: Option<&Session>) -> Result<Answer> {
+        let ordinal = request.ordinal();
+        let sealed = match (request.secrets(), session) {
+            (Some([usage, migration]), Some(session)) => Some(session.encrypt(usage, migration)),
+            _ => None,
+        };
+        let mut writer = Writer::new();
+        request.parameters(&mut writer, sealed.as_ref());
+        let parameters = writer.finish(ordinal.name())?;
+        let auth = session.map(|session| session.authorize(ordinal, &parameters));
+        let command = Command {
+            ordinal,
+            key: request.key(),
+            parameters,
+            auth,
+        };
+        let awaited = request.makes();
+        if let Some(made) = &awaited {
+            self.expect(made);
+        }
+        let sent = Instant::now();
+        let answer = self.turn.exchange(&command).inspect_err(|_| {
+            // Not taken back by a later command: none goes out any more.
+            self.at_stake |= auth.is_some();
+        })?;
+        log::trace!(
+            "{ordinal} [{:08x}]: {} bytes, answer {} bytes, 0x{:x}, {} us",
+            command.key.unwrap_or_default(),
+            command.parameters.len(),
+            answer.parameters.len(),
+            answer.code.0,
+            sent.elapsed().as_micros()
+        );
+        if awaited.is_some() && answer.code != Code::SUCCESS {
+            self.arrived();
+        }
+        Ok(answer)
+    }
+
+    /// Ends a session that no command has ended.
+    fn end(&mut self, session: Option<&Session>) {
+        if let Some(session) = session {
+            self.end_session(session.handle);
+        }
+    }
+
+    /// The same with the old command.
+    fn terminate(&mut self, session: Option<&Session>) {
+        if let Some(&Session { handle, .. }) = session {
+            let ended = self.execute(&TerminateHandle { handle }, Authority::None);
+            self.ended(handle, ended);
+        }
+    }
+
+    /// Ends a session by its handle.
+    pub(super) fn end_session(&mut self, handle: u32) {
+        let old = self.turn.sharing() == Sharing::Daemon || self.turn.is_old() == Some(true);
+        let ended = if old {
+            self.execute(&TerminateHandle { handle }, Authority::None)
+        } else {
+            let request = FlushSpecific {
+                handle,
+                kind: resource::AUTH,
+            };
+            self.execute(&request, Authority::None)
+        };
+        self.ended(handle, ended);
+    }
+
+    /// That a session cannot be ended means that there is none, if it was the TPM that said so.
+    fn ended(&mut self, handle: u32, ended: Result<()>) {
+        if let Err(error) = &ended {
+            log::debug!("ending a session: {error}");
+        }
+        if !ended.is_err_and(|error| code_of(&error).is_none()) {
+            self.closed(handle);
+        }
+    }
+}
+
+fn read<R: Request>(
+    request: &R,
+    answer: &Answer,
+    session: Option<&Session>,
+) -> Result<R::Response> {
+    let ordinal = request.ordinal();
+    if answer.code != Code::SUCCESS {
+        return Err(Failure::of(ordinal, answer.code).into());
+    }
+    let verified = match (session, &answer.auth) {
+        (None, None) => true,
+        (Some(session), Some(auth)) => session.verify(ordinal, &answer.parameters, auth),
+        // An answer without authorization to a command that had one, or the reverse.
+        _ => false,
+    };
+    if !verified {
+        return Err(ErrorKind::SessionIntegrity {
+            command: ordinal.name(),
+        }
+        .into());
+    }
+    let mut reader = Reader::new(&answer.parameters, ordinal.name());
+    let response = request.parse(answer.handle, &mut reader)?;
+    reader.finish()?;
+    Ok(response)
+}
+
+/// A failure of software cryptography.
+pub(super) fn crypto_error(error: CryptoError) -> Error {
+    ErrorKind::Crypto {
+        what: error.to_string(),
+    }
+    .into()
+}

@@ -1,0 +1,67 @@
+//! What the client needs of a way to a TPM 1.2: the same for a bare TPM and for tcsd.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::auth::{RequestAuth, ResponseAuth};
+use super::constants::Ordinal;
+use super::rc::Code;
+use crate::error::Result;
+use crate::transport::Sharing;
+
+/// A way to one TPM.
+pub(super) trait Link: Send {
+    /// Begins a critical section, waiting at most `wait` for others, or as long as the limits say.
+    fn turn(&mut self, wait: Option<Duration>) -> Result<Box<dyn Turn + '_>>;
+}
+
+/// A critical section.
+pub(super) trait Turn {
+    /// Sends a command and returns the answer, whatever it says. Fails when there is none.
+    fn exchange(&mut self, command: &Command) -> Result<Answer>;
+    /// How the TPM is shared; [`Sharing::Daemon`] is tcsd.
+    fn sharing(&self) -> Sharing;
+    /// Whether the TPM is one of version 1.1, where the transport knows it.
+    fn is_old(&self) -> Option<bool>;
+    /// Makes the SRK known to tcsd, which wants that before some commands. Nothing on a bare TPM.
+    fn attach_srk(&mut self) -> Result<()>;
+    /// The bytes that processes share about a bare TPM; never to be trusted.
+    fn record(&mut self) -> Option<Vec<u8>>;
+    /// Replaces them. A failure is not one of the operation: the record is a hint.
+    fn set_record(&mut self, bytes: &[u8]);
+}
+
+/// A command, complete.
+pub(super) struct Command {
+    pub(super) ordinal: Ordinal,
+    /// The key's handle, where the command has one before its parameters.
+    pub(super) key: Option<u32>,
+    /// The parameters as the TPM's wire has them, which is what authorizations cover.
+    pub(super) parameters: Zeroizing<Vec<u8>>,
+    pub(super) auth: Option<RequestAuth>,
+}
+
+/// An answer, taken apart. Nothing of it is to be believed before its authorization is verified.
+pub(super) struct Answer {
+    pub(super) code: Code,
+    /// A loaded key's handle; otherwise 0.
+    pub(super) handle: u32,
+    /// The parameters as the TPM's wire has them, which is what authorizations cover. With
+    /// TPM_LoadKey that is the TPM's handle of the key.
+    pub(super) parameters: Zeroizing<Vec<u8>>,
+    pub(super) auth: Option<ResponseAuth>,
+}
+
+impl Answer {
+    /// A refusal.
+    pub(super) fn refusal(code: Code) -> Self {
+        Self {
+            code,
+            handle: 0,
+            parameters: Zeroizing::default(),
+            auth: None,
+        }
+    }
+}

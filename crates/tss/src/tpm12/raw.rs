@@ -1,0 +1,213 @@
+//! A TPM 1.2 by itself: a device, swtpm, or libtpms in this process (part 3, 2: the form of commands).
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::auth::{RequestAuth, ResponseAuth};
+use super::constants::{Ordinal, tag};
+use super::link::{Answer, Command, Link, Turn};
+use super::rc::Code;
+use crate::error::Result;
+use crate::tpm2::constants::tag as tag2;
+use crate::tpm2::wire::{Malformed, Reader, Writer};
+use crate::transport::{Channel, Section, Sharing};
+
+/// nonceEven, continueAuthSession, HMAC: the end of an authorized answer.
+const AUTH: usize = 20 + 1 + 20;
+
+impl Link for Channel {
+    fn turn(&mut self, wait: Option<Duration>) -> Result<Box<dyn Turn + '_>> {
+        let section = match wait {
+            Some(wait) => self.section_within(wait)?,
+            None => self.section()?,
+        };
+        Ok(Box::new(RawTurn { section }))
+    }
+}
+
+struct RawTurn<'a> {
+    section: Section<'a>,
+}
+
+impl Turn for RawTurn<'_> {
+    fn exchange(&mut self, command: &Command) -> Result<Answer> {
+        // tcsd wants an swtpm that hangs up after every answer (`--server ...,disconnect`), and it
+        // cannot be seen from here whether this one does.
+        self.section.renew()?;
+        let response = self.section.transact(&assemble(command)?)?;
+        Ok(read(command.ordinal, &response)?)
+    }
+
+    fn sharing(&self) -> Sharing {
+        self.section.sharing()
+    }
+
+    fn is_old(&self) -> Option<bool> {
+        None
+    }
+
+    fn attach_srk(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn record(&mut self) -> Option<Vec<u8>> {
+        self.section.record().map(|record| record.bytes().to_vec())
+    }
+
+    fn set_record(&mut self, bytes: &[u8]) {
+        self.section.set_record(bytes);
+    }
+}
+
+fn assemble(command: &Command) -> Result<Zeroizing<Vec<u8>>, Malformed> {
+    let what = command.ordinal.name();
+    let size = 10
+        + if command.key.is_some() { 4 } else { 0 }
+        + command.parameters.len()
+        + if command.auth.is_some() { 45 } else { 0 };
+    let mut writer = Writer::new();
+    writer
+        .u16(match command.auth {
+            Some(_) => tag::AUTH1_COMMAND,
+            None => tag::COMMAND,
+        })
+        .u32(u32::try_from(size).map_err(|_| Malformed { what })?)
+        .u32(command.ordinal.0);
+    if let Some(key) = command.key {
+        writer.u32(key);
+    }
+    writer.bytes(&command.parameters);
+    if let Some(auth) = &command.auth {
+        writer
+            .u32(auth.handle)
+            .bytes(&auth.odd)
+            .u8(RequestAuth::CONTINUE)
+            .bytes(&auth.hmac);
+    }
+    writer.finish(what)
+}
+
+pub(super) fn read(ordinal: Ordinal, response: &[u8]) -> Result<Answer, Malformed> {
+    let mut reader = Reader::new(response, ordinal.name());
+    let response_tag = reader.u16()?;
+    let size = reader.u32()?;
+    let code = Code(reader.u32()?);
+    if usize::try_from(size) != Ok(response.len()) {
+        return Err(reader.malformed());
+    }
+    if response_tag == tag2::NO_SESSIONS && reader.left() == 0 {
+        // Only a TPM 2.0 has this tag. Others of them answer TPM_BADTAG as a TPM 1.2 would.
+        return Ok(Answer::refusal(Code::BADTAG));
+    }
+    if code != Code::SUCCESS {
+        return match (response_tag, reader.left()) {
+            (tag::RESPONSE, 0) => Ok(Answer::refusal(code)),
+            _ => Err(reader.malformed()),
+        };
+    }
+    let auth_size = match response_tag {
+        tag::RESPONSE => 0,
+        tag::AUTH1_RESPONSE => AUTH,
+        _ => return Err(reader.malformed()),
+    };
+    let handle = match ordinal {
+        Ordinal::LOAD_KEY2 => reader.u32()?,
+        // Covered by the authorization, so it stays with the parameters.
+        Ordinal::LOAD_KEY => reader.clone().u32()?,
+        _ => 0,
+    };
+    let parameters = reader
+        .left()
+        .checked_sub(auth_size)
+        .ok_or(reader.malformed())?;
+    let parameters = Zeroizing::new(reader.bytes(parameters)?.to_vec());
+    let auth = match auth_size {
+        0 => None,
+        _ => Some(read_auth(&mut reader)?),
+    };
+    reader.finish()?;
+    Ok(Answer {
+        code,
+        handle,
+        parameters,
+        auth,
+    })
+}
+
+/// The end of an authorized answer, which tcsd sends in the same form.
+pub(super) fn read_auth(reader: &mut Reader<'_>) -> Result<ResponseAuth, Malformed> {
+    let what = reader.malformed();
+    let nonce = |reader: &mut Reader<'_>| reader.bytes(20)?.try_into().map_err(|_| what);
+    Ok(ResponseAuth {
+        even: nonce(reader)?,
+        continues: reader.u8()?,
+        hmac: nonce(reader)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(tag: u16, code: u32, rest: &[u8]) -> Vec<u8> {
+        let mut bytes = tag.to_be_bytes().to_vec();
+        bytes.extend(u32::try_from(10 + rest.len()).unwrap().to_be_bytes());
+        bytes.extend(code.to_be_bytes());
+        bytes.extend(rest);
+        bytes
+    }
+
+    #[test]
+    fn a_command_has_its_parts_in_order() {
+        let command = Command {
+            ordinal: Ordinal::SIGN,
+            key: Some(0x0102_0304),
+            parameters: Zeroizing::new(vec![0xaa; 3]),
+            auth: Some(RequestAuth {
+                handle: 7,
+                odd: [1; 20],
+                hmac: [2; 20],
+            }),
+        };
+        let expected = format!(
+            "00c20000003e0000003c01020304aaaaaa00000007{}00{}",
+            "01".repeat(20),
+            "02".repeat(20)
+        );
+        assert_eq!(hex::encode(&*assemble(&command).unwrap()), expected);
+    }
+
+    #[test]
+    fn an_answer_is_taken_apart_and_its_sizes_are_checked() {
+        let auth = [&[1; 20][..], &[0], &[2; 20]].concat();
+        let body = [&[0, 0, 0, 9, 0xaa, 0xbb][..], &auth].concat();
+        let good = response(tag::AUTH1_RESPONSE, 0, &body);
+        let answer = read(Ordinal::LOAD_KEY2, &good).unwrap();
+        assert_eq!(
+            (answer.handle, &answer.parameters[..]),
+            (9, &[0xaa, 0xbb][..])
+        );
+        assert_eq!(answer.auth.unwrap().hmac, [2; 20]);
+        let answer = read(Ordinal::LOAD_KEY, &good).unwrap();
+        assert_eq!((answer.handle, answer.parameters.len()), (9, 6));
+        // Too short for its authorization, sizes that disagree, other tags, an error with a body.
+        for bad in [
+            response(tag::AUTH1_RESPONSE, 0, &body[..44]),
+            good[..good.len() - 1].to_vec(),
+            [&good[..], &[0]].concat(),
+            response(0x8001, 0, &body),
+            response(tag::RESPONSE, 1, &[0]),
+            response(tag::AUTH1_RESPONSE, 1, &[]),
+        ] {
+            assert!(read(Ordinal::LOAD_KEY2, &bad).is_err());
+        }
+        assert_eq!(
+            read(Ordinal::SIGN, &response(tag::RESPONSE, 0x803, &[]))
+                .unwrap()
+                .code,
+            Code::DEFEND_LOCK_RUNNING
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! What a section leaves in a bare TPM when it does not come to its end: its connection was cut, or its
+//! process was killed.
+//!
+//! The table of loaded keys says before each command what that puts into the TPM, so that whoever has the
+//! lock next, and there is nobody else's command under way then, can find it and clear it away. tcsd does
+//! that with the connection.
+#![forbid(unsafe_code)]
+
+use super::commands::Made;
+use super::commands::capability::{self, GetCapability, area};
+use super::commands::storage::GetPubKey;
+use super::constants::resource;
+use super::exec::Authority;
+use super::failure::code_of;
+use super::loaded::{Awaited, digest};
+use super::rc::Code;
+use super::work::Work;
+use crate::error::{ErrorKind, Result};
+use crate::table::Digest;
+use crate::transport::Sharing;
+
+impl Work<'_> {
+    /// Notes what the next command puts into the TPM. That stays noted until it is in the table, or until
+    /// the TPM has said that it is not there.
+    pub(super) fn expect(&mut self, made: &Made<'_>) {
+        let awaited = match made {
+            Made::Key(blob) => Awaited::Key {
+                modulus: digest(blob.modulus()),
+                needs_auth: blob.needs_auth(),
+            },
+            Made::Session => Awaited::Session,
+        };
+        let own = self.state.process();
+        self.state.loaded.await_answer(Some((awaited, own)));
+        self.save();
+    }
+
+    /// Notes that what was awaited is known, or not there.
+    pub(super) fn arrived(&mut self) {
+        self.state.loaded.await_answer(None);
+        self.save();
+    }
+
+    /// Notes a session that was awaited.
+    pub(super) fn opened(&mut self, session: u32) {
+        let mut sessions = self.state.loaded.sessions().to_vec();
+        sessions.push(session);
+        self.state.loaded.set_sessions(sessions);
+        self.arrived();
+    }
+
+    /// Notes that a session has ended.
+    pub(super) fn closed(&mut self, session: u32) {
+        let mut sessions = self.state.loaded.sessions().to_vec();
+        sessions.retain(|&other| other != session);
+        self.state.loaded.set_sessions(sessions);
+        self.save();
+    }
+
+    /// Clears away what an earlier section left behind without coming to its end.
+    pub(super) fn gather_strays(&mut self) -> Result<()> {
+        if self.turn.sharing() != Sharing::Bare {
+            return Ok(());
+        }
+        // Sessions end with their section, so whatever is still noted is nobody's.
+        let sessions = self.state.loaded.sessions().to_vec();
+        if !sessions.is_empty() {
+            let there = self.sessions()?;
+            for session in sessions {
+                if there.contains(&session) {
+                    log::debug!("session {session:08x} was left behind: flushed");
+                    self.end_session(session);
+                } else {
+                    self.closed(session);
+                }
+            }
+        }
+        let Some((awaited, process)) = self.state.loaded.awaited().copied() else {
+            return Ok(());
+        };
+        match awaited {
+            Awaited::Key {
+                modulus,
+                needs_auth,
+            } => {
+                // One among several may be another program's copy of the same key.
+                if let [stray] = self.unknown_keys()?[..]
+                    && self.may_be(stray, &modulus, needs_auth)?
+                {
+                    log::debug!("key {stray:08x} was left behind: flushed");
+                    told(self.flush(stray))?;
+                }
+            }
+            // The connection was cut just now, so that this is the one; after a longer time it may be
+            // anybody's.
+            Awaited::Session if process == self.state.process() => {
+                if let [stray] = self.sessions()?[..] {
+                    self.end_session(stray);
+                }
+            }
+            Awaited::Session => {}
+        }
+        self.arrived();
+        Ok(())
+    }
+
+    /// Whether what is at `handle` looks like a key of ours: by its modulus, or by needing a
+    /// password before it tells its modulus. No password is tried.
+    pub(super) fn may_be(
+        &mut self,
+        handle: u32,
+        modulus: &Digest,
+        needs_auth: bool,
+    ) -> Result<bool> {
+        let public = self.execute(&GetPubKey { key: handle }, Authority::None);
+        if let Err(error) = &public
+            && code_of(error) == Some(Code::AUTHFAIL)
+        {
+            return Ok(needs_auth);
+        }
+        let public = told(public)?;
+        Ok(public.is_some_and(|public| digest(public.modulus()) == *modulus))
+    }
+
+    /// Keys in the TPM that are not in the table.
+    fn unknown_keys(&mut self) -> Result<Vec<u32>> {
+        let mut keys = self.handles(&GetCapability::area(area::KEY_HANDLE))?;
+        let entries = self.state.loaded.entries();
+        keys.retain(|key| !entries.iter().any(|entry| entry.handle == *key));
+        Ok(keys)
+    }
+
+    /// Sessions in the TPM.
+    fn sessions(&mut self) -> Result<Vec<u32>> {
+        self.handles(&GetCapability::part(area::HANDLE, resource::AUTH))
+    }
+
+    fn handles(&mut self, request: &GetCapability) -> Result<Vec<u32>> {
+        let list = told(self.execute(request, Authority::None))?;
+        Ok(list
+            .and_then(|list| capability::handles(&list).ok())
+            .unwrap_or_default())
+    }
+}
+
+/// What the TPM does not tell, or not in a form that can be read, is left alone: no reason to fail. If there
+/// is no answer, what is left behind is still to be looked for.
+fn told<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if matches!(error.kind(), ErrorKind::Transport(_)) => Err(error),
+        Err(_) => Ok(None),
+    }
+}

@@ -1,0 +1,175 @@
+//! Which of tcsd's calls carries a command, and in which form.
+//!
+//! Calls have the parameters of the TPM's commands under other numbers; structures without a length of their own get one,
+//! and authorizations come first in replies, except where they come last.
+#![forbid(unsafe_code)]
+
+use zeroize::Zeroizing;
+
+use super::packet::{Reply, Request, Type};
+use crate::tpm2::wire::{Malformed, Reader};
+use crate::tpm12::auth::{RequestAuth, ResponseAuth};
+use crate::tpm12::constants::Ordinal;
+use crate::tpm12::link::{Answer, Command};
+use crate::tpm12::raw::read_auth;
+use crate::tpm12::rc::Code;
+
+/// Opens a context.
+pub(super) const OPEN_CONTEXT: u32 = 1;
+/// Loads a key that tcsd keeps: the SRK.
+pub(super) const LOAD_KEY_BY_UUID: u32 = 12;
+
+/// A part of a call or its reply.
+#[derive(Clone, Copy)]
+enum Part {
+    /// The handle of the key that the command is about.
+    Key,
+    U16,
+    U32,
+    Nonce,
+    EncAuth,
+    /// A length and bytes, as in the TPM's command.
+    Sized,
+    /// Bytes up to the end of the TPM's parameters, which tcsd gives a length.
+    Whole,
+    /// Of a reply: the authorization, if the command had one.
+    Auth,
+    /// Of a reply: tcsd's handle of a loaded key.
+    Handle,
+    /// Of a reply: the TPM's handle of a loaded key. Uninitialised memory after TPM_LoadKey2.
+    Slot,
+}
+
+use Part::{Auth, EncAuth, Handle, Key, Nonce, Sized, Slot, U16, U32, Whole};
+
+struct Call {
+    number: u32,
+    request: &'static [Part],
+    reply: &'static [Part],
+}
+
+fn call(ordinal: Ordinal) -> Option<Call> {
+    let (number, request, reply): (u32, &'static [Part], &'static [Part]) = match ordinal {
+        // There is one call for both: tcsd sends the one that its TPM knows.
+        Ordinal::LOAD_KEY | Ordinal::LOAD_KEY2 => (11, &[Key, Whole], &[Auth, Handle, Slot]),
+        Ordinal::EVICT_KEY => (13, &[U32], &[]),
+        Ordinal::CREATE_WRAP_KEY => (14, &[Key, EncAuth, EncAuth, Whole], &[Whole, Auth]),
+        Ordinal::GET_PUB_KEY => (15, &[Key], &[Auth, Whole]),
+        Ordinal::OIAP => (23, &[], &[U32, Nonce]),
+        Ordinal::OSAP => (24, &[U16, U32, Nonce], &[U32, Nonce, Nonce]),
+        Ordinal::TERMINATE_HANDLE => (29, &[U32], &[]),
+        Ordinal::UNBIND => (38, &[Key, Sized], &[Auth, Sized]),
+        Ordinal::SIGN => (43, &[Key, Sized], &[Auth, Sized]),
+        Ordinal::GET_RANDOM => (44, &[U32], &[Sized]),
+        Ordinal::STIR_RANDOM => (45, &[Sized], &[]),
+        Ordinal::GET_CAPABILITY => (46, &[U32, Sized], &[Sized]),
+        Ordinal::SELF_TEST_FULL => (53, &[], &[]),
+        Ordinal::GET_TEST_RESULT => (56, &[], &[Sized]),
+        Ordinal::OWNER_READ_INTERNAL_PUB => (100, &[U32], &[Auth, Whole]),
+        _ => return None,
+    };
+    Some(Call {
+        number,
+        request,
+        reply,
+    })
+}
+
+/// The packet for a command.
+pub(super) fn request(context: u32, command: &Command) -> Result<Zeroizing<Vec<u8>>, Malformed> {
+    let what = command.ordinal.name();
+    let call = call(command.ordinal).ok_or(Malformed { what })?;
+    let mut parameters = Reader::new(&command.parameters, what);
+    let mut packet = Request::default();
+    packet.u32(context);
+    for part in call.request {
+        match part {
+            Key => {
+                packet.u32(command.key.ok_or(Malformed { what })?);
+            }
+            U16 => {
+                packet.value(Type::U16, parameters.bytes(2)?);
+            }
+            U32 => {
+                packet.value(Type::U32, parameters.bytes(4)?);
+            }
+            Nonce => {
+                packet.value(Type::Nonce, parameters.bytes(20)?);
+            }
+            EncAuth => {
+                packet.value(Type::EncAuth, parameters.bytes(20)?);
+            }
+            Sized => {
+                let size = parameters.u32()?;
+                let bytes = parameters.bytes(size as usize)?;
+                packet.u32(size).value(Type::Bytes, bytes);
+            }
+            Whole => {
+                let bytes = parameters.rest();
+                let size = u32::try_from(bytes.len()).map_err(|_| Malformed { what })?;
+                packet.u32(size).value(Type::Bytes, bytes);
+            }
+            Auth | Handle | Slot => return Err(Malformed { what }),
+        }
+    }
+    parameters.finish()?;
+    if let Some(auth) = &command.auth {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(45));
+        bytes.extend_from_slice(&auth.handle.to_be_bytes());
+        bytes.extend_from_slice(&auth.odd);
+        bytes.push(RequestAuth::CONTINUE);
+        bytes.extend_from_slice(&auth.hmac);
+        packet.value(Type::Auth, &bytes);
+    }
+    packet.finish(call.number)
+}
+
+/// The answer to a command in a reply's packet.
+pub(super) fn answer(command: &Command, packet: &[u8]) -> Result<Answer, Malformed> {
+    let what = command.ordinal.name();
+    let call = call(command.ordinal).ok_or(Malformed { what })?;
+    let mut reply = Reply::parse(packet)?;
+    let code = Code(reply.result());
+    if code != Code::SUCCESS {
+        return Ok(Answer::refusal(code));
+    }
+    let mut parameters = Zeroizing::new(Vec::with_capacity(packet.len()));
+    let mut handle = 0;
+    let mut auth: Option<ResponseAuth> = None;
+    for part in call.reply {
+        match part {
+            Auth if command.auth.is_some() => {
+                let mut bytes = Reader::new(reply.value(Type::Auth, 41)?, what);
+                auth = Some(read_auth(&mut bytes)?);
+                bytes.finish()?;
+            }
+            Auth => {}
+            U32 => parameters.extend_from_slice(reply.value(Type::U32, 4)?),
+            Nonce => parameters.extend_from_slice(reply.value(Type::Nonce, 20)?),
+            Sized => {
+                let size = reply.u32()?;
+                parameters.extend_from_slice(&size.to_be_bytes());
+                parameters.extend_from_slice(reply.value(Type::Bytes, size as usize)?);
+            }
+            Whole => {
+                let size = reply.u32()?;
+                parameters.extend_from_slice(reply.value(Type::Bytes, size as usize)?);
+            }
+            Handle => handle = reply.u32()?,
+            Slot => {
+                let slot = reply.u32()?;
+                if command.ordinal == Ordinal::LOAD_KEY {
+                    parameters.extend_from_slice(&slot.to_be_bytes());
+                }
+            }
+            Key | U16 | EncAuth => return Err(Malformed { what }),
+        }
+    }
+    reply.finish()?;
+    Ok(Answer {
+        code,
+        handle,
+        parameters,
+        auth,
+    })
+}

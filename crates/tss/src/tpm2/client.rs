@@ -1,0 +1,387 @@
+//! The TPM 2.0 client: what the rest of the house asks of a TPM.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::sync::Arc;
+
+use crypto::Secret;
+use zeroize::Zeroizing;
+
+use super::commands::asymmetric::{EcdhZGen, RsaDecrypt, SecretPoint};
+use super::commands::context::EvictControl;
+use super::commands::hash::Ticket;
+use super::commands::signing::Sign;
+use super::constants::{AlgId, handle};
+use super::link::Link;
+use super::name::{Entity, Name};
+use super::object::{DecryptScheme, Object, Parent, SignScheme};
+use super::pins::ParentName;
+use super::pool::Stake;
+use super::public::Public;
+use super::session::Salt;
+use super::work::{Authority, State, Work};
+use crate::connection::{self, Connection, EXIT_WAIT};
+use crate::error::{Error, ErrorKind, Lockout, Result};
+use crate::transport::{Channel, Endpoint, Limits, Sharing};
+
+pub use super::commands::object::{Created, PublicInfo};
+pub use super::commands::signing::Signature;
+
+/// When authorizations go through HMAC sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sessions {
+    /// When the authorization value is not empty, for every decryption and key agreement, and where the answer
+    /// is believed: when objects are made, imported, loaded or made persistent.
+    #[default]
+    Auto,
+    /// For every authorization.
+    Always,
+    /// Never: values and plaintexts cross the bus in clear.
+    Never,
+}
+
+/// Settings of a client.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// When to use sessions.
+    pub sessions: Sessions,
+    /// The acceptable parents, by name; others are refused.
+    pub parent_name: ParentName,
+    /// How long to wait.
+    pub limits: Limits,
+}
+
+/// A client of one TPM, shared by all keys of a process that are in it.
+pub struct Client {
+    connection: Connection<dyn Link, State>,
+    options: Options,
+}
+
+type Inner = connection::Inner<dyn Link, State>;
+
+impl Client {
+    /// A client of its own, with a connection of its own. Nothing is opened before the first use.
+    /// Most callers want [`Client::shared`](super::registry).
+    pub fn new(endpoint: Arc<Endpoint>, options: Options) -> Self {
+        let (to, limits) = (endpoint.clone(), options.limits);
+        let connect = move || Box::new(Channel::new(to.clone(), limits)) as Box<dyn Link>;
+        Self::with_links(endpoint, options, connect)
+    }
+
+    /// A client whose commands go through the link that `connect` makes for each process.
+    pub(super) fn with_links(
+        endpoint: Arc<Endpoint>,
+        options: Options,
+        connect: impl Fn() -> Box<dyn Link> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            connection: Connection::new(endpoint, connect, State::new),
+            options,
+        }
+    }
+
+    /// The TPM.
+    pub fn endpoint(&self) -> &Endpoint {
+        self.connection.endpoint()
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Makes a key under `parent` with authorization value `auth` (TPM2_Create, Part 3, 12.1). It is
+    /// not loaded. Under a hierarchy: CreatePrimary, Create, FlushContext.
+    pub fn create(&self, parent: &Parent, template: &Public, auth: &Secret) -> Result<Created> {
+        self.with(|work| work.create(parent, template, auth))
+    }
+
+    /// Signs a digest (TPM2_Sign, Part 3, 20.2). The caller verifies the signature; if it is wrong,
+    /// it calls [`Client::forget`] and tries again, since on a bare TPM a handle may have changed
+    /// hands.
+    pub fn sign(
+        &self,
+        object: &Object,
+        auth: &Secret,
+        scheme: SignScheme,
+        digest: &[u8],
+    ) -> Result<Signature> {
+        self.with(|work| sign(work, object, auth, scheme, digest, &Ticket::null()))
+    }
+
+    /// Signs a message with a restricted key: the TPM makes the digest and vouches for it
+    /// (TPM2_Hash or a hash sequence, then TPM2_Sign).
+    pub fn sign_restricted(
+        &self,
+        object: &Object,
+        auth: &Secret,
+        scheme: SignScheme,
+        hash: AlgId,
+        message: &[u8],
+    ) -> Result<Signature> {
+        self.with(|work| {
+            // Before the key is loaded: a sequence needs a slot of its own.
+            let hashed = work.hash(hash, message)?;
+            if hashed.ticket.is_null() {
+                return Err(ErrorKind::TicketRefused.into());
+            }
+            sign(work, object, auth, scheme, &hashed.digest, &hashed.ticket)
+        })
+    }
+
+    /// Decrypts (TPM2_RSA_Decrypt, Part 3, 14.3) and returns what the TPM sent: the plaintext, or with
+    /// a null scheme the block as long as the modulus. `label` is OAEP's with its closing NUL, which the
+    /// TPM takes into the padding; empty for none.
+    pub fn rsa_decrypt(
+        &self,
+        object: &Object,
+        auth: &Secret,
+        scheme: DecryptScheme,
+        ciphertext: &[u8],
+        label: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        self.with(|work| {
+            work.with_key(object, auth, true, |work, key, authority| {
+                work.run(
+                    &RsaDecrypt {
+                        key: key.clone(),
+                        ciphertext,
+                        scheme: scheme.into(),
+                        label,
+                    },
+                    authority,
+                )
+            })
+        })
+    }
+
+    /// Applies the raw private operation to a block that was padded for a signature. The same command
+    /// as [`Client::rsa_decrypt`] without a scheme, but what comes back is public: it needs a session
+    /// only for the key's authorization value.
+    pub fn rsa_sign_block(
+        &self,
+        object: &Object,
+        auth: &Secret,
+        block: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        self.with(|work| {
+            work.with_key(object, auth, false, |work, key, authority| {
+                let command = RsaDecrypt {
+                    key: key.clone(),
+                    ciphertext: block,
+                    scheme: DecryptScheme::Null.into(),
+                    label: &[],
+                };
+                work.run(&command, authority)
+            })
+        })
+    }
+
+    /// The shared point of a key agreement with the peer's point (TPM2_ECDH_ZGen, Part 3, 14.5).
+    /// Coordinates may be shorter than the curve.
+    pub fn ecdh_z(
+        &self,
+        object: &Object,
+        auth: &Secret,
+        x: &[u8],
+        y: &[u8],
+    ) -> Result<SecretPoint> {
+        self.with(|work| {
+            work.with_key(object, auth, true, |work, key, authority| {
+                work.run(
+                    &EcdhZGen {
+                        key: key.clone(),
+                        x,
+                        y,
+                    },
+                    authority,
+                )
+            })
+        })
+    }
+
+    /// The public area at a handle (TPM2_ReadPublic, Part 3, 12.4), as the TPM says, or who poses as it. The
+    /// name is that of the area; use [`Client::read_key`] for what shall be believed.
+    pub fn read_public(&self, handle: u32) -> Result<PublicInfo> {
+        self.with(|work| work.read_public(handle))
+            .map_err(|error| no_key_at(handle, error))
+    }
+
+    /// The public area of the persistent key at `handle`, to be believed where something vouches for it: its
+    /// `name`, or else a session salted to the parent that `parent-name` demands (then four commands instead of
+    /// one). With neither it is what [`Client::read_public`] says.
+    pub fn read_key(&self, handle: u32, name: Option<&Name>) -> Result<PublicInfo> {
+        self.with(|work| work.read_key(handle, name))
+            .map_err(|error| no_key_at(handle, error))
+    }
+
+    /// Brings a duplicated object under a parent (TPM2_Import, Part 3, 13.3). `duplicate` is a whole
+    /// `TPM2B_PRIVATE`, `encrypted_seed` a whole `TPM2B_ENCRYPTED_SECRET`; returns the whole
+    /// `TPM2B_PRIVATE` that can be loaded under the parent.
+    pub fn import(
+        &self,
+        parent: &Parent,
+        public: &Public,
+        duplicate: &[u8],
+        encrypted_seed: &[u8],
+    ) -> Result<Vec<u8>> {
+        self.with(|work| work.import(parent, public, duplicate, encrypted_seed))
+    }
+
+    /// Makes a key persistent, or removes the persistent key at its own handle (TPM2_EvictControl,
+    /// Part 3, 28.5). `owner_auth` is the platform's for handles from 0x81800000.
+    pub fn evict_control(
+        &self,
+        object: &Object,
+        persistent_handle: u32,
+        owner_auth: &Secret,
+    ) -> Result<()> {
+        let hierarchy = match persistent_handle {
+            handle::PLATFORM_PERSISTENT_FIRST.. => handle::PLATFORM,
+            _ => handle::OWNER,
+        };
+        self.with(|work| {
+            work.with_key(object, &Secret::empty(), false, |work, key, _| {
+                let authority = if work.wants_session(owner_auth, Stake::Trust) {
+                    let id = if Salt::fits(&object.public) {
+                        work.session(Some((key.clone(), &object.public)))?
+                    } else {
+                        work.salted_to_parent(object)?
+                    };
+                    Authority::Session {
+                        id,
+                        auth: owner_auth,
+                        attributes: work.last_use(),
+                    }
+                } else {
+                    Authority::Password(owner_auth)
+                };
+                work.run(
+                    &EvictControl {
+                        hierarchy,
+                        object: key.clone(),
+                        persistent_handle,
+                    },
+                    &authority,
+                )
+            })
+        })
+    }
+
+    /// Releases what this process has in the TPM, and the connection to it. Keys are loaded again when
+    /// they are next used.
+    pub fn release(&self) {
+        self.release_at_exit();
+        self.disconnect();
+    }
+
+    /// Gives up a loaded key, with the next section and not now: what is there gave a wrong signature.
+    /// The next use loads the key again.
+    pub fn forget(&self, object: &Object) {
+        self.entered(|inner| inner.state.forgotten.extend(object.fingerprint()));
+    }
+
+    /// State of the TPM's dictionary attack protection, in one command.
+    pub fn lockout(&self) -> Result<Lockout> {
+        self.with(|work| work.lockout())
+    }
+
+    /// Flushes what this process left in a bare TPM, and what ended processes did; nothing on a TPM
+    /// whose connection owns its objects. Waits 300 ms at most for other users of the TPM. In a process
+    /// that only inherited the client nothing happens.
+    pub fn release_at_exit(&self) {
+        self.connection.entered_at_exit(|Inner { link, state }| {
+            if state.residents.has_any_to_release(state.process())
+                && let Ok(turn) = link.turn(Some(EXIT_WAIT))
+            {
+                let mut work = Work::begin(turn, state, &self.options);
+                work.release();
+                work.close();
+            }
+        });
+    }
+
+    /// Runs an operation in a critical section, a second time if the connection was cut before an
+    /// authorization value was with the TPM.
+    pub(super) fn with<T>(&self, operation: impl Fn(&mut Work<'_>) -> Result<T>) -> Result<T> {
+        self.connection.run(|inner| self.once(inner, &operation))
+    }
+
+    /// The operation's result, and [`Work::value_at_stake`].
+    fn once<T>(
+        &self,
+        inner: &mut Inner,
+        operation: &impl Fn(&mut Work<'_>) -> Result<T>,
+    ) -> (Result<T>, bool) {
+        let Inner { link, state } = inner;
+        let turn = match link.turn(None) {
+            Ok(turn) => turn,
+            Err(error) => return (Err(error.into()), false),
+        };
+        let mut work = Work::begin(turn, state, &self.options);
+        work.discard_forgotten();
+        let result = work.gather_strays().and_then(|()| operation(&mut work));
+        let result = result.map_err(|error| work.explain(error));
+        let value_at_stake = work.value_at_stake();
+        work.close();
+        (result, value_at_stake)
+    }
+
+    /// Closes the connection to a TPM that drops what belonged to it then.
+    fn disconnect(&self) {
+        if self.endpoint().sharing() == Sharing::Managed {
+            self.entered(|inner| {
+                inner.link.release();
+                inner.state.lose();
+            });
+        }
+    }
+
+    /// Forgets everything about the TPM.
+    #[cfg(any(test, fuzzing, feature = "fuzzing"))]
+    pub(super) fn begin_anew(&self) {
+        self.entered(|inner| inner.state = State::new());
+    }
+
+    /// Waits for this process's turn on the TPM and lends connection and state.
+    pub(super) fn entered<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
+        self.connection.entered(work)
+    }
+}
+
+fn no_key_at(handle: u32, error: Error) -> Error {
+    match error.code() {
+        Some(code) if code.is_bad_handle() => error.advise(format!(
+            "is there a key at 0x{handle:08x}? `tpmctl info` lists what there is"
+        )),
+        _ => error,
+    }
+}
+
+fn sign(
+    work: &mut Work<'_>,
+    object: &Object,
+    auth: &Secret,
+    scheme: SignScheme,
+    digest: &[u8],
+    ticket: &Ticket,
+) -> Result<Signature> {
+    work.with_key(object, auth, false, |work, key: &Entity, authority| {
+        let request = Sign {
+            key: key.clone(),
+            digest,
+            scheme: scheme.into(),
+            ticket: ticket.clone(),
+        };
+        work.run(&request, authority)
+    })
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("tpm", &self.connection.shown())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,102 @@
+//! NV memory (Part 3, clause 31).
+#![forbid(unsafe_code)]
+
+use super::Request;
+use crate::tpm2::constants::{AlgId, CommandCode};
+use crate::tpm2::name::{Entity, Name};
+use crate::tpm2::wire::{Malformed, Reader, Writer};
+
+/// `TPMA_NV` (Part 2, 13.4): the bits that say who may read.
+pub mod nv_attribute {
+    /// `TPMA_NV_PPREAD`.
+    pub const PPREAD: u32 = 1 << 16;
+    /// `TPMA_NV_OWNERREAD`.
+    pub const OWNERREAD: u32 = 1 << 17;
+    /// `TPMA_NV_AUTHREAD`.
+    pub const AUTHREAD: u32 = 1 << 18;
+    /// `TPMA_NV_POLICYREAD`.
+    pub const POLICYREAD: u32 = 1 << 19;
+    /// `TPMA_NV_WRITTEN`.
+    pub const WRITTEN: u32 = 1 << 29;
+}
+
+/// `TPMS_NV_PUBLIC` (Part 2, 13.5) and the index's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NvPublic {
+    /// The index.
+    pub index: u32,
+    /// Algorithm of the name.
+    pub name_alg: AlgId,
+    /// `TPMA_NV`.
+    pub attributes: u32,
+    /// The policy digest.
+    pub auth_policy: Vec<u8>,
+    /// Bytes of the index.
+    pub size: u16,
+    /// The index's name, as the TPM says.
+    pub name: Name,
+}
+
+/// TPM2_NV_ReadPublic (Part 3, 31.6).
+pub struct NvReadPublic {
+    /// The index.
+    pub index: u32,
+}
+
+impl Request for NvReadPublic {
+    type Response = NvPublic;
+    const CODE: CommandCode = CommandCode::NV_READ_PUBLIC;
+
+    fn handles(&self) -> Vec<Entity> {
+        vec![Entity::object(self.index, Name::default())]
+    }
+
+    fn parameters(&self, _: &mut Writer) {}
+
+    fn parse(&self, _: u32, reader: &mut Reader<'_>) -> Result<NvPublic, Malformed> {
+        let mut area = Reader::new(reader.tpm2b()?, "NV public area (TPM2B_NV_PUBLIC)");
+        let index = area.u32()?;
+        let name_alg = AlgId(area.u16()?);
+        let attributes = area.u32()?;
+        let auth_policy = area.tpm2b()?.to_vec();
+        let size = area.u16()?;
+        area.finish()?;
+        Ok(NvPublic {
+            index,
+            name_alg,
+            attributes,
+            auth_policy,
+            size,
+            name: Name::from_bytes(reader.tpm2b()?),
+        })
+    }
+}
+
+/// TPM2_NV_Read (Part 3, 31.13).
+pub struct NvRead {
+    /// The index itself, or the owner.
+    pub authority: Entity,
+    /// The index.
+    pub index: Entity,
+    /// Bytes wanted, at most `TPM_PT_NV_BUFFER_MAX`.
+    pub size: u16,
+    /// Where to begin.
+    pub offset: u16,
+}
+
+impl Request for NvRead {
+    type Response = Vec<u8>;
+    const CODE: CommandCode = CommandCode::NV_READ;
+
+    fn handles(&self) -> Vec<Entity> {
+        vec![self.authority.clone(), self.index.clone()]
+    }
+
+    fn parameters(&self, writer: &mut Writer) {
+        writer.u16(self.size).u16(self.offset);
+    }
+
+    fn parse(&self, _: u32, reader: &mut Reader<'_>) -> Result<Vec<u8>, Malformed> {
+        Ok(reader.tpm2b()?.to_vec())
+    }
+}

@@ -1,0 +1,295 @@
+//! One command: assembled, sent, repeated while the TPM is busy, its answer checked
+//! (Part 1, 18: command and response structure).
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use crypto::Secret;
+use zeroize::Zeroizing;
+
+use super::commands::Request;
+use super::constants::{CommandCode, handle, tag};
+use super::link::Turn;
+use super::name::Entity;
+use super::rc::ResponseCode;
+use super::session::{HmacSession, attribute, cp_hash, rp_hash};
+use super::wire::{Malformed, Reader, Writer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport;
+
+/// How long a busy TPM is asked again: self-tests of slow chips take seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// How a command's first handle is authorized. No command here needs more than one authorization.
+pub(super) enum Authorization<'a> {
+    /// None: the command takes none.
+    None,
+    /// By password, in clear (Part 1, 19.4); right for empty values.
+    Password(&'a Secret),
+    /// By an HMAC session.
+    Session {
+        /// The session.
+        session: &'a mut HmacSession,
+        /// The entity's authorization value.
+        auth: &'a Secret,
+        /// Bits of [`attribute`].
+        attributes: u8,
+    },
+}
+
+/// Runs one command on the TPM. Answers that ask for a repetition are obeyed for about 30 seconds.
+pub(super) fn execute<R: Request>(
+    turn: &mut dyn Turn,
+    request: &R,
+    mut authorization: Authorization<'_>,
+) -> Result<R::Response> {
+    let entities = request.handles();
+    let command = assemble(request, &entities, &mut authorization)?;
+    let response = transact(turn, R::CODE, &entities, &command)?;
+    let answer = Answer::read(
+        R::CODE,
+        &response,
+        R::ANSWERS_HANDLE,
+        !matches!(authorization, Authorization::None),
+    )?;
+    if answer.code != ResponseCode::SUCCESS {
+        return Err(Error::tpm(R::CODE, answer.code));
+    }
+    let changed = request.changed_auth();
+    let parameters = open(R::CODE, &answer, changed, &mut authorization)?;
+    let what = R::CODE.name().unwrap_or("response");
+    let mut reader = Reader::new(&parameters, what);
+    let result = request.parse(answer.handle, &mut reader)?;
+    reader.finish()?;
+    Ok(result)
+}
+
+fn assemble<R: Request>(
+    request: &R,
+    entities: &[Entity],
+    authorization: &mut Authorization<'_>,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let what = R::CODE.name().unwrap_or("command");
+    let mut parameters = Writer::new();
+    request.parameters(&mut parameters);
+    let mut parameters = parameters.finish(what)?;
+    let mut area = Writer::new();
+    match authorization {
+        Authorization::None => {}
+        Authorization::Password(auth) => {
+            area.u32(handle::PASSWORD)
+                .tpm2b(&[])
+                .u8(attribute::CONTINUE)
+                .tpm2b(auth);
+        }
+        Authorization::Session {
+            session,
+            auth,
+            attributes,
+        } => {
+            session.roll().map_err(crypto_error)?;
+            if *attributes & attribute::DECRYPT != 0 {
+                session
+                    .encrypt(auth, first_parameter(&mut parameters, what)?)
+                    .map_err(crypto_error)?;
+            }
+            let cp_hash = cp_hash(R::CODE.0, entities, &parameters);
+            let hmac = session.authorize(auth, &cp_hash, *attributes);
+            area.u32(session.handle())
+                .tpm2b(session.nonce())
+                .u8(*attributes)
+                .tpm2b(&hmac);
+        }
+    }
+    let area = area.finish(what)?;
+    let sessions = !matches!(authorization, Authorization::None);
+    // Tag, size and code; handles; the area's size and the area; parameters.
+    let size =
+        10 + 4 * entities.len() + if sessions { 4 + area.len() } else { 0 } + parameters.len();
+    let length = |size: usize| u32::try_from(size).map_err(|_| Malformed { what });
+    let mut command = Writer::new();
+    command.u16(if sessions {
+        tag::SESSIONS
+    } else {
+        tag::NO_SESSIONS
+    });
+    command.u32(length(size)?).u32(R::CODE.0);
+    for entity in entities {
+        command.u32(entity.handle);
+    }
+    if sessions {
+        command.u32(length(area.len())?).bytes(&area);
+    }
+    command.bytes(&parameters);
+    Ok(command.finish(what)?)
+}
+
+/// The content of the `TPM2B` that parameters begin with: what sessions encrypt.
+fn first_parameter<'a>(
+    parameters: &'a mut [u8],
+    what: &'static str,
+) -> Result<&'a mut [u8], Malformed> {
+    let size = usize::from(Reader::new(parameters, what).u16()?);
+    parameters.get_mut(2..2 + size).ok_or(Malformed { what })
+}
+
+/// Sends a command until the TPM does not ask for a repetition any more.
+fn transact(
+    turn: &mut dyn Turn,
+    code: CommandCode,
+    entities: &[Entity],
+    command: &[u8],
+) -> Result<Zeroizing<Vec<u8>>> {
+    let started = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let sent = Instant::now();
+        let response = turn.transact(command)?;
+        let answered = Reader::new(response.get(6..).unwrap_or_default(), "response")
+            .u32()
+            .map(ResponseCode)?;
+        log::trace!(
+            "{code} {}: {} bytes, answer {} bytes, 0x{:03x}, {} us",
+            Handles(entities),
+            command.len(),
+            response.len(),
+            answered.0,
+            sent.elapsed().as_micros()
+        );
+        if !answered.is_retry() || started.elapsed() + pause > PATIENCE {
+            return Ok(response);
+        }
+        transport::rest(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Prints a command's handles.
+struct Handles<'a>(&'a [Entity]);
+
+impl std::fmt::Display for Handles<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[")?;
+        for (index, entity) in self.0.iter().enumerate() {
+            write!(
+                f,
+                "{}{:08x}",
+                if index == 0 { "" } else { " " },
+                entity.handle
+            )?;
+        }
+        f.write_str("]")
+    }
+}
+
+/// A response, taken apart.
+struct Answer<'a> {
+    code: ResponseCode,
+    handle: u32,
+    parameters: &'a [u8],
+    authorization: &'a [u8],
+}
+
+impl<'a> Answer<'a> {
+    fn read(
+        command: CommandCode,
+        response: &'a [u8],
+        has_handle: bool,
+        sessions: bool,
+    ) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(response, command.name().unwrap_or("response"));
+        let answer_tag = reader.u16()?;
+        let size = reader.u32()?;
+        let code = ResponseCode(reader.u32()?);
+        if usize::try_from(size) != Ok(response.len()) {
+            return Err(reader.malformed());
+        }
+        if code != ResponseCode::SUCCESS {
+            return match answer_tag {
+                tag::NO_SESSIONS | tag::RSP_COMMAND => Ok(Self {
+                    code,
+                    handle: 0,
+                    parameters: &[],
+                    authorization: &[],
+                }),
+                _ => Err(reader.malformed()),
+            };
+        }
+        if answer_tag
+            != if sessions {
+                tag::SESSIONS
+            } else {
+                tag::NO_SESSIONS
+            }
+        {
+            return Err(reader.malformed());
+        }
+        let handle = if has_handle { reader.u32()? } else { 0 };
+        let parameters = match sessions {
+            true => {
+                let size = usize::try_from(reader.u32()?).map_err(|_| reader.malformed())?;
+                reader.bytes(size)?
+            }
+            false => reader.rest(),
+        };
+        Ok(Self {
+            code,
+            handle,
+            parameters,
+            authorization: reader.rest(),
+        })
+    }
+}
+
+/// Checks the response's authorization area and returns its parameters in clear.
+fn open(
+    command: CommandCode,
+    answer: &Answer<'_>,
+    changed_auth: Option<&Secret>,
+    authorization: &mut Authorization<'_>,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let what = command.name().unwrap_or("response");
+    let mut parameters = Zeroizing::new(answer.parameters.to_vec());
+    let mut area = Reader::new(answer.authorization, what);
+    match authorization {
+        Authorization::None => {}
+        Authorization::Password(_) => {
+            // Empty nonce and HMAC; the attributes say nothing.
+            area.tpm2b()?;
+            area.u8()?;
+            area.tpm2b()?;
+        }
+        Authorization::Session {
+            session,
+            auth,
+            attributes,
+        } => {
+            let nonce = area.tpm2b()?;
+            let answered = area.u8()?;
+            let hmac = area.tpm2b()?;
+            let rp_hash = rp_hash(command.0, &parameters);
+            // A new value counts from the answer on (Part 1, 19.6.5).
+            let auth = changed_auth.unwrap_or(auth);
+            if !session.verify(auth, &rp_hash, nonce, answered, hmac) {
+                return Err(ErrorKind::SessionIntegrity { command: what }.into());
+            }
+            if *attributes & attribute::ENCRYPT != 0 {
+                session
+                    .decrypt(auth, first_parameter(&mut parameters, what)?)
+                    .map_err(crypto_error)?;
+            }
+        }
+    }
+    area.finish()?;
+    Ok(parameters)
+}
+
+/// A failure of software cryptography.
+pub(super) fn crypto_error(error: impl std::fmt::Display) -> Error {
+    ErrorKind::Crypto {
+        what: error.to_string(),
+    }
+    .into()
+}

@@ -1,0 +1,404 @@
+//! Keys in use: loaded when needed, authorized, loaded again when they are gone.
+#![forbid(unsafe_code)]
+
+use crypto::Secret;
+
+use super::commands::context::ContextLoad;
+use super::commands::duplication::Import;
+use super::commands::object::{Create, Created, Load};
+use super::constants::{CommandCode, handle};
+use super::name::Entity;
+use super::object::{Object, Parent, Source};
+use super::parent::{Stem, StemKind, as_asked, missing};
+use super::pool::{SessionId, Stake};
+use super::public::{Parms, Public};
+use super::resident::{Awaited, Fingerprint};
+use super::session::{Salt, attribute};
+use super::wire::Malformed;
+use super::work::{Authority, Work};
+use crate::error::{Error, ErrorKind, Result};
+
+impl Work<'_> {
+    /// Uses a key: `operation` runs one command with the key's entity and authority. If the key, or
+    /// a session, turns out to be gone, it is loaded again and the operation repeated, once.
+    ///
+    /// A refused authorization is never repeated, except when the handle turned out not to be the
+    /// key's at all.
+    pub(super) fn with_key<T>(
+        &mut self,
+        object: &Object,
+        auth: &Secret,
+        secret_answer: bool,
+        operation: impl Fn(&mut Self, &Entity, &Authority<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let first = match self.attempt(object, auth, secret_answer, &operation) {
+            Err(error) => error,
+            done => return done,
+        };
+        if !self.recover(object, &first)? {
+            return Err(first);
+        }
+        self.attempt(object, auth, secret_answer, &operation)
+    }
+
+    fn attempt<T>(
+        &mut self,
+        object: &Object,
+        auth: &Secret,
+        secret_answer: bool,
+        operation: &impl Fn(&mut Self, &Entity, &Authority<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let stake = if secret_answer {
+            Stake::Secret
+        } else {
+            // A signature is verified by whoever asked for it.
+            Stake::Nothing
+        };
+        let session = self.wants_session(auth, stake);
+        let to_self = session && Salt::fits(&object.public);
+        let entity = self.entity(object, auth, secret_answer, session && !to_self, to_self)?;
+        let authority = if session {
+            let id = if to_self {
+                self.session(Some((entity.clone(), &object.public)))?
+            } else {
+                self.salted_to_parent(object)?
+            };
+            let answer = if secret_answer { attribute::ENCRYPT } else { 0 };
+            Authority::Session {
+                id,
+                auth,
+                attributes: self.last_use() | answer,
+            }
+        } else {
+            Authority::Password(auth)
+        };
+        let result = operation(self, &entity, &authority)?;
+        self.state.residents.touch(entity.handle);
+        Ok(result)
+    }
+
+    /// The key's handle: persistent, resident, or loaded now.
+    fn entity(
+        &mut self,
+        object: &Object,
+        auth: &Secret,
+        secret: bool,
+        to_parent: bool,
+        to_self: bool,
+    ) -> Result<Entity> {
+        let (parent, private) = match &object.source {
+            Source::Persistent(handle) => return Ok(Entity::object(*handle, object.name.clone())),
+            Source::Blob { parent, private } => (parent, private),
+        };
+        let fingerprint = Fingerprint::new(&object.name, parent, private);
+        if let Some(resident) = self.state.residents.find(&fingerprint).cloned() {
+            // Before a secret goes to a handle that may have changed hands, it is confirmed. A session
+            // salted to the key confirms it too: with RSA nothing but the key can even start it. On a
+            // curve a wrong key shows only when the value is refused, which may count as a try.
+            let rsa = matches!(object.public.parms(), Parms::Rsa { .. });
+            let proof = to_self && (rsa || auth.is_empty());
+            let doubtful = !resident.confirmed && !proof && (!auth.is_empty() || secret);
+            if !doubtful || self.is_still(resident.handle, &object.name)? {
+                self.pinned.push(resident.handle);
+                return Ok(Entity::object(resident.handle, object.name.clone()));
+            }
+            self.state.residents.forget(&fingerprint);
+        }
+        self.load(object, parent, private, to_parent)
+    }
+
+    /// Decides whether an error means that something of ours is gone, and forgets it then.
+    fn recover(&mut self, object: &Object, error: &Error) -> Result<bool> {
+        let Some(code) = error.code() else {
+            return Ok(false);
+        };
+        if code.is_auth_failure() || code.is_bad_handle() || code.is_integrity() {
+            // A persistent parent may have been replaced.
+            self.state.parents.clear();
+        }
+        if code.is_lost_session() {
+            self.lose_session(code);
+            return Ok(true);
+        }
+        let Some(fingerprint) = object.fingerprint() else {
+            return Ok(false);
+        };
+        let Some(resident) = self.state.residents.find(&fingerprint).cloned() else {
+            return Ok(false);
+        };
+        let gone = if code.is_bad_handle() {
+            true
+        } else {
+            !resident.confirmed && !self.is_still(resident.handle, &object.name)?
+        };
+        if gone {
+            self.state.residents.lose(&fingerprint);
+            self.pinned.retain(|&pinned| pinned != resident.handle);
+        }
+        Ok(gone)
+    }
+
+    /// TPM2_Load under the key's parent; with `to_parent` also a session salted to the parent.
+    fn load(
+        &mut self,
+        object: &Object,
+        parent: &Parent,
+        private: &[u8],
+        to_parent: bool,
+    ) -> Result<Entity> {
+        let fingerprint = Fingerprint::new(&object.name, parent, private);
+        if !to_parent && let Some(entity) = self.load_context(&fingerprint)? {
+            return Ok(entity);
+        }
+        // The key and its parent, which takes a slot also where it is persistent.
+        self.make_room(2)?;
+        let missing = |error| made_elsewhere(parent, error);
+        let stem = self.parent(parent, true).map_err(missing)?;
+        let loaded = self.load_under(&stem, object, parent, private, to_parent);
+        self.release_parent(&stem);
+        let loaded = match loaded {
+            // Another storage root key, made with the same template but another unique field or seed
+            // has the same looks. Only the primary itself can tell.
+            Err(error) if stem.kind == StemKind::StandIn && is_not_the_parent(&error) => {
+                let stem = self.parent(parent, false).map_err(missing)?;
+                let loaded = self.load_under(&stem, object, parent, private, to_parent);
+                self.release_parent(&stem);
+                if loaded.is_ok() {
+                    self.state.srk.insert(parent.template, None);
+                }
+                loaded
+            }
+            loaded => loaded,
+        };
+        loaded.map_err(|error| match error.code() {
+            Some(code) if code.is_integrity() => ErrorKind::ForeignKey {
+                parent: parent.to_string(),
+                code,
+            }
+            .into(),
+            _ => missing(error),
+        })
+    }
+
+    /// Loads a key that was evicted before from its context, if that is possible (TPM2_ContextLoad).
+    fn load_context(&mut self, key: &Fingerprint) -> Result<Option<Entity>> {
+        let Some(context) = self.state.saved.get(key).cloned() else {
+            return Ok(None);
+        };
+        self.make_room(1)?;
+        let request = ContextLoad { context: &context };
+        let awaited = Awaited::Object(key.name.clone());
+        match self.awaiting(awaited, |work| work.run(&request, &Authority::None)) {
+            Ok(handle) => {
+                self.loaded(handle, key.clone());
+                Ok(Some(Entity::object(handle, key.name.clone())))
+            }
+            // A TPM that was reset since takes no context of before.
+            Err(error) if error.code().is_some() => {
+                self.state.saved.remove(key);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn load_under(
+        &mut self,
+        stem: &Stem,
+        object: &Object,
+        parent: &Parent,
+        private: &[u8],
+        to_parent: bool,
+    ) -> Result<Entity> {
+        // What a key does that was loaded unauthenticated is checked all the same: its signatures are verified, and
+        // what is secret goes through a session of its own.
+        let unsaltable = stem.salt_key().is_none()
+            && !to_parent
+            && !self.wants_session(&stem.auth, Stake::Nothing);
+        let authority = if self.wants_session(&stem.auth, Stake::Trust) && !unsaltable {
+            let id = self.parent_session(stem)?;
+            let attributes = if to_parent {
+                attribute::CONTINUE
+            } else {
+                self.last_use()
+            };
+            Authority::Session {
+                id,
+                auth: &stem.auth,
+                attributes,
+            }
+        } else {
+            Authority::Password(&stem.auth)
+        };
+        let request = Load {
+            parent: stem.entity.clone(),
+            private,
+            public: &object.public,
+        };
+        let awaited = Awaited::Object(object.name.clone());
+        let loaded = self.awaiting(awaited, |work| {
+            work.run_beside(stem.slots(), &request, &authority)
+        })?;
+        if loaded.name != object.name {
+            // Nor is the handle to be trusted then: what was awaited is looked for by its name.
+            return Err(Malformed {
+                what: "answer to TPM2_Load: the name is not the key's",
+            }
+            .into());
+        }
+        let fingerprint = Fingerprint::new(&object.name, parent, private);
+        self.loaded(loaded.handle, fingerprint);
+        if to_parent && let Some(name) = self.parent_session(stem)? {
+            self.state
+                .stems
+                .insert((parent.handle, parent.template), name);
+        }
+        Ok(Entity::object(loaded.handle, loaded.name))
+    }
+
+    /// A session salted to the parent of a key, for keys that take no salt themselves.
+    pub(super) fn salted_to_parent(&mut self, object: &Object) -> Result<SessionId> {
+        let owner = Parent::new(handle::OWNER);
+        let parent = match &object.source {
+            Source::Blob { parent, .. } => parent,
+            // The parent of a persistent key is not known; the standard one is as good as any.
+            Source::Persistent(_) => &owner,
+        };
+        self.salted_to(parent)
+    }
+
+    /// TPM2_Create.
+    pub(super) fn create(
+        &mut self,
+        parent: &Parent,
+        template: &Public,
+        auth: &Secret,
+    ) -> Result<Created> {
+        let stake = if auth.is_empty() {
+            Stake::Trust
+        } else {
+            Stake::Secret
+        };
+        self.make_room(self.primaries_needed(parent))?;
+        let stem = self
+            .parent(parent, false)
+            .map_err(|error| missing(parent, error))?;
+        let created = self.parent_authority(&stem, stake, |work, authority| {
+            work.run_beside(
+                stem.slots(),
+                &Create {
+                    parent: stem.entity.clone(),
+                    auth,
+                    template,
+                },
+                authority,
+            )
+        });
+        self.release_parent(&stem);
+        let created = created.map_err(|error| missing(parent, error))?;
+        // Creation data, hash and ticket say under which parent it was made. The session says so already: the
+        // parent's name is in what its HMAC covers.
+        as_asked(CommandCode::CREATE, &created.public, template)?;
+        Ok(created)
+    }
+
+    /// TPM2_Import.
+    pub(super) fn import(
+        &mut self,
+        parent: &Parent,
+        public: &Public,
+        duplicate: &[u8],
+        encrypted_seed: &[u8],
+    ) -> Result<Vec<u8>> {
+        self.make_room(self.primaries_needed(parent))?;
+        let under = |work: &mut Self, stand_in| {
+            let stem = work
+                .parent(parent, stand_in)
+                .map_err(|error| missing(parent, error))?;
+            let imported = work.parent_authority(&stem, Stake::Trust, |work, authority| {
+                work.run(
+                    &Import {
+                        parent: stem.entity.clone(),
+                        public,
+                        duplicate,
+                        encrypted_seed,
+                    },
+                    authority,
+                )
+            });
+            work.release_parent(&stem);
+            Ok::<_, Error>((stem.kind, imported))
+        };
+        let imported = match under(self, true)? {
+            (StemKind::StandIn, Err(error)) if error.code().is_some() => {
+                let (_, imported) = under(self, false)?;
+                if imported.is_ok() {
+                    self.state.srk.insert(parent.template, None);
+                }
+                imported
+            }
+            (_, imported) => imported,
+        };
+        imported.map_err(|error| match error.code() {
+            Some(code) if code.is_integrity() => ErrorKind::ForeignKey {
+                parent: parent.to_string(),
+                code,
+            }
+            .into(),
+            _ => error,
+        })
+    }
+
+    /// How many primaries must be made to have this parent, as far as is known.
+    fn primaries_needed(&self, parent: &Parent) -> usize {
+        let stand_in = parent.handle == handle::OWNER
+            && matches!(self.state.srk.get(&parent.template), Some(Some(_)));
+        usize::from(!stand_in && !handle::is_persistent(parent.handle))
+    }
+
+    fn parent_authority<T>(
+        &mut self,
+        stem: &Stem,
+        stake: Stake,
+        operation: impl FnOnce(&mut Self, &Authority<'_>) -> Result<T>,
+    ) -> Result<T> {
+        if !self.wants_session(&stem.auth, stake) {
+            return operation(self, &Authority::Password(&stem.auth));
+        }
+        let id = self.parent_session(stem)?;
+        let attributes = match stake {
+            Stake::Secret => attribute::DECRYPT,
+            Stake::Nothing | Stake::Trust => 0,
+        };
+        operation(
+            self,
+            &Authority::Session {
+                id,
+                auth: &stem.auth,
+                attributes,
+            },
+        )
+    }
+}
+
+/// Says of a parent that is not there what may have happened to the key.
+fn made_elsewhere(parent: &Parent, error: Error) -> Error {
+    match error.code() {
+        Some(code) if code.is_bad_handle() => error.advise(format!(
+            "this TPM does not have {parent}; was the key made on another one?"
+        )),
+        _ => error,
+    }
+}
+
+/// Whether an error of a stand-in says that it is not the parent after all.
+fn is_not_the_parent(error: &Error) -> bool {
+    let of_load = |command: &str| CommandCode::LOAD.name() == Some(command);
+    match error.kind() {
+        ErrorKind::Tpm { command, code, .. } => {
+            of_load(command)
+                && (code.is_integrity() || code.is_auth_failure() || code.is_bad_handle())
+        }
+        _ => false,
+    }
+}

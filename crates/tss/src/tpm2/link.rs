@@ -1,0 +1,67 @@
+//! What the client needs of a transport, so that tests can put a counter or a fault between.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::transport::{Channel, Continuity, Section, Sharing, TransportError};
+
+/// A way to one TPM.
+pub(super) trait Link: Send {
+    /// Begins a critical section, waiting at most `lock_wait` for other processes, or the
+    /// transport's own limit.
+    fn turn(&mut self, lock_wait: Option<Duration>) -> Result<Box<dyn Turn + '_>, TransportError>;
+    /// Closes a connection kept between sections.
+    fn release(&mut self);
+}
+
+/// A critical section: the TPM is ours until it is dropped. It may end in another thread than it began.
+pub(super) trait Turn: Send {
+    /// Sends a command and returns the response, whatever it says.
+    fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError>;
+    /// What became of the TPM's memory since our last section.
+    fn continuity(&self) -> Continuity;
+    /// With whom the TPM is shared.
+    fn sharing(&self) -> Sharing;
+    /// The bytes that processes share about a bare TPM; never to be trusted.
+    fn record(&mut self) -> Option<Vec<u8>>;
+    /// Replaces them. A failure is not one of the operation: the record is a hint.
+    fn set_record(&mut self, bytes: &[u8]);
+}
+
+impl Link for Channel {
+    fn turn(&mut self, lock_wait: Option<Duration>) -> Result<Box<dyn Turn + '_>, TransportError> {
+        let section = match lock_wait {
+            Some(wait) => self.section_within(wait)?,
+            None => self.section()?,
+        };
+        Ok(Box::new(section))
+    }
+
+    fn release(&mut self) {
+        Channel::release(self);
+    }
+}
+
+impl Turn for Section<'_> {
+    fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
+        Section::transact(self, command)
+    }
+
+    fn continuity(&self) -> Continuity {
+        Section::continuity(self)
+    }
+
+    fn sharing(&self) -> Sharing {
+        Section::sharing(self)
+    }
+
+    fn record(&mut self) -> Option<Vec<u8>> {
+        Section::record(self).map(|record| record.bytes().to_vec())
+    }
+
+    fn set_record(&mut self, bytes: &[u8]) {
+        Section::set_record(self, bytes);
+    }
+}

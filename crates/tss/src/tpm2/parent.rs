@@ -1,0 +1,284 @@
+//! Parents: persistent ones, primaries, and the storage root key in a primary's place.
+#![forbid(unsafe_code)]
+
+use crypto::Secret;
+
+use super::attributes::Attributes;
+use super::client::Sessions;
+use super::commands::hierarchy::CreatePrimary;
+use super::commands::object::{PublicInfo, ReadPublic};
+use super::constants::{CommandCode, handle};
+use super::name::{Entity, Name};
+use super::object::{Parent, PrimaryTemplate};
+use super::pool::{SessionId, Stake};
+use super::public::Public;
+use super::rc::ResponseCode;
+use super::resident::Awaited;
+use super::session::{Salt, attribute};
+use super::wire::Malformed;
+use super::work::{Authority, Work, named};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A parent that can be used now.
+pub(super) struct Stem {
+    /// Handle and, where its public area is known, name.
+    pub(super) entity: Entity,
+    /// Its public area; `None` where nobody needs it, with `sessions = never`.
+    pub(super) public: Option<Public>,
+    /// Its authorization value.
+    pub(super) auth: Secret,
+    /// How it came to be here.
+    pub(super) kind: StemKind,
+}
+
+/// How a [`Stem`] came to be here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StemKind {
+    /// It is persistent, and the one that was asked for.
+    Persistent,
+    /// It is the storage root key, in the place of the owner primary that was asked for.
+    StandIn,
+    /// It is a primary, made for this operation.
+    Primary,
+}
+
+impl Stem {
+    /// Slots it takes while it is used, besides those of the table: a persistent parent is brought into one,
+    /// a primary is in the table.
+    pub(super) fn slots(&self) -> usize {
+        usize::from(self.kind != StemKind::Primary)
+    }
+
+    /// Its public area, if a session can be salted to it.
+    pub(super) fn salt_key(&self) -> Option<&Public> {
+        self.public.as_ref().filter(|public| Salt::fits(public))
+    }
+}
+
+/// Refuses a new object that is not what its template asked for.
+pub(super) fn as_asked(command: CommandCode, made: &Public, template: &Public) -> Result<()> {
+    match made.deviation(template) {
+        None => Ok(()),
+        Some(what) => Err(ErrorKind::NotAsAsked {
+            command: command.name().unwrap_or("command"),
+            what,
+        }
+        .into()),
+    }
+}
+
+/// Says of a parent that is not there what to do.
+pub(super) fn missing(parent: &Parent, error: Error) -> Error {
+    match error.code() {
+        Some(code) if code.is_bad_handle() => error.advise(format!(
+            "this TPM does not have {parent}; `tpmctl info` lists what there is"
+        )),
+        _ => error,
+    }
+}
+
+impl Work<'_> {
+    /// Gets hold of a parent. `stand_in` allows the storage root key in a primary's place.
+    pub(super) fn parent(&mut self, parent: &Parent, stand_in: bool) -> Result<Stem> {
+        if handle::is_persistent(parent.handle) {
+            return self.persistent_parent(parent);
+        }
+        if !handle::is_hierarchy(parent.handle) {
+            return Err(Error::unsupported(format!(
+                "the parent 0x{:08x} is neither a persistent object (0x81...) nor a hierarchy (0x40...)",
+                parent.handle
+            )));
+        }
+        if stand_in && let Some(info) = self.storage_root_key(parent)? {
+            self.check_name(handle::SRK, &info.name)?;
+            return Ok(Stem {
+                entity: Entity::object(handle::SRK, info.name),
+                public: Some(info.public),
+                auth: Secret::empty(),
+                kind: StemKind::StandIn,
+            });
+        }
+        self.primary(parent)
+    }
+
+    /// Lets go of a parent: a primary is flushed.
+    pub(super) fn release_parent(&mut self, stem: &Stem) {
+        if stem.kind == StemKind::Primary {
+            let _ = self.drop_object(stem.entity.handle);
+        }
+    }
+
+    /// A session salted to a parent.
+    pub(super) fn parent_session(&mut self, stem: &Stem) -> Result<SessionId> {
+        let public = stem.salt_key().ok_or_else(|| {
+            Error::unsupported(format!(
+                "no session can be salted to the parent 0x{:08x}, whose algorithm is not supported: `sessions = never` \
+                 does without, so that secrets are sent in clear and whoever is between this process and the TPM can \
+                 answer in its place",
+                stem.entity.handle
+            ))
+        })?;
+        self.session(Some((stem.entity.clone(), public)))
+    }
+
+    /// A session salted to `parent`, for what is not itself a key that takes a salt.
+    pub(super) fn salted_to(&mut self, parent: &Parent) -> Result<SessionId> {
+        let place = (parent.handle, parent.template);
+        let known = self.state.stems.get(&place).cloned();
+        if known.is_some() && self.has_session(&known) {
+            return Ok(known);
+        }
+        let stem = self
+            .parent(parent, true)
+            .map_err(|error| missing(parent, error))?;
+        let id = self.parent_session(&stem);
+        self.release_parent(&stem);
+        let id = id?;
+        if let Some(name) = &id {
+            self.state.stems.insert(place, name.clone());
+        }
+        Ok(id)
+    }
+
+    /// The public area of a persistent key; see [`Client::read_key`](super::Client::read_key).
+    pub(super) fn read_key(&mut self, handle: u32, name: Option<&Name>) -> Result<PublicInfo> {
+        let by_parent = name.is_none()
+            && self.options.parent_name.is_anchored()
+            && self.options.sessions != Sessions::Never;
+        let mut info = self.read_public(handle)?;
+        if by_parent {
+            // Again, with a session: the object's name is part of what that authenticates, so it must be known before.
+            let id = self.salted_to(&Parent::new(handle::OWNER))?;
+            let request = ReadPublic {
+                object: Entity::object(handle, info.name),
+            };
+            let authority = Authority::Session {
+                id,
+                auth: &Secret::empty(),
+                // A session that authorizes nothing must do something else.
+                attributes: self.last_use() | attribute::ENCRYPT,
+            };
+            info = self.run(&request, &authority).and_then(named)?;
+            // The HMAC tells names apart, not handles: the answer may be about any object in the TPM, and anybody can
+            // load one of their own there (TPM2_LoadExternal, TPM2_Import). None of these is fixedTPM.
+            if !info.public.attributes().contains(Attributes::FIXED_TPM) {
+                return Err(Error::unsupported(format!(
+                    "parent-name does not vouch for the key at 0x{handle:08x}: it lacks the attribute fixedTPM, so it may \
+                     have come from outside, and somebody else may have its private half. If it did, say which key is \
+                     meant: handle:0x{handle:08x}?name=HEX, with its name from when this machine was trusted"
+                )));
+            }
+        }
+        match name {
+            Some(expected) if *expected != info.name => Err(ErrorKind::ObjectName {
+                handle,
+                expected: expected.clone(),
+                found: info.name,
+            }
+            .into()),
+            _ => Ok(info),
+        }
+    }
+
+    fn persistent_parent(&mut self, parent: &Parent) -> Result<Stem> {
+        let known =
+            self.options.sessions != Sessions::Never || self.options.parent_name.is_anchored();
+        let (name, public) = if known {
+            let info = self.remembered(parent.handle)?;
+            self.check_name(parent.handle, &info.name)?;
+            (info.name, Some(info.public))
+        } else {
+            (Name::default(), None)
+        };
+        let entity = Entity::object(parent.handle, name);
+        Ok(Stem {
+            entity,
+            public,
+            auth: parent.auth.clone(),
+            kind: StemKind::Persistent,
+        })
+    }
+
+    /// TPM2_ReadPublic of a persistent object, once.
+    fn remembered(&mut self, handle: u32) -> Result<PublicInfo> {
+        if let Some(info) = self.state.parents.get(&handle) {
+            return Ok(info.clone());
+        }
+        let info = self.read_public(handle)?;
+        self.state.parents.insert(handle, info.clone());
+        Ok(info)
+    }
+
+    /// The storage root key at 0x81000001, if it stands where `parent` does: made from the same
+    /// template, and a primary of the owner hierarchy by its qualified name. Asked once.
+    fn storage_root_key(&mut self, parent: &Parent) -> Result<Option<PublicInfo>> {
+        if parent.handle != handle::OWNER || parent.template == PrimaryTemplate::Legacy {
+            return Ok(None);
+        }
+        if let Some(known) = self.state.srk.get(&parent.template) {
+            return Ok(known.clone());
+        }
+        let found = match self.remembered(handle::SRK) {
+            Ok(info) => {
+                let expected = Name::qualified(&Name::of_handle(handle::OWNER), &info.name);
+                let fits = info.public.matches_template(&parent.template.public()?)
+                    && expected.as_ref() == Some(&info.qualified_name);
+                fits.then_some(info)
+            }
+            Err(error) if error.code().is_some_and(ResponseCode::is_bad_handle) => None,
+            // The TPM says nothing about it now, which is no reason to remember that there is none.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Tpm { .. } | ErrorKind::Malformed(_)
+                ) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        self.state.srk.insert(parent.template, found.clone());
+        Ok(found)
+    }
+
+    /// TPM2_CreatePrimary of the parent's template.
+    fn primary(&mut self, parent: &Parent) -> Result<Stem> {
+        let template = parent.template.public()?;
+        let authority =
+            if parent.auth.is_empty() || !self.wants_session(&parent.auth, Stake::Nothing) {
+                Authority::Password(&parent.auth)
+            } else {
+                // There is no key to salt it to before the primary exists; the value still stays here. That the
+                // answer is the TPM's shows in what the primary is used for: a session salted to it.
+                Authority::Session {
+                    id: self.session(None)?,
+                    auth: &parent.auth,
+                    attributes: 0,
+                }
+            };
+        let request = CreatePrimary {
+            hierarchy: parent.handle,
+            template: &template,
+        };
+        let primary = self.awaiting(Awaited::Primary, |work| work.run(&request, &authority))?;
+        if primary.public.name()? != primary.name {
+            return Err(Malformed {
+                what: "answer to TPM2_CreatePrimary: the name is not the public area's",
+            }
+            .into());
+        }
+        self.loaded_for_now(primary.handle, primary.name.clone());
+        as_asked(CommandCode::CREATE_PRIMARY, &primary.public, &template)?;
+        self.check_name(parent.handle, &primary.name)?;
+        Ok(Stem {
+            entity: Entity::object(primary.handle, primary.name),
+            public: Some(primary.public),
+            auth: Secret::empty(),
+            kind: StemKind::Primary,
+        })
+    }
+
+    fn check_name(&self, handle: u32, found: &Name) -> Result<()> {
+        self.options.parent_name.check(handle, found)
+    }
+}

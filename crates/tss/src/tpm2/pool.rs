@@ -1,0 +1,146 @@
+//! Sessions at hand: started when needed, used again where a resource manager keeps them for us.
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use crypto::Secret;
+
+use super::client::Sessions;
+use super::exec::crypto_error;
+use super::name::{Entity, Name};
+use super::public::Public;
+use super::rc::ResponseCode;
+use super::resident::Awaited;
+use super::session::{HmacSession, Opening, attribute};
+use super::work::{Authority, Work};
+use crate::error::Result;
+use crate::transport::Sharing;
+
+/// Sessions kept for reuse.
+const KEPT_SESSIONS: usize = 2;
+
+/// A session that may be used again: it is told apart by the key it is salted to.
+pub(super) struct Kept {
+    pub(super) id: SessionId,
+    pub(super) session: HmacSession,
+    pub(super) used: Instant,
+}
+
+/// What is lost where a command goes out under a password: whoever is between this process and the TPM reads it,
+/// and answers what they like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stake {
+    /// Nothing: what comes back is checked by other means, as a signature is.
+    Nothing,
+    /// What the answer says is believed: a key that was made, a public area, an object that was loaded.
+    Trust,
+    /// A secret in the command or its answer.
+    Secret,
+}
+
+/// The name of the key a session is salted to; `None` for a session without salt.
+pub(super) type SessionId = Option<Name>;
+
+impl Work<'_> {
+    /// Starts a session salted to a key, or finds one that runs.
+    pub(super) fn session(&mut self, salt_key: Option<(Entity, &Public)>) -> Result<SessionId> {
+        let id = salt_key.as_ref().map(|(entity, _)| entity.name.clone());
+        if self.has_session(&id) {
+            return Ok(id);
+        }
+        while self.state.sessions.len() >= KEPT_SESSIONS
+            && self.drop_session_except(&Authority::None)
+        {}
+        let opening = Opening::new(salt_key).map_err(crypto_error)?;
+        let request = opening.request();
+        let started = self.awaiting(Awaited::Session, |work| {
+            work.run(&request, &Authority::None)
+        })?;
+        let session = opening.complete(started);
+        self.state.sessions.push(Kept {
+            id: id.clone(),
+            session,
+            used: Instant::now(),
+        });
+        self.state.residents.await_answer(None);
+        self.note_sessions();
+        Ok(id)
+    }
+
+    /// Whether a session of this salt key runs.
+    pub(super) fn has_session(&self, id: &SessionId) -> bool {
+        self.state.sessions.iter().any(|kept| kept.id == *id)
+    }
+
+    /// The attributes of a section's last use of a session: it goes on only where a resource manager
+    /// keeps it for us.
+    pub(super) fn last_use(&self) -> u8 {
+        if self.sharing() == Sharing::Managed {
+            attribute::CONTINUE
+        } else {
+            0
+        }
+    }
+
+    /// Whether an authorization with this value goes through a session.
+    pub(super) fn wants_session(&self, auth: &Secret, stake: Stake) -> bool {
+        match self.options.sessions {
+            Sessions::Always => true,
+            Sessions::Auto => !auth.is_empty() || stake != Stake::Nothing,
+            Sessions::Never => false,
+        }
+    }
+
+    /// Ends all sessions not used for `idle`.
+    pub(super) fn end_sessions(&mut self, idle: Duration) {
+        let (old, kept) = std::mem::take(&mut self.state.sessions)
+            .into_iter()
+            .partition::<Vec<_>, _>(|kept| kept.used.elapsed() >= idle);
+        self.state.sessions = kept;
+        if self.sharing() != Sharing::InProcess {
+            for kept in old {
+                let _ = self.flush(kept.session.handle());
+            }
+        }
+    }
+
+    /// Ends the session that was used last, since the TPM answered that it is gone; after
+    /// `TPM_RC_CONTEXT_GAP` all of them, which are still there and too old to be used. The answer is
+    /// not taken on trust: the handle is ours in this section, so flushing it can hit nobody else.
+    pub(super) fn lose_session(&mut self, code: ResponseCode) {
+        if code.is_context_gap() {
+            return self.end_sessions(Duration::ZERO);
+        }
+        let sessions = &mut self.state.sessions;
+        let last = sessions
+            .iter()
+            .enumerate()
+            .max_by_key(|(_, kept)| kept.used);
+        if let Some(last) = last.map(|(index, _)| index) {
+            let lost = sessions.remove(last);
+            if self.sharing() != Sharing::InProcess {
+                let _ = self.flush(lost.session.handle());
+            }
+        }
+    }
+
+    /// Ends the session unused for longest, but not the one of `authority`; whether there was one.
+    pub(super) fn drop_session_except(&mut self, authority: &Authority<'_>) -> bool {
+        let needed = match authority {
+            Authority::Session { id, .. } => Some(id),
+            _ => None,
+        };
+        let candidates = self
+            .state
+            .sessions
+            .iter()
+            .enumerate()
+            .filter(|(_, kept)| Some(&kept.id) != needed);
+        let Some((oldest, _)) = candidates.min_by_key(|(_, kept)| kept.used) else {
+            return false;
+        };
+        let kept = self.state.sessions.remove(oldest);
+        let _ = self.flush(kept.session.handle());
+        true
+    }
+}

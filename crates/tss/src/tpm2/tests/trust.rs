@@ -1,0 +1,145 @@
+//! What is believed is authenticated, and held against what was asked for.
+#![forbid(unsafe_code)]
+
+use super::*;
+use crate::{Error, ErrorKind};
+
+const KEY: u32 = 0x8100_0002;
+
+/// A client for which only the standard primary of this TPM is a parent.
+fn anchored(tpm: &Tpm, sessions: Sessions) -> (Client, Log) {
+    let (client, _) = tpm.client(Sessions::Never);
+    let name = client.read_public(handle::SRK).unwrap().name;
+    with_parent(tpm, sessions, name)
+}
+
+fn with_parent(tpm: &Tpm, sessions: Sessions, name: Name) -> (Client, Log) {
+    let options = Options {
+        parent_name: ParentName::Only(name),
+        ..options(sessions)
+    };
+    tpm.client_with(options, false)
+}
+
+/// A TPM with a storage root key and a persistent key.
+fn with_persistent_key(template: &Public, auth: &[u8]) -> (Tpm, Object) {
+    let tpm = Tpm::new();
+    tpm.provision();
+    let (client, _) = tpm.client(Sessions::Auto);
+    let key = make(&client, &owner(), template, auth);
+    client.evict_control(&key, KEY, &Secret::empty()).unwrap();
+    client.release_at_exit();
+    (tpm, Object::persistent(KEY, key.public).unwrap())
+}
+
+#[track_caller]
+fn assert_forged<T: std::fmt::Debug>(result: Result<T, Error>) {
+    let error = result.unwrap_err();
+    let kind = error.kind();
+    let refused = matches!(
+        kind,
+        ErrorKind::SessionIntegrity { .. } | ErrorKind::Malformed(_)
+    );
+    assert!(refused, "{error}");
+}
+
+#[test]
+fn a_changed_answer_that_would_be_believed_is_refused() {
+    let tpm = Tpm::new();
+    tpm.provision();
+    let (client, log) = tpm.client(Sessions::Auto);
+    let none = Secret::empty();
+    // Of Create the private part, the public area's key and its attributes, and the HMAC.
+    for parent in [owner(), Parent::new(handle::SRK)] {
+        for from_end in [1, 33, 150, 200, 300] {
+            log.inject("Create", Fault::Flip(from_end));
+            assert_forged(client.create(&parent, &sign_only(), &none));
+        }
+    }
+    let key = make(&client, &owner(), &sign_only(), b"");
+    log.inject("Load", Fault::Flip(60));
+    assert_forged(client.sign(&key, &none, ECDSA, &digest()));
+    for object in [&key, &make(&client, &owner(), &sign_and_decrypt(), b"")] {
+        log.inject("EvictControl", Fault::Flip(1));
+        assert_forged(client.evict_control(object, KEY, &none));
+        // It was done all the same.
+        let there = Object::persistent(KEY, object.public.clone()).unwrap();
+        client.evict_control(&there, KEY, &none).unwrap();
+    }
+    client.release_at_exit();
+    tpm.assert_empty();
+}
+
+#[test]
+fn an_unauthenticated_object_of_another_kind_is_refused_too() {
+    let tpm = Tpm::new();
+    let (client, log) = tpm.client(Sessions::Never);
+    let created = client
+        .create(&owner(), &sign_only(), &Secret::empty())
+        .unwrap();
+    let asked = created.public.attributes();
+    log.inject(
+        "Create",
+        Fault::Replace(asked.0, asked.without(Attributes::FIXED_TPM).0),
+    );
+    let error = client
+        .create(&owner(), &sign_only(), &Secret::empty())
+        .unwrap_err();
+    let ErrorKind::NotAsAsked { command, what } = error.kind() else {
+        panic!("{error}")
+    };
+    assert_eq!(*command, "TPM2_Create");
+    assert!(what.contains("attributes"), "{what}");
+    tpm.assert_empty();
+}
+
+#[test]
+fn a_persistent_key_is_vouched_for_by_its_name() {
+    let (tpm, key) = with_persistent_key(&sign_only(), b"");
+    let (client, log) = tpm.client(Sessions::Auto);
+    let read = client.read_key(KEY, Some(&key.name)).unwrap();
+    assert_eq!(read.public, key.public);
+    log.expect("ReadPublic");
+    let error = client.read_key(handle::SRK, Some(&key.name)).unwrap_err();
+    let ErrorKind::ObjectName { expected, .. } = error.kind() else {
+        panic!("{error}")
+    };
+    assert_eq!(*expected, key.name);
+    // A public area that is not the one of the name it comes with.
+    log.inject("ReadPublic", Fault::Flip(80));
+    assert!(matches!(
+        client.read_key(KEY, None).unwrap_err().kind(),
+        ErrorKind::Malformed(_)
+    ));
+}
+
+#[test]
+fn a_persistent_key_is_vouched_for_by_the_parent_s_name() {
+    let (tpm, key) = with_persistent_key(&sign_only(), b"");
+    let (client, log) = anchored(&tpm, Sessions::Auto);
+    log.take();
+    assert_eq!(client.read_key(KEY, None).unwrap().name, key.name);
+    log.expect("ReadPublic ReadPublic StartAuthSession ReadPublic");
+    for from_end in [1, 40, 80, 120] {
+        log.inject("ReadPublic", Fault::Later);
+        log.inject("ReadPublic", Fault::Flip(from_end));
+        assert_forged(client.read_key(KEY, None));
+        // The session is over, but that is not believed of an answer that was changed.
+        log.expect("ReadPublic StartAuthSession ReadPublic FlushContext!1cb");
+    }
+    // The URI's own name comes first and costs less.
+    let (client, log) = anchored(&tpm, Sessions::Auto);
+    client.read_key(KEY, Some(&key.name)).unwrap();
+    log.expect("ReadPublic");
+    // Another parent vouches for nothing.
+    let (client, _) = with_parent(&tpm, Sessions::Auto, key.name.clone());
+    assert!(matches!(
+        client.read_key(KEY, None).unwrap_err().kind(),
+        ErrorKind::ParentName { .. }
+    ));
+    tpm.assert_empty();
+    // Who gives sessions up gives this up.
+    let (client, log) = anchored(&tpm, Sessions::Never);
+    client.read_key(KEY, None).unwrap();
+    log.expect("ReadPublic");
+}

@@ -1,0 +1,512 @@
+//! One critical section on the TPM: running commands, making room, tidying up.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::time::{Duration, Instant};
+
+use crypto::Secret;
+
+use super::client::Options;
+use super::commands::Request;
+use super::commands::capability::{Capabilities, GetCapability};
+use super::commands::context::{ContextSave, FlushContext};
+use super::commands::object::{PublicInfo, ReadPublic};
+use super::constants::{CommandCode, Curve, capability, property};
+use super::exec::{Authorization, execute};
+use super::link::Turn;
+use super::name::Name;
+use super::object::PrimaryTemplate;
+use super::pool::{Kept, SessionId};
+use super::rc::ResponseCode;
+use super::resident::{Fingerprint, Resident, Residents};
+use super::session::attribute;
+use super::wire::Malformed;
+use crate::error::{Error, ErrorKind, Lockout, Result};
+use crate::process::Process;
+use crate::table::Identity;
+use crate::transport::{Continuity, Sharing};
+
+/// Keys kept loaded in a resource manager's space: it swaps every one of them with each command.
+const MANAGED_KEYS: usize = 2;
+/// A session that was not used for so long is given up: an old one blocks those of others
+/// (`TPM_RC_CONTEXT_GAP`).
+const SESSION_IDLE: Duration = Duration::from_secs(5);
+/// How long a TPM's number of slots, once learned, is believed.
+const SLOTS_BELIEVED: Duration = Duration::from_secs(60);
+
+/// A few entries of our own making: nobody can choose them so that they collide. The standard library's random hash
+/// keys panic where there are no random bytes.
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
+/// What a client knows about its TPM between sections.
+pub(super) struct State {
+    process: Process,
+    pub(super) residents: Residents,
+    pub(super) sessions: Vec<Kept>,
+    /// Persistent parents, read once.
+    pub(super) parents: Map<u32, PublicInfo>,
+    /// Whether the storage root key takes the place of an owner primary; asked once.
+    pub(super) srk: Map<PrimaryTemplate, Option<PublicInfo>>,
+    /// The names of the parents sessions were salted to.
+    pub(super) stems: Map<(u32, PrimaryTemplate), Name>,
+    /// How many objects of ours fit, learned when one did not, and when.
+    slots: Option<(usize, Instant)>,
+    /// Objects to be given up in the next section.
+    pub(super) forgotten: Vec<Fingerprint>,
+    /// The curves the TPM has; asked once.
+    pub(super) curves: Option<Vec<Curve>>,
+    /// Contexts of keys that this process loaded and evicted (`TPMS_CONTEXT`). They last until a TPM reset,
+    /// and need no parent: a primary would be made anew, and a persistent parent takes a slot as well.
+    pub(super) saved: Map<Fingerprint, Vec<u8>>,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            process: Process::current(),
+            residents: Residents::default(),
+            sessions: Vec::new(),
+            parents: Map::default(),
+            srk: Map::default(),
+            stems: Map::default(),
+            slots: None,
+            forgotten: Vec::new(),
+            curves: None,
+            saved: Map::default(),
+        }
+    }
+
+    /// The process that loaded what this state knows of.
+    pub(super) fn process(&self) -> Process {
+        self.process
+    }
+
+    /// Forgets what is loaded, without a command: it is gone, or somebody else's.
+    pub(super) fn lose(&mut self) {
+        self.residents.clear();
+        self.sessions.clear();
+    }
+}
+
+/// How a command is authorized; like [`Authorization`], with the session by name.
+pub(super) enum Authority<'a> {
+    /// The command takes no authorization.
+    None,
+    /// The value itself.
+    Password(&'a Secret),
+    /// A session of [`Work::session`].
+    Session {
+        /// Which.
+        id: SessionId,
+        /// The entity's authorization value.
+        auth: &'a Secret,
+        /// Bits of [`attribute`].
+        attributes: u8,
+    },
+}
+
+/// A critical section in progress. [`Work::close`] must end it.
+pub(super) struct Work<'a> {
+    turn: Box<dyn Turn + 'a>,
+    pub(super) state: &'a mut State,
+    pub(super) options: &'a Options,
+    /// Handles the operation in progress needs: never evicted.
+    pub(super) pinned: Vec<u32>,
+    /// Transient objects that go at the end of the section.
+    temporary: Vec<u32>,
+    broken: bool,
+    value_at_stake: bool,
+}
+
+impl<'a> Work<'a> {
+    /// Begins: brings what we believe to be loaded in line with what may have happened meanwhile.
+    pub(super) fn begin(
+        mut turn: Box<dyn Turn + 'a>,
+        state: &'a mut State,
+        options: &'a Options,
+    ) -> Self {
+        match turn.continuity() {
+            Continuity::Kept => {}
+            Continuity::Released => {
+                state.sessions.clear();
+                state.residents.doubt();
+            }
+            Continuity::Reset => state.lose(),
+        }
+        if turn.sharing() == Sharing::Bare && turn.continuity() != Continuity::Kept {
+            state.residents = Residents::from_record(&turn.record().unwrap_or_default());
+        }
+        Self {
+            turn,
+            state,
+            options,
+            pinned: Vec::new(),
+            temporary: Vec::new(),
+            broken: false,
+            value_at_stake: false,
+        }
+    }
+
+    /// Gives up objects that did not do what they should. What still is the object it was taken for is
+    /// ours to flush; otherwise it would stay in a bare TPM until that is full.
+    pub(super) fn discard_forgotten(&mut self) {
+        for fingerprint in std::mem::take(&mut self.state.forgotten) {
+            let Some(resident) = self.state.residents.find(&fingerprint).cloned() else {
+                continue;
+            };
+            if matches!(self.is_still(resident.handle, &fingerprint.name), Ok(true)) {
+                let _ = self.drop_object(resident.handle);
+            } else {
+                self.state.residents.remove(resident.handle);
+            }
+        }
+    }
+
+    /// Whether the connection ended while an authorization value was with the TPM: nobody knows whether
+    /// it counted as a wrong try.
+    pub(super) fn value_at_stake(&self) -> bool {
+        self.value_at_stake
+    }
+
+    /// Ends the section: what is left over goes, what others should know is written down.
+    pub(super) fn close(mut self) {
+        if self.broken {
+            self.state.sessions.clear();
+        } else {
+            for handle in std::mem::take(&mut self.temporary) {
+                let _ = self.drop_object(handle);
+            }
+            let keep = match self.sharing() {
+                Sharing::Managed => SESSION_IDLE,
+                Sharing::Bare | Sharing::InProcess | Sharing::Daemon => Duration::ZERO,
+            };
+            self.end_sessions(keep);
+        }
+        // What a cut connection has left is for the next section to find.
+        if !self.broken {
+            self.state.residents.set_sessions(Vec::new());
+        }
+        self.save();
+    }
+
+    /// With whom the TPM is shared.
+    pub(super) fn sharing(&self) -> Sharing {
+        self.turn.sharing()
+    }
+
+    /// Runs a command. If the TPM has no room, objects and sessions of ours make it.
+    pub(super) fn run<R: Request>(
+        &mut self,
+        request: &R,
+        authority: &Authority<'_>,
+    ) -> Result<R::Response> {
+        self.run_beside(0, request, authority)
+    }
+
+    /// The same while `others`, such as a persistent parent in use, take slots that are not in the table.
+    pub(super) fn run_beside<R: Request>(
+        &mut self,
+        others: usize,
+        request: &R,
+        authority: &Authority<'_>,
+    ) -> Result<R::Response> {
+        loop {
+            let error = match self.run_once(request, authority) {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            let Some(code) = error.code().filter(|code| code.is_memory()) else {
+                return Err(error);
+            };
+            let room = if code.is_session_memory() {
+                self.drop_session_except(authority)
+            } else {
+                if self.sharing() == Sharing::Bare {
+                    let slots = self.state.residents.entries().len() + others;
+                    self.state.slots = Some((slots, Instant::now()));
+                }
+                self.evict()?
+            };
+            if !room {
+                let command = R::CODE.name().unwrap_or("command");
+                return Err(ErrorKind::OutOfMemory { command, code }.into());
+            }
+        }
+    }
+
+    fn run_once<R: Request>(
+        &mut self,
+        request: &R,
+        authority: &Authority<'_>,
+    ) -> Result<R::Response> {
+        let authorization = match authority {
+            Authority::None => Authorization::None,
+            Authority::Password(auth) => Authorization::Password(auth),
+            Authority::Session {
+                id,
+                auth,
+                attributes,
+            } => {
+                let kept = self.state.sessions.iter_mut().find(|kept| kept.id == *id);
+                let kept =
+                    kept.ok_or_else(|| Error::unsupported("a session ended before its command"))?;
+                kept.used = Instant::now();
+                Authorization::Session {
+                    session: &mut kept.session,
+                    auth,
+                    attributes: *attributes,
+                }
+            }
+        };
+        let result = execute(&mut *self.turn, request, authorization);
+        match (&result, authority) {
+            (Ok(_), Authority::Session { id, attributes, .. })
+                if attributes & attribute::CONTINUE == 0 =>
+            {
+                self.state.sessions.retain(|kept| kept.id != *id);
+            }
+            (Err(error), _) if matches!(error.kind(), ErrorKind::Transport(_)) => {
+                self.broken = true;
+                // It stays so when a later command of the same section fails as well.
+                self.value_at_stake |= match authority {
+                    Authority::None => false,
+                    Authority::Password(auth) | Authority::Session { auth, .. } => !auth.is_empty(),
+                };
+            }
+            _ => {}
+        }
+        result
+    }
+
+    /// TPM2_FlushContext.
+    pub(super) fn flush(&mut self, handle: u32) -> Result<()> {
+        self.run_once(&FlushContext { handle }, &Authority::None)
+    }
+
+    /// Notes a loaded object; it may be evicted by us or, on a bare TPM, by others.
+    pub(super) fn loaded(&mut self, handle: u32, fingerprint: Fingerprint) {
+        self.drop_double(handle, &fingerprint);
+        self.state.residents.forget(&fingerprint);
+        let process = self.state.process;
+        self.state.residents.add(handle, fingerprint, process);
+        self.state.residents.await_answer(None);
+        self.pinned.push(handle);
+        self.save();
+    }
+
+    /// Notes a loaded object that shall go at the end of the section at the latest.
+    pub(super) fn loaded_for_now(&mut self, handle: u32, name: Name) {
+        self.loaded(handle, Fingerprint::of_nobody(name));
+        self.temporary.push(handle);
+    }
+
+    /// Whether a handle in the table is still what the table says. If not, somebody who ignores the table has
+    /// flushed our object and perhaps put another one there, which is not ours to flush: it is forgotten.
+    fn is_ours(&mut self, resident: &Resident) -> Result<bool> {
+        let (handle, name) = (resident.handle, &resident.identity.name);
+        if resident.confirmed || self.is_still(handle, name)? {
+            return Ok(true);
+        }
+        log::debug!("{handle:08x} is not {name} any more: left alone");
+        self.state.residents.remove(handle);
+        self.save();
+        Ok(false)
+    }
+
+    /// Flushes an object that is known to be ours, since it was loaded or looked at while nobody else had the TPM.
+    /// It stays in the table unless it is gone for certain.
+    pub(super) fn drop_object(&mut self, handle: u32) -> Result<()> {
+        self.temporary.retain(|&other| other != handle);
+        self.pinned.retain(|&other| other != handle);
+        // A TPM in this process is shut down after the section, and everything goes with it.
+        if self.sharing() != Sharing::InProcess
+            && let Err(error) = self.flush(handle)
+            && !error.code().is_some_and(ResponseCode::is_bad_handle)
+        {
+            return Err(error);
+        }
+        self.state.residents.remove(handle);
+        self.save();
+        Ok(())
+    }
+
+    /// Makes room before `needed` objects are loaded, where it is known that there is none.
+    pub(super) fn make_room(&mut self, needed: usize) -> Result<()> {
+        let most = match (self.sharing(), self.state.slots) {
+            // The kernel swaps; a primary is there for a moment only.
+            (Sharing::Managed, _) => MANAGED_KEYS - 1,
+            (Sharing::Bare, Some((slots, learned))) if learned.elapsed() < SLOTS_BELIEVED => {
+                slots.saturating_sub(needed)
+            }
+            _ => Residents::MOST.saturating_sub(needed),
+        };
+        while self.state.residents.entries().len() > most && self.evict()? {}
+        Ok(())
+    }
+
+    /// Flushes the least recently used object of ours; whether there was one.
+    fn evict(&mut self) -> Result<bool> {
+        let Some(oldest) = self.state.residents.oldest(&self.pinned).cloned() else {
+            return Ok(false);
+        };
+        if self.is_ours(&oldest)? {
+            self.save_context(&oldest);
+            self.drop_object(oldest.handle)?;
+        }
+        Ok(true)
+    }
+
+    /// Keeps what loads an evicted key again without its parent, once (TPM2_ContextSave).
+    fn save_context(&mut self, resident: &Resident) {
+        // A TPM in this process is reset after each section, and contexts do not survive that.
+        if self.sharing() == Sharing::InProcess
+            || resident.owner != self.state.process
+            || resident.identity.digest().is_none()
+            || self.state.saved.contains_key(&resident.identity)
+        {
+            return;
+        }
+        let request = ContextSave {
+            handle: resident.handle,
+        };
+        match self.run_once(&request, &Authority::None) {
+            Ok(context) => {
+                self.state.saved.insert(resident.identity.clone(), context);
+            }
+            // The key file is still there.
+            Err(error) => log::debug!("a key's context could not be saved: {error}"),
+        }
+    }
+
+    /// TPM2_ReadPublic, whose two halves must fit: the name is that of the public area.
+    pub(super) fn read_public(&mut self, handle: u32) -> Result<PublicInfo> {
+        self.run(&ReadPublic::of(handle), &Authority::None)
+            .and_then(named)
+    }
+
+    /// Whether `handle` is the object called `name` (TPM2_ReadPublic).
+    pub(super) fn is_still(&mut self, handle: u32, name: &Name) -> Result<bool> {
+        let answer = self.run_once(&ReadPublic::of(handle), &Authority::None);
+        match answer.and_then(named) {
+            Ok(info) => {
+                let same = info.name == *name;
+                if same {
+                    self.state.residents.confirm(handle);
+                }
+                Ok(same)
+            }
+            // Nothing is there, or a hash sequence, which has no public area.
+            Err(error)
+                if error
+                    .code()
+                    .is_some_and(|code| code.is_bad_handle() || code.is_sequence()) =>
+            {
+                Ok(false)
+            }
+            // Whatever else the TPM says, it is no reason to forget what may be there.
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Flushes what this process loaded and what ended processes left behind.
+    pub(super) fn release(&mut self) {
+        let own = self.state.process;
+        for entry in self.state.residents.entries().to_vec() {
+            if !entry.is_to_be_released_by(own) {
+                continue;
+            }
+            let gone = match self.is_ours(&entry) {
+                Ok(true) => self.drop_object(entry.handle),
+                other => other.map(drop),
+            };
+            if gone.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// State of the dictionary attack protection, in one TPM2_GetCapability.
+    pub(super) fn lockout(&mut self) -> Result<Lockout> {
+        let count = property::LOCKOUT_RECOVERY - property::PERMANENT + 1;
+        let request = GetCapability {
+            capability: capability::TPM_PROPERTIES,
+            property: property::PERMANENT,
+            count,
+        };
+        let page = self.run(&request, &Authority::None)?;
+        let Capabilities::Properties(properties) = page.data else {
+            return Err(Error::unsupported(
+                "the TPM does not tell its lockout state",
+            ));
+        };
+        let value = |wanted| {
+            properties
+                .iter()
+                .find(|(number, _)| *number == wanted)
+                .map_or(0, |(_, value)| *value)
+        };
+        Ok(Lockout {
+            counter: value(property::LOCKOUT_COUNTER),
+            max_tries: value(property::MAX_AUTH_FAIL),
+            interval: value(property::LOCKOUT_INTERVAL),
+            recovery: value(property::LOCKOUT_RECOVERY),
+            in_lockout: value(property::PERMANENT) & property::PERMANENT_IN_LOCKOUT != 0,
+            auth_set: value(property::PERMANENT) & property::PERMANENT_LOCKOUT_AUTH_SET != 0,
+        })
+    }
+
+    /// Turns refused authorizations into errors that say how many tries are left.
+    pub(super) fn explain(&mut self, error: Error) -> Error {
+        let ErrorKind::Tpm { command, code, .. } = error.kind() else {
+            return error;
+        };
+        let (command, code) = (*command, *code);
+        if code.is_auth_failure() {
+            let state = if code.counts_as_try() {
+                self.lockout().ok()
+            } else {
+                None
+            };
+            let of_parent = [
+                CommandCode::LOAD,
+                CommandCode::CREATE,
+                CommandCode::CREATE_PRIMARY,
+                CommandCode::IMPORT,
+            ]
+            .iter()
+            .any(|parental| parental.name() == Some(command));
+            return ErrorKind::WrongAuth {
+                command,
+                code,
+                of_parent,
+                tries_left: state.map(|state| state.tries_left()),
+            }
+            .into();
+        }
+        if code.is_lockout() {
+            return ErrorKind::Lockout {
+                state: self.lockout().ok(),
+            }
+            .into();
+        }
+        error
+    }
+
+    pub(super) fn save(&mut self) {
+        if self.sharing() == Sharing::Bare {
+            self.turn.set_record(&self.state.residents.to_record());
+        }
+    }
+}
+
+/// What TPM2_ReadPublic answered, if the name is that of the public area.
+pub(super) fn named(info: PublicInfo) -> Result<PublicInfo> {
+    if info.public.name()? == info.name {
+        return Ok(info);
+    }
+    Err(Malformed {
+        what: "answer to TPM2_ReadPublic: the name is not the public area's",
+    }
+    .into())
+}
