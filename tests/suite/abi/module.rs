@@ -138,7 +138,7 @@ const ABORTS: [(&str, &[&str]); 5] = [
         &["std::process::abort", "std::sys::pal::unix::abort_internal"],
     ),
     (
-        "random bytes of AWS-LC's, which nothing here asks for: they are the kernel's (src/crypto/random.rs)",
+        "random bytes of AWS-LC's, which nothing here asks for: they are the kernel's (crates/crypto/src/random.rs)",
         &[
             "rand_bytes_impl",
             "init_random_flavor_once",
