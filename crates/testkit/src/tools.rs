@@ -49,37 +49,36 @@ fn out() -> &'static Path {
     })
 }
 
-/// The companion command, which cargo builds before it runs what lies in tests/ and benches/.
+/// The companion command, as `make build` has left it.
 pub fn tpmctl() -> &'static str {
     static FILE: OnceLock<String> = OnceLock::new();
     FILE.get_or_init(|| {
-        let file = out().join("tpmctl");
-        assert!(
-            file.is_file(),
-            "{} is missing: run make build",
-            file.display()
-        );
+        let file = root().join("target/release/tpmctl");
+        assert_current(&file, &["crates/tpmctl"]);
         file.into_os_string()
             .into_string()
             .expect("a path of UTF-8")
     })
 }
 
-/// The directory for `OPENSSL_MODULES`: it holds `tpm.so`, the module that this run of cargo has
-/// built, or the one that `TPM_PROVIDER_MODULE` names (an installed one, say).
+/// The directory for `OPENSSL_MODULES`: it holds `tpm.so`, the module that `make build` has left, or the one that
+/// `TPM_PROVIDER_MODULE` names (an installed one, say). Not what cargo links for its own tests, which has more in it.
 pub fn modules_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
-        // cargo test leaves the module in deps/, beside the test itself; the one in the directory above is
-        // cargo build's and may be older.
-        let out = out();
-        let module = env::var_os("TPM_PROVIDER_MODULE")
-            .map_or_else(|| out.join("deps/libtpm_provider.so"), PathBuf::from);
+        let module = match env::var_os("TPM_PROVIDER_MODULE") {
+            Some(named) => PathBuf::from(named),
+            None => {
+                let built = root().join("target/ossl-modules/tpm.so");
+                assert_current(&built, &["src"]);
+                built
+            }
+        };
         let module = module
             .canonicalize()
-            .unwrap_or_else(|e| panic!("{}: {e}: run make build", module.display()));
-        let dir = out.join("ossl-modules");
-        fs::create_dir_all(&dir).expect("a directory beside the module");
+            .unwrap_or_else(|e| panic!("{}: {e}", module.display()));
+        let dir = out().join("ossl-modules");
+        fs::create_dir_all(&dir).expect("a directory beside the test");
         let link = dir.join("tpm.so");
         if fs::read_link(&link).ok().as_deref() != Some(&module) {
             let _ = fs::remove_file(&link);
@@ -90,6 +89,32 @@ pub fn modules_dir() -> &'static Path {
         }
         dir
     })
+}
+
+/// Fails where a file is older than what it is built from: the directories `own` and the crates that all share.
+fn assert_current(file: &Path, own: &[&str]) {
+    let changed = |file: &Path| fs::metadata(file).and_then(|it| it.modified());
+    let built = changed(file).unwrap_or_else(|e| panic!("{}: {e}: run make build", file.display()));
+    let mut directories: Vec<PathBuf> = ["crates/crypto", "crates/tss", "crates/keys"]
+        .iter()
+        .chain(own)
+        .map(|directory| root().join(directory))
+        .collect();
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).expect("the sources").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                assert!(
+                    changed(&path).expect("a source file") <= built,
+                    "{} is older than {}: run make build",
+                    file.display(),
+                    path.display()
+                );
+            }
+        }
+    }
 }
 
 /// The module itself.

@@ -206,9 +206,8 @@ mod tests {
     #[test]
     fn reads_what_config_5_allows() {
         let section = section(
-            "openssl_conf = $init # the start\n\
-             init=start\n\
-             openssl_conf = ${init}\n\
+            "init=start\n\
+             openssl_conf = ${init} # the start\n\
              [ start ]\n\
              providers=list\n\
              [list]\n\
