@@ -1,10 +1,10 @@
 //! An OpenSSL 3 provider that keeps private keys in a TPM.
 //!
-//! Two layers meet here. Outside are the doors: [`provider`] speaks OpenSSL's provider ABI, and the
-//! command `tpmctl` uses the same parts from a terminal. Inside is the hall, [`keys`], where a key file
+//! Two layers meet here. Outside are the front ends: [`provider`] speaks OpenSSL's provider ABI, and the
+//! command `tpmctl` uses the same parts from a terminal. Inside is the key layer, [`keys`], where a key file
 //! or URI becomes a key that signs and decrypts; behind it [`tss`], a TSS client that talks to the TPM,
 //! and [`crypto`], software cryptography on public data. Everything points inward: nothing inside
-//! knows who knocked.
+//! knows who called.
 
 #![cfg_attr(not(any(test, fuzzing)), deny(clippy::disallowed_types))]
 

@@ -41,7 +41,7 @@ pub const TARGETS: &[Target] = &[
     ("state_file", tss::transport::fuzzing::state_file),
     ("settings", provider::fuzzing::settings),
     ("decoders", provider::fuzzing::decoders),
-    ("doors", provider::fuzzing::doors),
+    ("dispatch", provider::fuzzing::dispatch),
 ];
 
 /// Runs the target called `name`.

@@ -9,9 +9,9 @@ use tss::transport::watch_forks;
 use super::Instance;
 use super::abi::{OSSL_ALGORITHM, OSSL_CORE_HANDLE, OSSL_DISPATCH, OSSL_ITEM, OSSL_PARAM};
 use super::core::{Core, REASON_STRINGS};
+use super::fetch_order::Answer;
 use super::ffi::param::{Descriptors, END, INTEGER, ParamsOut, UTF8_PTR, describe};
 use super::ffi::{Table, borrow_instance, guard, install_panic_hook};
-use super::precedence::Answer;
 
 /// The provider's own dispatch table.
 static PROVIDER: Table<OSSL_DISPATCH, 6> = dispatch![

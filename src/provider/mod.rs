@@ -1,15 +1,15 @@
-//! The OpenSSL door: a provider instance, its operations and its end.
+//! The OpenSSL front end: a provider instance, its operations and its end.
 
 pub mod abi;
 mod core;
 #[macro_use]
 mod ffi;
+mod derive_peer;
+mod fetch_order;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod init;
 mod ops;
-mod peers;
-mod precedence;
 mod unheard;
 
 pub use self::init::OSSL_provider_init;
@@ -23,8 +23,8 @@ use keys::config::{Load, Settings};
 use tss::transport::{AppendOnly, Queue};
 
 use self::core::{Core, CoreBioRef, Environment, Error, Section, read_settings};
-use self::peers::{Peers, Waiting};
-use self::precedence::{Answer, Precedence};
+use self::derive_peer::{DerivePeers, Waiting};
+use self::fetch_order::{Answer, FetchOrder};
 use self::unheard::Unheard;
 
 /// One loaded provider: what OpenSSL calls a provider context.
@@ -41,8 +41,8 @@ pub(crate) struct Instance {
     initial: Setup,
     /// Those of the first use, where they are others.
     late: AppendOnly<Option<Setup>>,
-    precedence: Precedence,
-    peers: Peers,
+    precedence: FetchOrder,
+    peers: DerivePeers,
     /// Whether the host does, once that was needed; at most one.
     rejects_implicitly: AppendOnly<bool>,
     unheard: Unheard,
@@ -83,8 +83,8 @@ impl Instance {
             environment,
             initial,
             late: AppendOnly::new(),
-            precedence: Precedence::default(),
-            peers: Peers::default(),
+            precedence: FetchOrder::default(),
+            peers: DerivePeers::default(),
             rejects_implicitly: AppendOnly::new(),
             unheard: Unheard::default(),
         }
@@ -186,9 +186,12 @@ impl Instance {
         self.core.in_job(queue, work)
     }
 
-    /// See [`Core::quietly`].
-    pub(crate) fn quietly<T, E>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        self.core.quietly(work)
+    /// See [`Core::with_error_mark`].
+    pub(crate) fn with_error_mark<T, E>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.core.with_error_mark(work)
     }
 
     /// Everything in a core BIO up to `limit` bytes; `None` when it cannot be read or is longer.

@@ -17,7 +17,7 @@ use super::secrets::{check_length, passphrase, read_secret};
 use super::tried::{Permit, Tried};
 use super::{Error, Tpm};
 
-/// How a door asks for a secret: takes what it is for, gives `None` when nobody answers.
+/// How a front end asks for a secret: takes what it is for, gives `None` when nobody answers.
 pub type Ask<'a> = &'a mut dyn FnMut(&str) -> Option<Secret>;
 
 /// The values of the keys that this process has loaded, each as long as a key has it.

@@ -1,6 +1,6 @@
-//! The hall: keys as values.
+//! The key layer: keys as values.
 //!
-//! A door brings a key file, a URI or a template; what leaves here is an `Arc<`[`Key`]`>` that signs and
+//! A front end brings a key file, a URI or a template; what leaves here is an `Arc<`[`Key`]`>` that signs and
 //! decrypts in the TPM, or an [`Error`] that says what is wrong and what to do. Nothing in here knows
 //! OpenSSL, and nothing behind it knows key files.
 //!

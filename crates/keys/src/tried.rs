@@ -9,7 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use tss::transport::{SharedWord, is_gone, rest};
+use tss::transport::{SharedWord, is_gone, sleep};
 
 /// Nobody knows whether the value is right.
 const UNTRIED: u32 = 0;
@@ -77,7 +77,7 @@ impl Tried {
                         watched = (other, Instant::now());
                     }
                     if watched.1.elapsed() < patience && !is_gone(process(other)) {
-                        rest(pause);
+                        sleep(pause);
                         pause = (pause * 2).min(LOOK);
                         continue;
                     }

@@ -1,6 +1,6 @@
 //! `tpmctl`: the provider's companion command.
 //!
-//! It uses the same hall as the provider, [`keys`], and the same TSS client: what it says
+//! It uses the same key layer as the provider, [`keys`], and the same TSS client: what it says
 //! about a TPM or a key is what the provider will find.
 #![deny(unsafe_code)]
 

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::transport::sync::{Instant, Mutex, PoisonError};
-use super::transport::{Endpoint, Held, PerProcess};
+use super::transport::{Endpoint, PerProcess, Permit};
 
 /// A client's connection and knowledge, made when first needed; a child process has another one.
 pub(super) struct Own<T> {
@@ -43,7 +43,7 @@ impl<T> Own<T> {
     /// It is out of its mutex while it is used: the operation may be paused meanwhile, and go on in another
     /// thread. Nobody else asks for it then, since the turn is ours. A panic may have left half a thought
     /// behind; then it is dropped, and what was loaded is loaded again.
-    fn lend<R>(&self, turn: Held<'_>, work: impl FnOnce(&mut T) -> R) -> R {
+    fn lend<R>(&self, turn: Permit<'_>, work: impl FnOnce(&mut T) -> R) -> R {
         let place = self.place.get(Mutex::default);
         let known = place.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut own = known.unwrap_or_else(|| Box::new((self.make)()));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 use tpm_provider_shuttle::tss::Own;
-use tpm_provider_shuttle::tss::transport::{Outcome, Section, Watch, deadline_in, queue, rest};
+use tpm_provider_shuttle::tss::transport::{Outcome, Transaction, Notifier, deadline_in, queue, rest};
 use tpm_provider_shuttle::{check, outside};
 
 /// The value that is lent, and what is known of it.
@@ -60,7 +60,7 @@ fn operate(lent: &mut Lent, panics: bool) {
         "an old value"
     );
     {
-        let mut section = Section::enter(queue());
+        let mut section = Transaction::enter(queue());
         if thread_rng().gen_ratio(1, 2) {
             section.transact(true);
         }
@@ -105,7 +105,7 @@ fn thread_that_ends(own: &Arc<Own<Lent>>) -> thread::JoinHandle<()> {
 fn thread_that_attends(own: &Arc<Own<Lent>>) -> thread::JoinHandle<()> {
     let own = Arc::clone(own);
     thread::spawn(move || {
-        let watch = Arc::new(Watch::new().unwrap());
+        let watch = Arc::new(Notifier::new().unwrap());
         let panics = panics();
         let work = move || own.entered(|lent| operate(lent, panics));
         let pending = queue().submit(&watch, work).unwrap();

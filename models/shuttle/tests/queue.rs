@@ -11,7 +11,7 @@ use tpm_provider_shuttle::check;
 use tpm_provider_shuttle::outside;
 use tpm_provider_shuttle::referee::{self, Coming, Unseen, Who, Work};
 use tpm_provider_shuttle::tss::transport::{
-    Outcome, Pending, Section, Watch, deadline_in, queue, rest,
+    Outcome, Pending, Transaction, Notifier, deadline_in, queue, rest,
 };
 
 fn one_in(count: u32) -> bool {
@@ -23,7 +23,7 @@ fn operate(who: Who) {
     let _work = Work::begin(who);
     let sections = thread_rng().gen_range(0..=2);
     for _ in 0..sections {
-        let mut section = Section::enter(queue());
+        let mut section = Transaction::enter(queue());
         if one_in(2) {
             section.transact(true);
         }
@@ -72,14 +72,14 @@ fn join(threads: impl IntoIterator<Item = Thread>) {
 
 /// A task that its owner waits for.
 struct Owned {
-    watch: Arc<Watch>,
+    watch: Arc<Notifier>,
     pending: Pending<u32>,
     number: u32,
     panics: bool,
 }
 
 impl Owned {
-    fn submit(watch: &Arc<Watch>, panics: bool, work: impl FnOnce(u32) + Send + 'static) -> Self {
+    fn submit(watch: &Arc<Notifier>, panics: bool, work: impl FnOnce(u32) + Send + 'static) -> Self {
         static NUMBERS: AtomicU32 = AtomicU32::new(0);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let body = move || {
@@ -97,7 +97,7 @@ impl Owned {
         }
     }
 
-    fn any(watch: &Arc<Watch>) -> Self {
+    fn any(watch: &Arc<Notifier>) -> Self {
         let panics = one_in(6);
         Self::submit(watch, panics, move |number| {
             operate(Who::Task(number));
@@ -145,8 +145,8 @@ fn attend(mut tasks: Vec<Owned>) {
     }
 }
 
-fn watch() -> Arc<Watch> {
-    Arc::new(Watch::new().unwrap())
+fn watch() -> Arc<Notifier> {
+    Arc::new(Notifier::new().unwrap())
 }
 
 /// With a watch each, as two connections have.
@@ -271,10 +271,10 @@ fn abandoned_tasks() {
 /// Descriptors that no event loop can wait for: whoever polls blocks for them.
 #[test]
 fn descriptors_that_cannot_be_watched() {
-    fn task(watch: &Arc<Watch>) -> Owned {
+    fn task(watch: &Arc<Notifier>) -> Owned {
         Owned::submit(watch, false, |number| {
             let _work = Work::begin(Who::Task(number));
-            let mut section = Section::enter(queue());
+            let mut section = Transaction::enter(queue());
             section.transact(false);
             section.transact(one_in(2));
         })

@@ -18,7 +18,7 @@ use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tss::transport::{Outcome, Queue, Ticket, Watch, has_shadow_stack};
+use tss::transport::{AbortHandle, Notifier, Outcome, Queue, has_shadow_stack};
 
 use super::{Core, Error, Reason};
 use crate::provider::ffi::guard;
@@ -53,15 +53,15 @@ const PATIENCE: u32 = 1000;
 /// the other. It stays until the context goes, as programs expect: HAProxy forgets a descriptor when it
 /// closes the connection, and would take its number for its own if it came back earlier.
 struct Waiter {
-    watch: Arc<Watch>,
+    watch: Arc<Notifier>,
     /// The task of the job under way.
-    ticket: Mutex<Option<Ticket>>,
+    ticket: Mutex<Option<AbortHandle>>,
     /// A child of fork must leave the set, which it shares with its parent, as it is.
     process: u32,
 }
 
 impl Waiter {
-    fn set(&self, ticket: Option<Ticket>) -> Option<Ticket> {
+    fn set(&self, ticket: Option<AbortHandle>) -> Option<AbortHandle> {
         let mut place = self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *place, ticket)
     }
@@ -94,7 +94,7 @@ impl Core {
                 }
                 Ok(Arc::clone(&waiter.watch))
             }
-            None => Watch::new().map(Arc::new),
+            None => Notifier::new().map(Arc::new),
         };
         let work = Arc::new(work);
         let body = Arc::clone(&work);
@@ -215,7 +215,7 @@ impl Functions {
     }
 
     /// Puts `watch` into the job's wait context. The result is good for as long as that of `waiter`.
-    fn register<'a>(&self, job: NonNull<c_void>, watch: &Arc<Watch>) -> Option<&'a Waiter> {
+    fn register<'a>(&self, job: NonNull<c_void>, watch: &Arc<Notifier>) -> Option<&'a Waiter> {
         let fd = watch.as_raw_fd();
         let waiter = Box::into_raw(Box::new(Waiter {
             watch: Arc::clone(watch),

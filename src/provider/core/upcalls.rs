@@ -211,7 +211,10 @@ impl Core {
 
     /// Runs `work` and takes back every error that it left in the queue although it went well: a
     /// stray entry makes servers fail the handshake that came out right.
-    pub(crate) fn quietly<T, E>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    pub(crate) fn with_error_mark<T, E>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         let call = |function: Option<abi::CoreErrorMark>| {
             if let Some(function) = function {
                 // SAFETY: the handle is the one that came with the function.
@@ -230,7 +233,7 @@ impl Core {
 
     /// Runs `work` and takes back every error that it left in the queue.
     pub(super) fn unnoticed(&self, work: impl FnOnce()) {
-        let _: Result<(), ()> = self.quietly(|| {
+        let _: Result<(), ()> = self.with_error_mark(|| {
             work();
             Ok(())
         });

@@ -1,4 +1,4 @@
-//! The door of encryption and decryption: provider-asym_cipher(7).
+//! The entries of encryption and decryption: provider-asym_cipher(7).
 
 use std::ffi::{CStr, c_int, c_uchar, c_void};
 use std::sync::Arc;

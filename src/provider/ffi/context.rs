@@ -108,7 +108,7 @@ pub(super) unsafe fn with<C: Context, A: Answer>(
             return 0;
         };
         let Held { instance, value } = held;
-        match instance.quietly(|| work(value)) {
+        match instance.with_error_mark(|| work(value)) {
             Ok(answer) => answer.to_c(),
             Err(error) => {
                 instance.raise(&error, name);

@@ -1,4 +1,4 @@
-//! The door of decoders: provider-decoder(7).
+//! The entries of decoders: provider-decoder(7).
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;

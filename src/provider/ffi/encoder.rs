@@ -1,4 +1,4 @@
-//! The door of encoders: provider-encoder(7).
+//! The entries of encoders: provider-encoder(7).
 
 use std::ffi::{c_int, c_void};
 use std::ptr;

@@ -1,4 +1,4 @@
-//! The door of key agreement: provider-keyexch(7).
+//! The entries of key agreement: provider-keyexch(7).
 
 use std::ffi::{c_int, c_uchar, c_void};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The door of key management: provider-keymgmt(7).
+//! The entries of key management: provider-keymgmt(7).
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;

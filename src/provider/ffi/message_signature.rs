@@ -1,4 +1,4 @@
-//! The door of signatures whose digest is part of the algorithm's name, `RSA-SHA2-256` for one, with the
+//! The entries of signatures whose digest is part of the algorithm's name, `RSA-SHA2-256` for one, with the
 //! functions that take a message. OpenSSL 3.4 brought both; older ones ignore the identifiers.
 
 use std::ffi::{c_char, c_int, c_uchar, c_void};

@@ -1,7 +1,7 @@
 //! The boundary: everything that turns C pointers into Rust values and back.
 //!
-//! Each operation has a door here, a module with one `extern "C"` function per identifier of
-//! OpenSSL's dispatch table. A door does four things and nothing else: it guards against panics,
+//! Each operation has its entries here, a module with one `extern "C"` function per identifier of
+//! OpenSSL's dispatch table. An entry does four things and nothing else: it guards against panics,
 //! checks pointers, turns them into safe values for the trait that the operation in
 //! [`super::ops`] implements, and turns the answer, or the error, into what C expects.
 

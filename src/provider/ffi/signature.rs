@@ -1,4 +1,4 @@
-//! The door of signatures: provider-signature(7).
+//! The entries of signatures: provider-signature(7).
 
 use std::ffi::{c_char, c_int, c_uchar, c_void};
 use std::ptr;

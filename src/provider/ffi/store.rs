@@ -1,4 +1,4 @@
-//! The door of the store: provider-storemgmt(7).
+//! The entries of the store: provider-storemgmt(7).
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;

@@ -80,7 +80,7 @@ impl Provider {
 
     /// The algorithms of an operation.
     pub(super) fn algorithms(&self, operation: c_int) -> Vec<Algorithm> {
-        let query = door!(
+        let query = entry_point!(
             self.dispatch,
             OSSL_FUNC_PROVIDER_QUERY_OPERATION,
             fn(*mut c_void, c_int, *mut c_int) -> *const OSSL_ALGORITHM
@@ -114,7 +114,7 @@ impl Provider {
 
 impl Drop for Provider {
     fn drop(&mut self) {
-        let teardown = door!(
+        let teardown = entry_point!(
             self.dispatch,
             OSSL_FUNC_PROVIDER_TEARDOWN,
             fn(*mut c_void) -> ()
@@ -150,13 +150,13 @@ impl Algorithm {
         selection: c_int,
         found: &mut dyn FnMut(*const OSSL_PARAM, &mut Vec<u8>) -> c_int,
     ) -> Vec<u8> {
-        let new = door!(
+        let new = entry_point!(
             self.table,
             OSSL_FUNC_DECODER_NEWCTX,
             fn(*mut c_void) -> *mut c_void
         );
-        let free = door!(self.table, OSSL_FUNC_DECODER_FREECTX, fn(*mut c_void) -> ());
-        let decode = door!(
+        let free = entry_point!(self.table, OSSL_FUNC_DECODER_FREECTX, fn(*mut c_void) -> ());
+        let decode = entry_point!(
             self.table,
             OSSL_FUNC_DECODER_DECODE,
             fn(
@@ -211,7 +211,7 @@ impl Table {
 }
 
 /// The function of an identifier, with the type that it stands for.
-macro_rules! door {
+macro_rules! entry_point {
     ($table:expr, $id:expr, fn($($arg:ty),* $(,)?) -> $ret:ty) => {
         $table.find($id).map(|function| {
             // SAFETY: the type is the one that OpenSSL documents for the identifier.
@@ -224,7 +224,7 @@ macro_rules! door {
         })
     };
 }
-pub(super) use door;
+pub(super) use entry_point;
 
 /// `OSSL_CALLBACK` whose argument is a closure.
 ///

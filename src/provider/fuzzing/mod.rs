@@ -1,11 +1,11 @@
-//! The doors as OpenSSL would use them, with a core made here: settings, decoders, and sequences of
+//! The dispatch tables as OpenSSL would use them, with a core made here: settings, decoders, and sequences of
 //! calls with arbitrary parameters. All of it goes through `OSSL_provider_init` and the dispatch tables
 //! that it hands out, so that under AddressSanitizer the whole boundary is checked.
 //!
 //! What the core is bound to by contract, this one keeps: pointers are valid for the sizes beside
 //! them, arrays end, and contexts are used by one thread. Everything else is the input's choice.
 
-mod doors;
+mod dispatch;
 mod fake;
 mod host;
 mod params;
@@ -17,12 +17,12 @@ use std::ptr;
 use crypto::fuzzing::input::Input;
 use tss::tpm2::fuzzing::deceive;
 
-use self::doors::House;
+use self::dispatch::Calls;
 use self::fake::Bio;
 use self::host::Provider;
 use crate::provider::abi::*;
 
-pub(crate) use doors::doors;
+pub(crate) use dispatch::dispatch;
 
 /// A section of openssl.cnf: a line for each setting, `name = value`.
 pub(crate) fn settings(data: &[u8]) {
@@ -41,9 +41,9 @@ pub(crate) fn settings(data: &[u8]) {
     }
     let provider = Provider::new(section);
     // Whatever is wrong with the settings is told by the first key, and by nothing before.
-    let mut house = House::new(&provider);
-    house.decode(KEY_FILE, 0);
-    house.end();
+    let mut calls = Calls::new(&provider);
+    calls.decode(KEY_FILE, 0);
+    calls.end();
 }
 
 /// What an input must not touch: logging is for the whole process, files, directories and libtpms' state are
@@ -71,15 +71,15 @@ pub(crate) fn decoders(data: &[u8]) {
     let selection = input.choose(&[0, 1, 2, 3, 0x87, -1]);
     let eager = input.flag();
     let provider = Provider::usual(false, eager);
-    let mut house = House::new(&provider);
+    let mut calls = Calls::new(&provider);
     let bytes = input.rest();
-    house.decode(bytes, selection);
+    calls.decode(bytes, selection);
     for algorithm in provider.algorithms(OSSL_OP_DECODER) {
         let mut bio = Bio::new(bytes);
         algorithm.decode(&provider, &mut bio, selection, &mut |_, _| 0);
     }
-    house.look_at_keys();
-    house.end();
+    calls.look_at_keys();
+    calls.end();
     assert!(provider.is_quiet() || provider.raised() > 0);
 }
 

@@ -24,7 +24,7 @@ const END: OSSL_PARAM = OSSL_PARAM {
     return_size: 0,
 };
 
-/// Every name that a door knows, and some that none does.
+/// Every name that an entry knows, and some that none does.
 const NAMES: [&CStr; 56] = [
     c"algorithm-id",
     c"bits",

@@ -9,7 +9,7 @@ use keys::rsa::{self, Decryption};
 use zeroize::Zeroizing;
 
 use super::digest::digest_named;
-use super::private::privately;
+use super::private::run_private_op;
 use super::rsa_padding::mode;
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
@@ -248,7 +248,7 @@ impl AsymCipher for RsaCipher {
     fn decrypt(&mut self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let key = self.expect(Direction::Decrypt)?;
         let (scheme, ciphertext) = (self.scheme(), ciphertext.to_vec());
-        privately(&self.instance, key, move |key| {
+        run_private_op(&self.instance, key, move |key| {
             key.decrypt(&scheme, &ciphertext)
         })
     }

@@ -9,10 +9,11 @@ use keys::Key;
 use zeroize::Zeroizing;
 
 use super::digest::digest_named;
-use super::private::privately;
+use super::private::run_private_op;
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Reason};
+use crate::provider::derive_peer::Waiting;
 use crate::provider::ffi::Table;
 use crate::provider::ffi::context::{Context, Names};
 use crate::provider::ffi::keyexch::{self, KeyExchange};
@@ -21,7 +22,6 @@ use crate::provider::ffi::param::{
     describe,
 };
 use crate::provider::ffi::signature::not_initialized;
-use crate::provider::peers::Waiting;
 
 /// One agreement under way.
 #[derive(Clone)]
@@ -173,7 +173,7 @@ impl KeyExchange for Ecdh {
             .as_ref()
             .ok_or_else(|| not_initialized("agree on a secret: there is no peer"))?;
         let peer = peer.clone();
-        let secret = privately(&self.instance, self.key()?, move |key| key.agree(&peer))?;
+        let secret = run_private_op(&self.instance, self.key()?, move |key| key.agree(&peer))?;
         if !self.x963 {
             return Ok(secret);
         }

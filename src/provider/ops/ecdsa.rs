@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crypto::{Hash, spki};
 
 use super::message::Finished;
-use super::private::privately;
+use super::private::run_private_op;
 use super::signature_state::SignatureState;
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
@@ -133,7 +133,7 @@ impl Signature for Ecdsa {
             .state
             .hash
             .ok_or_else(|| not_initialized("hash a message"))?;
-        privately(&self.instance, &key, move |key| match &message {
+        run_private_op(&self.instance, &key, move |key| match &message {
             Finished::Digest(digest) => key.sign_ecdsa(Some(hash), digest),
             Finished::Whole(message) => key.sign_ecdsa_message(hash, message),
         })
@@ -147,7 +147,7 @@ impl Signature for Ecdsa {
     fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
         self.state.expect(Purpose::Sign)?;
         let (hash, digest) = (self.state.hash, digest.to_vec());
-        privately(&self.instance, self.state.key()?, move |key| {
+        run_private_op(&self.instance, self.state.key()?, move |key| {
             key.sign_ecdsa(hash, &digest)
         })
     }

@@ -10,7 +10,7 @@ use crate::provider::core::Error;
 
 /// Runs an operation of `key` in its TPM. Inside an OpenSSL ASYNC job the job is paused meanwhile, so
 /// `work` owns what it needs.
-pub(super) fn privately<T: Send + 'static>(
+pub(super) fn run_private_op<T: Send + 'static>(
     instance: &Instance,
     key: &Arc<Key>,
     work: impl Fn(&Key) -> Result<T, keys::Error> + Send + Sync + 'static,

@@ -10,7 +10,7 @@ use keys::rsa::{SaltChoice, Signing};
 
 use super::digest::digest_named;
 use super::message::Finished;
-use super::private::privately;
+use super::private::run_private_op;
 use super::rsa_padding::{Padding, Salt};
 use super::signature_state::SignatureState;
 use crate::provider::Instance;
@@ -274,7 +274,7 @@ impl Signature for RsaSignature {
     fn finish_sign(&mut self) -> Result<Vec<u8>, Error> {
         let (key, message) = self.state.finish_sign()?;
         let signing = self.complete()?;
-        privately(&self.instance, &key, move |key| match &message {
+        run_private_op(&self.instance, &key, move |key| match &message {
             Finished::Digest(digest) => key.sign(&signing, digest),
             Finished::Whole(message) => key.sign_message(&signing, message),
         })
@@ -288,7 +288,7 @@ impl Signature for RsaSignature {
     fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
         self.state.expect(Purpose::Sign)?;
         let (signing, digest) = (self.complete()?, digest.to_vec());
-        privately(&self.instance, self.state.key()?, move |key| {
+        run_private_op(&self.instance, self.state.key()?, move |key| {
             key.sign(&signing, &digest)
         })
     }

@@ -1,4 +1,4 @@
-//! The TPM 1.2 client: what the rest of the house asks of such a TPM.
+//! The TPM 1.2 client: what the other crates ask of such a TPM.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -26,7 +26,7 @@ use super::tcsd::Daemon;
 use super::work::{State, Work};
 use crate::connection::{self, Connection, EXIT_WAIT};
 use crate::error::{Error, Result};
-use crate::transport::{Channel, Endpoint, Family, Limits, Sharing};
+use crate::transport::{Endpoint, Family, Limits, Sharing, Transport};
 
 /// The most TPM_StirRandom takes at once: less than 256 bytes.
 const STIR_MOST: usize = 255;
@@ -84,7 +84,7 @@ impl Client {
         let connect = move || -> Box<dyn Link> {
             match to.sharing() {
                 Sharing::Daemon => Box::new(Daemon::new(to.clone(), limits)),
-                _ => Box::new(Channel::new(to.clone(), limits)),
+                _ => Box::new(Transport::new(to.clone(), limits)),
             }
         };
         Self::with_links(endpoint, options, connect)

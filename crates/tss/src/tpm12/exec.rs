@@ -18,7 +18,7 @@ use super::secret::AuthValue;
 use super::work::Work;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tpm2::wire::{Reader, Writer};
-use crate::transport::{Sharing, rest};
+use crate::transport::{Sharing, sleep};
 
 /// How long a busy TPM is asked again: self-tests of slow chips take seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -72,7 +72,7 @@ impl Work<'_> {
             }
             if answer.code.is_busy() && started.elapsed() + pause <= PATIENCE {
                 self.end(session.as_ref());
-                rest(pause);
+                sleep(pause);
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 continue;
             }
@@ -87,7 +87,7 @@ impl Work<'_> {
             // tcsd gives up sessions of one client for another's; no secret was tried then.
             let lost = session.is_some() && answer.code == Code::INVALID_AUTHHANDLE;
             if lost && started.elapsed() + pause <= PATIENCE {
-                rest(pause);
+                sleep(pause);
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 continue;
             }

@@ -12,12 +12,12 @@ use super::rc::Code;
 use crate::error::Result;
 use crate::tpm2::constants::tag as tag2;
 use crate::tpm2::wire::{Malformed, Reader, Writer};
-use crate::transport::{Channel, Section, Sharing};
+use crate::transport::{Sharing, Transaction, Transport};
 
 /// nonceEven, continueAuthSession, HMAC: the end of an authorized answer.
 const AUTH: usize = 20 + 1 + 20;
 
-impl Link for Channel {
+impl Link for Transport {
     fn turn(&mut self, wait: Option<Duration>) -> Result<Box<dyn Turn + '_>> {
         let section = match wait {
             Some(wait) => self.section_within(wait)?,
@@ -28,7 +28,7 @@ impl Link for Channel {
 }
 
 struct RawTurn<'a> {
-    section: Section<'a>,
+    section: Transaction<'a>,
 }
 
 impl Turn for RawTurn<'_> {

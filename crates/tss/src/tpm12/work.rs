@@ -18,7 +18,7 @@ use super::{KeyBlob, PublicKey, Template, auth};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::Process;
 use crate::table::{Digest, Entry};
-use crate::transport::{Sharing, rest};
+use crate::transport::{Sharing, sleep};
 
 /// How long tcsd is asked again while other clients have all sessions of the TPM.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -158,7 +158,7 @@ impl<'a> Work<'a> {
     }
 
     fn breathe(&mut self) {
-        rest(self.pause);
+        sleep(self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 

@@ -1,4 +1,4 @@
-//! The TPM 2.0 client: what the rest of the house asks of a TPM.
+//! The TPM 2.0 client: what the other crates ask of a TPM.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -22,7 +22,7 @@ use super::session::Salt;
 use super::work::{Authority, State, Work};
 use crate::connection::{self, Connection, EXIT_WAIT};
 use crate::error::{Error, ErrorKind, Lockout, Result};
-use crate::transport::{Channel, Endpoint, Limits, Sharing};
+use crate::transport::{Endpoint, Limits, Sharing, Transport};
 
 pub use super::commands::object::{Created, PublicInfo};
 pub use super::commands::signing::Signature;
@@ -64,7 +64,7 @@ impl Client {
     /// Most callers want [`Client::shared`](super::registry).
     pub fn new(endpoint: Arc<Endpoint>, options: Options) -> Self {
         let (to, limits) = (endpoint.clone(), options.limits);
-        let connect = move || Box::new(Channel::new(to.clone(), limits)) as Box<dyn Link>;
+        let connect = move || Box::new(Transport::new(to.clone(), limits)) as Box<dyn Link>;
         Self::with_links(endpoint, options, connect)
     }
 

@@ -161,7 +161,7 @@ fn transact(
         if !answered.is_retry() || started.elapsed() + pause > PATIENCE {
             return Ok(response);
         }
-        transport::rest(pause);
+        transport::sleep(pause);
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

@@ -9,7 +9,7 @@ use super::commands::object::{Create, Created, Load};
 use super::constants::{CommandCode, handle};
 use super::name::Entity;
 use super::object::{Object, Parent, Source};
-use super::parent::{Stem, StemKind, as_asked, missing};
+use super::parent::{ParentHandle, StemKind, as_asked, missing};
 use super::pool::{SessionId, Stake};
 use super::public::{Parms, Public};
 use super::resident::{Awaited, Fingerprint};
@@ -204,7 +204,7 @@ impl Work<'_> {
 
     fn load_under(
         &mut self,
-        stem: &Stem,
+        stem: &ParentHandle,
         object: &Object,
         parent: &Parent,
         private: &[u8],
@@ -358,7 +358,7 @@ impl Work<'_> {
 
     fn parent_authority<T>(
         &mut self,
-        stem: &Stem,
+        stem: &ParentHandle,
         stake: Stake,
         operation: impl FnOnce(&mut Self, &Authority<'_>) -> Result<T>,
     ) -> Result<T> {

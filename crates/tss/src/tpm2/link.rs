@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::transport::{Channel, Continuity, Section, Sharing, TransportError};
+use crate::transport::{Continuity, Sharing, Transaction, Transport, TransportError};
 
 /// A way to one TPM.
 pub(super) trait Link: Send {
@@ -30,7 +30,7 @@ pub(super) trait Turn: Send {
     fn set_record(&mut self, bytes: &[u8]);
 }
 
-impl Link for Channel {
+impl Link for Transport {
     fn turn(&mut self, lock_wait: Option<Duration>) -> Result<Box<dyn Turn + '_>, TransportError> {
         let section = match lock_wait {
             Some(wait) => self.section_within(wait)?,
@@ -40,28 +40,28 @@ impl Link for Channel {
     }
 
     fn release(&mut self) {
-        Channel::release(self);
+        Transport::release(self);
     }
 }
 
-impl Turn for Section<'_> {
+impl Turn for Transaction<'_> {
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
-        Section::transact(self, command)
+        Transaction::transact(self, command)
     }
 
     fn continuity(&self) -> Continuity {
-        Section::continuity(self)
+        Transaction::continuity(self)
     }
 
     fn sharing(&self) -> Sharing {
-        Section::sharing(self)
+        Transaction::sharing(self)
     }
 
     fn record(&mut self) -> Option<Vec<u8>> {
-        Section::record(self).map(|record| record.bytes().to_vec())
+        Transaction::record(self).map(|record| record.bytes().to_vec())
     }
 
     fn set_record(&mut self, bytes: &[u8]) {
-        Section::set_record(self, bytes);
+        Transaction::set_record(self, bytes);
     }
 }

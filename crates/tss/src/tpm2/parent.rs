@@ -20,7 +20,7 @@ use super::work::{Authority, Work, named};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A parent that can be used now.
-pub(super) struct Stem {
+pub(super) struct ParentHandle {
     /// Handle and, where its public area is known, name.
     pub(super) entity: Entity,
     /// Its public area; `None` where nobody needs it, with `sessions = never`.
@@ -31,7 +31,7 @@ pub(super) struct Stem {
     pub(super) kind: StemKind,
 }
 
-/// How a [`Stem`] came to be here.
+/// How a [`ParentHandle`] came to be here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StemKind {
     /// It is persistent, and the one that was asked for.
@@ -42,7 +42,7 @@ pub(super) enum StemKind {
     Primary,
 }
 
-impl Stem {
+impl ParentHandle {
     /// Slots it takes while it is used, besides those of the table: a persistent parent is brought into one,
     /// a primary is in the table.
     pub(super) fn slots(&self) -> usize {
@@ -79,7 +79,7 @@ pub(super) fn missing(parent: &Parent, error: Error) -> Error {
 
 impl Work<'_> {
     /// Gets hold of a parent. `stand_in` allows the storage root key in a primary's place.
-    pub(super) fn parent(&mut self, parent: &Parent, stand_in: bool) -> Result<Stem> {
+    pub(super) fn parent(&mut self, parent: &Parent, stand_in: bool) -> Result<ParentHandle> {
         if handle::is_persistent(parent.handle) {
             return self.persistent_parent(parent);
         }
@@ -91,7 +91,7 @@ impl Work<'_> {
         }
         if stand_in && let Some(info) = self.storage_root_key(parent)? {
             self.check_name(handle::SRK, &info.name)?;
-            return Ok(Stem {
+            return Ok(ParentHandle {
                 entity: Entity::object(handle::SRK, info.name),
                 public: Some(info.public),
                 auth: Secret::empty(),
@@ -102,14 +102,14 @@ impl Work<'_> {
     }
 
     /// Lets go of a parent: a primary is flushed.
-    pub(super) fn release_parent(&mut self, stem: &Stem) {
+    pub(super) fn release_parent(&mut self, stem: &ParentHandle) {
         if stem.kind == StemKind::Primary {
             let _ = self.drop_object(stem.entity.handle);
         }
     }
 
     /// A session salted to a parent.
-    pub(super) fn parent_session(&mut self, stem: &Stem) -> Result<SessionId> {
+    pub(super) fn parent_session(&mut self, stem: &ParentHandle) -> Result<SessionId> {
         let public = stem.salt_key().ok_or_else(|| {
             Error::unsupported(format!(
                 "no session can be salted to the parent 0x{:08x}, whose algorithm is not supported: `sessions = never` \
@@ -180,7 +180,7 @@ impl Work<'_> {
         }
     }
 
-    fn persistent_parent(&mut self, parent: &Parent) -> Result<Stem> {
+    fn persistent_parent(&mut self, parent: &Parent) -> Result<ParentHandle> {
         let known =
             self.options.sessions != Sessions::Never || self.options.parent_name.is_anchored();
         let (name, public) = if known {
@@ -191,7 +191,7 @@ impl Work<'_> {
             (Name::default(), None)
         };
         let entity = Entity::object(parent.handle, name);
-        Ok(Stem {
+        Ok(ParentHandle {
             entity,
             public,
             auth: parent.auth.clone(),
@@ -242,7 +242,7 @@ impl Work<'_> {
     }
 
     /// TPM2_CreatePrimary of the parent's template.
-    fn primary(&mut self, parent: &Parent) -> Result<Stem> {
+    fn primary(&mut self, parent: &Parent) -> Result<ParentHandle> {
         let template = parent.template.public()?;
         let authority =
             if parent.auth.is_empty() || !self.wants_session(&parent.auth, Stake::Nothing) {
@@ -270,7 +270,7 @@ impl Work<'_> {
         self.loaded_for_now(primary.handle, primary.name.clone());
         as_asked(CommandCode::CREATE_PRIMARY, &primary.public, &template)?;
         self.check_name(parent.handle, &primary.name)?;
-        Ok(Stem {
+        Ok(ParentHandle {
             entity: Entity::object(primary.handle, primary.name),
             public: Some(primary.public),
             auth: Secret::empty(),

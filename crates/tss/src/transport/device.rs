@@ -9,14 +9,14 @@ use zeroize::Zeroizing;
 
 use super::error::{ErrorKind, Fault};
 use super::frame;
-use super::kept::{Kept, Noted};
+use super::guarded_fd::{GuardedFd, Noted};
 use super::sys;
 use super::task;
 
 /// An open device. Closing it ends what the driver's resource manager keeps for it.
 #[derive(Debug)]
 pub(super) struct Device {
-    kept: Kept,
+    kept: GuardedFd,
     // Declared last: noted until it is closed, or a child would keep its copy. If somebody else gets the number
     // in between, the child finds that it leads to another file.
     _noted: Noted,
@@ -28,7 +28,7 @@ impl Device {
     pub(super) const FLAGS: i32 = libc::O_RDWR | libc::O_NONBLOCK | libc::O_NOCTTY;
 
     pub(super) fn new(fd: OwnedFd) -> Result<Self, Fault> {
-        let kept = Kept::new(fd).map_err(|error| Fault::os("examining the device", &error))?;
+        let kept = GuardedFd::new(fd).map_err(|error| Fault::os("examining the device", &error))?;
         if kept.status().mode & libc::S_IFMT != libc::S_IFCHR {
             return Err(Fault::new(
                 ErrorKind::Address,
@@ -82,7 +82,7 @@ impl Device {
                     if Instant::now() >= deadline {
                         return Err(timeout(wait));
                     }
-                    task::rest(Duration::from_millis(1));
+                    task::sleep(Duration::from_millis(1));
                 }
                 Err(error) => return Err(Fault::os("reading from the device", &error)),
             }

@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::address::{Address, AddressKind, Origin, is_managed_name};
-use super::anchor::{Anchor, Hold};
 use super::daemon;
 use super::device::Device;
+use super::dir_handle::{DirHandle, Hold};
 use super::error::{ErrorKind, Fault, TransportError};
 use super::forkable::{AppendOnly, PerProcess};
-use super::kept::Kept;
+use super::guarded_fd::GuardedFd;
 use super::kernel;
 use super::libtpms;
 use super::lock::{Lock, Places, Turn};
@@ -68,10 +68,10 @@ pub struct Endpoint {
     origin: Origin,
     sharing: Sharing,
     target: Target,
-    lock_directory: Anchor,
-    guarded_directory: Option<Anchor>,
+    lock_directory: DirHandle,
+    guarded_directory: Option<DirHandle>,
     /// At most one: the lock file, open, where its directory could not be held.
-    lock_file: AppendOnly<Kept>,
+    lock_file: AppendOnly<GuardedFd>,
     /// Whether [`Endpoint::hold`] has been called.
     is_held: AtomicBool,
     /// At most one.
@@ -95,7 +95,7 @@ enum Target {
         /// tcsd's user; a changed root directory may have other users.
         user: Option<u32>,
     },
-    Directory(Arc<Anchor>),
+    Directory(Arc<DirHandle>),
 }
 
 impl Endpoint {
@@ -154,7 +154,7 @@ impl Endpoint {
         if let Ok(_turn) = Turn::named(&name).take(Instant::now())
             && let Ok(file) = lockfile::open(&self.lock_directory, &name, access, Instant::now())
         {
-            let _ = self.lock_file.get_or_make(|| Kept::new(file.into()));
+            let _ = self.lock_file.get_or_make(|| GuardedFd::new(file.into()));
         }
     }
 
@@ -172,7 +172,7 @@ impl Endpoint {
         }
     }
 
-    fn guarded(&self, access: Access) -> Option<&Anchor> {
+    fn guarded(&self, access: Access) -> Option<&DirHandle> {
         let directory = self.guarded_directory.as_ref();
         directory.filter(|_| access.is_guarded())
     }
@@ -209,7 +209,7 @@ impl Endpoint {
             sharing,
             target,
             lock_directory,
-            guarded_directory: guarded.map(|path| Anchor::new(path.to_owned())),
+            guarded_directory: guarded.map(|path| DirHandle::new(path.to_owned())),
             lock_file: AppendOnly::new(),
             is_held: AtomicBool::new(false),
             queue: AppendOnly::new(),
@@ -436,7 +436,7 @@ impl Endpoint {
     }
 
     /// The state directory of a TPM inside this process.
-    pub(super) fn state_directory(&self) -> Result<&Arc<Anchor>, Fault> {
+    pub(super) fn state_directory(&self) -> Result<&Arc<DirHandle>, Fault> {
         match &self.target {
             Target::Directory(directory) => Ok(directory),
             _ => Err(Fault::new(
@@ -523,7 +523,7 @@ fn target(address: &Address) -> Result<(Target, Sharing), Fault> {
             libtpms::preload();
             let path = node::absolute(path)?;
             (
-                Target::Directory(Arc::new(Anchor::new(path))),
+                Target::Directory(Arc::new(DirHandle::new(path))),
                 Sharing::InProcess,
             )
         }
@@ -571,7 +571,7 @@ fn connect_fault(error: &io::Error) -> Fault {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use super::super::channel::{Channel, Limits};
+    use super::super::transaction::{Limits, Transport};
     use super::*;
 
     fn endpoint(text: &str) -> Arc<Endpoint> {
@@ -641,7 +641,7 @@ mod tests {
     fn tcsd_is_not_a_way_for_commands_of_tpm_2() {
         let endpoint = Endpoint::new("tcsd".parse().unwrap(), Origin::Setting("tcti")).unwrap();
         assert_eq!(endpoint.family(), Some(Family::Tpm12));
-        let mut channel = Channel::new(endpoint, Limits::default());
+        let mut channel = Transport::new(endpoint, Limits::default());
         let error = channel.section().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let shown = error.to_string();

@@ -19,10 +19,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
-use super::anchor::Anchor;
+use super::dir_handle::DirHandle;
 use super::error::{ErrorKind, Fault};
 use super::forkable::AppendOnly;
-use super::kept::Kept;
+use super::guarded_fd::GuardedFd;
 use super::lockfile::{self, Access, Unusable};
 use super::record::Record;
 use super::sys::{self, Backoff, Part, Status};
@@ -36,7 +36,7 @@ pub(super) struct Turn(AtomicU32);
 
 /// Having the turn; it is passed on when this is dropped.
 #[derive(Debug)]
-pub(super) struct TurnGuard(&'static Turn);
+pub(super) struct ProcessLockGuard(&'static Turn);
 
 static TURNS: AppendOnly<(OsString, Turn)> = AppendOnly::new();
 
@@ -56,7 +56,7 @@ impl Turn {
     }
 
     /// Waits for the turn until `deadline`.
-    pub(super) fn take(&'static self, deadline: Instant) -> Result<TurnGuard, Fault> {
+    pub(super) fn take(&'static self, deadline: Instant) -> Result<ProcessLockGuard, Fault> {
         let own = std::process::id();
         let mut backoff = Backoff::until(deadline);
         loop {
@@ -68,7 +68,7 @@ impl Turn {
                     .compare_exchange(holder, own, Ordering::Acquire, Ordering::Relaxed)
                     .is_ok()
             {
-                return Ok(TurnGuard(self));
+                return Ok(ProcessLockGuard(self));
             }
             if !backoff.again() {
                 return Err(Fault::new(
@@ -80,7 +80,7 @@ impl Turn {
     }
 }
 
-impl Drop for TurnGuard {
+impl Drop for ProcessLockGuard {
     fn drop(&mut self) {
         // A guard inherited by fork must not end a turn that this process has taken since.
         let own = std::process::id();
@@ -95,12 +95,12 @@ impl Drop for TurnGuard {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places<'a> {
     /// A directory in which only root makes files, for TPMs that are not for everybody.
-    pub(super) guarded: Option<&'a Anchor>,
+    pub(super) guarded: Option<&'a DirHandle>,
     /// One in which everybody does.
-    pub(super) shared: &'a Anchor,
+    pub(super) shared: &'a DirHandle,
     /// The file in there, where it was opened before the host changed its root and the directory could not be
     /// held.
-    pub(super) opened: Option<&'a Kept>,
+    pub(super) opened: Option<&'a GuardedFd>,
 }
 
 /// The lock, held. Dropping it writes a changed record back, and unlocks.
@@ -116,7 +116,7 @@ pub(super) struct Lock {
     pub(super) record: Record,
     owner: u32,
     // Declared last: another thread's turn comes after the files are closed.
-    _turn: TurnGuard,
+    _turn: ProcessLockGuard,
 }
 
 impl Lock {
@@ -195,7 +195,7 @@ struct LockedFile {
 impl LockedFile {
     /// Opens the file and takes its lock; `None` where there is no such file.
     fn take(
-        directory: &Anchor,
+        directory: &DirHandle,
         name: &OsStr,
         deadline: Instant,
         open: impl Fn() -> Result<Option<File>, Unusable>,
@@ -233,7 +233,7 @@ impl LockedFile {
     }
 
     /// Takes the lock of a file that no name leads to from here.
-    fn take_opened(opened: &Kept, shown: &Path, deadline: Instant) -> Result<Self, Unusable> {
+    fn take_opened(opened: &GuardedFd, shown: &Path, deadline: Instant) -> Result<Self, Unusable> {
         let failed = |error: &io::Error| {
             Unusable::passing(Fault::os(
                 format!("opening {} again", shown.display()),
@@ -370,12 +370,12 @@ mod tests {
 
     fn take_guarded(
         directory: &Path,
-        guarded: Option<&Anchor>,
+        guarded: Option<&DirHandle>,
         name: &str,
         access: Access,
         wait: u64,
     ) -> Result<Lock, Fault> {
-        let anchor = Anchor::new(directory.into());
+        let anchor = DirHandle::new(directory.into());
         let turn = Turn::named(directory.join(name).as_os_str());
         let deadline = sys::deadline_in(Duration::from_millis(wait));
         let places = Places {
@@ -400,7 +400,7 @@ mod tests {
             return;
         };
         let directory = tempfile::tempdir().unwrap();
-        let guarded = Anchor::new(directory.path().join("guarded"));
+        let guarded = DirHandle::new(directory.path().join("guarded"));
         let both = || take_guarded(directory.path(), Some(&guarded), "l", access, 1000);
         let mut held = both().unwrap();
         assert!(held.shared.is_some() && held.guarded.is_some());
@@ -423,7 +423,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         // What nobody can replace by removing one name.
         fs::create_dir_all(directory.path().join("l/full")).unwrap();
-        let guarded = Anchor::new(directory.path().join("guarded"));
+        let guarded = DirHandle::new(directory.path().join("guarded"));
         let mut held = take_guarded(directory.path(), Some(&guarded), "l", access, 1000).unwrap();
         assert!(held.shared.is_none() && held.guarded.is_some());
         held.record.set(b"kept");
@@ -443,8 +443,8 @@ mod tests {
             .read(true)
             .write(true)
             .open(directory.path().join("l"));
-        let opened = Kept::new(file.unwrap().into()).unwrap();
-        let elsewhere = Anchor::new(directory.path().join("nowhere"));
+        let opened = GuardedFd::new(file.unwrap().into()).unwrap();
+        let elsewhere = DirHandle::new(directory.path().join("nowhere"));
         let places = Places {
             guarded: None,
             shared: &elsewhere,

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::anchor::Anchor;
+use super::dir_handle::DirHandle;
 use super::error::{ErrorKind, Fault};
 use super::sys::{self, Backoff, Status};
 
@@ -106,7 +106,7 @@ const FLAGS: i32 = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_
 /// Opens the lock file `name` in a `directory` that all may write to, or makes it. What is there in its place and
 /// is not one is replaced, if this process may.
 pub(super) fn open(
-    directory: &Anchor,
+    directory: &DirHandle,
     name: &OsStr,
     access: Access,
     deadline: Instant,
@@ -189,14 +189,14 @@ fn refusal(shown: &Path, why: &str) -> Unusable {
 
 /// Whether what is at the name, still the same thing, is nobody's lock: of no user of the TPM, who would not
 /// take it for one either.
-fn replaceable(directory: &Anchor, name: &OsStr, access: Access, ino: u64) -> bool {
+fn replaceable(directory: &DirHandle, name: &OsStr, access: Access, ino: u64) -> bool {
     let found = directory.status(name, false);
     found.is_ok_and(|found| found.ino == ino && objection(&found, access).is_some())
 }
 
 /// Opens the lock file `name` in a `directory` where only root makes files; root makes both. `None` where there
 /// is none, and where it is not for this user.
-pub(super) fn open_guarded(directory: &Anchor, name: &OsStr, access: Access) -> Option<File> {
+pub(super) fn open_guarded(directory: &DirHandle, name: &OsStr, access: Access) -> Option<File> {
     let is_root = sys::effective_user() == 0;
     if is_root && directory.own_status().is_err() {
         // Whatever the umask of the host is.
@@ -243,7 +243,7 @@ pub(super) fn is_guarding(directory: &Status) -> bool {
         && directory.mode & 0o022 == 0
 }
 
-fn create(directory: &Anchor, name: &OsStr, flags: i32, access: Access) -> io::Result<File> {
+fn create(directory: &DirHandle, name: &OsStr, flags: i32, access: Access) -> io::Result<File> {
     let exclusive = flags | libc::O_CREAT | libc::O_EXCL;
     let file = File::from(directory.open(name, exclusive, access.mode)?);
     settle(&file, access);
@@ -263,9 +263,9 @@ fn settle(file: &File, access: Access) {
 
 /// The directory lock files go to: the first in which every user can make files, since a choice by
 /// what this user may do would differ between a master and its workers.
-pub(super) fn shared_directory(candidates: &[&str]) -> Anchor {
+pub(super) fn shared_directory(candidates: &[&str]) -> DirHandle {
     let shared = candidates.iter().find(|path| is_shared(Path::new(path)));
-    Anchor::new(
+    DirHandle::new(
         shared
             .or(candidates.last())
             .copied()
@@ -296,7 +296,7 @@ impl LockTrouble {
 }
 
 /// What is in the place of a lock file and is none.
-pub(super) fn trouble(directory: &Anchor, name: &OsStr, access: Access) -> Option<LockTrouble> {
+pub(super) fn trouble(directory: &DirHandle, name: &OsStr, access: Access) -> Option<LockTrouble> {
     let found = directory.status(name, false).ok()?;
     let why = objection(&found, access)?;
     let shown = directory.path().join(name);
@@ -314,7 +314,7 @@ pub(super) fn trouble(directory: &Anchor, name: &OsStr, access: Access) -> Optio
 }
 
 /// A directory that other processes may have another one of, so that the locks in it exclude nobody.
-pub(super) fn is_private(directory: &Anchor, is_guarded: bool) -> Option<LockTrouble> {
+pub(super) fn is_private(directory: &DirHandle, is_guarded: bool) -> Option<LockTrouble> {
     (!is_guarded && directory.path() == Path::new("/tmp")).then(|| LockTrouble {
         what: "Lock files are in /tmp, since /run/lock is not open to all.".into(),
         why: "Services with PrivateTmp= and containers have a /tmp of their own: they and others do not wait for \
@@ -338,7 +338,7 @@ mod tests {
     use super::*;
 
     fn take(directory: &Path, name: &str, access: Access) -> Result<File, Fault> {
-        let anchor = Anchor::new(directory.into());
+        let anchor = DirHandle::new(directory.into());
         open(
             &anchor,
             OsStr::new(name),
@@ -425,7 +425,7 @@ mod tests {
     #[test]
     fn root_alone_makes_guarded_files() {
         let root = tempfile::tempdir().unwrap();
-        let directory = Anchor::new(root.path().join("guarded"));
+        let directory = DirHandle::new(root.path().join("guarded"));
         let name = OsStr::new("l");
         let access = Access::like(&GUARDED);
         let opened = || open_guarded(&directory, name, access);

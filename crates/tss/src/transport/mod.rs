@@ -1,8 +1,8 @@
 //! How bytes get to a TPM and back: the kernel's device, a simulator's socket, a TPM in this process.
 //!
 //! An [`Address`] says which TPM; an [`Endpoint`] holds what leads to it, also after the host has
-//! changed its root or its user; a [`Channel`] enters a critical [`Section`], in which
-//! [`Section::transact`] sends one command and returns one response. What the bytes mean is not
+//! changed its root or its user; a [`Transport`] enters a critical [`Transaction`], in which
+//! [`Transaction::transact`] sends one command and returns one response. What the bytes mean is not
 //! known here.
 //!
 //! Processes share TPMs in three ways ([`Sharing`]), and what survives from one section to the next
@@ -11,20 +11,20 @@
 //! open across exec.
 
 mod address;
-mod anchor;
-mod channel;
+mod atfork;
 mod daemon;
 mod device;
+mod dir_handle;
 mod endpoint;
 mod error;
 mod events;
 mod forkable;
-mod forks;
 mod frame;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod kept;
+mod guarded_fd;
+mod idle;
 mod kernel;
 mod libtpms;
 mod live;
@@ -32,7 +32,6 @@ mod lock;
 mod lockfile;
 mod mounts;
 mod node;
-mod open;
 mod peer;
 mod queue;
 mod record;
@@ -47,27 +46,28 @@ mod task;
 mod tcp;
 #[cfg(test)]
 pub(crate) mod testing;
+mod transaction;
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 pub use address::{Address, AddressKind, Origin};
-pub use anchor::Hold;
-pub use channel::{Channel, Continuity, Limits, Section};
+pub use atfork::watch_forks;
+pub use dir_handle::Hold;
 pub use endpoint::{Endpoint, Family, Sharing};
 pub use error::{ErrorKind, TransportError};
 pub use forkable::{AppendOnly, PerProcess};
-pub use forks::watch_forks;
 pub use live::Living;
 pub use lockfile::LockTrouble;
-pub use queue::{Held, Outcome, Pending, Queue, Ticket, Watch};
+pub use queue::{AbortHandle, Notifier, Outcome, Pending, Permit, Queue};
 pub use record::Record;
 pub use shadow::is_active as has_shadow_stack;
 pub use shared::{SharedWord, is_gone};
 pub use sys::effective_user;
 pub(crate) use sys::is_alive;
-pub use task::rest;
+pub use task::sleep;
+pub use transaction::{Continuity, Limits, Transaction, Transport};
 
 /// Waits until something can be read from `fd` or it has ended; `false` when `deadline` passes first. A
 /// task is paused meanwhile.

@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::address::is_managed_name;
-use super::anchor::{Anchor, Hold};
+use super::atfork;
 use super::device::Device;
+use super::dir_handle::{DirHandle, Hold};
 use super::error::{ErrorKind, Fault};
-use super::forks;
-use super::kept;
+use super::guarded_fd;
 use super::mounts::Use;
 use super::sys::{self, Backoff, Status};
 
 /// A node of the file system: its directory, and its name in there.
 #[derive(Debug)]
 pub(super) struct Node {
-    directory: Anchor,
+    directory: DirHandle,
     name: OsString,
     /// The root directory that the path begins at.
     root: Option<Status>,
@@ -42,7 +42,7 @@ impl Node {
         let path = real.unwrap_or(absolute);
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => Ok(Self {
-                directory: Anchor::new(parent.to_owned()),
+                directory: DirHandle::new(parent.to_owned()),
                 name: name.to_owned(),
                 root: root(),
             }),
@@ -104,10 +104,10 @@ impl Node {
     /// Opens it as a device, waiting until `deadline` while somebody else has it.
     pub(super) fn open(&self, deadline: Instant) -> Result<Device, Fault> {
         // A copy of the parent's descriptor would keep the device busy.
-        kept::close_inherited();
+        guarded_fd::close_inherited();
         let mut backoff = Backoff::until(deadline);
         loop {
-            let opened = forks::none_during(|| {
+            let opened = atfork::none_during(|| {
                 let fd = self.directory.open(&self.name, Device::FLAGS, 0)?;
                 io::Result::Ok(Device::new(fd))
             });

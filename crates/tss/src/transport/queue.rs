@@ -27,10 +27,10 @@ use std::time::Duration;
 
 use super::events;
 use super::forkable::{AppendOnly, PerProcess};
-use super::open::Open;
+use super::idle::IdleTransaction;
 use super::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, PoisonError};
 use super::sys;
-use super::task::{self, Interest, Stack, Task};
+use super::task::{self, Stack, Task, WaitFor};
 
 /// The line of one TPM.
 #[derive(Default)]
@@ -52,7 +52,7 @@ struct State {
     patient: usize,
     /// The section that the latest operation left to the next one. There is one only while somebody has the
     /// turn or a patient thread waits for it, so that it does not stay.
-    open: Option<Open>,
+    open: Option<IdleTransaction>,
     /// Those that are not done; the first one may have begun.
     tasks: VecDeque<Arc<Entry>>,
     /// The task whose turn it is, while nobody goes on with it.
@@ -73,9 +73,9 @@ enum Turn {
 
 struct Paused {
     task: Task,
-    interest: Interest,
+    interest: WaitFor,
     /// Who hears when the task can go on.
-    watched: Option<Arc<Watch>>,
+    watched: Option<Arc<Notifier>>,
 }
 
 /// Descriptors that are put into watches.
@@ -89,7 +89,7 @@ type Body = Box<dyn FnOnce() + Send>;
 struct Entry {
     /// `None` once it has begun.
     body: Mutex<Option<Body>>,
-    watch: Arc<Watch>,
+    watch: Arc<Notifier>,
     wanted: AtomicBool,
     done: AtomicBool,
 }
@@ -97,13 +97,13 @@ struct Entry {
 /// A descriptor for an event loop: it is readable when its owner should ask after its task
 /// ([`Pending::poll`]). It never has anything to read.
 #[derive(Debug)]
-pub struct Watch {
+pub struct Notifier {
     /// A set with whatever is to be waited for at the moment, so that it is this owner's alone.
     set: OwnedFd,
     woken: AtomicBool,
 }
 
-impl Watch {
+impl Notifier {
     /// A descriptor that is not readable yet.
     ///
     /// # Errors
@@ -140,14 +140,14 @@ impl Watch {
     }
 }
 
-impl AsRawFd for Watch {
+impl AsRawFd for Notifier {
     fn as_raw_fd(&self) -> RawFd {
         self.set.as_raw_fd()
     }
 }
 
 /// Having the turn; it is passed on when this is dropped.
-pub struct Held<'a>(Option<&'a Queue>);
+pub struct Permit<'a>(Option<&'a Queue>);
 
 impl Queue {
     /// The queues of this name. There are as many as TPMs configured in the life of the process, so they
@@ -163,7 +163,7 @@ impl Queue {
 
     /// Waits for the turn. Inside a task it is there already: a task must not use another TPM than the
     /// one in whose queue it stands.
-    pub fn enter(&self) -> Held<'_> {
+    pub fn enter(&self) -> Permit<'_> {
         loop {
             if let Some(held) = self.line_up(None) {
                 return held;
@@ -172,13 +172,13 @@ impl Queue {
     }
 
     /// The same until `deadline`; `None` when that has passed.
-    pub fn enter_until(&self, deadline: Instant) -> Option<Held<'_>> {
+    pub fn enter_until(&self, deadline: Instant) -> Option<Permit<'_>> {
         self.line_up(Some(deadline))
     }
 
-    fn line_up(&self, limit: Option<Instant>) -> Option<Held<'_>> {
+    fn line_up(&self, limit: Option<Instant>) -> Option<Permit<'_>> {
         if task::is_inside() {
-            return Some(Held(None));
+            return Some(Permit(None));
         }
         let patience = usize::from(limit.is_none());
         let deadline = limit.unwrap_or_else(far);
@@ -223,7 +223,7 @@ impl Queue {
             return None;
         }
         state.turn = Turn::Thread;
-        Some(Held(Some(self)))
+        Some(Permit(Some(self)))
     }
 
     /// Puts `work` into the line. It begins when its owner polls. A watch is for one task at a time: asking
@@ -234,7 +234,7 @@ impl Queue {
     /// The system's, where it has no memory or descriptor left for a task; `work` is dropped.
     pub fn submit<T: Send + 'static>(
         &'static self,
-        watch: &Arc<Watch>,
+        watch: &Arc<Notifier>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<Pending<T>> {
         let result = Arc::new(Mutex::new(None));
@@ -260,7 +260,7 @@ impl Queue {
             state.spare = Some(Stack::new()?);
         }
         state.tasks.push_back(Arc::clone(&entry));
-        let ticket = Ticket {
+        let ticket = AbortHandle {
             queue: self,
             entry,
             process: std::process::id(),
@@ -279,13 +279,13 @@ impl Queue {
     }
 
     /// Takes the section that the operation before has left. The caller has the turn.
-    pub(super) fn take_open(&self) -> Option<Open> {
+    pub(super) fn take_open(&self) -> Option<IdleTransaction> {
         let open = self.lock().open.take()?;
         open.is_usable().then_some(open)
     }
 
     /// Leaves a section to the next operation, if one will come at once; otherwise it ends.
-    pub(super) fn leave_open(&self, open: Open) {
+    pub(super) fn leave_open(&self, open: IdleTransaction) {
         let mut state = self.lock();
         let left = if state.turn != Turn::Nobody && state.patient > 0 && open.may_stay() {
             state.open.replace(open)
@@ -333,7 +333,7 @@ impl Queue {
         &'a self,
         state: MutexGuard<'a, State>,
         mut task: Task,
-        mut interest: Option<Interest>,
+        mut interest: Option<WaitFor>,
         deadline: Instant,
     ) -> MutexGuard<'a, State> {
         drop(state);
@@ -407,7 +407,7 @@ impl State {
 
     /// Leaves the first task paused and has somebody told when it can go on; if that cannot be done, it
     /// comes back.
-    fn park(&mut self, task: Task, interest: Interest) -> Result<(), Task> {
+    fn park(&mut self, task: Task, interest: WaitFor) -> Result<(), Task> {
         let (Some(entry), Some(signals)) = (self.wanted(), &self.signals) else {
             return Err(task);
         };
@@ -468,7 +468,7 @@ impl State {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let Some(queue) = self.0 else { return };
         let mut state = queue.lock();
@@ -491,13 +491,13 @@ impl Drop for Held<'_> {
 
 /// A task and its result, for its owner.
 pub struct Pending<T> {
-    ticket: Ticket,
+    ticket: AbortHandle,
     result: Arc<Mutex<Option<T>>>,
 }
 
 /// A task, for whoever may have to give it up.
 #[derive(Clone)]
-pub struct Ticket {
+pub struct AbortHandle {
     queue: &'static Queue,
     entry: Arc<Entry>,
     process: u32,
@@ -522,7 +522,7 @@ impl<T> Pending<T> {
         if self.ticket.is_foreign() {
             return Outcome::Foreign;
         }
-        let Ticket { queue, entry, .. } = &self.ticket;
+        let AbortHandle { queue, entry, .. } = &self.ticket;
         // First of all: what happens from here on makes it readable again.
         entry.watch.quiet(queue.lock().signals.as_ref());
         queue.advance();
@@ -541,7 +541,7 @@ impl<T> Pending<T> {
     }
 
     /// The task.
-    pub fn ticket(&self) -> &Ticket {
+    pub fn ticket(&self) -> &AbortHandle {
         &self.ticket
     }
 
@@ -554,7 +554,7 @@ impl<T> Pending<T> {
     }
 }
 
-impl Ticket {
+impl AbortHandle {
     /// Nobody wants the result any more, and the watch goes. If the TPM is already working for the task, and
     /// no other owner is there to go on with it, this blocks until that is done.
     pub fn abandon(&self) {

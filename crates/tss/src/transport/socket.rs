@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::device::timeout;
 use super::error::{ErrorKind, Fault};
 use super::frame;
-use super::kept::Kept;
+use super::guarded_fd::GuardedFd;
 use super::sys;
 use super::tcp;
 
@@ -34,7 +34,7 @@ pub(super) enum Framing {
 /// A connection to a simulator.
 #[derive(Debug)]
 pub(super) struct Socket {
-    fd: Kept,
+    fd: GuardedFd,
     framing: Framing,
     owner: u32,
 }
@@ -42,7 +42,7 @@ pub(super) struct Socket {
 impl Socket {
     /// Takes over a connected, non-blocking stream socket.
     pub(super) fn new(fd: OwnedFd, framing: Framing) -> Result<Self, Fault> {
-        let fd = Kept::new(fd).map_err(|error| Fault::os("examining the socket", &error))?;
+        let fd = GuardedFd::new(fd).map_err(|error| Fault::os("examining the socket", &error))?;
         Ok(Self {
             fd,
             framing,

@@ -249,7 +249,7 @@ pub(super) fn wait(fd: BorrowedFd<'_>, events: i16, deadline: Instant) -> io::Re
     if !task::is_inside() {
         return poll(fd, events, deadline);
     }
-    let interest = task::Interest {
+    let interest = task::WaitFor {
         fd: Some(fd.as_raw_fd()),
         events,
         deadline,
@@ -526,7 +526,7 @@ impl Backoff {
         if left.is_zero() {
             return false;
         }
-        task::rest(self.next.min(left));
+        task::sleep(self.next.min(left));
         self.next = (self.next * 9 / 8).min(Self::LONGEST);
         true
     }

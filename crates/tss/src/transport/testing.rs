@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use testkit::ports::free_port;
 
-use super::{Address, Channel, Endpoint, Limits, Origin, Section};
+use super::{Address, Endpoint, Limits, Origin, Transaction, Transport};
 
 /// TPM2_GetRandom of eight bytes.
 pub(super) const GET_RANDOM: [u8; 12] = [0x80, 1, 0, 0, 0, 12, 0, 0, 0x01, 0x7b, 0, 8];
@@ -141,8 +141,8 @@ impl Place {
         endpoint_in(&self.path().join("locks"), address)
     }
 
-    pub(super) fn channel(&self, address: &str) -> Channel {
-        Channel::new(self.endpoint(address), limits())
+    pub(super) fn channel(&self, address: &str) -> Transport {
+        Transport::new(self.endpoint(address), limits())
     }
 }
 
@@ -165,7 +165,7 @@ pub(super) fn code(response: &[u8]) -> u32 {
 }
 
 /// Eight random bytes of the TPM.
-pub(super) fn random(section: &mut Section<'_>) -> [u8; 8] {
+pub(super) fn random(section: &mut Transaction<'_>) -> [u8; 8] {
     let response = section.transact(&GET_RANDOM).unwrap();
     assert_eq!((code(&response), response.len()), (0, 20), "{response:?}");
     response[12..].try_into().unwrap()

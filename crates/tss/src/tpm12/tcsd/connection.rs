@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::tpm12::failure::Failure;
 use crate::tpm12::link::{Answer, Command};
 use crate::tpm12::rc::Code;
-use crate::transport::{Endpoint, ErrorKind, TransportError, readable, rest};
+use crate::transport::{Endpoint, ErrorKind, TransportError, readable, sleep};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(64);
@@ -59,7 +59,7 @@ impl<'a> Connection<'a> {
                 Err(NotOpened::Refused(failure)) => return Err(failure.into()),
                 Err(NotOpened::Full) if Instant::now() + pause < deadline => {
                     log::trace!("tcsd has no free connection; waiting {pause:?}");
-                    rest(pause.mul_f32(jitter()));
+                    sleep(pause.mul_f32(jitter()));
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(NotOpened::Full) => {

@@ -29,7 +29,7 @@ use super::tcsd::Daemon;
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{
-    Channel, Endpoint, ErrorKind as TransportErrorKind, Limits, Origin, Sharing,
+    Endpoint, ErrorKind as TransportErrorKind, Limits, Origin, Sharing, Transport,
 };
 
 /// The password of the key in `tss-auth.pem`.
@@ -257,7 +257,7 @@ fn client_of(address: &str, limits: Limits) -> (Client, Log) {
     let connect = move || -> Box<dyn Link> {
         let inner: Box<dyn Link> = match to.sharing() {
             Sharing::Daemon => Box::new(Daemon::new(to.clone(), limits)),
-            _ => Box::new(Channel::new(to.clone(), limits)),
+            _ => Box::new(Transport::new(to.clone(), limits)),
         };
         let log = seen.clone();
         Box::new(Seen { inner, log })

@@ -30,7 +30,7 @@ use super::link::{Link, Turn};
 use super::public::Unique;
 use super::work::Authority;
 use super::*;
-use crate::transport::{Channel, Continuity, Endpoint, Limits, Origin, Sharing, TransportError};
+use crate::transport::{Continuity, Endpoint, Limits, Origin, Sharing, Transport, TransportError};
 
 /// The simulator's socket in the test's directory.
 const SOCKET: &str = "client-test";
@@ -167,7 +167,7 @@ fn client_of(address: &str, options: Options, managed: bool) -> (Client, Log) {
     let (to, limits, told) = (endpoint.clone(), options.limits, log.clone());
     let connect = move || {
         Box::new(Counted {
-            inner: Channel::new(to.clone(), limits),
+            inner: Transport::new(to.clone(), limits),
             log: told.clone(),
             managed: managed.then_some(false),
         }) as Box<dyn Link>
@@ -253,7 +253,7 @@ impl Log {
 }
 
 struct Counted {
-    inner: Channel,
+    inner: Transport,
     log: Log,
     /// `Some`: pretend to be a resource manager; whether a section has been before.
     managed: Option<bool>,

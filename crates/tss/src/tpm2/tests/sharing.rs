@@ -372,7 +372,7 @@ fn a_garbled_table_is_no_table() {
     let garble = |bytes: &[u8]| {
         let address = tpm.address().parse().unwrap();
         let endpoint = Endpoint::new(address, Origin::Detected).unwrap();
-        let mut channel = Channel::new(endpoint, options(Sessions::Auto).limits);
+        let mut channel = Transport::new(endpoint, options(Sessions::Auto).limits);
         channel.section().unwrap().record().unwrap().set(bytes);
     };
     for bytes in [&b""[..], &[0xff; 4096], b"tpm\x02"] {

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use self::library::Library;
 use self::state::Store;
-use super::anchor::Anchor;
+use super::dir_handle::DirHandle;
 use super::endpoint::Family;
 use super::error::{ErrorKind, Fault};
 use super::forkable::AppendOnly;
@@ -78,7 +78,7 @@ pub(super) fn preload() {
 
 /// The family of the TPM in a state directory: what an empty one will have, too. `None` when the
 /// directory is at fault.
-pub(super) fn family(directory: &Anchor) -> Option<Family> {
+pub(super) fn family(directory: &DirHandle) -> Option<Family> {
     state::family_in(directory)
         .ok()
         .map(|family| family.unwrap_or(Family::Tpm2))
@@ -86,7 +86,7 @@ pub(super) fn family(directory: &Anchor) -> Option<Family> {
 
 impl Instance {
     /// Locks the state directory and switches its TPM on.
-    pub(super) fn begin(directory: &Arc<Anchor>, deadline: Instant) -> Result<Self, Fault> {
+    pub(super) fn begin(directory: &Arc<DirHandle>, deadline: Instant) -> Result<Self, Fault> {
         let library = library()?;
         let directory = state::prepared(directory)?;
         let lock = Lock::take(
@@ -189,7 +189,7 @@ fn library() -> Result<&'static Library, Fault> {
 }
 
 /// Holds the process to one TPM. To be called with the turn.
-fn choose(directory: &Anchor, family: Family) -> Result<(), Fault> {
+fn choose(directory: &DirHandle, family: Family) -> Result<(), Fault> {
     let path = directory.path();
     let status = directory.descriptor().and_then(|fd| sys::status(fd).ok());
     let chosen = CHOSEN.find_or_add(

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use zeroize::Zeroizing;
 
-use crate::transport::anchor::Anchor;
+use crate::transport::dir_handle::DirHandle;
 use crate::transport::endpoint::Family;
 use crate::transport::error::{ErrorKind, Fault};
 use crate::transport::sys;
@@ -27,7 +27,7 @@ const ENTRY_DATA: u16 = 1;
 /// The files of one TPM in its directory.
 #[derive(Debug)]
 pub(super) struct Store {
-    directory: Arc<Anchor>,
+    directory: Arc<DirHandle>,
     family: Family,
     /// Set while the remains of another process' TPM are cleared away: they must not be saved.
     discard: bool,
@@ -37,7 +37,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(directory: Arc<Anchor>, family: Family) -> Self {
+    pub(super) fn new(directory: Arc<DirHandle>, family: Family) -> Self {
         Self {
             directory,
             family,
@@ -47,7 +47,7 @@ impl Store {
     }
 
     /// The same files, but what is stored is thrown away.
-    pub(super) fn discarding(directory: Arc<Anchor>, family: Family) -> Self {
+    pub(super) fn discarding(directory: Arc<DirHandle>, family: Family) -> Self {
         Self {
             directory,
             family,
@@ -163,7 +163,7 @@ impl Store {
 }
 
 /// Which family of TPM lives in a directory; `None` if it holds no TPM yet.
-pub(super) fn family_in(directory: &Anchor) -> Result<Option<Family>, Fault> {
+pub(super) fn family_in(directory: &DirHandle) -> Result<Option<Family>, Fault> {
     let exists = |family| {
         let Ok(file) = file_name(family, PERMANENT) else {
             return false;
@@ -249,7 +249,7 @@ pub(in super::super) fn blob_in(file: &[u8]) -> Result<&[u8], &'static str> {
 }
 
 /// The directory, made if it is missing; as seen through what was kept of it if that is possible.
-pub(super) fn prepared(directory: &Arc<Anchor>) -> Result<Arc<Anchor>, Fault> {
+pub(super) fn prepared(directory: &Arc<DirHandle>) -> Result<Arc<DirHandle>, Fault> {
     use std::os::unix::fs::DirBuilderExt;
     if directory.descriptor().is_some() {
         return Ok(Arc::clone(directory));
@@ -266,7 +266,7 @@ pub(super) fn prepared(directory: &Arc<Anchor>) -> Result<Arc<Anchor>, Fault> {
             )
         })?;
     // For one turn.
-    let anchor = Anchor::opened(path.to_owned());
+    let anchor = DirHandle::opened(path.to_owned());
     if anchor.descriptor().is_none() {
         let error = sys::status_at(None, path.as_os_str(), true)
             .err()
@@ -290,7 +290,7 @@ mod tests {
     use super::*;
 
     fn store(path: &Path) -> Store {
-        Store::new(Arc::new(Anchor::new(path.into())), Family::Tpm2)
+        Store::new(Arc::new(DirHandle::new(path.into())), Family::Tpm2)
     }
 
     /// The first bytes of a state file that swtpm 0.7.1 wrote, 1689 bytes in all.
@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn the_files_decide_the_family() {
         let directory = tempfile::tempdir().unwrap();
-        let anchor = Anchor::new(directory.path().into());
+        let anchor = DirHandle::new(directory.path().into());
         assert_eq!(family_in(&anchor).unwrap(), None);
         fs::write(directory.path().join("tpm-00.permall"), b"").unwrap();
         assert_eq!(family_in(&anchor).unwrap(), Some(Family::Tpm12));
@@ -385,7 +385,7 @@ mod tests {
     fn a_missing_directory_is_made_for_its_owner_alone() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("new").join("state");
-        let anchor = prepared(&Arc::new(Anchor::new(path.clone()))).unwrap();
+        let anchor = prepared(&Arc::new(DirHandle::new(path.clone()))).unwrap();
         assert!(anchor.descriptor().is_some());
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
@@ -393,7 +393,7 @@ mod tests {
         );
         let file = root.path().join("file");
         fs::write(&file, b"").unwrap();
-        assert!(prepared(&Arc::new(Anchor::new(file))).is_err());
+        assert!(prepared(&Arc::new(DirHandle::new(file))).is_err());
     }
 
     proptest! {

@@ -8,11 +8,11 @@ fn queue(name: &str) -> &'static Queue {
     Queue::named(OsStr::new(name)).get(Queue::default)
 }
 
-fn watch() -> Arc<Watch> {
-    Arc::new(Watch::new().unwrap())
+fn watch() -> Arc<Notifier> {
+    Arc::new(Notifier::new().unwrap())
 }
 
-fn readable(watch: &Watch, milliseconds: u64) -> bool {
+fn readable(watch: &Notifier, milliseconds: u64) -> bool {
     let deadline = sys::deadline_in(Duration::from_millis(milliseconds));
     sys::poll(watch.set.as_fd(), libc::POLLIN, deadline).unwrap()
 }
@@ -169,7 +169,7 @@ fn rest_and_panics() {
     let watch = watch();
     let body = || {
         // Longer than this thread is ever kept waiting on its way to the first look.
-        task::rest(Duration::from_millis(800));
+        task::sleep(Duration::from_millis(800));
         7
     };
     let rested = queue.submit(&watch, body).unwrap();
@@ -190,7 +190,7 @@ fn a_regular_file_cannot_be_watched_and_serves_all_the_same() {
     let file = tempfile::tempfile().unwrap();
     let work = move || {
         let fd = file.as_raw_fd();
-        let interest = Interest {
+        let interest = WaitFor {
             fd: Some(fd),
             events: libc::POLLIN,
             deadline: far(),
@@ -236,7 +236,7 @@ fn threads_and_tasks_together() {
     let inside = Arc::new(AtomicBool::new(false));
     let operate = |inside: &AtomicBool| {
         assert!(!inside.swap(true, Ordering::SeqCst), "two at once");
-        task::rest(Duration::from_micros(50));
+        task::sleep(Duration::from_micros(50));
         assert!(inside.swap(false, Ordering::SeqCst));
     };
     thread::scope(|scope| {

@@ -181,7 +181,7 @@ fn a_devices_failures_end_the_connection() {
         command_wait: BRIEF,
         ..limits()
     };
-    let mut channel = Channel::new(place.endpoint(&mute.managed(&place)), limits);
+    let mut channel = Transport::new(place.endpoint(&mute.managed(&place)), limits);
     let error = channel
         .section()
         .unwrap()
@@ -239,7 +239,7 @@ fn a_device_in_use_is_busy_and_a_forbidden_one_names_the_group() {
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o000);
             fs::set_permissions(&device.path, mode).unwrap();
             let before = place.lock_files();
-            let error = Channel::new(place.endpoint(&device.bare()), limits())
+            let error = Transport::new(place.endpoint(&device.bare()), limits())
                 .section()
                 .unwrap_err();
             assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");

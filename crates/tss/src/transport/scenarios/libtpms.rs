@@ -20,7 +20,7 @@ fn address(directory: &Path) -> String {
     format!("libtpms:{}", directory.display())
 }
 
-fn answer(section: &mut Section<'_>, command: &[u8]) -> u32 {
+fn answer(section: &mut Transaction<'_>, command: &[u8]) -> u32 {
     code(&section.transact(command).unwrap())
 }
 

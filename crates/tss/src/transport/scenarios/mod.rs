@@ -20,8 +20,8 @@ use super::testing::{
 use super::*;
 
 mod devices;
+mod idle;
 mod libtpms;
-mod open;
 
 /// Too short for anything that has to be waited for.
 const BRIEF: Duration = Duration::from_millis(80);
@@ -160,7 +160,7 @@ fn an_address_that_somebody_else_occupies_times_out() {
         command_wait: BRIEF,
         ..limits()
     };
-    let mut channel = Channel::new(place.endpoint(&swtpm.address), limits);
+    let mut channel = Transport::new(place.endpoint(&swtpm.address), limits);
     let mut section = channel.section().unwrap();
     let error = section.transact(&GET_RANDOM).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
@@ -233,7 +233,7 @@ fn another_process_holds_the_tpm() {
     if let Some(argument) = alone() {
         // The other process: says that it holds the TPM, and does until its input ends.
         let (locks, address) = argument.split_once(' ').unwrap();
-        let mut channel = Channel::new(endpoint_in(Path::new(locks), address), limits());
+        let mut channel = Transport::new(endpoint_in(Path::new(locks), address), limits());
         let mut section = channel.section().unwrap();
         section.record().unwrap().set(b"from the other process");
         random(&mut section);

@@ -7,7 +7,7 @@ use std::ptr;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use super::Interest;
+use super::WaitFor;
 
 /// Room for the deepest operation: libtpms inside the process needs 22 KB for its own, software
 /// verification about as much. Only what is touched is memory; below is a page that faults.
@@ -26,7 +26,7 @@ impl Stack {
 }
 
 /// An operation on a stack of its own.
-pub(in super::super) struct Task(Coroutine<(), Interest, (), DefaultStack>);
+pub(in super::super) struct Task(Coroutine<(), WaitFor, (), DefaultStack>);
 
 // SAFETY: the body is `Send`, so it may begin on another thread. That it may also go on there when
 // it was paused, with whatever it has on its stack, holds because it is paused inside this module's
@@ -51,7 +51,7 @@ impl Task {
     }
 
     /// Begins it or goes on with it, until it waits (for what?) or is done (`None`).
-    pub(in super::super) fn step(&mut self) -> Option<Interest> {
+    pub(in super::super) fn step(&mut self) -> Option<WaitFor> {
         let outer = current();
         let result = self.0.resume(());
         set_current(outer);
@@ -69,18 +69,18 @@ impl Task {
 
 thread_local! {
     /// The way out of the task that this thread is running; null outside.
-    static CURRENT: Cell<*const Yielder<(), Interest>> = const { Cell::new(ptr::null()) };
+    static CURRENT: Cell<*const Yielder<(), WaitFor>> = const { Cell::new(ptr::null()) };
 }
 
 // Not inlined: after a pause the thread may be another one, and the address of a thread-local, which the
 // compiler may remember within a function, another one with it.
 #[inline(never)]
-fn current() -> *const Yielder<(), Interest> {
+fn current() -> *const Yielder<(), WaitFor> {
     CURRENT.get()
 }
 
 #[inline(never)]
-fn set_current(yielder: *const Yielder<(), Interest>) {
+fn set_current(yielder: *const Yielder<(), WaitFor>) {
     CURRENT.set(yielder);
 }
 
@@ -92,7 +92,7 @@ pub(in super::super) fn is_inside() -> bool {
 /// Inside a task, stops it until somebody finds it worth going on; elsewhere `false`, at once.
 ///
 /// No guard of a mutex and nothing else that belongs to a thread may be alive in any caller.
-pub(in super::super) fn pause(interest: Interest) -> bool {
+pub(in super::super) fn pause(interest: WaitFor) -> bool {
     let yielder = current();
     if yielder.is_null() {
         return false;
@@ -109,7 +109,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::{Duration, Instant};
 
-    use super::super::rest;
+    use super::super::sleep;
     use super::*;
 
     fn soon() -> Instant {
@@ -124,7 +124,7 @@ mod tests {
             for n in 0..4 {
                 told.lock().unwrap().push((n, std::thread::current().id()));
                 assert!(is_inside());
-                assert!(pause(Interest {
+                assert!(pause(WaitFor {
                     fd: None,
                     events: 0,
                     deadline: soon(),
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn outside_a_task_nobody_is_stopped() {
-        let interest = Interest {
+        let interest = WaitFor {
             fd: None,
             events: 0,
             deadline: soon(),
@@ -176,7 +176,7 @@ mod tests {
         assert!(interest.wait(soon() + Duration::from_secs(5)));
         assert!(interest.is_ready());
         let before = Instant::now();
-        rest(Duration::from_millis(20));
+        sleep(Duration::from_millis(20));
         assert!(before.elapsed() >= Duration::from_millis(20));
     }
 }

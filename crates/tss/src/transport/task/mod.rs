@@ -20,14 +20,14 @@ use super::sys;
 
 /// What a task waits for: a descriptor, until a deadline; or the deadline alone.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Interest {
+pub(super) struct WaitFor {
     pub(super) fd: Option<RawFd>,
     /// `POLLIN` or `POLLOUT`.
     pub(super) events: i16,
     pub(super) deadline: Instant,
 }
 
-impl Interest {
+impl WaitFor {
     /// Waits, but not beyond `limit`; whether the task can go on.
     pub(super) fn wait(&self, limit: Instant) -> bool {
         let until = self.deadline.min(limit);
@@ -53,9 +53,9 @@ impl Interest {
 }
 
 /// Sleeps; inside a task, as a pause.
-pub fn rest(duration: Duration) {
+pub fn sleep(duration: Duration) {
     let deadline = sys::deadline_in(duration);
-    let interest = Interest {
+    let interest = WaitFor {
         fd: None,
         events: 0,
         deadline,

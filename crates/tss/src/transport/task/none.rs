@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::io;
 
-use super::Interest;
+use super::WaitFor;
 
 /// There is none.
 pub(in super::super) struct Stack(Infallible);
@@ -27,7 +27,7 @@ impl Task {
         match stack.0 {}
     }
 
-    pub(in super::super) fn step(&mut self) -> Option<Interest> {
+    pub(in super::super) fn step(&mut self) -> Option<WaitFor> {
         match self.0 {}
     }
 
@@ -40,6 +40,6 @@ pub(in super::super) fn is_inside() -> bool {
     false
 }
 
-pub(in super::super) fn pause(_: Interest) -> bool {
+pub(in super::super) fn pause(_: WaitFor) -> bool {
     false
 }

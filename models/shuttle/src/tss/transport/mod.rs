@@ -1,9 +1,9 @@
-mod channel;
+mod transaction;
 mod events;
 #[allow(dead_code, reason = "only what is modelled is used")]
 #[path = "../../../../../crates/tss/src/transport/forkable.rs"]
 mod forkable;
-mod open;
+mod idle;
 #[allow(dead_code, reason = "only what is modelled is used")]
 #[path = "../../../../../crates/tss/src/transport/queue.rs"]
 mod queue;
@@ -11,11 +11,11 @@ pub mod sync;
 mod sys;
 mod task;
 
-pub use channel::Section;
+pub use transaction::Transaction;
 pub(crate) use forkable::PerProcess;
-pub use queue::{Held, Outcome, Pending, Queue, Watch};
+pub use queue::{Permit, Outcome, Pending, Queue, Notifier};
 pub use sys::deadline_in;
-pub use task::rest;
+pub use task::sleep;
 
 /// The way to the model's one TPM.
 pub(crate) struct Endpoint;

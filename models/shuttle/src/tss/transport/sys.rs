@@ -23,7 +23,7 @@ pub(super) fn wait(fd: BorrowedFd<'_>, events: i16, deadline: Instant) -> io::Re
         return poll(fd, events, deadline);
     }
     let fd_number = Some(fd.as_raw_fd());
-    let interest = task::Interest {
+    let interest = task::WaitFor {
         fd: fd_number,
         events,
         deadline,

@@ -14,13 +14,13 @@ use crate::outside::{self, Gate};
 use crate::referee;
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Interest {
+pub(super) struct WaitFor {
     pub(super) fd: Option<RawFd>,
     pub(super) events: i16,
     pub(super) deadline: Instant,
 }
 
-impl Interest {
+impl WaitFor {
     pub(super) fn wait(&self, limit: Instant) -> bool {
         let until = self.deadline.min(limit);
         let ready = outside::wait_for(self.fd, until.since_beginning());
@@ -54,7 +54,7 @@ struct Passage {
     inwards: Gate,
     outwards: Gate,
     /// What the task waits for. Never locked across a switch.
-    interest: std::sync::Mutex<Option<Interest>>,
+    interest: std::sync::Mutex<Option<WaitFor>>,
 }
 
 shuttle::thread_local! {
@@ -76,7 +76,7 @@ impl Task {
         }
     }
 
-    pub(super) fn step(&mut self) -> Option<Interest> {
+    pub(super) fn step(&mut self) -> Option<WaitFor> {
         if let Some(body) = self.begin.take() {
             let passage = Arc::clone(&self.passage);
             self.thread = Some(shuttle::thread::spawn(move || {
@@ -102,7 +102,7 @@ pub(super) fn is_inside() -> bool {
     CURRENT.with(|current| current.borrow().is_some())
 }
 
-pub(super) fn pause(interest: Interest) -> bool {
+pub(super) fn pause(interest: WaitFor) -> bool {
     let Some(passage) = CURRENT.with(|current| current.borrow().clone()) else {
         return false;
     };
@@ -112,9 +112,9 @@ pub(super) fn pause(interest: Interest) -> bool {
     true
 }
 
-pub fn rest(duration: Duration) {
+pub fn sleep(duration: Duration) {
     let deadline = sys::deadline_in(duration);
-    let interest = Interest {
+    let interest = WaitFor {
         fd: None,
         events: 0,
         deadline,

@@ -50,7 +50,7 @@ impl Link {
 /// A bare TPM that is this process's alone, between two of its operations: the second one need not lock
 /// and connect again.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct IdleTransaction {
     // Declared first: closed before the lock is given up, or the next holder would wait for us.
     pub(super) link: Link,
     pub(super) lock: Lock,
@@ -60,7 +60,7 @@ pub(super) struct Open {
     pub(super) channel: u64,
 }
 
-impl Open {
+impl IdleTransaction {
     /// Whether the process may go on having it.
     pub(super) fn may_stay(&self) -> bool {
         self.since.elapsed() < LONGEST

@@ -4,20 +4,20 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::Queue;
-use super::open::Open;
+use super::idle::IdleTransaction;
 use super::sys;
 use crate::outside;
 use crate::referee;
 
 /// A critical section on the model's TPM.
-pub struct Section<'a> {
+pub struct Transaction<'a> {
     queue: &'a Queue,
-    open: Option<Open>,
+    open: Option<IdleTransaction>,
 }
 
-impl<'a> Section<'a> {
+impl<'a> Transaction<'a> {
     pub fn enter(queue: &'a Queue) -> Self {
-        let open = Some(queue.take_open().unwrap_or_else(Open::new));
+        let open = Some(queue.take_open().unwrap_or_else(IdleTransaction::new));
         Self { queue, open }
     }
 
@@ -30,7 +30,7 @@ impl<'a> Section<'a> {
     }
 }
 
-impl Drop for Section<'_> {
+impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
             referee::leaves();

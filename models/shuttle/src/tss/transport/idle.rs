@@ -12,13 +12,13 @@ use crate::referee;
 /// As the real one's.
 const LONGEST: Duration = Duration::from_millis(10);
 
-pub(super) struct Open {
+pub(super) struct IdleTransaction {
     since: Instant,
     /// Whether it was found to have lasted long enough, or to be of no use any more.
     given_up: Cell<bool>,
 }
 
-impl Open {
+impl IdleTransaction {
     /// Takes the TPM, which nobody else may have then.
     pub(super) fn new() -> Self {
         outside::meanwhile();
@@ -43,7 +43,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for IdleTransaction {
     fn drop(&mut self) {
         referee::closes(self.given_up.get());
         outside::meanwhile();

@@ -30,14 +30,14 @@ pub(crate) enum Answer {
 
 /// Which operations the others have registered, and who is having them registered.
 #[derive(Default)]
-pub(crate) struct Precedence {
+pub(crate) struct FetchOrder {
     settled: AppendOnly<c_int>,
     /// Queries under way. Per thread, so that a second thread's first query is not taken for a nested one;
     /// per process, since a child has not the threads that began them.
     aside: PerProcess<Mutex<Vec<(c_int, ThreadId)>>>,
 }
 
-impl Precedence {
+impl FetchOrder {
     /// Answers a query of `operation` with `table`, after `fetch` has had the others register.
     /// `fetch` returns whether it could; if not, the order in openssl.cnf stands.
     pub(crate) fn yield_first(
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_nested_query_gets_nothing_and_every_other_one_the_table() {
-        let precedence = Precedence::default();
+        let precedence = FetchOrder::default();
         let table = ops::algorithms(OPERATION).unwrap();
         let mut nested = false;
         let answer = precedence.yield_first(

@@ -11,9 +11,9 @@ use super::device::Device;
 use super::endpoint::{Endpoint, Sharing};
 use super::error::{ErrorKind, Fault, TransportError};
 use super::frame;
+use super::idle::{IdleTransaction, Link};
 use super::libtpms::Instance;
 use super::lock::Lock;
-use super::open::{Link, Open};
 use super::record::Record;
 use super::sys;
 
@@ -54,7 +54,7 @@ pub enum Continuity {
 /// The way to one TPM. A process has one per TPM, used by whoever has the turn in the TPM's
 /// [`Queue`](super::Queue).
 #[derive(Debug)]
-pub struct Channel {
+pub struct Transport {
     endpoint: Arc<Endpoint>,
     limits: Limits,
     /// Tells this channel from others of the process.
@@ -65,7 +65,7 @@ pub struct Channel {
     kept: Option<Device>,
 }
 
-impl Channel {
+impl Transport {
     /// A channel to the TPM at `endpoint`; nothing is opened yet.
     pub fn new(endpoint: Arc<Endpoint>, limits: Limits) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -89,7 +89,7 @@ impl Channel {
     ///
     /// Of all kinds but `Cut`: the TPM is not there, not permitted, or busy for the whole
     /// [`Limits::lock_wait`].
-    pub fn section(&mut self) -> Result<Section<'_>, TransportError> {
+    pub fn section(&mut self) -> Result<Transaction<'_>, TransportError> {
         self.section_within(self.limits.lock_wait)
     }
 
@@ -98,7 +98,10 @@ impl Channel {
     /// # Errors
     ///
     /// As [`section`](Self::section).
-    pub fn section_within(&mut self, lock_wait: Duration) -> Result<Section<'_>, TransportError> {
+    pub fn section_within(
+        &mut self,
+        lock_wait: Duration,
+    ) -> Result<Transaction<'_>, TransportError> {
         let endpoint = Arc::clone(&self.endpoint);
         let deadline = sys::deadline_in(lock_wait);
         let own = std::process::id();
@@ -118,7 +121,7 @@ impl Channel {
         self.owner = own;
         let continuity = entered.continuity;
         log::trace!("section on {}: {continuity:?}", endpoint.address());
-        Ok(Section {
+        Ok(Transaction {
             channel: self,
             link: Some(entered.link),
             used: entered.used,
@@ -207,8 +210,8 @@ impl Entered {
 
 /// A critical section: commands in it reach the TPM without those of others in between.
 #[derive(Debug)]
-pub struct Section<'a> {
-    channel: &'a mut Channel,
+pub struct Transaction<'a> {
+    channel: &'a mut Transport,
     /// `None` once a command has failed: what the TPM would say next is not known.
     link: Option<Link>,
     /// Whether commands have gone through the link.
@@ -220,7 +223,7 @@ pub struct Section<'a> {
     since: Instant,
 }
 
-impl Section<'_> {
+impl Transaction<'_> {
     /// Sends one command and returns its one response, header included.
     ///
     /// The TPM's own refusals are responses, not errors.
@@ -264,7 +267,7 @@ impl Section<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Channel::section`]; the section is unusable then.
+    /// As [`Transport::section`]; the section is unusable then.
     pub fn renew(&mut self) -> Result<(), TransportError> {
         if !self.used || !matches!(self.link, Some(Link::Socket(_))) {
             return Ok(());
@@ -321,14 +324,14 @@ impl Section<'_> {
     }
 }
 
-impl Drop for Section<'_> {
+impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         match self.link.take() {
             Some(Link::Device(device)) if self.sharing() == Sharing::Managed => {
                 self.channel.kept = Some(device);
             }
             Some(link) if let Some(lock) = self.lock.take() => {
-                let open = Open {
+                let open = IdleTransaction {
                     link,
                     lock,
                     since: self.since,
@@ -351,7 +354,7 @@ mod tests {
     fn channels_and_endpoints_move_between_threads() {
         fn sent<T: Send>() {}
         fn shared<T: Sync>() {}
-        sent::<Channel>();
+        sent::<Transport>();
         sent::<Endpoint>();
         shared::<Endpoint>();
         sent::<TransportError>();

@@ -1,6 +1,6 @@
 //! What this module does when the host forks.
 //!
-//! A child must not keep copies of devices (see [`Noted`](super::kept::Noted)), so it closes them before its fork
+//! A child must not keep copies of devices (see [`Noted`](super::guarded_fd::Noted)), so it closes them before its fork
 //! returns. What it has copied must be noted in the memory that it has copied, and the kernel copies the descriptors
 //! first: a descriptor must be noted as soon as it is open, and no note may go while a fork is under way. So changes
 //! of notes and forks wait for each other ([`fork_gate`]).
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crypto::fork_gate;
 
-use super::kept;
+use super::guarded_fd;
 use super::sys;
 
 /// Runs `change`, which waits for nothing, and lets no fork happen meanwhile.
@@ -45,5 +45,5 @@ extern "C" fn in_parent() {
 
 extern "C" fn in_child() {
     fork_gate::child_begins();
-    kept::close_inherited();
+    guarded_fd::close_inherited();
 }

@@ -9,13 +9,13 @@ use tss::tpm2::Attributes;
 use tss::tpm2::fuzzing::deceive;
 
 use super::fake::Bio;
-use super::host::{Algorithm, Provider, door};
+use super::host::{Algorithm, Provider, entry_point};
 use crate::provider::abi::*;
 
 /// Calls the function of an identifier, if the table has it; the result, or the type's default.
 macro_rules! call {
     ($algorithm:expr, $id:ident, fn($($arg:ty),* $(,)?) -> $ret:ty, $($value:expr),*) => {
-        match door!($algorithm.table, $id, fn($($arg),*) -> $ret) {
+        match entry_point!($algorithm.table, $id, fn($($arg),*) -> $ret) {
             // SAFETY: contexts and key data are those of this algorithm's functions, buffers and
             // arrays live across the call and have the sizes beside them.
             Some(function) => Some(unsafe { function($($value),*) }),
@@ -45,27 +45,27 @@ const MOST_CALLS: usize = 64;
 const MOST_HELD: usize = 4;
 
 /// The input's calls, on a TPM that says what the input wants.
-pub(crate) fn doors(data: &[u8]) {
+pub(crate) fn dispatch(data: &[u8]) {
     let mut input = Input::new(data);
     let settings = input.u8();
     deceive(input.bytes());
     let provider = Provider::usual(settings & 1 == 1, settings & 2 == 2);
-    let mut house = House::new(&provider);
+    let mut calls = Calls::new(&provider);
     if settings & 4 == 0 {
         let abilities = ABILITIES[usize::from(settings >> 4 & 3)];
-        house.decode(key_file(EC_KEY_FILE, abilities).as_bytes(), 0);
-        house.decode(key_file(RSA_KEY_FILE, abilities).as_bytes(), 0);
+        calls.decode(key_file(EC_KEY_FILE, abilities).as_bytes(), 0);
+        calls.decode(key_file(RSA_KEY_FILE, abilities).as_bytes(), 0);
     }
     for _ in 0..MOST_CALLS {
         if input.is_empty() {
             break;
         }
-        house.call(&mut input);
+        calls.call(&mut input);
     }
     if settings & 8 == 8 {
-        house.look_at_keys();
+        calls.look_at_keys();
     }
-    house.end();
+    calls.end();
 }
 
 /// The key file with these abilities and no others; the TPM behind does not mind.
@@ -86,7 +86,7 @@ struct Held {
 }
 
 /// Everything of a provider that is held at a time.
-pub(super) struct House<'a> {
+pub(super) struct Calls<'a> {
     provider: &'a Provider,
     keymgmt: Vec<Algorithm>,
     signature: Vec<Algorithm>,
@@ -99,7 +99,7 @@ pub(super) struct House<'a> {
     generations: Vec<Held>,
 }
 
-impl<'a> House<'a> {
+impl<'a> Calls<'a> {
     pub(super) fn new(provider: &'a Provider) -> Self {
         Self {
             provider,
@@ -225,7 +225,7 @@ fn hold(place: &mut Vec<Held>, algorithm: Algorithm, raw: Option<*mut c_void>, f
 }
 
 fn free(held: Held, id: c_int) {
-    let free = door!(held.algorithm.table, id, fn(*mut c_void) -> ());
+    let free = entry_point!(held.algorithm.table, id, fn(*mut c_void) -> ());
     // SAFETY: the context is of this algorithm, and nobody has it any more.
     unsafe { free.unwrap()(held.raw) };
 }
@@ -267,7 +267,7 @@ unsafe fn loaded(params: *const OSSL_PARAM, keymgmt: &[Algorithm]) -> Option<Hel
     };
     let name = std::str::from_utf8(name).unwrap();
     let algorithm = *keymgmt.iter().find(|algorithm| algorithm.is(name)).unwrap();
-    let load = door!(
+    let load = entry_point!(
         algorithm.table,
         OSSL_FUNC_KEYMGMT_LOAD,
         fn(*const c_void, usize) -> *mut c_void

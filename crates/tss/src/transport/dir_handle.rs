@@ -7,7 +7,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use super::forkable::AppendOnly;
-use super::kept::Kept;
+use super::guarded_fd::GuardedFd;
 use super::mounts::{self, Use};
 use super::sys::{self, Status};
 
@@ -26,13 +26,13 @@ pub enum Hold {
 
 /// A directory by descriptor where one is held, by path otherwise.
 #[derive(Debug)]
-pub(super) struct Anchor {
+pub(super) struct DirHandle {
     path: PathBuf,
     /// At most one.
-    kept: AppendOnly<Kept>,
+    kept: AppendOnly<GuardedFd>,
 }
 
-impl Anchor {
+impl DirHandle {
     /// Remembers `path`, and opens nothing.
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl Anchor {
     /// Opens `path` for as long as this value lives: not to be kept from one use of a TPM to the next.
     pub(super) fn opened(path: PathBuf) -> Self {
         let this = Self::new(path);
-        this.keep(Kept::open_directory);
+        this.keep(GuardedFd::open_directory);
         this
     }
 
@@ -52,7 +52,7 @@ impl Anchor {
     pub(super) fn hold(&self, hold: Hold, wanted: Use) {
         self.hold_privately(hold, |path| mounts::of_directory(path, wanted));
         if hold == Hold::Directory {
-            self.keep(Kept::open_directory);
+            self.keep(GuardedFd::open_directory);
         }
     }
 
@@ -67,14 +67,14 @@ impl Anchor {
             return;
         }
         self.keep(|path| {
-            let made = mount(path).and_then(Kept::new);
+            let made = mount(path).and_then(GuardedFd::new);
             made.inspect_err(|error| {
                 log::debug!("{}: no mount of its own: {error}", path.display());
             })
         });
     }
 
-    fn keep(&self, open: impl FnOnce(&Path) -> io::Result<Kept>) {
+    fn keep(&self, open: impl FnOnce(&Path) -> io::Result<GuardedFd>) {
         // What a thread opens in vain it closes again.
         let _ = self.kept.get_or_make(|| open(&self.path));
     }
@@ -85,7 +85,7 @@ impl Anchor {
 
     /// The held descriptor, unless the host has lost it for us.
     pub(super) fn descriptor(&self) -> Option<RawFd> {
-        self.kept.iter().next().and_then(Kept::get)
+        self.kept.iter().next().and_then(GuardedFd::get)
     }
 
     fn place(&self, name: &OsStr) -> (Option<RawFd>, PathBuf) {
@@ -152,7 +152,7 @@ mod tests {
         let old = root.path().join("old");
         fs::create_dir(&old).unwrap();
         fs::write(old.join("file"), b"x").unwrap();
-        let anchor = Anchor::new(old.clone());
+        let anchor = DirHandle::new(old.clone());
         assert_eq!(anchor.descriptor(), None, "nothing is held by itself");
         anchor.hold(Hold::Directory, Use::Files);
         assert!(anchor.path_is_current());
@@ -165,7 +165,7 @@ mod tests {
     fn a_directory_made_later_is_found_by_path() {
         let root = tempfile::tempdir().unwrap();
         let late = root.path().join("late");
-        let anchor = Anchor::new(late.clone());
+        let anchor = DirHandle::new(late.clone());
         anchor.hold(Hold::Directory, Use::Files);
         assert!(anchor.open(OsStr::new("file"), libc::O_RDONLY, 0).is_err());
         fs::create_dir(&late).unwrap();
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn nothing_is_held_where_that_is_asked_for() {
         let root = tempfile::tempdir().unwrap();
-        let anchor = Anchor::new(root.path().into());
+        let anchor = DirHandle::new(root.path().into());
         anchor.hold(Hold::Nothing, Use::Files);
         assert_eq!(anchor.descriptor(), None);
     }
@@ -192,7 +192,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let inner = root.path().join("inner");
         fs::create_dir(&inner).unwrap();
-        let anchor = Anchor::new(inner);
+        let anchor = DirHandle::new(inner);
         anchor.hold(Hold::Private, Use::Files);
         if let Some(fd) = anchor.descriptor() {
             let up = sys::status_at(Some(fd), OsStr::new(".."), true).unwrap();

@@ -8,12 +8,12 @@ use crypto::fuzzing::input::Input;
 
 use super::super::NOTHING;
 use super::super::fake::Bio;
-use super::super::host::{Algorithm, called, door, passphrase};
+use super::super::host::{Algorithm, called, entry_point, passphrase};
 use super::super::params::Array;
-use super::{Held, House, free_key, hold, octets};
+use super::{Calls, Held, free_key, hold, octets};
 use crate::provider::abi::*;
 
-impl House<'_> {
+impl Calls<'_> {
     /// Everything that can be asked about every key.
     pub(in super::super) fn look_at_keys(&mut self) {
         for key in self.keys.clone() {

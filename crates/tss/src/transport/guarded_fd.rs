@@ -5,20 +5,20 @@ use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
+use super::atfork;
 use super::forkable::AppendOnly;
-use super::forks;
 use super::sys::{self, Status};
 
 /// A descriptor kept for later use in a host that may close or reuse any descriptor number.
 ///
 /// It remembers which file it led to, and is used and closed only while it still does.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct GuardedFd {
     fd: RawFd,
     status: Status,
 }
 
-impl Kept {
+impl GuardedFd {
     pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
         let status = sys::status(fd.as_raw_fd())?;
         Ok(Self {
@@ -51,7 +51,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for GuardedFd {
     fn drop(&mut self) {
         close_if(self.fd, self.status.dev, self.status.ino);
     }
@@ -66,7 +66,7 @@ fn close_if(fd: RawFd, dev: u64, ino: u64) {
 /// Notes that a descriptor is open, so that a child of fork can close its copy: what the parent has of it
 /// the child cannot look at (see [`forkable`](super::forkable)). A copy would keep a bare device busy, and
 /// a resource manager's space alive, for as long as the child lives, also of one that never uses a TPM. To be made
-/// with the descriptor, within [`forks::none_during`], and to be dropped when that is closed.
+/// with the descriptor, within [`atfork::none_during`], and to be dropped when that is closed.
 #[derive(Debug)]
 pub(super) struct Noted(&'static Slot);
 
@@ -83,7 +83,7 @@ struct Slot {
 static SLOTS: AppendOnly<Slot> = AppendOnly::new();
 
 impl Noted {
-    pub(super) fn new(kept: &Kept) -> Self {
+    pub(super) fn new(kept: &GuardedFd) -> Self {
         let own = std::process::id();
         let claimed = SLOTS.iter().find(|slot| {
             slot.process
@@ -112,7 +112,7 @@ impl Drop for Noted {
     fn drop(&mut self) {
         // A child may have cleared the slot and used it for something else.
         if self.0.process.load(Ordering::Relaxed) == std::process::id() {
-            forks::none_during(|| {
+            atfork::none_during(|| {
                 self.0.fd.store(-1, Ordering::Relaxed);
                 self.0.process.store(0, Ordering::Release);
             });
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_kept_descriptor_that_became_another_file_is_neither_used_nor_closed() {
         let directory = tempfile::tempdir().unwrap();
-        let kept = Kept::open_directory(directory.path()).unwrap();
+        let kept = GuardedFd::open_directory(directory.path()).unwrap();
         let fd = kept.get().unwrap();
         // A host that closes a range of descriptors and opens its own in their place.
         let other = File::create(directory.path().join("other")).unwrap();
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_child_closes_what_its_parent_had_open() {
         let directory = tempfile::tempdir().unwrap();
-        let kept = Kept::open_directory(directory.path()).unwrap();
+        let kept = GuardedFd::open_directory(directory.path()).unwrap();
         let as_a_child_sees_it = |noted: &Noted| noted.0.process.store(1, Ordering::Relaxed);
         let noted = Noted::new(&kept);
         // Another file of the same number stays. From here on other tests may close what is inherited, too.
@@ -193,7 +193,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let inner = directory.path().join("inner");
         fs::create_dir(&inner).unwrap();
-        let kept = Kept::open_directory(&inner).unwrap();
+        let kept = GuardedFd::open_directory(&inner).unwrap();
         assert!(kept.get().is_some());
         fs::remove_dir(&inner).unwrap();
         assert_eq!(kept.get(), None);

@@ -10,11 +10,11 @@ fn followed(
     place: &Place,
     address: &str,
     duration: Duration,
-    enter: impl Fn(&'static Queue) -> Held<'static> + Sync,
+    enter: impl Fn(&'static Queue) -> Permit<'static> + Sync,
     between: impl FnOnce(),
 ) -> Continuity {
     let endpoint = place.endpoint(address);
-    let channel = Mutex::new(Channel::new(Arc::clone(&endpoint), limits()));
+    let channel = Mutex::new(Transport::new(Arc::clone(&endpoint), limits()));
     let queue = endpoint.queue();
     let turn = queue.enter();
     let found = thread::scope(|scope| {
@@ -49,7 +49,7 @@ fn followed(
 
 #[test]
 fn it_stays_open_for_a_thread_that_waits() {
-    in_own_process("open::it_stays_open_for_a_thread_that_waits", || {
+    in_own_process("idle::it_stays_open_for_a_thread_that_waits", || {
         let place = Place::new();
         let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
         // Not if the machine was so busy that it was open for long.
@@ -65,7 +65,7 @@ fn it_stays_open_for_a_thread_that_waits() {
 #[test]
 fn it_does_not_stay_open_for_long_or_for_one_that_may_leave() {
     in_own_process(
-        "open::it_does_not_stay_open_for_long_or_for_one_that_may_leave",
+        "idle::it_does_not_stay_open_for_long_or_for_one_that_may_leave",
         || {
             let place = Place::new();
             let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
@@ -82,7 +82,7 @@ fn it_does_not_stay_open_for_long_or_for_one_that_may_leave() {
 
 #[test]
 fn one_that_was_closed_meanwhile_is_opened_anew() {
-    in_own_process("open::one_that_was_closed_meanwhile_is_opened_anew", || {
+    in_own_process("idle::one_that_was_closed_meanwhile_is_opened_anew", || {
         let place = Place::new();
         let mut swtpm = Some(Swtpm::unix_of(
             Generation::Tpm2,
@@ -109,8 +109,8 @@ fn another_channel_of_the_process_finds_it_in_doubt() {
     let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
     let endpoint = place.endpoint(&swtpm.address);
     let queue = endpoint.queue();
-    let mut first = Channel::new(Arc::clone(&endpoint), limits());
-    let mut second = Channel::new(Arc::clone(&endpoint), limits());
+    let mut first = Transport::new(Arc::clone(&endpoint), limits());
+    let mut second = Transport::new(Arc::clone(&endpoint), limits());
     drop(second.section().unwrap());
     let turn = queue.enter();
     thread::scope(|scope| {
@@ -131,10 +131,10 @@ fn another_channel_of_the_process_finds_it_in_doubt() {
 
 #[test]
 fn a_process_that_waits_comes_before_the_one_that_had_it() {
-    const NAME: &str = "open::a_process_that_waits_comes_before_the_one_that_had_it";
+    const NAME: &str = "idle::a_process_that_waits_comes_before_the_one_that_had_it";
     if let Some(argument) = alone() {
         let (locks, address) = argument.split_once(' ').unwrap();
-        let mut channel = Channel::new(endpoint_in(Path::new(locks), address), limits());
+        let mut channel = Transport::new(endpoint_in(Path::new(locks), address), limits());
         let mut section = channel.section().unwrap();
         section.set_record(b"from the one that waited");
         return;

@@ -6,13 +6,13 @@ use std::ptr;
 use crypto::fuzzing::input::Input;
 
 use super::super::NOTHING;
-use super::super::host::{called, door, passphrase};
+use super::super::host::{called, entry_point, passphrase};
 use super::super::params::Array;
 use super::buffers::text;
-use super::{Held, House, hold, loaded};
+use super::{Calls, Held, hold, loaded};
 use crate::provider::abi::*;
 
-impl House<'_> {
+impl Calls<'_> {
     pub(super) fn cipher_call(&mut self, input: &mut Input<'_>) {
         const FREE: c_int = OSSL_FUNC_ASYM_CIPHER_FREECTX;
         let step = input.u8();

@@ -18,7 +18,7 @@ use tss::transport::AppendOnly;
 /// The threads on which agreements wait for a peer, once for each agreement. Without a lock, so that a child forked
 /// by another thread finds what its own thread has noted.
 #[derive(Default)]
-pub(crate) struct Peers(Arc<AppendOnly<Place>>);
+pub(crate) struct DerivePeers(Arc<AppendOnly<Place>>);
 
 /// The number of a waiting thread, or [`NOBODY`]: then it is free for the next one. There are as many as
 /// agreements have ever waited at once.
@@ -26,7 +26,7 @@ struct Place(AtomicU64);
 
 const NOBODY: u64 = 0;
 
-impl Peers {
+impl DerivePeers {
     /// Notes that an agreement of this thread waits.
     pub(super) fn wait(&self) -> Waiting {
         let thread = this_thread();
@@ -74,7 +74,7 @@ pub(crate) struct Waiting {
 impl Clone for Waiting {
     /// A copied agreement waits for itself, on the thread that copied it.
     fn clone(&self) -> Self {
-        Peers(Arc::clone(&self.places)).wait()
+        DerivePeers(Arc::clone(&self.places)).wait()
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn agreements_wait_on_their_own_thread_until_they_are_dropped() {
-        let peers = Peers::default();
+        let peers = DerivePeers::default();
         assert!(!peers.are_waited_for());
         let one = peers.wait();
         let other = one.clone();
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn places_are_used_again() {
-        let peers = Peers::default();
+        let peers = DerivePeers::default();
         for _ in 0..10 {
             let many: Vec<_> = (0..3).map(|_| peers.wait()).collect();
             assert!(peers.are_waited_for());

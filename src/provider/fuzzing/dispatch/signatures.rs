@@ -5,13 +5,13 @@ use std::ptr;
 
 use crypto::fuzzing::input::Input;
 
-use super::super::host::door;
+use super::super::host::entry_point;
 use super::super::params::Array;
 use super::buffers::{Exact, text};
-use super::{Held, House, hold};
+use super::{Calls, Held, hold};
 use crate::provider::abi::*;
 
-impl House<'_> {
+impl Calls<'_> {
     pub(super) fn signature_call(&mut self, input: &mut Input<'_>) {
         const FREE: c_int = OSSL_FUNC_SIGNATURE_FREECTX;
         let step = input.u8();

@@ -5,13 +5,13 @@ use std::ffi::{c_int, c_uchar, c_void};
 
 use crypto::fuzzing::input::Input;
 
-use super::super::host::{Algorithm, door};
+use super::super::host::{Algorithm, entry_point};
 use super::super::params::Array;
 use super::buffers::{Exact, Out};
-use super::{Held, House};
+use super::{Calls, Held};
 use crate::provider::abi::*;
 
-impl House<'_> {
+impl Calls<'_> {
     /// A new context, or a new key.
     pub(super) fn new_context(&self, algorithm: Algorithm, id: c_int) -> Option<*mut c_void> {
         call!(
