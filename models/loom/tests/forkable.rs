@@ -74,7 +74,10 @@ fn different_things_are_all_kept() {
                 let list = Arc::clone(&list);
                 thread::spawn(move || {
                     let is = |value: &Watched| value.name == name;
-                    assert_eq!(list.find_or_add(is, || Watched::new(name)).read(), name * 10);
+                    assert_eq!(
+                        list.find_or_add(is, || Watched::new(name)).read(),
+                        name * 10
+                    );
                 })
             })
             .collect();

@@ -9,7 +9,9 @@ use std::time::Duration;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 use tpm_provider_shuttle::tss::Own;
-use tpm_provider_shuttle::tss::transport::{Outcome, Transaction, Notifier, deadline_in, queue, rest};
+use tpm_provider_shuttle::tss::transport::{
+    Notifier, Outcome, Transaction, deadline_in, queue, sleep,
+};
 use tpm_provider_shuttle::{check, outside};
 
 /// The value that is lent, and what is known of it.
@@ -65,7 +67,7 @@ fn operate(lent: &mut Lent, panics: bool) {
             section.transact(true);
         }
     }
-    rest(Duration::from_millis(thread_rng().gen_range(0..2)));
+    sleep(Duration::from_millis(thread_rng().gen_range(0..2)));
     outside::meanwhile();
     lent.times += 1;
     ledger.times.store(lent.times, Ordering::Relaxed);

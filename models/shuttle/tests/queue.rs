@@ -11,7 +11,7 @@ use tpm_provider_shuttle::check;
 use tpm_provider_shuttle::outside;
 use tpm_provider_shuttle::referee::{self, Coming, Unseen, Who, Work};
 use tpm_provider_shuttle::tss::transport::{
-    Outcome, Pending, Transaction, Notifier, deadline_in, queue, rest,
+    Notifier, Outcome, Pending, Transaction, deadline_in, queue, sleep,
 };
 
 fn one_in(count: u32) -> bool {
@@ -79,7 +79,11 @@ struct Owned {
 }
 
 impl Owned {
-    fn submit(watch: &Arc<Notifier>, panics: bool, work: impl FnOnce(u32) + Send + 'static) -> Self {
+    fn submit(
+        watch: &Arc<Notifier>,
+        panics: bool,
+        work: impl FnOnce(u32) + Send + 'static,
+    ) -> Self {
         static NUMBERS: AtomicU32 = AtomicU32::new(0);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let body = move || {
@@ -102,7 +106,7 @@ impl Owned {
         Self::submit(watch, panics, move |number| {
             operate(Who::Task(number));
             if one_in(4) {
-                rest(Duration::from_millis(1));
+                sleep(Duration::from_millis(1));
             }
             if panics {
                 // Without the hook, which would report a failure.
