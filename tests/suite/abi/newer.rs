@@ -114,7 +114,7 @@ fn settings_on_the_command_line() {
         .says("sessions = \"perhaps\"");
     nowhere
         .fails(&format!("pkeyutl -provparam tpm:tpm_tcti=x {sign}"))
-        .says("tpm_tcti, which is not a setting");
+        .says("\"tpm_tcti\", which is not a setting");
     // The last one counts; the environment counts more than either.
     nowhere.ok(&format!(
         "pkeyutl -provparam tpm:tcti=nonsense {given} {sign}"
