@@ -17,7 +17,7 @@ TMPFILESDIR = $(PREFIX)/lib/tmpfiles.d
 CARGO_OUT = $(or $(CARGO_TARGET_DIR),target)/release
 MODULE    = target/ossl-modules/tpm.so
 # Tests of the feature async-jobs.
-NEED_JOBS = async_jobs
+NEED_JOBS = async_jobs haproxy::one_thread_serves_others_while_the_tpm_works haproxy::clients_that_leave_while_the_tpm_works
 TPMCTL    = target/release/tpmctl
 
 .PHONY: all build demo check check-without-jobs check-vm fuzz matrix bench man audit install uninstall clean help
