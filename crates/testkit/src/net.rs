@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 /// Where a socket listens.
@@ -65,6 +67,25 @@ impl Listener {
             }
             Self::Unix(listener) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
         }
+    }
+
+    /// Serves each connection in a thread of its own, with what they share, until one comes and it `has_stopped`.
+    pub fn serve<S: Send + Sync + 'static>(
+        self,
+        shared: &Arc<S>,
+        has_stopped: fn(&S) -> bool,
+        serve: impl Fn(Arc<S>, Stream) + Clone + Send + 'static,
+    ) {
+        let shared = Arc::clone(shared);
+        thread::spawn(move || {
+            while let Ok(stream) = self.accept() {
+                if has_stopped(&shared) {
+                    return;
+                }
+                let (shared, serve) = (Arc::clone(&shared), serve.clone());
+                thread::spawn(move || serve(shared, stream));
+            }
+        });
     }
 }
 

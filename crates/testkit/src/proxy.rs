@@ -225,7 +225,7 @@ impl Proxy {
         shared.lock().upstream = Some(upstream.clone());
         let data = Listener::bind(&at).expect("the proxy's socket");
         let control = Listener::bind(&at.control()).expect("the proxy's control socket");
-        listen(&shared, data, move |shared, stream| {
+        data.serve(&shared, Shared::has_stopped, move |shared, stream| {
             // Errors end the connection, which is what the client would see without a proxy.
             let _ = match framing {
                 Framing::Swtpm => serve(&shared, stream),
@@ -233,7 +233,7 @@ impl Proxy {
             };
         });
         let upstream_control = upstream.control();
-        listen(&shared, control, move |_, stream| {
+        control.serve(&shared, Shared::has_stopped, move |_, stream| {
             let _ = match framing {
                 Framing::Swtpm => relay(stream, &upstream_control),
                 Framing::Mssim => platform(stream),
@@ -357,6 +357,10 @@ impl Drop for Proxy {
 }
 
 impl Shared {
+    fn has_stopped(&self) -> bool {
+        self.lock().stop
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A test that panicked elsewhere must not turn its clean-up into a second panic.
         self.state
@@ -397,23 +401,6 @@ impl Shared {
             .wait_while(state, |s| s.holding > 0 && !s.stop)
             .unwrap_or_else(std::sync::PoisonError::into_inner);
     }
-}
-
-fn listen(
-    shared: &Arc<Shared>,
-    listener: Listener,
-    serve: impl Fn(Arc<Shared>, Stream) + Clone + Send + 'static,
-) {
-    let shared = Arc::clone(shared);
-    thread::spawn(move || {
-        while let Ok(stream) = listener.accept() {
-            if shared.lock().stop {
-                return;
-            }
-            let (shared, serve) = (Arc::clone(&shared), serve.clone());
-            thread::spawn(move || serve(shared, stream));
-        }
-    });
 }
 
 /// One client connection with its own connection to the TPM.

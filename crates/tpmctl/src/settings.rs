@@ -117,7 +117,8 @@ pub(crate) fn set(found: &Found) -> Vec<(&'static Setting, Zeroizing<String>, Or
     let said = Said {
         found,
         global: &Global::default(),
-        secrets: Secrets::Readable,
+        // Which are named, not what is in their files.
+        secrets: Secrets::Wanted,
     };
     let value = |setting: &'static Setting| {
         let (value, origin) = setting.said(&said).ok()??;

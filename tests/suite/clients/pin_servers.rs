@@ -39,6 +39,26 @@ fn launch_at(
     })
 }
 
+/// A script that serves at the port it is told, with the key and certificate in a directory and the PIN of a file.
+fn launch_script(
+    name: &'static str,
+    place: &Place,
+    interpreter: Run,
+    script: &str,
+) -> Result<Running, String> {
+    let (dir, port) = (Scratch::new(), free_port());
+    let run = interpreter
+        .arg(dir.write("server", script))
+        .arg(port.to_string())
+        .arg(place.bare.dir().path())
+        .arg(place.pin());
+    Ok(Running {
+        done: &["loaded\n"],
+        failed: &["not loaded:"],
+        ..launch(name, run, dir, port)?
+    })
+}
+
 fn by_tls(place: &Place, port: u16) -> bool {
     let report = Load::new(port, 1)
         .trusting(place.file("key.crt"))
@@ -323,20 +343,8 @@ pub fn python() {
     goes_through(
         find("Python's ssl", "`password=`"),
         |place, _| {
-            let (dir, port) = (Scratch::new(), free_port());
-            let program = dir.write("server.py", PYTHON);
-            let run = place
-                .bare
-                .client(need_file("/usr/bin/python3", "python3"))
-                .arg(program)
-                .arg(port.to_string())
-                .arg(place.bare.dir().path())
-                .arg(place.pin());
-            Ok(Running {
-                done: &["loaded\n"],
-                failed: &["not loaded:"],
-                ..launch("python", run, dir, port)?
-            })
+            let python = place.bare.client(need_file("/usr/bin/python3", "python3"));
+            launch_script("python", place, python, PYTHON)
         },
         as_it_is,
     );
@@ -379,21 +387,8 @@ pub fn node() {
     goes_through(
         find("Node.js", "`passphrase:`"),
         |place, _| {
-            let (dir, port) = (Scratch::new(), free_port());
-            let program = dir.write("server.js", NODE);
-            let run = place
-                .bare
-                .client(need("node", "nodejs"))
-                .arg("--openssl-shared-config")
-                .arg(program)
-                .arg(port.to_string())
-                .arg(place.bare.dir().path())
-                .arg(place.pin());
-            Ok(Running {
-                done: &["loaded\n"],
-                failed: &["not loaded:"],
-                ..launch("node", run, dir, port)?
-            })
+            let node = place.bare.client(need("node", "nodejs"));
+            launch_script("node", place, node.arg("--openssl-shared-config"), NODE)
         },
         as_it_is,
     );

@@ -149,15 +149,12 @@ impl Said<'_> {
         }
     }
 
-    fn fault(&self, what: impl AsRef<str>) -> Fault {
-        Fault::new(
-            self.setting.name(),
-            format!("{}: {}", self.place(), what.as_ref()),
-        )
+    fn fault(&self, what: &str) -> Fault {
+        Fault::new(self.setting.name(), format!("{}: {what}", self.place()))
     }
 
     fn expected(&self, what: &str) -> Fault {
-        self.fault(format!("expected {what}"))
+        self.fault(&format!("expected {what}"))
     }
 }
 

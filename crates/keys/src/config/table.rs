@@ -182,10 +182,11 @@ fn address(said: &Said<'_>) -> Result<(Address, Origin), Fault> {
         false => Ok(None),
     };
     let (hostname, port) = (variable(c"TSS_TCSD_HOSTNAME")?, variable(c"TSS_TCSD_PORT")?);
-    let text =
-        |value: &'_ Option<zeroize::Zeroizing<String>>| value.as_ref().map(|v| v.to_string());
-    let (hostname, port) = (text(&hostname), text(&port));
-    Address::with_tcsd_variables(said.text, hostname.as_deref(), port.as_deref())
+    let (hostname, port) = (
+        hostname.as_deref().map(String::as_str),
+        port.as_deref().map(String::as_str),
+    );
+    Address::with_tcsd_variables(said.text, hostname, port)
         .map(|address| (address, said.origin.clone()))
         .map_err(|error| {
             Fault::new(
@@ -222,7 +223,7 @@ fn srk_auth(said: &Said<'_>, settings: &mut Settings) -> Result<(), Fault> {
 }
 
 fn secret(said: &Said<'_>) -> Result<Secret, Fault> {
-    read_secret(said.text).map_err(|error| said.fault(error.to_string()))
+    read_secret(said.text).map_err(|error| said.fault(&error.to_string()))
 }
 
 /// Not a value, which would stand in a file that everybody may read, and not read before a key needs it.

@@ -30,7 +30,6 @@ use super::scratch::Scratch;
 use super::tpm::{code, read_frame};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread;
 use strategy::{PassOn, Strategy, Tpm};
 
 /// The interposer; stops on drop.
@@ -83,12 +82,12 @@ impl Interposer {
         let listeners = vec![at.clone(), at.control()];
         let data = Listener::bind(&at).expect("the interposer's socket");
         let control = Listener::bind(&at.control()).expect("the interposer's control socket");
-        listen(&shared, data, |shared, client| {
+        data.serve(&shared, Shared::has_stopped, |shared, client| {
             // Errors end the connection, as they would without an interposer.
             let _ = converse(&shared, client);
         });
         // Nobody needs the control channel; it is there because swtpm has one.
-        listen(&shared, control, |_, mut client| {
+        control.serve(&shared, Shared::has_stopped, |_, mut client| {
             let _ = io::copy(&mut client, &mut io::sink());
         });
         Self {
@@ -139,28 +138,15 @@ impl Drop for Interposer {
 }
 
 impl Shared {
+    fn has_stopped(&self) -> bool {
+        self.lock().stop
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-fn listen(
-    shared: &Arc<Shared>,
-    listener: Listener,
-    serve: impl Fn(Arc<Shared>, Stream) + Clone + Send + 'static,
-) {
-    let shared = Arc::clone(shared);
-    thread::spawn(move || {
-        while let Ok(stream) = listener.accept() {
-            if shared.lock().stop {
-                return;
-            }
-            let (shared, serve) = (Arc::clone(&shared), serve.clone());
-            thread::spawn(move || serve(shared, stream));
-        }
-    });
 }
 
 /// The connection to the TPM, made with the first command that goes there.

@@ -55,9 +55,28 @@ impl Conf {
 
     /// The names in a section with their values, in the order of the file; nothing if there is no such section.
     pub(super) fn section(&self, name: &str) -> Option<Vec<(String, Zeroizing<String>)>> {
-        let name = CString::new(name).ok()?;
+        let pair = |line: &ConfValue| {
+            // SAFETY: both are C strings of the object's, or NULL.
+            unsafe { Some((text(line.name)?, Zeroizing::new(text(line.value)?))) }
+        };
+        Some(self.lines(name)?.into_iter().filter_map(pair).collect())
+    }
+
+    /// Wipes the values of a section, which may be secrets; its text must not be needed any more.
+    pub(super) fn wipe(&mut self, name: &str) {
+        for line in self.lines(name).into_iter().flatten() {
+            if !line.value.is_null() {
+                // SAFETY: a C string of the object's, which nobody else uses; it stays one when all before its end is zero.
+                unsafe { OPENSSL_cleanse(line.value, CStr::from_ptr(line.value).count_bytes()) };
+            }
+        }
+    }
+
+    /// The lines of a section, which live as long as the object.
+    fn lines(&self, section: &str) -> Option<Vec<&ConfValue>> {
+        let section = CString::new(section).ok()?;
         // SAFETY: the object is live, the name is a C string. The stack is the object's and lives as long.
-        let stack = unsafe { NCONF_get_section(self.0.as_ptr(), name.as_ptr()) };
+        let stack = unsafe { NCONF_get_section(self.0.as_ptr(), section.as_ptr()) };
         // A section that is not there is no error of ours.
         drop(ErrorStack::get());
         if stack.is_null() {
@@ -65,44 +84,15 @@ impl Conf {
         }
         // SAFETY: a live stack of CONF_VALUEs, which nobody changes meanwhile.
         let count = unsafe { openssl_sys::OPENSSL_sk_num(stack) };
-        let pairs = (0..count).filter_map(|index| {
-            // SAFETY: as above; the index is one of its own, and each element is a CONF_VALUE with a name and a value that
-            // are C strings, or NULL.
+        let line = |index| {
+            // SAFETY: as above; the index is one of its own, and its elements live as long as the object.
             unsafe {
-                let pair: *const ConfValue = openssl_sys::OPENSSL_sk_value(stack, index).cast();
-                let pair = pair.as_ref()?;
-                Some((
-                    text(pair.name)?.to_owned(),
-                    Zeroizing::new(text(pair.value)?),
-                ))
+                openssl_sys::OPENSSL_sk_value(stack, index)
+                    .cast::<ConfValue>()
+                    .as_ref()
             }
-        });
-        Some(pairs.collect())
-    }
-
-    /// Wipes the values of a section, which may be secrets; its text must not be needed any more.
-    pub(super) fn wipe(&mut self, name: &str) {
-        let Ok(name) = CString::new(name) else {
-            return;
         };
-        // SAFETY: the object is live and ours alone; the elements of the section's stack are CONF_VALUEs whose values are C
-        // strings of the object's, which stay C strings when all before their end is zero.
-        unsafe {
-            let stack = NCONF_get_section(self.0.as_ptr(), name.as_ptr());
-            let count = match stack.is_null() {
-                true => 0,
-                false => openssl_sys::OPENSSL_sk_num(stack),
-            };
-            for index in 0..count {
-                let pair: *const ConfValue = openssl_sys::OPENSSL_sk_value(stack, index).cast();
-                if let Some(pair) = pair.as_ref()
-                    && !pair.value.is_null()
-                {
-                    OPENSSL_cleanse(pair.value, CStr::from_ptr(pair.value).count_bytes());
-                }
-            }
-        }
-        drop(ErrorStack::get());
+        Some((0..count).filter_map(line).collect())
     }
 }
 

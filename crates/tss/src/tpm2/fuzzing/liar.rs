@@ -407,7 +407,7 @@ fn loaded_by(command: &[u8]) -> Option<Public> {
 }
 
 fn object(pem: &[u8]) -> Object {
-    let der = der_in(pem);
+    let (_, der) = pem_rfc7468::decode_vec(pem).unwrap();
     let mut fields = der::Reader::new(&der).element().unwrap().reader();
     let mut next = |tag| loop {
         let field = fields.element().unwrap();
@@ -422,25 +422,6 @@ fn object(pem: &[u8]) -> Object {
     let public = Public::from_tpm2b(next(der::tag::OCTET_STRING)).unwrap();
     let private = next(der::tag::OCTET_STRING).to_vec();
     Object::from_blob(public, private, Parent::new(parent)).unwrap()
-}
-
-/// What is in the armour of one of the files above (RFC 7468).
-fn der_in(pem: &[u8]) -> Vec<u8> {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let lines = pem.split(|&byte| byte == b'\n');
-    let digits = lines.filter(|line| !line.starts_with(b"--")).flatten();
-    let values: Vec<u32> = digits
-        .filter_map(|digit| DIGITS.iter().position(|known| known == digit))
-        .map(|value| value as u32)
-        .collect();
-    let bits = |four: &[u32]| four.iter().fold(0, |bits, value| bits << 6 | value);
-    values
-        .chunks(4)
-        .flat_map(|four| {
-            let bits: u32 = bits(four) << (6 * (4 - four.len()));
-            bits.to_be_bytes()[1..four.len()].to_vec()
-        })
-        .collect()
 }
 
 /// Operations of a client, in the order that the input gives, on that TPM.
