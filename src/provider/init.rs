@@ -7,21 +7,20 @@ use std::sync::Arc;
 use tss::transport::watch_forks;
 
 use super::Instance;
-use super::abi::{OSSL_ALGORITHM, OSSL_CORE_HANDLE, OSSL_DISPATCH, OSSL_ITEM, OSSL_PARAM};
-use super::core::{Core, REASON_STRINGS};
+use super::abi::{OSSL_ALGORITHM, OSSL_CORE_HANDLE, OSSL_DISPATCH, OSSL_PARAM};
+use super::core::Core;
 use super::fetch_order::Answer;
 use super::ffi::param::{Descriptors, END, INTEGER, ParamsOut, UTF8_PTR, describe};
 use super::ffi::{Table, borrow_instance, guard, install_panic_hook};
 
 /// The provider's own dispatch table.
-static PROVIDER: Table<OSSL_DISPATCH, 6> = dispatch![
+// Without OSSL_FUNC_PROVIDER_GET_REASON_STRINGS: see `core::reasons`.
+static PROVIDER: Table<OSSL_DISPATCH, 5> = dispatch![
     OSSL_FUNC_PROVIDER_TEARDOWN: teardown => fn(*mut c_void),
     OSSL_FUNC_PROVIDER_GETTABLE_PARAMS: gettable_params => fn(*mut c_void) -> *const OSSL_PARAM,
     OSSL_FUNC_PROVIDER_GET_PARAMS: get_params => fn(*mut c_void, *mut OSSL_PARAM) -> c_int,
     OSSL_FUNC_PROVIDER_QUERY_OPERATION: query_operation
         => fn(*mut c_void, c_int, *mut c_int) -> *const OSSL_ALGORITHM,
-    OSSL_FUNC_PROVIDER_GET_REASON_STRINGS: get_reason_strings
-        => fn(*mut c_void) -> *const OSSL_ITEM,
 ];
 
 /// The module's one exported symbol: OpenSSL calls it when the provider is loaded.
@@ -132,10 +131,6 @@ unsafe extern "C" fn query_operation(
         }
         table
     })
-}
-
-unsafe extern "C" fn get_reason_strings(_provctx: *mut c_void) -> *const OSSL_ITEM {
-    REASON_STRINGS.as_ptr()
 }
 
 // Compile-time check that the texts above are C strings.

@@ -30,6 +30,20 @@ pub fn compile_with_program(dir: &Scratch, name: &str) -> PathBuf {
     compile(dir, name, &arguments)
 }
 
+/// Compiles `tests/c/NAME.cpp` against the installed OpenSSL.
+pub fn compile_cpp(dir: &Scratch, name: &str) -> PathBuf {
+    let program = dir.join(name);
+    Run::new(need("c++", "g++"))
+        .args(["-std=c++17", "-Wall", "-Wextra", "-Werror", "-O1", "-g"])
+        .arg(format!("-I{}", include().display()))
+        .arg("-o")
+        .arg(&program)
+        .arg(root().join("tests/c").join(format!("{name}.cpp")))
+        .words("-lssl -lcrypto")
+        .ok();
+    program
+}
+
 /// Compiles C text.
 pub fn compile_text(dir: &Scratch, name: &str, text: &str, arguments: &str) -> PathBuf {
     let source = dir.write(&format!("{name}.c"), text);

@@ -1,14 +1,12 @@
 //! Errors as OpenSSL's users see them: a reason code of ours and a sentence.
 
+use std::ffi::CStr;
 use std::fmt;
 
 use tss::ErrorKind;
 use tss::tpm2::ResponseCode;
 use tss::tpm12::Failure;
 use tss::transport::ErrorKind as TransportKind;
-
-use crate::provider::abi::OSSL_ITEM;
-use crate::provider::ffi::Table;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
@@ -18,11 +16,8 @@ macro_rules! reasons {
             $($(#[$doc])* $name = $code,)*
         }
 
-        /// The table OpenSSL reads when the provider is loaded, ended by 0.
-        pub(crate) static REASON_STRINGS: Table<OSSL_ITEM, { [$($code),*].len() + 1 }> = Table([
-            $(OSSL_ITEM { id: $code, ptr: $text.as_ptr().cast_mut().cast() },)*
-            OSSL_ITEM { id: 0, ptr: std::ptr::null_mut() },
-        ]);
+        /// All of them, with their texts.
+        pub(super) static REASONS: &[(Reason, &CStr)] = &[$((Reason::$name, $text),)*];
     };
 }
 
@@ -98,6 +93,13 @@ impl Error {
     pub(crate) fn reason(&self) -> Reason {
         self.reason
     }
+
+    /// The sentence with the reason before it, for hosts in which nothing else tells the reason.
+    pub(super) fn with_reason(&self) -> String {
+        let text = REASONS.iter().find(|(reason, _)| *reason == self.reason);
+        let text = text.map_or("", |(_, text)| text.to_str().unwrap_or(""));
+        format!("{text}: {}", self.text)
+    }
 }
 
 impl fmt::Display for Error {
@@ -164,13 +166,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_of_reasons_ends_and_has_no_code_twice() {
-        let items = &REASON_STRINGS.0;
-        assert_eq!(items.last().map(|item| item.id), Some(0));
-        let mut codes: Vec<u32> = items.iter().map(|item| item.id).collect();
+    fn no_code_and_no_text_is_there_twice() {
+        let mut codes: Vec<u32> = REASONS.iter().map(|(reason, _)| *reason as u32).collect();
         codes.sort_unstable();
         codes.dedup();
-        assert_eq!(codes.len(), items.len());
+        let mut texts: Vec<&CStr> = REASONS.iter().map(|(_, text)| *text).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!((codes.len(), texts.len()), (REASONS.len(), REASONS.len()));
+        assert!(!codes.contains(&0));
     }
 
     #[test]

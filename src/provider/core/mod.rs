@@ -10,11 +10,12 @@ mod exit;
 mod host;
 mod notice;
 mod passphrase;
+mod reasons;
 mod settings;
 mod upcalls;
 
 pub(crate) use bio::CoreBioRef;
-pub(crate) use error::{Error, REASON_STRINGS, Reason};
+pub(crate) use error::{Error, Reason};
 pub(crate) use notice::give_once;
 pub(crate) use passphrase::Passphrase;
 pub(crate) use settings::{Environment, Section, read as read_settings};

@@ -1,15 +1,19 @@
 //! The functions that the core hands to `OSSL_provider_init`.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::ptr::{self, NonNull};
 
 use keys::printable;
 use tss::transport::AppendOnly;
 
 use super::async_job::Functions;
-use super::{CoreBioRef, Error};
+use super::{CoreBioRef, Error, reasons};
 use crate::provider::abi::{self, OSSL_CORE_HANDLE, OSSL_DISPATCH, OSSL_PARAM};
 use crate::provider::ffi::param;
+
+// What `BIO_seek` and `BIO_tell` ask of a BIO (openssl/bio.h).
+const BIO_C_FILE_SEEK: c_int = 128;
+const BIO_C_FILE_TELL: c_int = 133;
 
 /// One instance's view of the core: its handle and the upcalls that came with it.
 ///
@@ -28,8 +32,11 @@ pub(crate) struct Core {
     bio_read_ex: Option<abi::BioReadEx>,
     bio_write_ex: Option<abi::BioWriteEx>,
     bio_gets: Option<abi::BioGets>,
+    bio_ctrl: Option<abi::BioCtrl>,
     /// Looked for when first needed; at most one.
     pub(super) async_functions: AppendOnly<Option<Functions>>,
+    /// The number under which the host's libcrypto knows our reasons, if it knows them.
+    error_library: Option<u32>,
 }
 
 // SAFETY: the handle is a token that only upcalls look into, and OpenSSL documents both as usable
@@ -62,7 +69,9 @@ impl Core {
             bio_read_ex: None,
             bio_write_ex: None,
             bio_gets: None,
+            bio_ctrl: None,
             async_functions: AppendOnly::new(),
+            error_library: None,
         };
         let mut next = dispatch;
         while !next.is_null() {
@@ -78,6 +87,8 @@ impl Core {
             // SAFETY: this entry was not the last one.
             next = unsafe { next.add(1) };
         }
+        // Now and not with the first error: a forked child might wait for a lock of the dynamic linker.
+        core.error_library = reasons::library_in(&core);
         core
     }
 
@@ -128,6 +139,9 @@ impl Core {
                 }
                 abi::OSSL_FUNC_BIO_GETS => {
                     self.bio_gets = Some(cast::<abi::Function, abi::BioGets>(function));
+                }
+                abi::OSSL_FUNC_BIO_CTRL => {
+                    self.bio_ctrl = Some(cast::<abi::Function, abi::BioCtrl>(function));
                 }
                 _ => {}
             }
@@ -187,9 +201,13 @@ impl Core {
         let (Some(new_error), Some(vset_error)) = (self.new_error, self.vset_error) else {
             return;
         };
+        let text = match self.error_library {
+            Some(_) => error.to_string(),
+            None => error.with_reason(),
+        };
         // The text goes through printf: what could be a conversion is doubled, so that the list
         // of arguments below is never looked at.
-        let text = printable::line(&error.to_string()).replace('%', "%%");
+        let text = printable::line(&text).replace('%', "%%");
         let text = CString::new(text).unwrap_or_default();
         let mut no_arguments = [0u64; 8];
         // SAFETY: the handle is the one that came with the functions, all strings are
@@ -202,7 +220,7 @@ impl Core {
             }
             vset_error(
                 self.handle,
-                error.reason() as u32,
+                reasons::code(self.error_library, error.reason()),
                 text.as_ptr(),
                 no_arguments.as_mut_ptr().cast(),
             );
@@ -273,6 +291,22 @@ impl Core {
         let count = usize::try_from(count).ok().filter(|count| *count > 0)?;
         line.truncate(count);
         Some(line)
+    }
+
+    /// Where `bio` is read next, in bytes from its start; `None` where it cannot go back.
+    pub(crate) fn position(&self, bio: &mut CoreBioRef) -> Option<c_long> {
+        let ctrl = self.bio_ctrl?;
+        // SAFETY: `bio` is a live core BIO; this command takes no argument.
+        let position = unsafe { ctrl(bio.as_core(), BIO_C_FILE_TELL, 0, ptr::null_mut()) };
+        (position >= 0).then_some(position.into())
+    }
+
+    /// Goes back to where [`Self::position`] was.
+    pub(crate) fn go_back(&self, bio: &mut CoreBioRef, position: c_long) {
+        if let Some(ctrl) = self.bio_ctrl {
+            // SAFETY: as above. What it answers is no sign of success: a file answers 0, memory the position.
+            unsafe { ctrl(bio.as_core(), BIO_C_FILE_SEEK, position, ptr::null_mut()) };
+        }
     }
 
     /// Writes all of `data` to `bio`.

@@ -6,6 +6,7 @@ mod chroot;
 mod forks;
 mod guards;
 mod guest;
+mod late;
 mod lifetime;
 mod memory;
 mod node;
