@@ -15,7 +15,7 @@ mod unheard;
 pub use self::init::OSSL_provider_init;
 
 use std::convert::Infallible;
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_int, c_long};
 use std::sync::Arc;
 
 use keys::Tpm;
@@ -218,6 +218,29 @@ impl Instance {
         // SAFETY: the caller vouches for it.
         let bio: &mut CoreBioRef = unsafe { Core::bio(bio) }?;
         self.core.read_line(bio)
+    }
+
+    /// Where a core BIO is read next; `None` where it cannot go back.
+    ///
+    /// # Safety
+    ///
+    /// Unless NULL, `bio` must be a live core BIO that nobody else uses during the call.
+    pub(crate) unsafe fn position(&self, bio: *mut abi::OSSL_CORE_BIO) -> Option<c_long> {
+        // SAFETY: the caller vouches for it.
+        let bio: &mut CoreBioRef = unsafe { Core::bio(bio) }?;
+        self.core.position(bio)
+    }
+
+    /// Has a core BIO read again from where [`Self::position`] was.
+    ///
+    /// # Safety
+    ///
+    /// Unless NULL, `bio` must be a live core BIO that nobody else uses during the call.
+    pub(crate) unsafe fn go_back(&self, bio: *mut abi::OSSL_CORE_BIO, position: c_long) {
+        // SAFETY: the caller vouches for it.
+        if let Some(bio) = unsafe { Core::bio(bio) } {
+            self.core.go_back(bio, position);
+        }
     }
 
     /// Writes to a core BIO.

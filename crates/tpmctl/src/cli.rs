@@ -80,6 +80,8 @@ pub(crate) enum KeyCommand {
     New(New),
     /// Take a software RSA key into a TPM 1.2 and write its key file
     Import(Import),
+    /// Write a key file in another form, without a TPM
+    Convert(Convert),
     /// Say what is in a key file, without a TPM
     Show(Show),
 }
@@ -175,6 +177,52 @@ pub(crate) struct New {
     /// A key of a TPM 1.2 that signs and does not decrypt
     #[arg(long)]
     pub(crate) sign_only: bool,
+
+    /// Form of the key file
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Form::Tss2)]
+    pub(crate) form: Form,
+}
+
+/// Forms of key files.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// TSS2 PRIVATE KEY, which all programs for TPM keys know (TSS KEY BLOB for a TPM 1.2)
+    Tss2,
+    /// The same inside PKCS#8 (PRIVATE KEY), for programs that go by the label
+    Pkcs8,
+}
+
+#[derive(Args)]
+pub(crate) struct Convert {
+    /// The key file, PEM or DER; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Where the new file goes; `-` is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(crate) output: PathBuf,
+
+    /// Replace the output if it exists
+    #[arg(short, long)]
+    pub(crate) force: bool,
+
+    /// Form of the new file
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Form::Tss2)]
+    pub(crate) form: Form,
+
+    /// Have the file say that the key has an authorization value (yes) or none (no): tpm2_encodeobject before 5.8
+    /// wrote the opposite
+    #[arg(long, value_enum, value_name = "yes|no")]
+    pub(crate) pin: Option<Pin>,
+}
+
+/// Whether a key has an authorization value.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pin {
+    /// It has one
+    Yes,
+    /// It has none
+    No,
 }
 
 #[derive(Args)]

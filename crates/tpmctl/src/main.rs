@@ -58,6 +58,7 @@ fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Version => version::run(global),
         Command::Key(KeyCommand::New(args)) => key::new::run(global, args),
         Command::Key(KeyCommand::Import(args)) => key::import::run(global, args),
+        Command::Key(KeyCommand::Convert(args)) => key::convert::run(global, args),
         Command::Key(KeyCommand::Show(args)) => key::show::run(global, args),
         Command::Srk(SrkCommand::Show) => srk::show(global),
         Command::Srk(SrkCommand::Trust(args)) => srk::trust(global, args),

@@ -1,7 +1,7 @@
 //! Structures and function types of `<openssl/core.h>` and `<openssl/core_dispatch.h>`.
 #![allow(non_camel_case_types, reason = "the names are OpenSSL's own")]
 
-use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::ffi::{c_char, c_int, c_long, c_uint, c_void};
 
 use super::OSSL_PARAM;
 
@@ -92,4 +92,6 @@ pub(crate) type BioReadEx =
     unsafe extern "C" fn(*mut OSSL_CORE_BIO, *mut c_void, usize, *mut usize) -> c_int;
 pub(crate) type BioWriteEx =
     unsafe extern "C" fn(*mut OSSL_CORE_BIO, *const c_void, usize, *mut usize) -> c_int;
+pub(crate) type BioCtrl =
+    unsafe extern "C" fn(*mut OSSL_CORE_BIO, c_int, c_long, *mut c_void) -> c_int;
 pub(crate) type BioGets = unsafe extern "C" fn(*mut OSSL_CORE_BIO, *mut c_char, c_int) -> c_int;

@@ -1,6 +1,6 @@
 //! The entries of decoders: provider-decoder(7).
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, c_int, c_long, c_void};
 use std::ptr;
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ pub(crate) enum Decoded {
         der: Vec<u8>,
         /// The structure that the next decoder must understand.
         structure: &'static CStr,
+        /// What keymgmt calls the type of key in it: decoders of other types need not look.
+        key_type: &'static str,
     },
     /// A key of the type that keymgmt calls by this name.
     Key(&'static str, KeyData),
@@ -52,6 +54,18 @@ impl Input<'_> {
         unsafe { self.instance.read_to_end(self.bio, limit) }
     }
 
+    /// Where it is read next; `None` where it cannot go back.
+    pub(crate) fn position(&mut self) -> Option<Position> {
+        // SAFETY: as above.
+        unsafe { self.instance.position(self.bio) }.map(Position)
+    }
+
+    /// Leaves the rest from `position` on to others.
+    pub(crate) fn go_back(&mut self, position: Position) {
+        // SAFETY: as above.
+        unsafe { self.instance.go_back(self.bio, position.0) };
+    }
+
     /// The next PEM block with its BEGIN and END lines, and not a byte more: what follows, perhaps
     /// a certificate, is read by others. Without a block, all there is. `None` when either is longer than
     /// `limit` bytes.
@@ -59,7 +73,12 @@ impl Input<'_> {
         let (mut block, mut before, mut fits) = (Vec::new(), Vec::new(), true);
         loop {
             // SAFETY: as above.
-            let Some(line) = (unsafe { self.instance.read_line(self.bio) }) else {
+            let line = unsafe { self.instance.read_line(self.bio) };
+            // An editor may have left a mark before the first line.
+            let line = line
+                .as_deref()
+                .map(|line| line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line));
+            let Some(line) = line else {
                 // A block without its end is for its parser to complain about.
                 return match block.is_empty() {
                     true => fits.then_some(Text::Plain(before)),
@@ -69,11 +88,11 @@ impl Input<'_> {
             if block.is_empty() && !line.starts_with(b"-----BEGIN ") {
                 fits &= before.len() + line.len() <= limit;
                 if fits {
-                    before.extend_from_slice(&line);
+                    before.extend_from_slice(line);
                 }
                 continue;
             }
-            block.extend_from_slice(&line);
+            block.extend_from_slice(line);
             if block.len() > limit {
                 return None;
             }
@@ -83,6 +102,13 @@ impl Input<'_> {
         }
     }
 }
+
+/// Where an input can be read again from.
+#[derive(Clone, Copy)]
+pub(crate) struct Position(c_long);
+
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// One decoder.
 pub(crate) trait Decoder: 'static {
@@ -168,11 +194,19 @@ unsafe extern "C" fn decode<D: Decoder>(
             instance,
             bio: input,
         };
-        match D::decode(instance, &mut input, selection, &mut passphrase) {
+        // A prompt that failed leaves its error, and the value may have come from elsewhere.
+        let decoded = instance
+            .with_error_mark(|| D::decode(instance, &mut input, selection, &mut passphrase));
+        match decoded {
             Ok(Decoded::NotOurs) => 1,
-            Ok(Decoded::Der { der, structure }) => {
+            Ok(Decoded::Der {
+                der,
+                structure,
+                key_type,
+            }) => {
                 instance.unheard().take();
                 let done = ParamList::new()
+                    .text(c"data-type", key_type)
                     .text(c"data-structure", structure.to_str().unwrap_or(""))
                     .octets(c"data", &der)
                     .with(|params| callback.call(params));

@@ -125,10 +125,10 @@ unsafe extern "C" fn load<S: Store>(
                 Passphrase::new(passphrase, passphrase_argument),
             )
         };
-        match held.value.load(&held.instance, &mut passphrase) {
-            Ok(Some(Stored::Key(name, data))) => {
-                deliver(&held.instance, name, data, callback).into()
-            }
+        let Held { instance, value } = held;
+        // As in `decoder`.
+        match instance.with_error_mark(|| value.load(instance, &mut passphrase)) {
+            Ok(Some(Stored::Key(name, data))) => deliver(instance, name, data, callback).into(),
             Ok(Some(Stored::Certificate(der))) => ParamList::new()
                 .int(c"type", OBJECT_CERTIFICATE)
                 .octets(c"data", &der)
@@ -136,7 +136,7 @@ unsafe extern "C" fn load<S: Store>(
                 .into(),
             Ok(None) => 1,
             Err(error) => {
-                held.instance.raise(&error, c"store_load");
+                instance.raise(&error, c"store_load");
                 0
             }
         }

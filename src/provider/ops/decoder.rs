@@ -31,37 +31,94 @@ impl Decoder for Pem {
     fn decode(
         instance: &Arc<Instance>,
         input: &mut Input<'_>,
+        selection: c_int,
+        _passphrase: &mut Passphrase,
+    ) -> Result<Decoded, Error> {
+        let wants_private = selection::private(selection);
+        let mut behind_first = None;
+        let mut passed = 0;
+        while let Some(text) = input.text(LARGEST * 2) {
+            let block = match text {
+                Text::Pem(block) => block,
+                Text::Plain(text) if behind_first.is_none() && tss12::is_text(&text) => {
+                    return of_tpm12(instance, &text);
+                }
+                Text::Plain(_) => break,
+            };
+            if let Some(der) = tss12::der_in_pem(&block).map_err(keys::Error::from)? {
+                return of_tpm12(instance, &der);
+            }
+            if let Some(der) = KeyFile::der_in_pem(&block).map_err(keys::Error::from)? {
+                return of_tpm2(instance, der);
+            }
+            // Who wants a private key wants the one behind the certificate. OpenSSL comes again with what follows a
+            // block that nobody took, but only if the oldest error in the host's queue, which may be there since
+            // yesterday, allows it.
+            passed += block.len();
+            if !wants_private || passed > FARTHEST || may_hold_a_private_key(&block) {
+                break;
+            }
+            behind_first = behind_first.or_else(|| input.position());
+            if behind_first.is_none() {
+                break;
+            }
+        }
+        if let Some(position) = behind_first {
+            input.go_back(position);
+        }
+        Ok(Decoded::NotOurs)
+    }
+}
+
+/// How far behind the first block a key of ours is looked for, in bytes.
+const FARTHEST: usize = 256 << 10;
+
+/// Whether somebody else may find in this block what is wanted.
+fn may_hold_a_private_key(block: &[u8]) -> bool {
+    let label = block.split(|octet| *octet == b'\n').next().unwrap_or(block);
+    label.windows(11).any(|part| part == b"PRIVATE KEY")
+}
+
+/// What can be known to be wrong is said here: OpenSSL's `file:` store, by which its commands load keys, keeps the errors of
+/// this step and drops those of the next.
+fn of_tpm2(instance: &Instance, der: Vec<u8>) -> Result<Decoded, Error> {
+    instance.tpm()?;
+    let (_, key_type) = read(&der)?;
+    Ok(Decoded::Der {
+        der,
+        structure: c"TSS2",
+        key_type: key_type.name(),
+    })
+}
+
+fn of_tpm12(instance: &Instance, bytes: &[u8]) -> Result<Decoded, Error> {
+    instance.tpm()?;
+    let blob = tss12::from_bytes(bytes).map_err(keys::Error::from)?;
+    Ok(Decoded::Der {
+        der: tss12::to_der(&blob),
+        structure: c"TSS12",
+        key_type: KeyType::Rsa.name(),
+    })
+}
+
+/// A key file inside PKCS#8, known by its object identifier. It becomes DER again and not a key, so that OpenSSL's store
+/// can go on with it.
+pub(super) struct Pkcs8;
+
+impl Decoder for Pkcs8 {
+    fn does(selection: c_int) -> bool {
+        selection == 0 || selection::private(selection)
+    }
+
+    fn decode(
+        instance: &Arc<Instance>,
+        input: &mut Input<'_>,
         _selection: c_int,
         _passphrase: &mut Passphrase,
     ) -> Result<Decoded, Error> {
-        let (block, old) = match input.text(LARGEST * 2) {
-            None => return Ok(Decoded::NotOurs),
-            Some(Text::Plain(text)) if !tss12::is_text(&text) => return Ok(Decoded::NotOurs),
-            Some(Text::Plain(text)) => (text, true),
-            Some(Text::Pem(block)) => {
-                let old = tss12::der_in_pem(&block).map_err(keys::Error::from)?;
-                (block, old.is_some())
-            }
-        };
-        if old {
-            instance.tpm()?;
-            let blob = tss12::from_bytes(&block).map_err(keys::Error::from)?;
-            return Ok(Decoded::Der {
-                der: tss12::to_der(&blob),
-                structure: c"TSS12",
-            });
-        }
-        match KeyFile::der_in_pem(&block).map_err(keys::Error::from)? {
-            Some(der) => {
-                // What can be known to be wrong is said here: OpenSSL's `file:` store, by which its
-                // commands load keys, keeps the errors of this step and drops those of the next.
-                instance.tpm()?;
-                read(&der)?;
-                Ok(Decoded::Der {
-                    der,
-                    structure: c"TSS2",
-                })
-            }
+        let container = input.all(LARGEST);
+        match container.as_deref().and_then(KeyFile::der_in_pkcs8) {
+            Some(der) => of_tpm2(instance, der.to_vec()),
             None => Ok(Decoded::NotOurs),
         }
     }

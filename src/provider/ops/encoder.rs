@@ -19,6 +19,8 @@ pub(super) struct SpkiPem;
 pub(super) struct PrivateDer;
 /// The key file in PEM.
 pub(super) struct PrivatePem;
+/// A private key in a form for everybody, which there is not.
+pub(super) struct Bare;
 /// Text for people.
 pub(super) struct Text;
 
@@ -80,6 +82,23 @@ impl Encoder for PrivatePem {
     fn encode(data: &KeyData, _selection: c_int) -> Result<Vec<u8>, Error> {
         let pem = data.key()?.to_pem().ok_or_else(no_file)?;
         Ok(pem.into_bytes())
+    }
+}
+
+impl Encoder for Bare {
+    // Encrypted or not, the reason is the same one.
+    const PRIVATE: bool = false;
+
+    fn does(selection: c_int) -> bool {
+        selection::private(selection)
+    }
+
+    fn encode(_data: &KeyData, _selection: c_int) -> Result<Vec<u8>, Error> {
+        Err(Error::new(
+            Reason::NotExportable,
+            "a private key cannot leave the TPM, so there is no PKCS#1, PKCS#8 or PKCS#12 of it; what there is, is its key \
+             file, which `openssl pkey` and `tpmctl key convert` write (-outform DER included)",
+        ))
     }
 }
 

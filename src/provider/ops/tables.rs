@@ -5,11 +5,11 @@
 use std::ffi::{CStr, c_int};
 
 use super::asym_cipher::RsaCipher;
-use super::decoder::{Der, Pem, Tss2, Tss12};
+use super::decoder::{Der, Pem, Pkcs8, Tss2, Tss12};
 use super::ec_keymgmt::Ec;
 use super::ecdh::Ecdh;
 use super::ecdsa::Ecdsa;
-use super::encoder::{PrivateDer, PrivatePem, SpkiDer, SpkiPem, Text};
+use super::encoder::{Bare, PrivateDer, PrivatePem, SpkiDer, SpkiPem, Text};
 use super::fixed_digest::{self, FixedDigest};
 use super::rsa_keymgmt::{Rsa, RsaPss};
 use super::rsa_signature::RsaSignature;
@@ -39,12 +39,14 @@ static RSA_CIPHER: Table<OSSL_DISPATCH, 12> = asym_cipher::table::<RsaCipher>();
 static PEM_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Pem>();
 static RSA_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Tss2<Rsa>>>();
 static RSA_PSS_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Tss2<RsaPss>>>();
+static PKCS8_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Pkcs8>();
 static TPM12_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Tss12>>();
 static EC_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Tss2<Ec>>>();
 static SPKI_DER: Table<OSSL_DISPATCH, 7> = encoder::table::<SpkiDer>();
 static SPKI_PEM: Table<OSSL_DISPATCH, 7> = encoder::table::<SpkiPem>();
 static PRIVATE_DER: Table<OSSL_DISPATCH, 7> = encoder::table::<PrivateDer>();
 static PRIVATE_PEM: Table<OSSL_DISPATCH, 7> = encoder::table::<PrivatePem>();
+static BARE: Table<OSSL_DISPATCH, 7> = encoder::table::<Bare>();
 static TEXT: Table<OSSL_DISPATCH, 7> = encoder::table::<Text>();
 static HANDLE_STORE: Table<OSSL_DISPATCH, 7> = store::table::<HandleStore>();
 
@@ -152,7 +154,7 @@ static STORE: Algorithms<2> = Table([
     END,
 ]);
 
-static DECODER: Algorithms<6> = Table([
+static DECODER: Algorithms<7> = Table([
     algorithm(
         c"DER",
         c"provider=tpm,input=pem",
@@ -176,6 +178,13 @@ static DECODER: Algorithms<6> = Table([
         c"provider=tpm,input=der,structure=TSS2",
         EC_DECODER.as_ptr(),
         c"DER of TPM keys",
+    ),
+    // OpenSSL calls what is in PKCS#8 by its object identifier, and what may follow on DER is called DER.
+    algorithm(
+        c"DER:2.23.133.10.1.3",
+        c"provider=tpm,input=der,structure=PrivateKeyInfo",
+        PKCS8_DECODER.as_ptr(),
+        c"TPM keys in PKCS#8",
     ),
     algorithm(
         RSA,
@@ -203,9 +212,16 @@ macro_rules! encoders {
                     SPKI_PEM.as_ptr(),
                     c"public key",
                 ),
+                // What becomes PKCS#8 and PKCS#12.
                 algorithm(
                     $names,
                     c"provider=tpm,output=der,structure=PrivateKeyInfo",
+                    BARE.as_ptr(),
+                    c"refusal with a reason",
+                ),
+                algorithm(
+                    $names,
+                    c"provider=tpm,output=der,structure=type-specific",
                     PRIVATE_DER.as_ptr(),
                     c"TPM key file",
                 ),
@@ -223,19 +239,26 @@ macro_rules! encoders {
     };
 }
 
-static ENCODER: Algorithms<18> = encoders![RSA, RSA_PSS, EC;
+static ENCODER: Algorithms<22> = encoders![RSA, RSA_PSS, EC;
     // `openssl ec` asks for no other structure; `openssl rsa` asks for PrivateKeyInfo.
-    algorithm(
-        EC,
-        c"provider=tpm,output=der,structure=type-specific",
-        PRIVATE_DER.as_ptr(),
-        c"TPM key file",
-    ),
     algorithm(
         EC,
         c"provider=tpm,output=pem,structure=type-specific",
         PRIVATE_PEM.as_ptr(),
         c"TPM key file",
+    ),
+    // `openssl rsa -traditional`.
+    algorithm(
+        RSA,
+        c"provider=tpm,output=pem,structure=pkcs1",
+        BARE.as_ptr(),
+        c"refusal with a reason",
+    ),
+    algorithm(
+        RSA,
+        c"provider=tpm,output=der,structure=pkcs1",
+        BARE.as_ptr(),
+        c"refusal with a reason",
     )
 ];
 

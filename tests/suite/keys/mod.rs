@@ -1,6 +1,7 @@
 //! Keys and what is done with them: every kind of key, padding, file and URI, our own and other tools', with secrets and
 //! without. An OpenSSL without us judges the results.
 
+mod blocks;
 mod certificates;
 mod ec;
 mod ec_curves;

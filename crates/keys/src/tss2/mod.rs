@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod pkcs8;
 mod read;
 mod write;
 
@@ -152,13 +153,13 @@ impl KeyFile {
         }
     }
 
-    /// Reads a file in DER.
+    /// Reads a file in DER, by itself or as what a PKCS#8 container holds.
     ///
     /// # Errors
     /// [`FileError`] for anything that is not exactly one key file or has an impossible parent. Sealed
     /// data is read; see [`Self::require_key`].
     pub fn from_der(der: &[u8]) -> Result<Self, FileError> {
-        read::key_file(der)
+        read::key_file(pkcs8::unwrap(der).unwrap_or(der))
     }
 
     /// Reads the first block of ours in a PEM file. Other blocks, text around them, and line ends of
@@ -167,8 +168,17 @@ impl KeyFile {
     /// # Errors
     /// As [`Self::from_der`], and when there is no such block or its armour is broken.
     pub fn from_pem(text: &[u8]) -> Result<Self, FileError> {
-        let block = pem::find(text, &[LABEL, LEGACY_LABEL])?;
-        let file = Self::from_der(&block.der)?;
+        let block = match pem::find(text, &[LABEL, LEGACY_LABEL]) {
+            Err(error @ FileError::NoBlock { .. }) => {
+                // A software key is no block of ours.
+                return match pem::find(text, &[pkcs8::LABEL]) {
+                    Ok(block) if pkcs8::unwrap(&block.der).is_some() => Self::from_der(&block.der),
+                    _ => Err(error),
+                };
+            }
+            found => found?,
+        };
+        let file = read::key_file(&block.der)?;
         if file.legacy != (block.label == LEGACY_LABEL) {
             return Err(FileError::Armour {
                 label: block.label,
@@ -186,12 +196,17 @@ impl KeyFile {
     /// a TPM 1.2 key.
     pub fn der_in_pem(text: &[u8]) -> Result<Option<Vec<u8>>, FileError> {
         match pem::find(text, &[LABEL, LEGACY_LABEL]) {
-            Ok(block) if Self::is_ours(&block.der) => Ok(Some(block.der)),
+            Ok(block) if read::is_ours(&block.der) => Ok(Some(block.der)),
             // The label says that it is ours: what is wrong with it is worth saying.
-            Ok(block) => Self::from_der(&block.der).map(|_| Some(block.der)),
+            Ok(block) => read::key_file(&block.der).map(|_| Some(block.der)),
             Err(FileError::NoBlock { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The DER of a key file inside PKCS#8; `None` for all other PKCS#8 and anything else.
+    pub fn der_in_pkcs8(der: &[u8]) -> Option<&[u8]> {
+        pkcs8::unwrap(der)
     }
 
     /// Reads a file in either form.
@@ -225,11 +240,18 @@ impl KeyFile {
         )
     }
 
+    /// The file in PEM as a PKCS#8 container, for programs that know a private key by its label: `PRIVATE KEY`. Other
+    /// programs that know TPM keys do not read it.
+    pub fn to_pkcs8_pem(&self) -> String {
+        pem::write(pkcs8::LABEL, &pkcs8::wrap(&self.to_der()))
+    }
+
     /// Whether `der` begins as a key file does: one SEQUENCE that spans it all, with a type of ours.
     ///
-    /// Cheap, since it is asked about every foreign key. False for PKCS#8, PKCS#1, SEC 1 and the like.
+    /// Cheap, since it is asked about every foreign key. True also of a PKCS#8 container with a key file inside; false
+    /// for any other PKCS#8, PKCS#1, SEC 1 and the like.
     pub fn is_ours(der: &[u8]) -> bool {
-        read::is_ours(der)
+        read::is_ours(pkcs8::unwrap(der).unwrap_or(der))
     }
 
     /// Refuses sealed data, which is read but is no key.
@@ -279,9 +301,12 @@ fn is_hierarchy(handle: u32) -> bool {
     matches!(handle, OWNER | NULL | ENDORSEMENT | PLATFORM)
 }
 
+/// 2.23.133.10.1.3.
+const LOADABLE: &[u8] = &[0x67, 0x81, 0x05, 0x0a, 0x01, 0x03];
+
 /// The types as object identifier values: 2.23.133.10.1.3, .4, .5, and the predecessor's 2.23.133.10.2.
 const TYPES: [(&[u8], Kind, bool); 4] = [
-    (&[0x67, 0x81, 0x05, 0x0a, 0x01, 0x03], Kind::Loadable, false),
+    (LOADABLE, Kind::Loadable, false),
     (
         &[0x67, 0x81, 0x05, 0x0a, 0x01, 0x04],
         Kind::Importable,

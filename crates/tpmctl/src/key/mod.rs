@@ -1,5 +1,6 @@
 //! `tpmctl key`: key files.
 
+pub(crate) mod convert;
 pub(crate) mod file;
 pub(crate) mod import;
 pub(crate) mod new;

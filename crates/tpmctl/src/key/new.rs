@@ -16,7 +16,7 @@ use tss::tpm12::KeyBlob;
 
 use super::file::Target;
 use super::secret;
-use crate::cli::{Global, New};
+use crate::cli::{Form, Global, New};
 use crate::error::Error;
 use crate::interrupt::Hold;
 use crate::words::{RSA_SIZES, hex, hex_bytes, shell_word};
@@ -55,9 +55,11 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
     let made = with_spinner(&options, || generate(&chosen.tpm, &options));
     hold.check()?;
     let key = made.map_err(|error| explain(&chosen.tpm, &options, error))?;
-    let pem = key
-        .to_pem()
-        .ok_or_else(|| Error::new("the new key came without a key file"))?;
+    let pem = match (args.form, key.file()) {
+        (Form::Pkcs8, Some(file)) => Some(file.to_pkcs8_pem()),
+        _ => key.to_pem(),
+    };
+    let pem = pem.ok_or_else(|| Error::new("the new key came without a key file"))?;
     match &target {
         Some(target) => target.write(&pem)?,
         None => output::print_as_is(&pem)?,
@@ -82,6 +84,11 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
         })?;
     }
     tell(args, &key, target.is_some());
+    if args.form == Form::Pkcs8 && key.file().is_none() {
+        output::note(
+            "note: keys of a TPM 1.2 have no form in PKCS#8; this one is written as TSS KEY BLOB",
+        );
+    }
     if let Some(note) = key.unanchored() {
         output::note(&format!("note: {note}"));
     }
