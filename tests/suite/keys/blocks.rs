@@ -72,6 +72,28 @@ fn a_key_behind_other_blocks() {
     });
 }
 
+/// An editor's mark before openssl.cnf, which OpenSSL passes over.
+#[test]
+fn a_byte_order_mark_before_the_configuration() {
+    each_order_with(&Config::new().setting("log", "warn"), |openssl| {
+        key::generate(openssl, "ec", "EC -pkeyopt group:P-256");
+        let text = openssl.dir().read_text("openssl.cnf");
+        openssl
+            .dir()
+            .write("openssl.cnf", format!("\u{feff}{text}"));
+        openssl.ok("pkeyutl -sign -rawin -inkey ec.pem -in ec.pub -out sig");
+        openssl.client(tpmctl()).words("info").ok();
+        // The section is read: what is wrong in it is said.
+        let bad = text.replace("log = warn", "log = loud");
+        openssl.dir().write("openssl.cnf", format!("\u{feff}{bad}"));
+        openssl
+            .client(tpmctl())
+            .words("info")
+            .fails()
+            .says("log = \"loud\"");
+    });
+}
+
 /// Others' keys are found as before: the block that may hold one is left to those who know it.
 #[test]
 fn software_keys_behind_other_blocks() {

@@ -7,6 +7,7 @@ mod ec;
 mod ec_curves;
 mod ec_keys;
 mod encoders;
+mod field_files;
 mod fixed_digest;
 mod foreign_text;
 mod handles;
