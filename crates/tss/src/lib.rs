@@ -2,11 +2,11 @@
 
 #![cfg_attr(not(any(test, fuzzing)), deny(clippy::disallowed_types))]
 
-mod connection;
+mod client;
+mod discovery;
 pub mod error;
-mod own;
-mod process;
-mod table;
+pub mod os;
+pub mod schedule;
 pub mod tpm12;
 pub mod tpm2;
 pub mod transport;

@@ -1,4 +1,4 @@
-//! What a process has of its own (`crates/tss/src/own.rs`), lent to whoever has the turn.
+//! What a process has of its own (`crates/tss/src/client/own.rs`), lent to whoever has the turn.
 
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
-use tpm_provider_shuttle::tss::Own;
-use tpm_provider_shuttle::tss::transport::{
-    Notifier, Outcome, Transaction, deadline_in, queue, sleep,
-};
-use tpm_provider_shuttle::{check, outside};
+use tpm_provider_shuttle::client::Own;
+use tpm_provider_shuttle::os::{deadline_in, sleep};
+use tpm_provider_shuttle::schedule::{Notifier, Outcome};
+use tpm_provider_shuttle::transport::{Transaction, queue};
+use tpm_provider_shuttle::{check, environment};
 
 /// The value that is lent, and what is known of it.
 struct Lent {
@@ -20,7 +20,7 @@ struct Lent {
     number: usize,
     /// How often it was lent.
     times: usize,
-    /// Counted outside, so that a lost value is noticed.
+    /// Counted environment, so that a lost value is noticed.
     ledger: Arc<Ledger>,
 }
 
@@ -38,7 +38,7 @@ fn own() -> (Arc<Own<Lent>>, Arc<Ledger>) {
     let own = Own::new({
         let ledger = Arc::clone(&ledger);
         move || {
-            outside::meanwhile();
+            environment::meanwhile();
             ledger.times.store(0, Ordering::Relaxed);
             Lent {
                 number: ledger.made.fetch_add(1, Ordering::Relaxed),
@@ -68,7 +68,7 @@ fn operate(lent: &mut Lent, panics: bool) {
         }
     }
     sleep(Duration::from_millis(thread_rng().gen_range(0..2)));
-    outside::meanwhile();
+    environment::meanwhile();
     lent.times += 1;
     ledger.times.store(lent.times, Ordering::Relaxed);
     assert_eq!(ledger.lent.fetch_sub(1, Ordering::Relaxed), 1);
@@ -113,7 +113,7 @@ fn thread_that_attends(own: &Arc<Own<Lent>>) -> thread::JoinHandle<()> {
         let pending = queue().submit(&watch, work).unwrap();
         loop {
             match pending.poll() {
-                Outcome::Waiting => outside::wait_for_any(vec![watch.as_raw_fd()]),
+                Outcome::Waiting => environment::wait_for_any(vec![watch.as_raw_fd()]),
                 Outcome::Done(()) => break assert!(!panics),
                 Outcome::Failed => break assert!(panics),
                 Outcome::Foreign => panic!("there is one process only"),

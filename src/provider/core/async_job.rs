@@ -18,7 +18,8 @@ use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tss::transport::{AbortHandle, Notifier, Outcome, Queue, has_shadow_stack};
+use tss::os::has_shadow_stack;
+use tss::schedule::{AbortHandle, Notifier, Outcome, Queue};
 
 use super::{Core, Error, Reason};
 use crate::provider::ffi::guard;

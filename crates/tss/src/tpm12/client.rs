@@ -24,7 +24,7 @@ use super::rc::Code;
 use super::secret::AuthValue;
 use super::tcsd::Daemon;
 use super::work::{State, Work};
-use crate::connection::{self, Connection, EXIT_WAIT};
+use crate::client::connection::{self, Connection, EXIT_WAIT};
 use crate::error::{Error, Result};
 use crate::transport::{Endpoint, Family, Limits, Sharing, Transport};
 

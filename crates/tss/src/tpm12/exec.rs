@@ -17,8 +17,9 @@ use super::rc::Code;
 use super::secret::AuthValue;
 use super::work::Work;
 use crate::error::{Error, ErrorKind, Result};
+use crate::os::sleep;
 use crate::tpm2::wire::{Reader, Writer};
-use crate::transport::{Sharing, sleep};
+use crate::transport::Sharing;
 
 /// How long a busy TPM is asked again: self-tests of slow chips take seconds.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -20,7 +20,7 @@ use super::pool::Stake;
 use super::public::Public;
 use super::session::Salt;
 use super::work::{Authority, State, Work};
-use crate::connection::{self, Connection, EXIT_WAIT};
+use crate::client::connection::{self, Connection, EXIT_WAIT};
 use crate::error::{Error, ErrorKind, Lockout, Result};
 use crate::transport::{Endpoint, Limits, Sharing, Transport};
 

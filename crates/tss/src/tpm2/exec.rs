@@ -15,7 +15,6 @@ use super::rc::ResponseCode;
 use super::session::{HmacSession, attribute, cp_hash, rp_hash};
 use super::wire::{Malformed, Reader, Writer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::transport;
 
 /// How long a busy TPM is asked again: self-tests of slow chips take seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -161,7 +160,7 @@ fn transact(
         if !answered.is_retry() || started.elapsed() + pause > PATIENCE {
             return Ok(response);
         }
-        transport::sleep(pause);
+        crate::os::sleep(pause);
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

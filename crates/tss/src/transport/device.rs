@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 
 use super::error::{ErrorKind, Fault};
 use super::frame;
-use super::guarded_fd::{GuardedFd, Noted};
-use super::sys;
-use super::task;
+use crate::os::guarded_fd::{GuardedFd, Noted};
+use crate::os::sys;
+use crate::os::task;
 
 /// An open device. Closing it ends what the driver's resource manager keeps for it.
 #[derive(Debug)]

@@ -12,22 +12,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::address::{Address, AddressKind, Origin, is_managed_name};
-use super::daemon;
 use super::device::Device;
-use super::dir_handle::{DirHandle, Hold};
+use super::device_path::{self, Node};
 use super::error::{ErrorKind, Fault, TransportError};
-use super::forkable::{AppendOnly, PerProcess};
-use super::guarded_fd::GuardedFd;
-use super::kernel;
 use super::libtpms;
 use super::lock::{Lock, Places, Turn};
-use super::lockfile::{self, Access, LockTrouble};
-use super::mounts::Use;
-use super::node::{self, Node};
-use super::queue::Queue;
 use super::socket::{self, Framing, Socket};
-use super::sys;
-use crate::process::Process;
+use crate::discovery::daemon;
+use crate::discovery::kernel;
+use crate::os::dir_handle::{DirHandle, Hold};
+use crate::os::fork_safe::{AppendOnly, PerProcess};
+use crate::os::guarded_fd::GuardedFd;
+use crate::os::mounts::Use;
+use crate::os::process::Process;
+use crate::os::sys;
+use crate::schedule::Queue;
+use crate::transport::lock::lockfile::{self, Access, LockTrouble};
 
 /// Where lock files go, in order of preference.
 const LOCK_DIRECTORIES: [&str; 2] = ["/run/lock", "/tmp"];
@@ -521,7 +521,7 @@ fn target(address: &Address) -> Result<(Target, Sharing), Fault> {
             // The host may change its root before first use, and then the library is out of reach.
             // That it is missing is said at first use.
             libtpms::preload();
-            let path = node::absolute(path)?;
+            let path = device_path::absolute(path)?;
             (
                 Target::Directory(Arc::new(DirHandle::new(path))),
                 Sharing::InProcess,

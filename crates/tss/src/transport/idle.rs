@@ -50,7 +50,7 @@ impl Link {
 /// A bare TPM that is this process's alone, between two of its operations: the second one need not lock
 /// and connect again.
 #[derive(Debug)]
-pub(super) struct IdleTransaction {
+pub(crate) struct IdleTransaction {
     // Declared first: closed before the lock is given up, or the next holder would wait for us.
     pub(super) link: Link,
     pub(super) lock: Lock,
@@ -62,12 +62,12 @@ pub(super) struct IdleTransaction {
 
 impl IdleTransaction {
     /// Whether the process may go on having it.
-    pub(super) fn may_stay(&self) -> bool {
+    pub(crate) fn may_stay(&self) -> bool {
         self.since.elapsed() < LONGEST
     }
 
     /// Whether it can still be used.
-    pub(super) fn is_usable(&self) -> bool {
+    pub(crate) fn is_usable(&self) -> bool {
         self.lock.is_own() && self.link.is_quiet()
     }
 }

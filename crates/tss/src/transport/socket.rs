@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 use super::device::timeout;
 use super::error::{ErrorKind, Fault};
 use super::frame;
-use super::guarded_fd::GuardedFd;
-use super::sys;
-use super::tcp;
+use crate::os::guarded_fd::GuardedFd;
+use crate::os::sys;
+use crate::os::tcp;
 
 const MSSIM_POWER_ON: u32 = 1;
 const MSSIM_SEND_COMMAND: u32 = 8;

@@ -14,8 +14,8 @@ use super::frame;
 use super::idle::{IdleTransaction, Link};
 use super::libtpms::Instance;
 use super::lock::Lock;
-use super::record::Record;
-use super::sys;
+use crate::os::sys;
+use crate::transport::lock::record::Record;
 
 /// How long to wait, and for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,10 +11,11 @@ use zeroize::Zeroizing;
 use super::packet::{self, Reply, Request, Type};
 use super::rpc;
 use crate::error::Result;
+use crate::os::sleep;
 use crate::tpm12::failure::Failure;
 use crate::tpm12::link::{Answer, Command};
 use crate::tpm12::rc::Code;
-use crate::transport::{Endpoint, ErrorKind, TransportError, readable, sleep};
+use crate::transport::{Endpoint, ErrorKind, TransportError, readable};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(64);

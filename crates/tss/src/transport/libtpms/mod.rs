@@ -4,11 +4,10 @@
 //! share a directory take turns: a section locks the directory, switches the TPM on, and switches
 //! it off before unlocking, so every section begins with a TPM in which nothing is loaded.
 //!
-//! It needs about 22 KB of stack: too much for an OpenSSL ASYNC job's, but a [`task`](super::task) has
+//! It needs about 22 KB of stack: too much for an OpenSSL ASYNC job's, but a [`task`](crate::os::task) has
 //! room for it.
 
-mod library;
-pub(super) mod state;
+pub(crate) mod state;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -18,15 +17,15 @@ use std::time::Instant;
 
 use zeroize::Zeroizing;
 
-use self::library::Library;
 use self::state::Store;
-use super::dir_handle::DirHandle;
 use super::endpoint::Family;
 use super::error::{ErrorKind, Fault};
-use super::forkable::AppendOnly;
 use super::lock::{Lock, Places, Turn};
-use super::lockfile::Access;
-use super::sys::{self, Status};
+use crate::os::dir_handle::DirHandle;
+use crate::os::fork_safe::AppendOnly;
+use crate::os::libtpms::Library;
+use crate::os::sys::{self, Status};
+use crate::transport::lock::lockfile::Access;
 
 /// The file swtpm locks in a state directory while it runs.
 const LOCK_FILE: &str = ".lock";

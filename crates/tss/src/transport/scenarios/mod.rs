@@ -18,6 +18,8 @@ use super::testing::{
     in_own_process, limits, random, start_alone, wait_for,
 };
 use super::*;
+use crate::os::Hold;
+use crate::schedule::{Permit, Queue};
 
 mod devices;
 mod idle;

@@ -1,0 +1,49 @@
+//! What this module does when the host forks.
+//!
+//! A child must not keep copies of devices (see [`Noted`](super::guarded_fd::Noted)), so it closes them before its fork
+//! returns. What it has copied must be noted in the memory that it has copied, and the kernel copies the descriptors
+//! first: a descriptor must be noted as soon as it is open, and no note may go while a fork is under way. So changes
+//! of notes and forks wait for each other ([`fork_gate`]).
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crypto::fork_gate;
+
+use super::guarded_fd;
+use super::sys;
+
+/// Runs `change`, which waits for nothing, and lets no fork happen meanwhile.
+pub(crate) fn none_during<T>(change: impl FnOnce() -> T) -> T {
+    watch_forks();
+    fork_gate::none_during(change)
+}
+
+/// Has the handlers below called from now on.
+pub fn watch_forks() {
+    // Not a `Once`, in which a child forked by another thread would wait for ever. Registered by two threads at
+    // once, they run twice, which does no harm.
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if REGISTERED.load(Ordering::Relaxed) {
+        return;
+    }
+    match sys::at_fork(before, in_parent, in_child) {
+        Ok(()) => REGISTERED.store(true, Ordering::Relaxed),
+        Err(error) => log::debug!("children keep copies of descriptors for now: {error}"),
+    }
+}
+
+// The handlers must be async-signal-safe: they use atomics, make system calls, and cannot panic.
+
+extern "C" fn before() {
+    fork_gate::fork_begins();
+}
+
+extern "C" fn in_parent() {
+    fork_gate::fork_ends();
+}
+
+extern "C" fn in_child() {
+    fork_gate::child_begins();
+    guarded_fd::close_inherited();
+}

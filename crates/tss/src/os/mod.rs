@@ -1,0 +1,30 @@
+//! What a library in somebody else's process must do itself: state that survives a fork, descriptors that the host may
+//! close, waits that a job can be paused in, and the system calls for it.
+//!
+//! All unsafe code of this crate is in here, and all locks: a fork in another thread may leave a lock taken for ever in
+//! the child, so that each is of one process ([`PerProcess`]).
+
+pub(crate) mod atfork;
+pub(crate) mod dir_handle;
+pub(crate) mod fork_safe;
+pub(crate) mod guarded_fd;
+pub(crate) mod libtpms;
+pub(crate) mod living;
+pub(crate) mod mounts;
+pub(crate) mod notify;
+pub(crate) mod process;
+pub(crate) mod shadow_stack;
+pub(crate) mod shared_word;
+pub(crate) mod sync;
+pub(crate) mod sys;
+pub(crate) mod task;
+pub(crate) mod tcp;
+
+pub use atfork::watch_forks;
+pub use dir_handle::Hold;
+pub use fork_safe::{AppendOnly, PerProcess};
+pub use living::Living;
+pub use shadow_stack::is_active as has_shadow_stack;
+pub use shared_word::{SharedWord, is_gone};
+pub use sys::effective_user;
+pub use task::sleep;

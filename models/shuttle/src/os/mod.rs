@@ -1,0 +1,10 @@
+#[allow(dead_code, reason = "only what is modelled is used")]
+#[path = "../../../../crates/tss/src/os/fork_safe.rs"]
+pub(crate) mod fork_safe;
+pub(crate) mod notify;
+pub mod sync;
+pub(crate) mod sys;
+pub(crate) mod task;
+
+pub use sys::deadline_in;
+pub use task::sleep;

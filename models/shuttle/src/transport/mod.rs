@@ -1,0 +1,25 @@
+pub(crate) mod idle;
+mod transaction;
+
+pub use transaction::Transaction;
+
+use crate::schedule::Queue;
+
+/// The way to the model's one TPM.
+pub(crate) struct Endpoint;
+
+impl Endpoint {
+    pub(crate) fn queue(&self) -> &'static Queue {
+        queue()
+    }
+}
+
+/// The model's one queue.
+pub fn queue() -> &'static Queue {
+    shuttle::lazy_static! {
+        static ref QUEUE: Queue = Queue::default();
+    }
+    // Named, so that it is the queue's lifetime and not the reference's.
+    let queue: &'static Queue = &QUEUE;
+    queue
+}

@@ -1,0 +1,41 @@
+//! In the place of the way to a bare TPM.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::idle::IdleTransaction;
+use crate::os::sys;
+use crate::schedule::Queue;
+use crate::environment;
+use crate::invariants;
+
+/// A critical section on the model's TPM.
+pub struct Transaction<'a> {
+    queue: &'a Queue,
+    open: Option<IdleTransaction>,
+}
+
+impl<'a> Transaction<'a> {
+    pub fn enter(queue: &'a Queue) -> Self {
+        let open = Some(queue.take_open().unwrap_or_else(IdleTransaction::new));
+        Self { queue, open }
+    }
+
+    /// One command. A descriptor that is not `watchable` is one that no event loop can wait for.
+    pub fn transact(&mut self, watchable: bool) {
+        let answer = environment::command(watchable);
+        let deadline = sys::deadline_in(Duration::from_secs(24 * 3600));
+        assert!(sys::wait(answer.as_fd(), libc::POLLIN, deadline).unwrap());
+        invariants::look();
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            invariants::leaves();
+            self.queue.leave_open(open);
+            invariants::look();
+        }
+    }
+}
