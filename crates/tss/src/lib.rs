@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(any(test, fuzzing)), deny(clippy::disallowed_types))]
 
+mod backoff;
 mod client;
 mod discovery;
 pub mod error;

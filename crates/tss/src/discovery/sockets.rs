@@ -3,14 +3,15 @@
 //! The kernel is asked for the very socket that the connection leads to (sock_diag(7)), which needs neither
 //! /proc nor a privilege, so that it can be asked in a changed root directory, too. Where a sandbox refuses
 //! netlink sockets, /proc/net says the same.
+#![forbid(unsafe_code)]
 
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use crate::os::sys::{self, above_stdio, retry};
+use crate::os::socket;
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const MESSAGE_HEADER: usize = 16;
@@ -81,15 +82,11 @@ fn is_own(local: SocketAddr, peer: SocketAddr) -> bool {
 
 /// Asks the kernel (sock_diag(7), linux/inet_diag.h).
 fn ask(at: SocketAddr, from: Option<SocketAddr>) -> io::Result<Option<Found>> {
-    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: socket takes integers.
-    let fd = retry(|| unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_SOCK_DIAG) })?;
-    // SAFETY: socket has just returned this descriptor, so nobody else owns it.
-    let socket = above_stdio(unsafe { OwnedFd::from_raw_fd(fd) })?;
-    sys::send(socket.as_fd(), &question(at, from))?;
+    let kernel = socket::diagnosis()?;
+    socket::send(kernel.as_fd(), &question(at, from))?;
     // The kernel has answered before send returns.
     let mut answer = [0; 1024];
-    let size = sys::receive(socket.as_fd(), &mut answer)?;
+    let size = socket::receive(kernel.as_fd(), &mut answer)?;
     read_answer(answer.get(..size).unwrap_or_default())
 }
 
@@ -262,7 +259,7 @@ mod tests {
 
     #[test]
     fn the_other_end_is_found_before_and_after_it_is_accepted() {
-        let us = Holder::User(sys::effective_user());
+        let us = Holder::User(crate::os::effective_user());
         for (bound, hosts) in [
             ("127.0.0.1:0", &["127.0.0.1", "localhost"][..]),
             ("0.0.0.0:0", &["127.0.0.2", "::ffff:127.0.0.1"]),

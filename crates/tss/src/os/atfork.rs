@@ -4,14 +4,13 @@
 //! returns. What it has copied must be noted in the memory that it has copied, and the kernel copies the descriptors
 //! first: a descriptor must be noted as soon as it is open, and no note may go while a fork is under way. So changes
 //! of notes and forks wait for each other ([`fork_gate`]).
-#![forbid(unsafe_code)]
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crypto::fork_gate;
 
 use super::guarded_fd;
-use super::sys;
 
 /// Runs `change`, which waits for nothing, and lets no fork happen meanwhile.
 pub(crate) fn none_during<T>(change: impl FnOnce() -> T) -> T {
@@ -27,13 +26,22 @@ pub fn watch_forks() {
     if REGISTERED.load(Ordering::Relaxed) {
         return;
     }
-    match sys::at_fork(before, in_parent, in_child) {
+    match register() {
         Ok(()) => REGISTERED.store(true, Ordering::Relaxed),
         Err(error) => log::debug!("children keep copies of descriptors for now: {error}"),
     }
 }
 
-// The handlers must be async-signal-safe: they use atomics, make system calls, and cannot panic.
+fn register() -> io::Result<()> {
+    // SAFETY: the handlers are plain functions that stay mapped, as the module is linked with
+    // `-z nodelete`.
+    match unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+// The handlers must be async-signal-safe: other threads may be anywhere when the child is made. They use atomics, make system calls, and cannot panic.
 
 extern "C" fn before() {
     fork_gate::fork_begins();

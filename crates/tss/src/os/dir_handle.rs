@@ -3,13 +3,15 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
+use super::file::{self, Status};
 use super::fork_safe::AppendOnly;
 use super::guarded_fd::GuardedFd;
 use super::mounts::{self, Use};
-use super::sys::{self, Status};
 
 /// What is kept of a directory once a key is loaded, for hosts that change their root before they use it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,56 +86,56 @@ impl DirHandle {
     }
 
     /// The held descriptor, unless the host has lost it for us.
-    pub(crate) fn descriptor(&self) -> Option<RawFd> {
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.kept.iter().next().and_then(GuardedFd::get)
     }
 
-    fn place(&self, name: &OsStr) -> (Option<RawFd>, PathBuf) {
+    fn place(&self, name: &OsStr) -> (Option<BorrowedFd<'_>>, PathBuf) {
         match self.descriptor() {
             Some(fd) => (Some(fd), PathBuf::from(name)),
             None => (None, self.path.join(name)),
         }
     }
 
-    pub(crate) fn open(&self, name: &OsStr, flags: i32, mode: u32) -> io::Result<OwnedFd> {
+    pub(crate) fn open(&self, name: &OsStr, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
         let (directory, name) = self.place(name);
-        sys::open_at(directory, name.as_os_str(), flags, mode)
+        file::open_at(directory, name.as_os_str(), flags, mode)
     }
 
     pub(crate) fn status(&self, name: &OsStr, follow: bool) -> io::Result<Status> {
         let (directory, name) = self.place(name);
-        sys::status_at(directory, name.as_os_str(), follow)
+        file::status_at(directory, name.as_os_str(), follow)
     }
 
     /// The directory's own status.
     pub(crate) fn own_status(&self) -> io::Result<Status> {
         match self.descriptor() {
-            Some(fd) => sys::status(fd),
-            None => sys::status_at(None, self.path.as_os_str(), false),
+            Some(fd) => file::status(fd),
+            None => file::status_at(None, self.path.as_os_str(), false),
         }
     }
 
     /// Whether this process is refused to read and write the file.
     pub(crate) fn is_forbidden(&self, name: &OsStr) -> bool {
         let (directory, name) = self.place(name);
-        sys::is_forbidden_at(directory, name.as_os_str()).unwrap_or(false)
+        file::is_forbidden_at(directory, name.as_os_str())
     }
 
     /// Renames within the directory, replacing the target.
     pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         let ((directory, from), (_, to)) = (self.place(from), self.place(to));
-        sys::rename_at(directory, from.as_os_str(), to.as_os_str())
+        file::rename_at(directory, from.as_os_str(), to.as_os_str())
     }
 
     pub(crate) fn unlink(&self, name: &OsStr) -> io::Result<()> {
         let (directory, name) = self.place(name);
-        sys::unlink_at(directory, name.as_os_str())
+        file::unlink_at(directory, name.as_os_str())
     }
 
     /// Whether the plain path leads to the held directory, seen from here and now.
     pub(crate) fn path_is_current(&self) -> bool {
         match self.kept.iter().next() {
-            Some(kept) => sys::status_at(None, self.path.as_os_str(), true)
+            Some(kept) => file::status_at(None, self.path.as_os_str(), true)
                 .is_ok_and(|now| now.same_file(kept.status())),
             None => true,
         }
@@ -152,27 +154,42 @@ mod tests {
         let old = root.path().join("old");
         fs::create_dir(&old).unwrap();
         fs::write(old.join("file"), b"x").unwrap();
-        let anchor = DirHandle::new(old.clone());
-        assert_eq!(anchor.descriptor(), None, "nothing is held by itself");
-        anchor.hold(Hold::Directory, Use::Files);
-        assert!(anchor.path_is_current());
+        let directory = DirHandle::new(old.clone());
+        assert!(
+            directory.descriptor().is_none(),
+            "nothing is held by itself"
+        );
+        directory.hold(Hold::Directory, Use::Files);
+        assert!(directory.path_is_current());
         fs::rename(&old, root.path().join("new")).unwrap();
-        assert!(!anchor.path_is_current());
-        assert!(anchor.open(OsStr::new("file"), libc::O_RDONLY, 0).is_ok());
+        assert!(!directory.path_is_current());
+        assert!(
+            directory
+                .open(OsStr::new("file"), OFlags::RDONLY, 0)
+                .is_ok()
+        );
     }
 
     #[test]
     fn a_directory_made_later_is_found_by_path() {
         let root = tempfile::tempdir().unwrap();
         let late = root.path().join("late");
-        let anchor = DirHandle::new(late.clone());
-        anchor.hold(Hold::Directory, Use::Files);
-        assert!(anchor.open(OsStr::new("file"), libc::O_RDONLY, 0).is_err());
+        let directory = DirHandle::new(late.clone());
+        directory.hold(Hold::Directory, Use::Files);
+        assert!(
+            directory
+                .open(OsStr::new("file"), OFlags::RDONLY, 0)
+                .is_err()
+        );
         fs::create_dir(&late).unwrap();
         fs::write(late.join("file"), b"x").unwrap();
-        assert!(anchor.open(OsStr::new("file"), libc::O_RDONLY, 0).is_ok());
         assert!(
-            anchor
+            directory
+                .open(OsStr::new("file"), OFlags::RDONLY, 0)
+                .is_ok()
+        );
+        assert!(
+            directory
                 .status(OsStr::new("file"), false)
                 .unwrap()
                 .is_regular()
@@ -182,9 +199,9 @@ mod tests {
     #[test]
     fn nothing_is_held_where_that_is_asked_for() {
         let root = tempfile::tempdir().unwrap();
-        let anchor = DirHandle::new(root.path().into());
-        anchor.hold(Hold::Nothing, Use::Files);
-        assert_eq!(anchor.descriptor(), None);
+        let directory = DirHandle::new(root.path().into());
+        directory.hold(Hold::Nothing, Use::Files);
+        assert!(directory.descriptor().is_none());
     }
 
     #[test]
@@ -192,13 +209,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let inner = root.path().join("inner");
         fs::create_dir(&inner).unwrap();
-        let anchor = DirHandle::new(inner);
-        anchor.hold(Hold::Private, Use::Files);
-        if let Some(fd) = anchor.descriptor() {
-            let up = sys::status_at(Some(fd), OsStr::new(".."), true).unwrap();
-            assert!(up.same_file(&sys::status(fd).unwrap()));
+        let directory = DirHandle::new(inner);
+        directory.hold(Hold::Private, Use::Files);
+        if let Some(fd) = directory.descriptor() {
+            let up = file::status_at(Some(fd), OsStr::new(".."), true).unwrap();
+            assert!(up.same_file(&file::status(fd).unwrap()));
         } else {
-            assert_ne!(sys::effective_user(), 0, "root may");
+            assert_ne!(crate::os::effective_user(), 0, "root may");
         }
     }
 }

@@ -1,13 +1,18 @@
 //! Descriptors that must survive in hosts that close or reuse any descriptor number.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::mem::MaybeUninit;
+#[cfg(test)]
+use std::os::fd::AsRawFd;
+use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
+use rustix::fs::OFlags;
+
 use super::atfork;
+use super::file::{self, Status};
 use super::fork_safe::AppendOnly;
-use super::sys::{self, Status};
 
 /// A descriptor kept for later use in a host that may close or reuse any descriptor number.
 ///
@@ -20,7 +25,7 @@ pub(crate) struct GuardedFd {
 
 impl GuardedFd {
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
-        let status = sys::status(fd.as_raw_fd())?;
+        let status = file::status(&fd)?;
         Ok(Self {
             fd: fd.into_raw_fd(),
             status,
@@ -28,22 +33,17 @@ impl GuardedFd {
     }
 
     pub(crate) fn open_directory(path: &Path) -> io::Result<Self> {
-        let flags = libc::O_PATH | libc::O_DIRECTORY;
-        Self::new(sys::open_at(None, path.as_os_str(), flags, 0)?)
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        Self::new(file::open_at(None, path.as_os_str(), flags, 0)?)
     }
 
     /// The descriptor, if it still leads to the same file and that file has not been removed.
-    pub(crate) fn get(&self) -> Option<RawFd> {
-        let now = sys::status(self.fd).ok()?;
-        (now.same_file(&self.status) && now.links > 0).then_some(self.fd)
-    }
-
-    /// The same as a borrowed descriptor.
-    pub(crate) fn borrow(&self) -> Option<BorrowedFd<'_>> {
-        // SAFETY: `get` has just found the descriptor open and ours. A host that closes it in
+    pub(crate) fn get(&self) -> Option<BorrowedFd<'_>> {
+        let (dev, ino) = (self.status.dev, self.status.ino);
+        // SAFETY: the descriptor has just been found open and ours. A host that closes it in
         // another thread between here and the use makes that use fail or hit another file; the
         // same is true of every descriptor in such a process, and no memory depends on it.
-        self.get().map(|fd| unsafe { BorrowedFd::borrow_raw(fd) })
+        leads_to(self.fd, dev, ino, 1).then(|| unsafe { BorrowedFd::borrow_raw(self.fd) })
     }
 
     pub(crate) fn status(&self) -> &Status {
@@ -58,9 +58,53 @@ impl Drop for GuardedFd {
 }
 
 fn close_if(fd: RawFd, dev: u64, ino: u64) {
-    if sys::status(fd).is_ok_and(|now| (now.dev, now.ino) == (dev, ino)) {
-        sys::close(fd);
+    if leads_to(fd, dev, ino, 0) {
+        close(fd);
     }
+}
+
+/// Closes a descriptor by number, without the checks `OwnedFd` makes in debug builds.
+pub(crate) fn close(fd: RawFd) {
+    // SAFETY: close takes an integer. The caller has checked that the number still leads to the
+    // file it opened, so no other owner's descriptor is closed. EINTR must not be retried on Linux.
+    unsafe { libc::close(fd) };
+}
+
+/// Whether a number leads to this file, of at least so many names. It may long be closed or somebody else's: that is the
+/// question.
+#[allow(
+    clippy::unnecessary_cast,
+    clippy::useless_conversion,
+    reason = "the widths differ between architectures"
+)]
+fn leads_to(fd: RawFd, dev: u64, ino: u64, links: u64) -> bool {
+    loop {
+        let mut stat = MaybeUninit::<libc::stat>::zeroed();
+        // SAFETY: the buffer is live, writable and of the right type; the kernel checks `fd`, and has filled the buffer
+        // if it returns 0, which is integers only and valid even before.
+        let (done, stat) = unsafe { (libc::fstat(fd, stat.as_mut_ptr()), stat.assume_init()) };
+        if done == 0 {
+            return (stat.st_dev as u64, stat.st_ino as u64) == (dev, ino)
+                && stat.st_nlink as u64 >= links;
+        }
+        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return false;
+        }
+    }
+}
+
+/// Has another file at a number, as a host may do that closes all it does not know.
+#[cfg(test)]
+pub(crate) fn replace(by: BorrowedFd<'_>, fd: RawFd) {
+    // SAFETY: dup2 takes integers, and closes the old file in the same moment, so that no other test can get the
+    // number.
+    assert_eq!(unsafe { libc::dup2(by.as_raw_fd(), fd) }, fd);
+}
+
+/// Whether a number leads anywhere.
+#[cfg(test)]
+pub(crate) fn is_open(fd: RawFd) -> bool {
+    std::fs::read_link(format!("/proc/self/fd/{fd}")).is_ok()
 }
 
 /// Notes that a descriptor is open, so that a child of fork can close its copy: what the parent has of it
@@ -154,17 +198,14 @@ mod tests {
     fn a_kept_descriptor_that_became_another_file_is_neither_used_nor_closed() {
         let directory = tempfile::tempdir().unwrap();
         let kept = GuardedFd::open_directory(directory.path()).unwrap();
-        let fd = kept.get().unwrap();
+        let fd = kept.get().unwrap().as_raw_fd();
         // A host that closes a range of descriptors and opens its own in their place.
         let other = File::create(directory.path().join("other")).unwrap();
-        sys::replace(other.as_fd(), fd);
-        assert_eq!(kept.get(), None);
+        replace(other.as_fd(), fd);
+        assert!(kept.get().is_none());
         drop(kept);
-        assert!(
-            sys::status(fd).is_ok(),
-            "the host's descriptor must stay open"
-        );
-        sys::close(fd);
+        assert!(is_open(fd), "the host's descriptor must stay open");
+        close(fd);
     }
 
     #[test]
@@ -185,7 +226,7 @@ mod tests {
         assert!(kept.get().is_some());
         as_a_child_sees_it(&noted);
         close_inherited();
-        assert_eq!(kept.get(), None, "the copy is still open");
+        assert!(kept.get().is_none(), "the copy is still open");
     }
 
     #[test]
@@ -196,6 +237,6 @@ mod tests {
         let kept = GuardedFd::open_directory(&inner).unwrap();
         assert!(kept.get().is_some());
         fs::remove_dir(&inner).unwrap();
-        assert_eq!(kept.get(), None);
+        assert!(kept.get().is_none());
     }
 }

@@ -6,25 +6,27 @@
 
 pub(crate) mod atfork;
 pub(crate) mod dir_handle;
+pub(crate) mod file;
 pub(crate) mod fork_safe;
 pub(crate) mod guarded_fd;
 pub(crate) mod libtpms;
 pub(crate) mod living;
 pub(crate) mod mounts;
 pub(crate) mod notify;
+pub(crate) mod poll;
 pub(crate) mod process;
+pub(crate) mod record_lock;
 pub(crate) mod shadow_stack;
 pub(crate) mod shared_word;
+pub(crate) mod socket;
 pub(crate) mod sync;
-pub(crate) mod sys;
 pub(crate) mod task;
-pub(crate) mod tcp;
 
 pub use atfork::watch_forks;
 pub use dir_handle::Hold;
 pub use fork_safe::{AppendOnly, PerProcess};
 pub use living::Living;
+pub use process::{effective_user, is_gone};
 pub use shadow_stack::is_active as has_shadow_stack;
-pub use shared_word::{SharedWord, is_gone};
-pub use sys::effective_user;
+pub use shared_word::SharedWord;
 pub use task::sleep;

@@ -4,22 +4,20 @@
 //! root of a detached mount has nothing above it. Making one needs `CAP_SYS_ADMIN`, which a server has that
 //! begins as root outside of containers; using it later needs nothing.
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-use libc::{c_int, c_long, c_uint};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid, chmodat, chownat, mknodat};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string,
+    fsmount, fsopen, open_tree,
+};
 
-use super::sys::{self, Status};
+use super::file::{Status, above_stdio};
 
 // linux/mount.h
-const OPEN_TREE_CLONE: c_uint = 1;
-const OPEN_TREE_CLOEXEC: c_uint = libc::O_CLOEXEC as c_uint;
-const FSOPEN_CLOEXEC: c_uint = 1;
-const FSMOUNT_CLOEXEC: c_uint = 1;
-const FSCONFIG_SET_STRING: c_uint = 1;
-const FSCONFIG_CMD_CREATE: c_uint = 6;
 const MOUNT_ATTR_RDONLY: u64 = 0x1;
 const MOUNT_ATTR_NOSUID: u64 = 0x2;
 const MOUNT_ATTR_NODEV: u64 = 0x4;
@@ -51,88 +49,32 @@ impl Use {
 /// A detached copy of the mount that the directory lies on, with that directory as its root. What is mounted
 /// below it is not in the copy.
 pub(crate) fn of_directory(path: &Path, wanted: Use) -> io::Result<OwnedFd> {
-    let path = sys::c_string(path.as_os_str())?;
-    // SAFETY: the path is a NUL-terminated string that outlives the call.
-    let tree = descriptor(|| unsafe {
-        libc::syscall(
-            libc::SYS_open_tree,
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC,
-        )
-    })?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = above_stdio(open_tree(CWD, path, flags)?)?;
     restrict(&tree, wanted)?;
     Ok(tree)
 }
 
 /// A file system in memory that holds this one device, under this name, with the owner and mode it has.
 pub(crate) fn of_device(name: &OsStr, device: &Status) -> io::Result<OwnedFd> {
-    let name = sys::c_string(name)?;
-    let owner = (device.uid, device.gid);
-    let mode = device.mode & (libc::S_IFMT | 0o777);
-    // SAFETY: the name is a C string literal.
-    let context = descriptor(|| unsafe {
-        libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), FSOPEN_CLOEXEC)
-    })?;
-    configure(&context, Some((c"mode", c"0755")))?;
-    configure(&context, Some((c"size", c"4096")))?;
-    configure(&context, None)?;
-    // SAFETY: the call takes integers.
-    let mount = descriptor(|| unsafe {
-        libc::syscall(
-            libc::SYS_fsmount,
-            context.as_raw_fd(),
-            FSMOUNT_CLOEXEC,
-            (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC) as c_uint,
-        )
-    })?;
-    make_node(&mount, &name, mode, device.rdev, owner)?;
+    let context = above_stdio(fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?)?;
+    fsconfig_set_string(&context, "mode", "0755")?;
+    fsconfig_set_string(&context, "size", "4096")?;
+    fsconfig_create(&context)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let mount = above_stdio(fsmount(
+        &context,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        attributes,
+    )?)?;
+    // Nobody's until it is its owner's.
+    mknodat(&mount, name, device.kind(), Mode::empty(), device.rdev)?;
+    let (uid, gid) = (Uid::from_raw(device.uid), Gid::from_raw(device.gid));
+    chownat(&mount, name, Some(uid), Some(gid), AtFlags::empty())?;
+    let mode = Mode::from_raw_mode(device.mode & 0o777);
+    chmodat(&mount, name, mode, AtFlags::empty())?;
     restrict(&mount, Use::Device)?;
     Ok(mount)
-}
-
-fn make_node(
-    directory: &OwnedFd,
-    name: &CString,
-    mode: u32,
-    device: u64,
-    (uid, gid): (u32, u32),
-) -> io::Result<()> {
-    let directory = directory.as_raw_fd();
-    let name = name.as_ptr();
-    // Nobody's until it is its owner's.
-    let kind = mode & libc::S_IFMT;
-    // SAFETY: the name is a NUL-terminated string that outlives the calls, which take integers besides.
-    sys::retry(|| unsafe { libc::mknodat(directory, name, kind as _, device as _) })?;
-    // SAFETY: as above.
-    sys::retry(|| unsafe { libc::fchownat(directory, name, uid, gid, 0) })?;
-    // SAFETY: as above.
-    sys::retry(|| unsafe { libc::fchmodat(directory, name, (mode & 0o777) as _, 0) })?;
-    Ok(())
-}
-
-/// Gives a file system one of its parameters, or makes it of those it has.
-fn configure(context: &OwnedFd, parameter: Option<(&CStr, &CStr)>) -> io::Result<()> {
-    let null = std::ptr::null();
-    let (command, key, value) = match parameter {
-        Some((key, value)) => (FSCONFIG_SET_STRING, key.as_ptr(), value.as_ptr()),
-        None => (FSCONFIG_CMD_CREATE, null, null),
-    };
-    // SAFETY: key and value are NUL-terminated strings that outlive the call, or null where the command has none.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_fsconfig,
-            context.as_raw_fd(),
-            command,
-            key,
-            value,
-            0,
-        )
-    };
-    match done {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 /// Switches off in a detached mount what it is not wanted for. Kernels before 5.12 cannot; what `..` cannot
@@ -173,20 +115,19 @@ fn restrict(mount: &OwnedFd, wanted: Use) -> io::Result<()> {
     }
 }
 
-fn descriptor(call: impl Fn() -> c_long) -> io::Result<OwnedFd> {
-    let fd = sys::retry(|| call() as c_int)?;
-    // SAFETY: the call has just returned this descriptor, so nobody else owns it.
-    sys::above_stdio(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::fd::AsFd;
 
+    use rustix::fs::OFlags;
+
+    use super::super::effective_user;
+    use super::super::file::{open_at, status_at};
     use super::*;
 
-    fn opens(mount: &OwnedFd, name: &str, flags: c_int) -> io::Result<OwnedFd> {
-        sys::open_at(Some(mount.as_raw_fd()), OsStr::new(name), flags, 0o600)
+    fn opens(mount: &OwnedFd, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        open_at(Some(mount.as_fd()), OsStr::new(name), flags, 0o600)
     }
 
     #[test]
@@ -200,21 +141,21 @@ mod tests {
             Ok(mount) => mount,
             Err(error) => {
                 assert_eq!(error.raw_os_error(), Some(libc::EPERM));
-                assert_ne!(sys::effective_user(), 0, "root may");
+                assert_ne!(effective_user(), 0, "root may");
                 return;
             }
         };
-        opens(&mount, "inside", libc::O_RDWR).unwrap();
-        opens(&mount, "made", libc::O_RDWR | libc::O_CREAT).unwrap();
+        opens(&mount, "inside", OFlags::RDWR).unwrap();
+        opens(&mount, "made", OFlags::RDWR | OFlags::CREATE).unwrap();
         assert!(inner.join("made").exists());
         for out in ["../outside", "../../etc/passwd", "../inner/inside"] {
-            assert!(opens(&mount, out, libc::O_RDONLY).is_err(), "{out}");
+            assert!(opens(&mount, out, OFlags::RDONLY).is_err(), "{out}");
         }
     }
 
     #[test]
     fn a_device_is_alone_and_cannot_be_joined() {
-        let null = sys::status_at(None, OsStr::new("/dev/null"), true).unwrap();
+        let null = status_at(None, OsStr::new("/dev/null"), true).unwrap();
         let guarded = Status {
             mode: libc::S_IFCHR | 0o620,
             uid: 4000,
@@ -222,20 +163,20 @@ mod tests {
             ..null
         };
         let Ok(mount) = of_device(OsStr::new("tpmrm0"), &guarded) else {
-            assert_ne!(sys::effective_user(), 0, "root may");
+            assert_ne!(effective_user(), 0, "root may");
             return;
         };
-        let made = sys::status_at(Some(mount.as_raw_fd()), OsStr::new("tpmrm0"), false).unwrap();
+        let made = status_at(Some(mount.as_fd()), OsStr::new("tpmrm0"), false).unwrap();
         assert_eq!(made.rdev, null.rdev);
         assert_eq!(
             (made.mode, made.uid, made.gid),
             (guarded.mode, guarded.uid, guarded.gid)
         );
-        opens(&mount, "tpmrm0", libc::O_RDWR).unwrap();
+        opens(&mount, "tpmrm0", OFlags::RDWR).unwrap();
         for out in ["null", "../null", "../dev/null", "../etc/passwd"] {
-            assert!(opens(&mount, out, libc::O_RDONLY).is_err(), "{out}");
+            assert!(opens(&mount, out, OFlags::RDONLY).is_err(), "{out}");
         }
-        let made = opens(&mount, "new", libc::O_RDWR | libc::O_CREAT);
+        let made = opens(&mount, "new", OFlags::RDWR | OFlags::CREATE);
         assert_eq!(made.unwrap_err().raw_os_error(), Some(libc::EROFS));
     }
 }

@@ -9,8 +9,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::io::Errno;
+use rustix::process::{Pid, geteuid, test_kill_process};
+
 use super::fork_safe::AppendOnly;
-use super::sys::is_alive;
 
 /// A process: its number, and when it started, since numbers come round.
 ///
@@ -119,6 +121,28 @@ impl Process {
     }
 }
 
+/// Whether there is a process of this number in this process's pid namespace; `None` if the kernel does not say.
+fn is_alive(pid: u32) -> Option<bool> {
+    // 0 and what is negative would mean groups of processes.
+    let pid = i32::try_from(pid).ok().filter(|&pid| pid > 0);
+    match test_kill_process(Pid::from_raw(pid?)?) {
+        Ok(()) | Err(Errno::PERM) => Some(true),
+        Err(Errno::SRCH) => Some(false),
+        Err(_) => None,
+    }
+}
+
+/// Whether there is certainly no process `pid` as this process counts them.
+pub fn is_gone(pid: u32) -> bool {
+    let possible = (1..=i32::MAX as u32).contains(&pid);
+    !possible || is_alive(pid) == Some(false)
+}
+
+/// The user as whom this process acts now.
+pub fn effective_user() -> u32 {
+    geteuid().as_raw()
+}
+
 /// The pid and the start time in this process's own entry, which it has in a `/proc` of any namespace it is in
 /// or below.
 fn own_stat() -> Option<(u32, u64)> {
@@ -208,6 +232,14 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(process.has_ended());
+    }
+
+    #[test]
+    fn we_are_not_gone() {
+        assert!(!is_gone(std::process::id()));
+        assert!(!is_gone(1));
+        assert!(is_gone(0));
+        assert!(is_gone(u32::MAX));
     }
 
     fn sleeper() -> (std::process::Child, Process) {

@@ -54,21 +54,11 @@ impl Drop for SharedWord {
     }
 }
 
-/// Whether there is certainly no process `pid` as this process counts them.
-pub fn is_gone(pid: u32) -> bool {
-    let Ok(pid) = libc::pid_t::try_from(pid) else {
-        return true;
-    };
-    // SAFETY: signal 0 only asks.
-    pid <= 0
-        || unsafe { libc::kill(pid, 0) } != 0
-            && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering::SeqCst;
 
+    use super::super::process::is_gone;
     use super::*;
 
     /// Forks; the child's exit code is what `child` returns.
@@ -116,13 +106,5 @@ mod tests {
         let word = slot.unwrap();
         word.number().store(1, SeqCst);
         assert_eq!(word.number().load(SeqCst), 1);
-    }
-
-    #[test]
-    fn we_are_not_gone() {
-        assert!(!is_gone(std::process::id()));
-        assert!(!is_gone(1));
-        assert!(is_gone(0));
-        assert!(is_gone(u32::MAX));
     }
 }

@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use crate::os::fork_safe::{AppendOnly, PerProcess};
 use crate::os::notify;
+use crate::os::poll::{self, Ready};
 use crate::os::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, PoisonError};
-use crate::os::sys;
 use crate::os::task::{self, Stack, Task, WaitFor};
 use crate::transport::idle::IdleTransaction;
 
@@ -111,21 +111,20 @@ impl Notifier {
     /// The system's, where it has no descriptor left.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
-            set: notify::epoll()?,
+            set: notify::set()?,
             woken: AtomicBool::new(false),
         })
     }
 
     /// Whether it is readable now.
     pub fn is_ready(&self) -> bool {
-        sys::poll(self.set.as_fd(), libc::POLLIN, Instant::now()).unwrap_or(true)
+        poll::poll(self.set.as_fd(), Ready::ToRead, Instant::now()).unwrap_or(true)
     }
 
     fn wake(&self, signals: Option<&Signals>) {
         if let Some(signals) = signals
             && !self.woken.swap(true, Ordering::Relaxed)
-            && let Err(error) =
-                notify::epoll_add(self.set.as_fd(), signals.always.as_raw_fd(), libc::POLLIN)
+            && let Err(error) = notify::add(self.set.as_fd(), signals.always.as_fd(), Ready::ToRead)
         {
             log::error!("an event loop cannot be woken: {error}");
         }
@@ -135,7 +134,7 @@ impl Notifier {
         if let Some(signals) = signals
             && self.woken.swap(false, Ordering::Relaxed)
         {
-            notify::epoll_remove(self.set.as_fd(), signals.always.as_raw_fd());
+            notify::remove(self.set.as_fd(), signals.always.as_fd());
         }
     }
 }
@@ -415,14 +414,14 @@ impl State {
         let set = watch.set.as_fd();
         let timer = signals.timer.as_fd();
         let watched = notify::set_timer(timer, interest.deadline)
-            .and_then(|()| notify::epoll_add(set, timer.as_raw_fd(), libc::POLLIN))
-            .and_then(|()| match interest.fd {
-                Some(fd) => notify::epoll_add(set, fd, interest.events),
+            .and_then(|()| notify::add(set, timer, Ready::ToRead))
+            .and_then(|()| match interest.descriptor() {
+                Some(fd) => notify::add(set, fd, interest.ready),
                 None => Ok(()),
             });
         if let Err(error) = watched {
             log::debug!("a descriptor cannot be watched: {error}");
-            notify::epoll_remove(set, timer.as_raw_fd());
+            notify::remove(set, timer);
             return Err(task);
         }
         self.paused = Some(Paused {
@@ -438,9 +437,9 @@ impl State {
         let mut paused = self.paused.take()?;
         if let (Some(watch), Some(signals)) = (paused.watched.take(), &self.signals) {
             let set = watch.set.as_fd();
-            notify::epoll_remove(set, signals.timer.as_raw_fd());
-            if let Some(fd) = paused.interest.fd {
-                notify::epoll_remove(set, fd);
+            notify::remove(set, signals.timer.as_fd());
+            if let Some(fd) = paused.interest.descriptor() {
+                notify::remove(set, fd);
             }
         }
         Some(paused)
@@ -603,7 +602,7 @@ impl AbortHandle {
 
 /// As good as never.
 fn far() -> Instant {
-    sys::deadline_in(Duration::from_secs(24 * 3600))
+    poll::deadline_in(Duration::from_secs(24 * 3600))
 }
 
 #[cfg(all(test, feature = "async-jobs"))]

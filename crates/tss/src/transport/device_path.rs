@@ -16,7 +16,11 @@ use crate::os::atfork;
 use crate::os::dir_handle::{DirHandle, Hold};
 use crate::os::guarded_fd;
 use crate::os::mounts::Use;
-use crate::os::sys::{self, Backoff, Status};
+use rustix::fs::OFlags;
+
+use crate::backoff::Backoff;
+use crate::os::file::{self, Status};
+use crate::os::socket;
 
 /// A node of the file system: its directory, and its name in there.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ impl Node {
     /// Holds what leads to it from now on: see [`Hold`].
     pub(super) fn hold(&self, hold: Hold) {
         match self.status() {
-            Ok(status) if status.mode & libc::S_IFMT == libc::S_IFCHR => {
+            Ok(status) if status.is_character_device() => {
                 if is_kernel_name(&self.name) {
                     self.directory.hold_device(hold, &self.name, &status);
                 } else {
@@ -123,9 +127,9 @@ impl Node {
     pub(super) fn connect(&self, deadline: Instant) -> io::Result<OwnedFd> {
         let mut backoff = Backoff::until(deadline);
         loop {
-            let socket = sys::unix_socket()?;
-            match self.connect_once(&socket) {
-                Ok(()) => return Ok(socket),
+            let fresh = socket::unix()?;
+            match self.connect_once(&fresh) {
+                Ok(()) => return Ok(fresh),
                 Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && backoff.again() => {}
                 Err(error) => return Err(error),
             }
@@ -166,37 +170,37 @@ impl Node {
 
     /// There is no connectat: by path while the path leads there, else through /proc, else with
     /// the help of a child.
-    fn connect_once(&self, socket: &OwnedFd) -> io::Result<()> {
-        let socket = socket.as_fd();
+    fn connect_once(&self, fresh: &OwnedFd) -> io::Result<()> {
+        let fresh = fresh.as_fd();
         let path = self.path();
         let opened;
         let directory = match self.directory.descriptor() {
             Some(directory) => directory,
-            None if fits(&path) => return sys::connect_unix(socket, path.as_os_str()),
+            None if fits(&path) => return socket::connect_unix(fresh, path.as_os_str()),
             // For this call only.
             None => {
-                let flags = libc::O_PATH | libc::O_DIRECTORY;
-                opened = sys::open_at(None, self.directory.path().as_os_str(), flags, 0)?;
-                opened.as_raw_fd()
+                let flags = OFlags::PATH | OFlags::DIRECTORY;
+                opened = file::open_at(None, self.directory.path().as_os_str(), flags, 0)?;
+                opened.as_fd()
             }
         };
         if fits(&path) && self.directory.path_is_current() {
-            return sys::connect_unix(socket, path.as_os_str());
+            return socket::connect_unix(fresh, path.as_os_str());
         }
-        let proc = PathBuf::from(format!("/proc/self/fd/{directory}"));
-        let seen = sys::status_at(None, proc.as_os_str(), true);
-        let kept = sys::status(directory)?;
+        let proc = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+        let seen = file::status_at(None, proc.as_os_str(), true);
+        let kept = file::status(directory)?;
         let inside = proc.join(&self.name);
         if fits(&inside) && seen.is_ok_and(|seen| seen.same_file(&kept)) {
-            return sys::connect_unix(socket, inside.as_os_str());
+            return socket::connect_unix(fresh, inside.as_os_str());
         }
-        sys::connect_unix_in(socket, directory, &self.name)
+        socket::connect_unix_in(fresh, directory, &self.name)
     }
 }
 
 /// The root directory as it is now.
 fn root() -> Option<Status> {
-    sys::status_at(None, OsStr::new("/"), true).ok()
+    file::status_at(None, OsStr::new("/"), true).ok()
 }
 
 /// Whether a device of this name is the kernel's, by number the same wherever its node lies. Others, such as
@@ -211,7 +215,7 @@ fn is_kernel_name(name: &OsStr) -> bool {
 
 /// Whether a socket's address has room for this path.
 fn fits(path: &Path) -> bool {
-    path.as_os_str().len() < sys::UNIX_PATH
+    path.as_os_str().len() < socket::UNIX_PATH
 }
 
 /// Completes a relative path: the host may change its working directory.

@@ -21,11 +21,12 @@ use super::socket::{self, Framing, Socket};
 use crate::discovery::daemon;
 use crate::discovery::kernel;
 use crate::os::dir_handle::{DirHandle, Hold};
+use crate::os::effective_user;
 use crate::os::fork_safe::{AppendOnly, PerProcess};
 use crate::os::guarded_fd::GuardedFd;
 use crate::os::mounts::Use;
+use crate::os::poll::deadline_in;
 use crate::os::process::Process;
-use crate::os::sys;
 use crate::schedule::Queue;
 use crate::transport::lock::lockfile::{self, Access, LockTrouble};
 
@@ -144,7 +145,7 @@ impl Endpoint {
 
     /// Keeps the lock file itself open, which leads to nothing else, in a process that may change its root.
     fn hold_lock_file(&self) {
-        if sys::effective_user() != 0 {
+        if effective_user() != 0 {
             return;
         }
         let (Ok(access), Ok(name)) = (self.access(), self.lock_name()) else {
@@ -295,7 +296,7 @@ impl Endpoint {
 
     /// Connects to tcsd, and to nobody else on this machine.
     pub(crate) fn connect_daemon(&self, deadline: Instant) -> Result<TcpStream, TransportError> {
-        let deadline = deadline.max(sys::deadline_in(CONNECT_WAIT));
+        let deadline = deadline.max(deadline_in(CONNECT_WAIT));
         let connect = |user| {
             let fd = socket::connect_tcp(&self.addresses()?, deadline).map_err(|error| {
                 let fault = Fault::os("connecting", &error);
@@ -403,7 +404,7 @@ impl Endpoint {
     /// Connects to a simulator. Only to be called under the lock: a second connection is accepted
     /// and then hangs.
     pub(super) fn connect(&self, deadline: Instant) -> Result<Socket, Fault> {
-        let deadline = deadline.max(sys::deadline_in(CONNECT_WAIT));
+        let deadline = deadline.max(deadline_in(CONNECT_WAIT));
         match &self.target {
             Target::Unix(node) => {
                 let fd = node

@@ -40,7 +40,7 @@ pub use lock::lockfile::LockTrouble;
 pub use lock::record::Record;
 pub use transaction::{Continuity, Limits, Transaction, Transport};
 
-use crate::os::sys;
+use crate::os::poll::{self, Ready};
 
 /// Waits until something can be read from `fd` or it has ended; `false` when `deadline` passes first. A
 /// task is paused meanwhile.
@@ -49,5 +49,5 @@ use crate::os::sys;
 ///
 /// What `poll` returns.
 pub(crate) fn readable(fd: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
-    sys::wait(fd, libc::POLLIN, deadline)
+    poll::wait(fd, Ready::ToRead, deadline)
 }

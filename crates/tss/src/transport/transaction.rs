@@ -14,7 +14,7 @@ use super::frame;
 use super::idle::{IdleTransaction, Link};
 use super::libtpms::Instance;
 use super::lock::Lock;
-use crate::os::sys;
+use crate::os::poll::deadline_in;
 use crate::transport::lock::record::Record;
 
 /// How long to wait, and for what.
@@ -103,7 +103,7 @@ impl Transport {
         lock_wait: Duration,
     ) -> Result<Transaction<'_>, TransportError> {
         let endpoint = Arc::clone(&self.endpoint);
-        let deadline = sys::deadline_in(lock_wait);
+        let deadline = deadline_in(lock_wait);
         let own = std::process::id();
         let entered = match endpoint.sharing() {
             Sharing::Managed => self.enter_managed(own, deadline),
@@ -274,7 +274,7 @@ impl Transaction<'_> {
         }
         // The old one first: a simulator lets a second client wait.
         self.link = None;
-        let deadline = sys::deadline_in(self.channel.limits.command_wait);
+        let deadline = deadline_in(self.channel.limits.command_wait);
         match self.channel.endpoint.connect(deadline) {
             Ok(socket) => {
                 self.link = Some(Link::Socket(socket));

@@ -2,9 +2,9 @@
 #[path = "../../../../crates/tss/src/os/fork_safe.rs"]
 pub(crate) mod fork_safe;
 pub(crate) mod notify;
+pub(crate) mod poll;
 pub mod sync;
-pub(crate) mod sys;
 pub(crate) mod task;
 
-pub use sys::deadline_in;
+pub use poll::deadline_in;
 pub use task::sleep;

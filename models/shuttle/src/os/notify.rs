@@ -1,25 +1,26 @@
 //! In the place of the kernel's sets and timers.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use super::poll::Ready;
 use super::sync::Instant;
 use crate::environment::{self, Descriptor};
 
-pub(crate) fn epoll() -> io::Result<OwnedFd> {
+pub(crate) fn set() -> io::Result<OwnedFd> {
     Ok(environment::descriptor(Descriptor::Set(Vec::new())))
 }
 
-pub(crate) fn epoll_add(set: BorrowedFd<'_>, fd: RawFd, _events: i16) -> io::Result<()> {
-    if environment::add(set.as_raw_fd(), fd) {
+pub(crate) fn add(set: BorrowedFd<'_>, fd: BorrowedFd<'_>, _ready: Ready) -> io::Result<()> {
+    if environment::add(set.as_raw_fd(), fd.as_raw_fd()) {
         Ok(())
     } else {
         Err(io::Error::from_raw_os_error(libc::EPERM))
     }
 }
 
-pub(crate) fn epoll_remove(set: BorrowedFd<'_>, fd: RawFd) {
-    environment::remove(set.as_raw_fd(), fd);
+pub(crate) fn remove(set: BorrowedFd<'_>, fd: BorrowedFd<'_>) {
+    environment::remove(set.as_raw_fd(), fd.as_raw_fd());
 }
 
 pub(crate) fn always_readable() -> io::Result<OwnedFd> {

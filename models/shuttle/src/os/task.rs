@@ -1,7 +1,7 @@
 //! In the place of coroutines: a task is a thread, which runs only while somebody steps the task.
 
 use std::cell::RefCell;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use std::time::Duration;
 use shuttle::thread::JoinHandle;
 
 use super::sync::Instant;
-use super::sys;
+use super::poll::{self, Ready};
 use crate::environment::{self, Gate};
 use crate::invariants;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WaitFor {
     pub(crate) fd: Option<RawFd>,
-    pub(crate) events: i16,
+    pub(crate) ready: Ready,
     pub(crate) deadline: Instant,
 }
 
@@ -25,6 +25,11 @@ impl WaitFor {
         let until = self.deadline.min(limit);
         let ready = environment::wait_for(self.fd, until.since_beginning());
         ready || Instant::now() >= self.deadline
+    }
+
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        // SAFETY: the paused task has the descriptor open: it borrows it while it waits.
+        self.fd.map(|fd| unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -113,10 +118,10 @@ pub(crate) fn pause(interest: WaitFor) -> bool {
 }
 
 pub fn sleep(duration: Duration) {
-    let deadline = sys::deadline_in(duration);
+    let deadline = poll::deadline_in(duration);
     let interest = WaitFor {
         fd: None,
-        events: 0,
+        ready: Ready::ToRead,
         deadline,
     };
     while Instant::now() < deadline && pause(interest) {}

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::idle::IdleTransaction;
-use crate::os::sys;
+use crate::os::poll::{self, Ready};
 use crate::schedule::Queue;
 use crate::environment;
 use crate::invariants;
@@ -24,8 +24,8 @@ impl<'a> Transaction<'a> {
     /// One command. A descriptor that is not `watchable` is one that no event loop can wait for.
     pub fn transact(&mut self, watchable: bool) {
         let answer = environment::command(watchable);
-        let deadline = sys::deadline_in(Duration::from_secs(24 * 3600));
-        assert!(sys::wait(answer.as_fd(), libc::POLLIN, deadline).unwrap());
+        let deadline = poll::deadline_in(Duration::from_secs(24 * 3600));
+        assert!(poll::wait(answer.as_fd(), Ready::ToRead, deadline).unwrap());
         invariants::look();
     }
 }

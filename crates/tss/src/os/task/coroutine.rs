@@ -109,7 +109,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::{Duration, Instant};
 
-    use super::super::sleep;
+    use super::super::{Ready, sleep};
     use super::*;
 
     fn soon() -> Instant {
@@ -126,7 +126,7 @@ mod tests {
                 assert!(is_inside());
                 assert!(pause(WaitFor {
                     fd: None,
-                    events: 0,
+                    ready: Ready::ToRead,
                     deadline: soon(),
                 }));
             }
@@ -168,7 +168,7 @@ mod tests {
     fn outside_a_task_nobody_is_stopped() {
         let interest = WaitFor {
             fd: None,
-            events: 0,
+            ready: Ready::ToRead,
             deadline: soon(),
         };
         assert!(!pause(interest));

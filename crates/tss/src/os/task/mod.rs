@@ -16,14 +16,13 @@ use std::time::{Duration, Instant};
 
 pub(crate) use coroutine::{Stack, Task, is_inside, pause};
 
-use super::sys;
+use super::poll::{self, Ready, deadline_in};
 
 /// What a task waits for: a descriptor, until a deadline; or the deadline alone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WaitFor {
     pub(crate) fd: Option<RawFd>,
-    /// `POLLIN` or `POLLOUT`.
-    pub(crate) events: i16,
+    pub(crate) ready: Ready,
     pub(crate) deadline: Instant,
 }
 
@@ -31,19 +30,21 @@ impl WaitFor {
     /// Waits, but not beyond `limit`; whether the task can go on.
     pub(crate) fn wait(&self, limit: Instant) -> bool {
         let until = self.deadline.min(limit);
-        let ready = match self.fd {
-            Some(fd) => {
-                // SAFETY: the paused task has the descriptor open: it borrows it while it waits.
-                let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-                // An error is the task's to find.
-                sys::poll(fd, self.events, until).unwrap_or(true)
-            }
+        let ready = match self.descriptor() {
+            // An error is the task's to find.
+            Some(fd) => poll::poll(fd, self.ready, until).unwrap_or(true),
             None => {
                 std::thread::sleep(until.saturating_duration_since(Instant::now()));
                 false
             }
         };
         ready || Instant::now() >= self.deadline
+    }
+
+    /// The descriptor.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        // SAFETY: the paused task has the descriptor open: it borrows it while it waits.
+        self.fd.map(|fd| unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
     /// Whether the task can go on now.
@@ -54,10 +55,10 @@ impl WaitFor {
 
 /// Sleeps; inside a task, as a pause.
 pub fn sleep(duration: Duration) {
-    let deadline = sys::deadline_in(duration);
+    let deadline = deadline_in(duration);
     let interest = WaitFor {
         fd: None,
-        events: 0,
+        ready: Ready::ToRead,
         deadline,
     };
     while Instant::now() < deadline && pause(interest) {}

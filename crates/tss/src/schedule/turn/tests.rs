@@ -13,8 +13,8 @@ fn watch() -> Arc<Notifier> {
 }
 
 fn readable(watch: &Notifier, milliseconds: u64) -> bool {
-    let deadline = sys::deadline_in(Duration::from_millis(milliseconds));
-    sys::poll(watch.set.as_fd(), libc::POLLIN, deadline).unwrap()
+    let deadline = poll::deadline_in(Duration::from_millis(milliseconds));
+    poll::poll(watch.set.as_fd(), Ready::ToRead, deadline).unwrap()
 }
 
 /// An operation that waits for a byte, as for an answer of the TPM.
@@ -26,8 +26,8 @@ fn answered(
     let log = Arc::clone(log);
     let work = move || {
         log.lock().unwrap().push(number);
-        let deadline = sys::deadline_in(Duration::from_secs(20));
-        assert!(sys::wait(near.as_fd(), libc::POLLIN, deadline).unwrap());
+        let deadline = poll::deadline_in(Duration::from_secs(20));
+        assert!(poll::wait(near.as_fd(), Ready::ToRead, deadline).unwrap());
         log.lock().unwrap().push(number + 100);
         number
     };
@@ -192,7 +192,7 @@ fn a_regular_file_cannot_be_watched_and_serves_all_the_same() {
         let fd = file.as_raw_fd();
         let interest = WaitFor {
             fd: Some(fd),
-            events: libc::POLLIN,
+            ready: Ready::ToRead,
             deadline: far(),
         };
         task::pause(interest)
@@ -207,10 +207,10 @@ fn a_task_that_nobody_is_told_of_is_waited_for() {
     let watch = watch();
     let (near, mut far) = UnixStream::pair().unwrap();
     // It cannot be watched a second time.
-    notify::epoll_add(watch.set.as_fd(), near.as_raw_fd(), libc::POLLIN).unwrap();
+    notify::add(watch.set.as_fd(), near.as_fd(), Ready::ToRead).unwrap();
     let work = move || {
-        let deadline = sys::deadline_in(Duration::from_secs(20));
-        sys::wait(near.as_fd(), libc::POLLIN, deadline).unwrap()
+        let deadline = poll::deadline_in(Duration::from_secs(20));
+        poll::wait(near.as_fd(), Ready::ToRead, deadline).unwrap()
     };
     let pending = queue.submit(&watch, work).unwrap();
     drop(queue.enter());

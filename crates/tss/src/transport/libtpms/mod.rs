@@ -22,9 +22,9 @@ use super::endpoint::Family;
 use super::error::{ErrorKind, Fault};
 use super::lock::{Lock, Places, Turn};
 use crate::os::dir_handle::DirHandle;
+use crate::os::file::{self, Status};
 use crate::os::fork_safe::AppendOnly;
 use crate::os::libtpms::Library;
-use crate::os::sys::{self, Status};
 use crate::transport::lock::lockfile::Access;
 
 /// The file swtpm locks in a state directory while it runs.
@@ -190,12 +190,12 @@ fn library() -> Result<&'static Library, Fault> {
 /// Holds the process to one TPM. To be called with the turn.
 fn choose(directory: &DirHandle, family: Family) -> Result<(), Fault> {
     let path = directory.path();
-    let status = directory.descriptor().and_then(|fd| sys::status(fd).ok());
+    let status = directory.descriptor().and_then(|fd| file::status(fd).ok());
     let chosen = CHOSEN.find_or_add(
         |_| true,
         || Chosen {
             path: path.to_owned(),
-            status: directory.descriptor().and_then(|fd| sys::status(fd).ok()),
+            status: directory.descriptor().and_then(|fd| file::status(fd).ok()),
             family,
         },
     );

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use zeroize::Zeroizing;
 
 use crate::os::dir_handle::DirHandle;
-use crate::os::sys;
+use rustix::fs::OFlags;
+
+use crate::os::file;
 use crate::transport::endpoint::Family;
 use crate::transport::error::{ErrorKind, Fault};
 
@@ -66,7 +68,7 @@ impl Store {
         let file = file_name(self.family, name)?;
         let fd = match self
             .directory
-            .open(&file, libc::O_RDONLY | libc::O_NONBLOCK, 0)
+            .open(&file, OFlags::RDONLY | OFlags::NONBLOCK, 0)
         {
             Ok(fd) => fd,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -132,7 +134,7 @@ impl Store {
         {
             return Err(error);
         }
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         let mut file = File::from(self.directory.open(temporary, flags, 0o600)?);
         file.write_all(&header(blob.len())?)?;
         file.write_all(blob)?;
@@ -143,7 +145,7 @@ impl Store {
         if !self.bookkeeping.load(Ordering::Relaxed)
             && let Ok(directory) =
                 self.directory
-                    .open(OsStr::new("."), libc::O_RDONLY | libc::O_DIRECTORY, 0)
+                    .open(OsStr::new("."), OFlags::RDONLY | OFlags::DIRECTORY, 0)
         {
             let _ = File::from(directory).sync_all();
         }
@@ -268,7 +270,7 @@ pub(crate) fn prepared(directory: &Arc<DirHandle>) -> Result<Arc<DirHandle>, Fau
     // For one turn.
     let anchor = DirHandle::opened(path.to_owned());
     if anchor.descriptor().is_none() {
-        let error = sys::status_at(None, path.as_os_str(), true)
+        let error = file::status_at(None, path.as_os_str(), true)
             .err()
             .unwrap_or_else(|| io::Error::from_raw_os_error(libc::ENOTDIR));
         return Err(Fault::os(

@@ -4,14 +4,18 @@
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, fchown};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::os::dir_handle::DirHandle;
-use crate::os::sys::{self, Backoff, Status};
+use rustix::fs::OFlags;
+
+use crate::backoff::Backoff;
+use crate::os::effective_user;
+use crate::os::file::{self, Status};
+use crate::os::poll::deadline_in;
 use crate::transport::error::{ErrorKind, Fault};
 
 /// Owner and mode a lock file is created with, so that all who may use the TPM share it.
@@ -39,7 +43,7 @@ impl Access {
         match self.owner {
             Some((uid, gid)) if self.is_guarded() => {
                 // Only root and members of a group can give a file to it.
-                [0, uid, sys::effective_user()].contains(&file.uid) || file.gid == gid
+                [0, uid, effective_user()].contains(&file.uid) || file.gid == gid
             }
             _ => true,
         }
@@ -101,7 +105,10 @@ const SETTLING: Duration = Duration::from_millis(100);
 /// The file that was found to be a stranger's last: it is not waited for again.
 static STRANGERS: AtomicU64 = AtomicU64::new(0);
 
-const FLAGS: i32 = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+const FLAGS: OFlags = OFlags::RDWR
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY);
 
 /// Opens the lock file `name` in a `directory` that all may write to, or makes it. What is there in its place and
 /// is not one is replaced, if this process may.
@@ -113,7 +120,7 @@ pub(crate) fn open(
 ) -> Result<File, Unusable> {
     let shown = directory.path().join(name);
     let failed = |error: &io::Error| Unusable::of(&shown, error);
-    let mut backoff = Backoff::until(deadline.min(sys::deadline_in(SETTLING)));
+    let mut backoff = Backoff::until(deadline.min(deadline_in(SETTLING)));
     let mut removed = false;
     loop {
         // Without O_CREAT first: in a sticky directory fs.protected_regular makes it fail even for
@@ -121,7 +128,7 @@ pub(crate) fn open(
         let refused = match directory.open(name, FLAGS, 0) {
             Ok(fd) => {
                 let file = File::from(fd);
-                let status = sys::status(file.as_raw_fd()).map_err(|error| failed(&error))?;
+                let status = file::status(&file).map_err(|error| failed(&error))?;
                 match objection(&status, access) {
                     None => return Ok(file),
                     Some(why) => refusal(&shown, why),
@@ -197,7 +204,7 @@ fn replaceable(directory: &DirHandle, name: &OsStr, access: Access, ino: u64) ->
 /// Opens the lock file `name` in a `directory` where only root makes files; root makes both. `None` where there
 /// is none, and where it is not for this user.
 pub(crate) fn open_guarded(directory: &DirHandle, name: &OsStr, access: Access) -> Option<File> {
-    let is_root = sys::effective_user() == 0;
+    let is_root = effective_user() == 0;
     if is_root && directory.own_status().is_err() {
         // Whatever the umask of the host is.
         let made = std::fs::create_dir(directory.path()).and_then(|()| {
@@ -225,7 +232,7 @@ pub(crate) fn open_guarded(directory: &DirHandle, name: &OsStr, access: Access) 
         }
         Err(_) => return None,
     };
-    let status = sys::status(file.as_raw_fd()).ok()?;
+    let status = file::status(&file).ok()?;
     if !status.is_regular() || status.links > 1 {
         return None;
     }
@@ -238,13 +245,11 @@ pub(crate) fn open_guarded(directory: &DirHandle, name: &OsStr, access: Access) 
 
 /// Whether nobody but root can put files into the directory.
 pub(crate) fn is_guarding(directory: &Status) -> bool {
-    directory.mode & libc::S_IFMT == libc::S_IFDIR
-        && directory.uid == 0
-        && directory.mode & 0o022 == 0
+    directory.is_directory() && directory.uid == 0 && directory.mode & 0o022 == 0
 }
 
-fn create(directory: &DirHandle, name: &OsStr, flags: i32, access: Access) -> io::Result<File> {
-    let exclusive = flags | libc::O_CREAT | libc::O_EXCL;
+fn create(directory: &DirHandle, name: &OsStr, flags: OFlags, access: Access) -> io::Result<File> {
+    let exclusive = flags | OFlags::CREATE | OFlags::EXCL;
     let file = File::from(directory.open(name, exclusive, access.mode)?);
     settle(&file, access);
     Ok(file)
@@ -327,7 +332,7 @@ pub(crate) fn is_private(directory: &DirHandle, is_guarded: bool) -> Option<Lock
 /// Whether every user can make files in the directory, and only its maker removes one.
 fn is_shared(path: &Path) -> bool {
     const SHARED: u32 = 0o1777;
-    sys::status_at(None, path.as_os_str(), true).is_ok_and(|status| status.mode & SHARED == SHARED)
+    file::status_at(None, path.as_os_str(), true).is_ok_and(|status| status.mode & SHARED == SHARED)
 }
 
 #[cfg(test)]
@@ -343,7 +348,7 @@ mod tests {
             &anchor,
             OsStr::new(name),
             access,
-            sys::deadline_in(Duration::from_millis(30)),
+            deadline_in(Duration::from_millis(30)),
         )
         .map_err(|unusable| unusable.fault)
     }
@@ -429,7 +434,7 @@ mod tests {
         let name = OsStr::new("l");
         let access = Access::like(&GUARDED);
         let opened = || open_guarded(&directory, name, access);
-        if sys::effective_user() != 0 {
+        if effective_user() != 0 {
             assert!(opened().is_none());
             return;
         }

@@ -16,7 +16,7 @@ pub(crate) mod record;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
+use std::os::fd::{AsFd, IntoRawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -25,10 +25,12 @@ use std::time::Instant;
 use self::lockfile::{Access, Unusable};
 use self::record::Record;
 use super::error::{ErrorKind, Fault};
+use crate::backoff::Backoff;
 use crate::os::dir_handle::DirHandle;
+use crate::os::file::{self, Status};
 use crate::os::fork_safe::AppendOnly;
 use crate::os::guarded_fd::GuardedFd;
-use crate::os::sys::{self, Backoff, Part, Status};
+use crate::os::record_lock::{self, Part};
 
 /// The turn of one section among all of this process.
 ///
@@ -213,9 +215,9 @@ impl LockedFile {
             for part in [Part::Line, Part::Tpm] {
                 wait_for(&file, part, &shown, deadline).map_err(Unusable::passing)?;
             }
-            sys::unlock(file.as_fd(), Part::Line);
+            record_lock::unlock(file.as_fd(), Part::Line);
             // Somebody may have removed the file while we waited: then others lock another one.
-            let held = sys::status(file.as_raw_fd()).ok();
+            let held = file::status(&file).ok();
             let named = directory.status(name, false).ok();
             if let (Some(held), Some(named)) = (held, named)
                 && held.same_file(&named)
@@ -244,13 +246,13 @@ impl LockedFile {
             ))
         };
         let gone = || failed(&io::Error::from_raw_os_error(libc::ENOENT));
-        let copy = opened.borrow().ok_or_else(gone)?.try_clone_to_owned();
+        let copy = opened.get().ok_or_else(gone)?.try_clone_to_owned();
         let file = File::from(copy.map_err(|error| failed(&error))?);
         for part in [Part::Line, Part::Tpm] {
             wait_for(&file, part, shown, deadline).map_err(Unusable::passing)?;
         }
-        sys::unlock(file.as_fd(), Part::Line);
-        let status = sys::status(file.as_raw_fd()).map_err(|error| failed(&error))?;
+        record_lock::unlock(file.as_fd(), Part::Line);
+        let status = file::status(&file).map_err(|error| failed(&error))?;
         // Others would lock another one.
         if status.links == 0 {
             return Err(gone());
@@ -264,7 +266,7 @@ impl LockedFile {
     /// The file, unless its number is another's by now.
     fn own(&self) -> Option<&File> {
         let file = self.file.as_ref()?;
-        let now = sys::status(file.as_raw_fd()).ok()?;
+        let now = file::status(&file).ok()?;
         now.same_file(&self.status).then_some(file)
     }
 
@@ -302,13 +304,13 @@ impl Drop for LockedFile {
 fn wait_for(file: &File, part: Part, shown: &Path, deadline: Instant) -> Result<(), Fault> {
     let mut backoff = Backoff::until(deadline);
     loop {
-        let locked = sys::try_lock(file.as_fd(), part)
+        let locked = record_lock::try_lock(file.as_fd(), part)
             .map_err(|error| Fault::os(format!("locking {}", shown.display()), &error))?;
         if locked {
             return Ok(());
         }
         if !backoff.again() {
-            let holder = match sys::lock_holder(file.as_fd()) {
+            let holder = match record_lock::lock_holder(file.as_fd()) {
                 Some(pid) => format!("process {pid} holds it"),
                 None => "another process holds it".to_owned(),
             };
@@ -353,7 +355,7 @@ impl Drop for Lock {
         self.save();
         for locked in [&self.shared, &self.guarded].into_iter().flatten() {
             if let Some(file) = locked.own() {
-                sys::unlock(file.as_fd(), Part::Whole);
+                record_lock::unlock(file.as_fd(), Part::Whole);
             }
         }
     }
@@ -362,10 +364,13 @@ impl Drop for Lock {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::MetadataExt;
     use std::time::Duration;
 
     use super::*;
+    use crate::os::poll::deadline_in;
+    use crate::os::{effective_user, guarded_fd};
 
     fn take(directory: &Path, name: &str, wait: u64) -> Result<Lock, Fault> {
         take_guarded(directory, None, name, Access::EVERYONE, wait)
@@ -380,7 +385,7 @@ mod tests {
     ) -> Result<Lock, Fault> {
         let anchor = DirHandle::new(directory.into());
         let turn = Turn::named(directory.join(name).as_os_str());
-        let deadline = sys::deadline_in(Duration::from_millis(wait));
+        let deadline = deadline_in(Duration::from_millis(wait));
         let places = Places {
             guarded,
             shared: &anchor,
@@ -391,7 +396,7 @@ mod tests {
 
     /// A TPM of root alone, for tests that run as root; `None` otherwise.
     fn roots_tpm() -> Option<Access> {
-        (sys::effective_user() == 0).then_some(Access {
+        (effective_user() == 0).then_some(Access {
             mode: 0o600,
             owner: Some((0, 0)),
         })
@@ -455,7 +460,7 @@ mod tests {
         };
         static TURN: Turn = Turn::new();
         let taken = || {
-            let deadline = sys::deadline_in(Duration::from_millis(100));
+            let deadline = deadline_in(Duration::from_millis(100));
             Lock::take(&TURN, places, OsStr::new("l"), Access::EVERYONE, deadline)
         };
         let mut held = taken().unwrap();
@@ -485,11 +490,11 @@ mod tests {
             .as_raw_fd();
         let hosts = directory.path().join("hosts");
         let other = File::create(&hosts).unwrap();
-        sys::replace(other.as_fd(), fd);
+        guarded_fd::replace(other.as_fd(), fd);
         drop(held);
         assert_eq!(fs::read(&hosts).unwrap(), b"");
-        assert!(sys::status(fd).is_ok(), "the host's descriptor stays open");
-        sys::close(fd);
+        assert!(guarded_fd::is_open(fd), "the host's descriptor stays open");
+        guarded_fd::close(fd);
     }
 
     #[test]

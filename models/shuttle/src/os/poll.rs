@@ -8,28 +8,35 @@ use super::sync::Instant;
 use super::task;
 use crate::environment;
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    ToRead,
+    #[allow(dead_code, reason = "nothing that is modelled writes")]
+    ToWrite,
+}
+
 pub fn deadline_in(duration: Duration) -> Instant {
     Instant::now() + duration
 }
 
-pub(crate) fn poll(fd: BorrowedFd<'_>, _events: i16, deadline: Instant) -> io::Result<bool> {
+pub(crate) fn poll(fd: BorrowedFd<'_>, _ready: Ready, deadline: Instant) -> io::Result<bool> {
     let fd = Some(fd.as_raw_fd());
     Ok(environment::wait_for(fd, deadline.since_beginning()))
 }
 
 /// As the real one: a task is paused meanwhile.
-pub(crate) fn wait(fd: BorrowedFd<'_>, events: i16, deadline: Instant) -> io::Result<bool> {
+pub(crate) fn wait(fd: BorrowedFd<'_>, ready: Ready, deadline: Instant) -> io::Result<bool> {
     if !task::is_inside() {
-        return poll(fd, events, deadline);
+        return poll(fd, ready, deadline);
     }
     let fd_number = Some(fd.as_raw_fd());
     let interest = task::WaitFor {
         fd: fd_number,
-        events,
+        ready,
         deadline,
     };
     loop {
-        if poll(fd, events, Instant::now())? {
+        if poll(fd, ready, Instant::now())? {
             return Ok(true);
         }
         if Instant::now() >= deadline {
