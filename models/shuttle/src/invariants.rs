@@ -229,6 +229,11 @@ pub(crate) fn opened() {
     });
 }
 
+/// Somebody opens the TPM's lock file and closes it again, which would end the lock that a section has on it.
+pub fn lock_file_is_free() {
+    seen(|it| it.rule(!it.open, "the lock file is closed inside a section"));
+}
+
 /// A section is about to be left to the next turn, or ended.
 pub(crate) fn leaves() {
     seen(|it| it.followed = it.sitting > 0);

@@ -1,4 +1,4 @@
-//! The line of one TPM (`crates/tss/src/schedule/turn.rs`), whoever stands in it.
+//! The line of one TPM (`crates/tss/src/schedule`), whoever stands in it.
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tpm_provider_shuttle::environment;
 use tpm_provider_shuttle::invariants::{self, Coming, Unseen, Who, Work};
 use tpm_provider_shuttle::os::{deadline_in, sleep};
 use tpm_provider_shuttle::schedule::{Notifier, Outcome, Pending};
-use tpm_provider_shuttle::transport::{Transaction, queue};
+use tpm_provider_shuttle::transport::{Transaction, queue, try_enter};
 
 fn one_in(count: u32) -> bool {
     thread_rng().gen_ratio(1, count)
@@ -60,6 +60,22 @@ fn hurried_thread(operations: u64) -> Thread {
     thread::spawn(move || {
         for milliseconds in 0..operations {
             hurried(milliseconds * 5);
+        }
+    })
+}
+
+/// One that makes lock files, if nobody uses them.
+fn trying_thread(times: usize) -> Thread {
+    thread::spawn(move || {
+        for _ in 0..times {
+            let _unseen = Unseen::new();
+            if let Some(turn) = try_enter() {
+                invariants::lock_file_is_free();
+                environment::meanwhile();
+                invariants::lock_file_is_free();
+                drop(turn);
+            }
+            environment::meanwhile();
         }
     })
 }
@@ -133,7 +149,7 @@ impl Owned {
 
     fn abandon(self) {
         invariants::abandoned(self.number);
-        self.pending.ticket().abandon();
+        self.pending.abort_handle().abandon();
     }
 }
 
@@ -185,6 +201,19 @@ fn threads_that_give_up() {
             hurried_thread(3),
             patient_thread(1),
         ]);
+    });
+}
+
+#[test]
+fn threads_and_one_that_makes_lock_files() {
+    check(|| join([patient_thread(2), patient_thread(1), trying_thread(3)]));
+}
+
+#[test]
+fn jobs_and_one_that_makes_lock_files() {
+    check(|| {
+        let attending = thread::spawn(|| attend(two_tasks()));
+        join([attending, patient_thread(1), trying_thread(3)]);
     });
 }
 

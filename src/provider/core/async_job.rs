@@ -122,7 +122,7 @@ impl Core {
                 // stops with a failed assertion over one that it does not know when the connection ends.
                 waiter = known.or_else(|| functions.register(job, &watch));
                 match waiter {
-                    Some(waiter) => drop(waiter.set(Some(pending.ticket().clone()))),
+                    Some(waiter) => drop(waiter.set(Some(pending.abort_handle().clone()))),
                     None => break pending.finish(),
                 }
             }

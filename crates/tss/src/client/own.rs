@@ -1,16 +1,16 @@
 //! What a process has of its own of a client: the connection, and what is known of the TPM behind it.
-#![allow(clippy::disallowed_types, reason = "in a PerProcess")]
 #![forbid(unsafe_code)]
 
 use crate::os::fork_safe::PerProcess;
-use crate::os::sync::{Instant, Mutex, PoisonError};
+use crate::os::monitor::Slot;
+use crate::os::sync::Instant;
 use crate::schedule::Permit;
 use crate::transport::Endpoint;
 
 /// A client's connection and knowledge, made when first needed; a child process has another one.
 pub(crate) struct Own<T> {
     make: Box<dyn Fn() -> T + Send + Sync>,
-    place: PerProcess<Mutex<Option<Box<T>>>>,
+    place: PerProcess<Slot<Box<T>>>,
 }
 
 impl<T> Own<T> {
@@ -42,15 +42,14 @@ impl<T> Own<T> {
         }
     }
 
-    /// It is out of its mutex while it is used: the operation may be paused meanwhile, and go on in another
+    /// It is out of its place while it is used: the operation may be paused meanwhile, and go on in another
     /// thread. Nobody else asks for it then, since the turn is ours. A panic may have left half a thought
     /// behind; then it is dropped, and what was loaded is loaded again.
     fn lend<R>(&self, turn: Permit<'_>, work: impl FnOnce(&mut T) -> R) -> R {
-        let place = self.place.get(Mutex::default);
-        let known = place.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut own = known.unwrap_or_else(|| Box::new((self.make)()));
+        let place = self.place.get(Slot::default);
+        let mut own = place.take().unwrap_or_else(|| Box::new((self.make)()));
         let result = work(&mut own);
-        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(own);
+        place.put(own);
         drop(turn);
         result
     }

@@ -39,8 +39,8 @@ struct Callbacks {
     io_presence: Option<unsafe extern "C" fn(*mut c_uchar, u32) -> Result32>,
 }
 
-/// The library's entry points. It has one TPM in global variables, so all calls but `open` need the
-/// turn; `transport::libtpms::Instance` sees to that.
+/// The library's entry points. It has one TPM in global variables, so all calls but `open` are for one
+/// thread at a time; `transport::libtpms::Instance` sees to that.
 #[derive(Debug)]
 pub(crate) struct Library {
     choose_version: unsafe extern "C" fn(c_int) -> Result32,
@@ -91,7 +91,7 @@ impl Library {
             Family::Tpm12 => 0,
             Family::Tpm2 => 1,
         };
-        // SAFETY: takes a number; the caller has the turn and no TPM runs.
+        // SAFETY: takes a number; the caller has libtpms alone and no TPM runs.
         succeeded("choosing the TPM's family", unsafe {
             (self.choose_version)(version)
         })?;
@@ -101,13 +101,13 @@ impl Library {
         succeeded("registering with libtpms", unsafe {
             (self.register_callbacks)(&mut callbacks)
         })?;
-        // SAFETY: takes nothing; the caller has the turn and no TPM runs.
+        // SAFETY: takes nothing; the caller has libtpms alone and no TPM runs.
         succeeded("starting the TPM", unsafe { (self.main_init)() })
     }
 
     /// Switches the TPM off.
     pub(crate) fn stop(&self) {
-        // SAFETY: takes nothing; the caller has the turn, and a TPM was started before.
+        // SAFETY: takes nothing; the caller has libtpms alone, and a TPM was started before.
         unsafe { (self.terminate)() };
         set_store(None);
     }

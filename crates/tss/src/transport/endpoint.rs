@@ -2,7 +2,7 @@
 //! directory or its user.
 #![forbid(unsafe_code)]
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -16,7 +16,7 @@ use super::device::Device;
 use super::device_path::{self, Node};
 use super::error::{ErrorKind, Fault, TransportError};
 use super::libtpms;
-use super::lock::{Lock, Places, Turn};
+use super::lock::{Lock, Places};
 use super::socket::{self, Framing, Socket};
 use crate::discovery::daemon;
 use crate::discovery::kernel;
@@ -152,7 +152,7 @@ impl Endpoint {
             return;
         };
         // As for the guarded one.
-        if let Ok(_turn) = Turn::named(&name).take(Instant::now())
+        if let Some(_turn) = self.queue().try_enter()
             && let Ok(file) = lockfile::open(&self.lock_directory, &name, access, Instant::now())
         {
             let _ = self.lock_file.get_or_make(|| GuardedFd::new(file.into()));
@@ -168,7 +168,7 @@ impl Endpoint {
             return;
         };
         // Closing the file would end a lock that another thread has on it; who has the turn makes it anyway.
-        if let Ok(_turn) = Turn::named(&name).take(Instant::now()) {
+        if let Some(_turn) = self.queue().try_enter() {
             drop(lockfile::open_guarded(directory, &name, access));
         }
     }
@@ -336,14 +336,8 @@ impl Endpoint {
 
     /// The line in which this process's operations on the TPM stand.
     pub fn queue(&self) -> &'static Queue {
-        let named = self.queue.find_or_add(
-            |_| true,
-            || {
-                // Where a name server does not answer, nothing else will either.
-                let name = self.lock_name();
-                Queue::named(&name.unwrap_or_else(|_| self.address.to_string().into()))
-            },
-        );
+        let make = || Queue::named(OsStr::new(&self.queue_name()));
+        let named = self.queue.find_or_add(|_| true, make);
         named.get(Queue::default)
     }
 
@@ -366,13 +360,12 @@ impl Endpoint {
     pub(super) fn lock(&self, deadline: Instant) -> Result<Lock, Fault> {
         let access = self.access()?;
         let name = self.lock_name()?;
-        let turn = Turn::named(&name);
         let places = Places {
             guarded: self.guarded(access),
             shared: &self.lock_directory,
             opened: self.lock_file.iter().next(),
         };
-        let lock = Lock::take(turn, places, &name, access, deadline)?;
+        let lock = Lock::take(places, &name, access, deadline)?;
         if let Some(trouble) = lockfile::is_private(&self.lock_directory, lock.is_guarded()) {
             trouble.warn_once();
         }
@@ -469,6 +462,17 @@ impl Endpoint {
         }
     }
 
+    /// The same for whoever takes the same lock. TPMs of other machines at the same port share a queue: no name server
+    /// is asked for it, and whether it answers makes no difference.
+    fn queue_name(&self) -> String {
+        match &self.target {
+            Target::Tcp { port, .. } => format!("tcp-{port}"),
+            Target::Device(node) | Target::Unix(node) => node.tag(),
+            Target::Daemon { .. } => String::from("tcsd"),
+            Target::Directory(_) => String::from("directory"),
+        }
+    }
+
     /// The same name for whoever leads to the same TPM, whatever they call it.
     fn lock_name(&self) -> Result<OsString, Fault> {
         let tag = match &self.target {
@@ -483,9 +487,7 @@ impl Endpoint {
                     format!("tcp-{}-{port}", ip.replace(':', "."))
                 }
             }
-            Target::Device(node) | Target::Unix(node) => node.tag(),
-            Target::Daemon { .. } => String::from("tcsd"),
-            Target::Directory(_) => String::from("directory"),
+            _ => self.queue_name(),
         };
         Ok(format!("tpm-provider-{tag}.lock").into())
     }
@@ -686,6 +688,34 @@ mod tests {
         assert_eq!(at("link"), name);
         assert_eq!(at("here/sock et"), name);
         assert_ne!(at("other"), name);
+    }
+
+    /// Record locks do not keep the threads of a process apart; the queue does, so whoever takes the same lock stands in
+    /// the same one.
+    #[test]
+    fn one_lock_has_one_queue() {
+        let queue = |text: &str| std::ptr::from_ref(endpoint(text).queue());
+        let texts = [
+            "swtpm:host=localhost,port=99",
+            "swtpm:host=127.0.0.1,port=99",
+            "mssim:host=::1,port=99",
+            "swtpm:host=192.0.2.7,port=99",
+            "swtpm:host=192.0.2.7,port=98",
+            "swtpm:path=/nonexistent/socket",
+            "swtpm:path=/nonexistent/other",
+            "device:/dev/tpm0",
+            "libtpms:/nonexistent/state",
+            "libtpms:/nonexistent/other",
+        ];
+        for one in texts {
+            for other in texts {
+                if lock_name(one) == lock_name(other) {
+                    assert_eq!(queue(one), queue(other), "{one} {other}");
+                }
+            }
+        }
+        assert_ne!(queue(texts[0]), queue(texts[4]));
+        assert_ne!(queue(texts[5]), queue(texts[6]));
     }
 
     #[test]

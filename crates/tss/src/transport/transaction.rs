@@ -157,7 +157,7 @@ impl Transport {
         } else {
             Continuity::Reset
         };
-        if let Some(open) = self.endpoint.queue().take_open() {
+        if let Some(open) = self.endpoint.queue().take_idle() {
             let ours = open.channel == self.id && self.owner == own;
             return Ok(Entered {
                 link: open.link,
@@ -337,7 +337,7 @@ impl Drop for Transaction<'_> {
                     since: self.since,
                     channel: self.channel.id,
                 };
-                self.channel.endpoint.queue().leave_open(open);
+                self.channel.endpoint.queue().leave_idle(open);
             }
             // Closed before the lock is given up, or the next holder would wait for us.
             other => drop(other),

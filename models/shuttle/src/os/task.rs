@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use shuttle::thread::JoinHandle;
 
-use super::sync::Instant;
 use super::poll::{self, Ready};
+use super::sync::Instant;
 use crate::environment::{self, Gate};
 use crate::invariants;
 

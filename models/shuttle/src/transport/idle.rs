@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use shuttle::rand::{Rng, thread_rng};
 
-use crate::os::sync::Instant;
 use crate::environment;
 use crate::invariants;
+use crate::os::sync::Instant;
 
 /// As the real one's.
 const LONGEST: Duration = Duration::from_millis(10);

@@ -3,7 +3,7 @@ mod transaction;
 
 pub use transaction::Transaction;
 
-use crate::schedule::Queue;
+use crate::schedule::{Permit, Queue};
 
 /// The way to the model's one TPM.
 pub(crate) struct Endpoint;
@@ -12,6 +12,12 @@ impl Endpoint {
     pub(crate) fn queue(&self) -> &'static Queue {
         queue()
     }
+}
+
+/// The turn, where nobody in the process has the TPM's lock file open.
+#[must_use]
+pub fn try_enter() -> Option<Permit<'static>> {
+    queue().try_enter()
 }
 
 /// The model's one queue.

@@ -4,10 +4,10 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::idle::IdleTransaction;
-use crate::os::poll::{self, Ready};
-use crate::schedule::Queue;
 use crate::environment;
 use crate::invariants;
+use crate::os::poll::{self, Ready};
+use crate::schedule::Queue;
 
 /// A critical section on the model's TPM.
 pub struct Transaction<'a> {
@@ -17,7 +17,7 @@ pub struct Transaction<'a> {
 
 impl<'a> Transaction<'a> {
     pub fn enter(queue: &'a Queue) -> Self {
-        let open = Some(queue.take_open().unwrap_or_else(IdleTransaction::new));
+        let open = Some(queue.take_idle().unwrap_or_else(IdleTransaction::new));
         Self { queue, open }
     }
 
@@ -34,7 +34,7 @@ impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
             invariants::leaves();
-            self.queue.leave_open(open);
+            self.queue.leave_idle(open);
             invariants::look();
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Between processes it is a classic fcntl record lock: it ends with its process, a forked child
 //! does not inherit it, and F_GETLK names who holds it. Such a lock belongs to the process as a
-//! whole and falls when any descriptor of the file is closed, so inside one process a [`Turn`]
-//! comes first: one section at a time has the file open.
+//! whole and falls when any descriptor of the file is closed, so inside one process the
+//! [`Queue`](crate::schedule::Queue) comes first: who has the turn in it has the file open, and nobody else.
 //!
 //! Processes come one after the other: who waits for the TPM has the file's second lock, the line, until
 //! it has the TPM, and nobody takes the TPM without having been in line. So whoever gives it up and wants it
@@ -13,13 +13,13 @@
 pub(crate) mod lockfile;
 pub(crate) mod record;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, IntoRawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use self::lockfile::{Access, Unusable};
@@ -28,73 +28,8 @@ use super::error::{ErrorKind, Fault};
 use crate::backoff::Backoff;
 use crate::os::dir_handle::DirHandle;
 use crate::os::file::{self, Status};
-use crate::os::fork_safe::AppendOnly;
 use crate::os::guarded_fd::GuardedFd;
 use crate::os::record_lock::{self, Part};
-
-/// The turn of one section among all of this process.
-///
-/// The holder is a process id and not a mutex: a child forked while another thread had the turn
-/// would find a mutex locked for ever, but sees that this holder is not itself.
-#[derive(Debug)]
-pub(super) struct Turn(AtomicU32);
-
-/// Having the turn; it is passed on when this is dropped.
-#[derive(Debug)]
-pub(super) struct ProcessLockGuard(&'static Turn);
-
-static TURNS: AppendOnly<(OsString, Turn)> = AppendOnly::new();
-
-impl Turn {
-    pub(super) const fn new() -> Self {
-        Self(AtomicU32::new(0))
-    }
-
-    /// The turn of this name, made when first asked for. There are as many as TPMs configured in
-    /// the life of the process, so they are never freed.
-    pub(super) fn named(name: &OsStr) -> &'static Self {
-        let (_, turn) = TURNS.find_or_add(
-            |(known, _)| known == name,
-            || (name.to_owned(), Self::new()),
-        );
-        turn
-    }
-
-    /// Waits for the turn until `deadline`.
-    pub(super) fn take(&'static self, deadline: Instant) -> Result<ProcessLockGuard, Fault> {
-        let own = std::process::id();
-        let mut backoff = Backoff::until(deadline);
-        loop {
-            let holder = self.0.load(Ordering::Relaxed);
-            let free = holder != own;
-            if free
-                && self
-                    .0
-                    .compare_exchange(holder, own, Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok()
-            {
-                return Ok(ProcessLockGuard(self));
-            }
-            if !backoff.again() {
-                return Err(Fault::new(
-                    ErrorKind::Busy,
-                    "another thread of this process was using the TPM for the whole waiting time",
-                ));
-            }
-        }
-    }
-}
-
-impl Drop for ProcessLockGuard {
-    fn drop(&mut self) {
-        // A guard inherited by fork must not end a turn that this process has taken since.
-        let own = std::process::id();
-        let _ = self
-            .0
-            .0
-            .compare_exchange(own, 0, Ordering::Release, Ordering::Relaxed);
-    }
-}
 
 /// Where the lock files of a TPM are.
 #[derive(Clone, Copy, Debug)]
@@ -120,20 +55,16 @@ pub(super) struct Lock {
     guarded: Option<LockedFile>,
     pub(super) record: Record,
     owner: u32,
-    // Declared last: another thread's turn comes after the files are closed.
-    _turn: ProcessLockGuard,
 }
 
 impl Lock {
-    /// Takes the lock `name`, with the process' `turn` first.
+    /// Takes the lock `name`. The caller has the turn in the TPM's queue.
     pub(super) fn take(
-        turn: &'static Turn,
         places: Places<'_>,
         name: &OsStr,
         access: Access,
         deadline: Instant,
     ) -> Result<Self, Fault> {
-        let turn = turn.take(deadline)?;
         let guarded = match places.guarded {
             Some(directory) => LockedFile::take(directory, name, deadline, || {
                 Ok(lockfile::open_guarded(directory, name, access))
@@ -171,7 +102,6 @@ impl Lock {
             guarded,
             record: record.unwrap_or_default(),
             owner: std::process::id(),
-            _turn: turn,
         })
     }
 }
@@ -384,14 +314,13 @@ mod tests {
         wait: u64,
     ) -> Result<Lock, Fault> {
         let anchor = DirHandle::new(directory.into());
-        let turn = Turn::named(directory.join(name).as_os_str());
         let deadline = deadline_in(Duration::from_millis(wait));
         let places = Places {
             guarded,
             shared: &anchor,
             opened: None,
         };
-        Lock::take(turn, places, OsStr::new(name), access, deadline)
+        Lock::take(places, OsStr::new(name), access, deadline)
     }
 
     /// A TPM of root alone, for tests that run as root; `None` otherwise.
@@ -458,10 +387,9 @@ mod tests {
             shared: &elsewhere,
             opened: Some(&opened),
         };
-        static TURN: Turn = Turn::new();
         let taken = || {
             let deadline = deadline_in(Duration::from_millis(100));
-            Lock::take(&TURN, places, OsStr::new("l"), Access::EVERYONE, deadline)
+            Lock::take(places, OsStr::new("l"), Access::EVERYONE, deadline)
         };
         let mut held = taken().unwrap();
         held.record.set(b"by descriptor");
@@ -498,17 +426,6 @@ mod tests {
     }
 
     #[test]
-    fn two_threads_exclude_each_other() {
-        let directory = tempfile::tempdir().unwrap();
-        let held = take(directory.path(), "l", 1000).unwrap();
-        let error = take(directory.path(), "l", 30).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Busy);
-        assert!(error.what.contains("another thread"), "{}", error.what);
-        drop(held);
-        take(directory.path(), "l", 1000).unwrap();
-    }
-
-    #[test]
     fn a_record_outlives_the_lock() {
         let directory = tempfile::tempdir().unwrap();
         let mut held = take(directory.path(), "l", 1000).unwrap();
@@ -534,12 +451,5 @@ mod tests {
         let held = take(directory.path(), "l", 1000).unwrap();
         let named = fs::metadata(directory.path().join("l")).unwrap().ino();
         assert_eq!(held.shared.as_ref().unwrap().status.ino, named);
-    }
-
-    #[test]
-    fn a_turn_held_by_a_process_that_is_not_this_one_is_free() {
-        static TURN: Turn = Turn::new();
-        TURN.0.store(std::process::id() ^ 1, Ordering::Relaxed);
-        assert!(TURN.take(Instant::now()).is_ok());
     }
 }

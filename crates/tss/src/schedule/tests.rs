@@ -1,8 +1,12 @@
+use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::sync::Mutex;
 use std::thread;
+use std::time::Duration;
 
 use super::*;
+use crate::os::task;
 
 fn queue(name: &str) -> &'static Queue {
     Queue::named(OsStr::new(name)).get(Queue::default)
@@ -116,8 +120,8 @@ fn abandoned_tasks_are_dropped_or_taken_to_their_end() {
     let (mut third, work) = answered(&log, 3);
     let last = queue.submit(&watches[2], work).unwrap();
     assert_eq!(begun.poll(), Outcome::Waiting);
-    waiting.ticket().abandon();
-    begun.ticket().abandon();
+    waiting.abort_handle().abandon();
+    begun.abort_handle().abandon();
     drop((begun, waiting));
     // The last one's owner hears of the first one's answer.
     assert_eq!(last.poll(), Outcome::Waiting);
@@ -132,7 +136,7 @@ fn abandoned_tasks_are_dropped_or_taken_to_their_end() {
         third.write_all(b"x").unwrap();
         third
     });
-    last.ticket().abandon();
+    last.abort_handle().abandon();
     assert_eq!(*log.lock().unwrap(), [1, 101, 3, 103]);
     answering.join().unwrap();
     drop(queue.enter());
@@ -157,7 +161,7 @@ fn a_task_that_was_in_the_hands_of_a_thread_without_time_is_not_left_behind() {
         far.write_all(b"x").unwrap();
         far
     });
-    begun.ticket().abandon();
+    begun.abort_handle().abandon();
     assert_eq!(*log.lock().unwrap(), [1, 101]);
     answering.join().unwrap();
     drop(queue.enter());
@@ -267,7 +271,7 @@ fn threads_and_tasks_together() {
                         && let Some((_, pending)) = open[1].take()
                     {
                         let _ = pending.poll();
-                        pending.ticket().abandon();
+                        pending.abort_handle().abandon();
                     }
                     let started = Instant::now();
                     while open.iter().any(Option::is_some) {
