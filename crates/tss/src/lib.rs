@@ -4,7 +4,7 @@
 
 mod backoff;
 mod client;
-mod discovery;
+pub mod discovery;
 pub mod error;
 pub mod os;
 pub mod schedule;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use keys::printable;
 
-use super::net::{Listener, listeners};
+use tss::discovery::{self, Chip};
+
 use super::nodes::{Node, Nodes};
 
 /// A machine, or a copy of its files.
@@ -47,17 +48,6 @@ impl Firmware {
     pub(super) fn announces(&self) -> bool {
         self.tpm2.is_some() || self.tcpa || !self.devices.is_empty() || self.compatible.is_some()
     }
-}
-
-/// A TPM that a driver has registered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Chip {
-    /// As in tpm0.
-    pub(super) number: u32,
-    /// The bound driver's name; absent for a TPM that a program feeds (tpm_vtpm_proxy).
-    pub(super) driver: Option<String>,
-    /// The kernel's `tpm_version_major`: 1 or 2. Kernels before 5.6 do not tell.
-    pub(super) major: Option<u32>,
 }
 
 /// A process that has a device open.
@@ -201,28 +191,7 @@ impl Machine {
 
     /// TPMs that drivers have registered, by number.
     pub(super) fn chips(&self) -> Vec<Chip> {
-        const CLASS: &str = "/sys/class/tpm";
-        let mut chips: Vec<Chip> = self
-            .names(CLASS)
-            .iter()
-            .filter_map(|name| {
-                let number = name.strip_prefix("tpm")?.parse().ok()?;
-                let driver = fs::read_link(self.at(format!("{CLASS}/{name}/device/driver"))).ok();
-                let major = self.text(&format!("{CLASS}/{name}/tpm_version_major"));
-                // Before 5.6 the kernel tells a TPM 1.2 by its file of capabilities.
-                let old = || self.exists(&format!("{CLASS}/{name}/caps")).then_some(1);
-                Some(Chip {
-                    number,
-                    driver: driver
-                        .as_deref()
-                        .and_then(Path::file_name)
-                        .map(|name| name.to_string_lossy().into_owned()),
-                    major: major.and_then(|text| text.trim().parse().ok()).or_else(old),
-                })
-            })
-            .collect();
-        chips.sort_by_key(|chip| chip.number);
-        chips
+        discovery::chips(&self.root)
     }
 
     /// Whether a driver's module is loaded or built in.
@@ -284,12 +253,9 @@ impl Machine {
             .collect()
     }
 
-    /// Who listens at a TCP port.
-    pub(super) fn listener(&self, port: u16) -> Option<Listener> {
-        ["/proc/net/tcp", "/proc/net/tcp6"]
-            .iter()
-            .filter_map(|path| self.text(path))
-            .find_map(|table| listeners(&table).into_iter().find(|at| at.port == port))
+    /// As whom somebody listens at a TCP port.
+    pub(super) fn listener(&self, port: u16) -> Option<u32> {
+        discovery::listeners(&self.root, port).first().copied()
     }
 }
 
@@ -365,29 +331,6 @@ mod tests {
         let firmware = tree.firmware();
         assert_eq!(firmware.compatible.as_deref(), Some("infineon,slb9670"));
         assert!(firmware.announces() && !firmware.acpi);
-    }
-
-    #[test]
-    fn chips_have_numbers_drivers_and_versions() {
-        let (root, machine) = machine(&[
-            ("sys/class/tpm/tpm1/caps", b"Manufacturer: 0x49465800\n"),
-            ("sys/class/tpm/tpm0/tpm_version_major", b"2\n"),
-            ("sys/class/tpm/tpm0/device/x", b""),
-        ]);
-        symlink(
-            "../../../../bus/platform/drivers/tpm_crb",
-            root.path().join("sys/class/tpm/tpm0/device/driver"),
-        )
-        .unwrap();
-        let chip = |number, driver: Option<&str>, major| Chip {
-            number,
-            driver: driver.map(str::to_owned),
-            major,
-        };
-        assert_eq!(
-            machine.chips(),
-            [chip(0, Some("tpm_crb"), Some(2)), chip(1, None, Some(1))]
-        );
     }
 
     #[test]

@@ -9,29 +9,27 @@ mod drivers;
 mod live;
 mod live12;
 mod machine;
-mod net;
 mod nodes;
 mod openssl;
 mod settings;
 mod system;
 mod tcsd;
 mod trust;
-mod users;
 mod verdict;
 
 use std::io::{self, IsTerminal};
 
 use keys::Config;
 use keys::config::Fault;
+use tss::discovery::{Chip, User};
 use tss::transport::AddressKind;
 
 use crate::cli::{Doctor, Global};
 use crate::cnf::{self, Found};
 use crate::error::Error;
 use crate::output;
-use machine::{Chip, Machine};
+use machine::Machine;
 use system::Target;
-use users::User;
 use verdict::Diagnosis;
 
 /// What is looked at: a machine, the TPM that the settings name, and who is to use it.
@@ -86,10 +84,10 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
     })?;
     let user = match &args.user {
         Some(name) => Some(
-            User::named(&machine, name)
+            User::named(machine.root(), name)
                 .ok_or_else(|| Error::new(format!("--user: /etc/passwd has no user {name}")))?,
         ),
-        None => User::current(&machine),
+        None => User::current(machine.root()),
     };
     let found = cnf::provider_section();
     let (read, faults) = crate::settings::examine(global, &found);

@@ -2,13 +2,13 @@
 
 use std::net::{ToSocketAddrs, UdpSocket};
 
+use tss::discovery::{Chip, User, group_name, kernel_device, user_name};
 use tss::transport::AddressKind;
 
 use super::Scene;
 use super::drivers;
-use super::machine::{Chip, Firmware, Holder, Machine};
+use super::machine::{Firmware, Holder, Machine};
 use super::nodes::Node;
-use super::users::{User, group_name, user_name};
 use super::verdict::Finding;
 
 /// What the layers are about, which the address decides.
@@ -30,12 +30,9 @@ impl Target {
         match address {
             None => Self::Kernel(0, None),
             Some(AddressKind::Device(path)) => {
-                let name = path.file_name().and_then(|name| name.to_str());
-                let digits = name
-                    .and_then(|name| name.strip_prefix("tpm"))
-                    .map(|rest| rest.strip_prefix("rm").unwrap_or(rest));
+                let number = path.file_name().and_then(kernel_device);
                 let path = path.display().to_string();
-                match digits.and_then(|digits| digits.parse().ok()) {
+                match number {
                     Some(number) => Self::Kernel(number, Some(path)),
                     None => Self::Device(path),
                 }
@@ -281,8 +278,8 @@ fn node(scene: &Scene, path: &str, chip: Option<&Chip>) -> Finding {
             .command(format!("rm {path}"))
             .command("udevadm trigger --action=add --subsystem-match=tpm --subsystem-match=tpmrm");
     }
-    let owner = user_name(machine, node.uid);
-    let group = group_name(machine, node.gid);
+    let owner = user_name(machine.root(), node.uid);
+    let group = group_name(machine.root(), node.gid);
     let is = format!(
         "{path} is {owner}'s and group {group}'s, {}",
         node.letters()

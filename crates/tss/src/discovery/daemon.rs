@@ -1,22 +1,21 @@
 //! Finding tcsd, the daemon of TrouSerS, on this machine.
 #![forbid(unsafe_code)]
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::kernel;
 use super::sockets::{self, Holder};
+use super::users::User;
 use crate::transport::address::{Address, TCSD_PORT};
 use crate::transport::endpoint::Family;
 use crate::transport::error::{ErrorKind, Fault};
 
 /// The user as whom tcsd runs.
-const USER: &str = "tss";
+pub const USER: &str = "tss";
 
 /// tcsd at its port, if it can be trusted to be it. Files are looked at below `root`.
 pub(crate) fn detect(root: &Path) -> Option<Address> {
-    if kernel::family(root) != Some(Family::Tpm12) {
+    if super::family(root) != Some(Family::Tpm12) {
         return None;
     }
     let owner = listener(root)?;
@@ -67,16 +66,13 @@ pub(crate) fn vouch(local: SocketAddr, peer: SocketAddr, user: Option<u32>) -> R
 
 /// The number of tcsd's user.
 pub(crate) fn user(root: &Path) -> Option<u32> {
-    let users = fs::read_to_string(root.join("etc/passwd")).ok()?;
-    users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(USER)).then_some(())?;
-        fields.nth(1)?.parse().ok()
-    })
+    User::named(root, USER).map(|user| user.uid)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn machine(version: Option<&str>, uid: Option<u32>) -> tempfile::TempDir {

@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use super::text;
 use crate::os::socket;
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -170,8 +171,10 @@ fn look(root: &Path, at: SocketAddr, from: Option<SocketAddr>) -> io::Result<Opt
 }
 
 /// Whose sockets listen at a port below `root`; one entry for each.
-pub(crate) fn listeners(root: &Path, port: u16) -> Vec<u32> {
-    let lines = table(root).unwrap_or_default();
+pub fn listeners(root: &Path, port: u16) -> Vec<u32> {
+    let tables = ["proc/net/tcp", "proc/net/tcp6"];
+    let texts: String = tables.iter().filter_map(|name| text(root, name)).collect();
+    let lines: Vec<Line> = texts.lines().filter_map(line).collect();
     let at_port = |line: &Line| line.listens && line.local.port() == port;
     lines
         .into_iter()
@@ -320,5 +323,29 @@ mod tests {
         assert!(read_answer(&truncated).is_err());
         assert!(line("  sl  local_address rem_address   st").is_none());
         assert!(line("0: 0100007F:XX 0:0 0A 0 0 0 0 0 1").is_none());
+    }
+
+    #[test]
+    fn only_listening_sockets_count() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("proc/net")).unwrap();
+        let write = |name: &str, text: &str| fs::write(root.path().join(name), text).unwrap();
+        write(
+            "proc/net/tcp",
+            "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+   0: 0100007F:7533 00000000:0000 0A 00000000:00000000 00:00000000 00000000   108        0 4711 1 0 100 0 0 10 0\n\
+   1: 0100007F:7533 0100007F:A001 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 20 4 30 10 -1\n\
+garbage\n",
+        );
+        write(
+            "proc/net/tcp6",
+            "\
+   2: 00000000000000000000000001000000:0016 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0\n",
+        );
+        assert_eq!(listeners(root.path(), 30003), [108]);
+        assert_eq!(listeners(root.path(), 22), [0]);
+        assert!(listeners(root.path(), 0xA001).is_empty());
+        fs::remove_file(root.path().join("proc/net/tcp")).unwrap();
+        assert_eq!(listeners(root.path(), 22), [0], "a machine without IPv4");
     }
 }

@@ -11,7 +11,8 @@ const KNOWN: &str = "device:PATH, swtpm:host=HOST,port=PORT, swtpm:path=SOCKET, 
                      mssim:host=HOST,port=PORT, libtpms:DIRECTORY, tcsd:host=HOST,port=PORT";
 const DEFAULT_HOST: &str = "localhost";
 const SIMULATOR_PORT: u16 = 2321;
-pub(crate) const TCSD_PORT: u16 = 30003;
+/// Where tcsd listens unless told otherwise.
+pub const TCSD_PORT: u16 = 30003;
 
 /// What an [`Address`] leads to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -19,6 +19,7 @@ use crate::os::mounts::Use;
 use rustix::fs::OFlags;
 
 use crate::backoff::Backoff;
+use crate::discovery::kernel_device;
 use crate::os::file::{self, Status};
 use crate::os::socket;
 
@@ -59,7 +60,9 @@ impl Node {
     pub(super) fn hold(&self, hold: Hold) {
         match self.status() {
             Ok(status) if status.is_character_device() => {
-                if is_kernel_name(&self.name) {
+                // A kernel device is the same by its number wherever its node lies. Others, such as terminals, can be
+                // opened in their own file system only.
+                if kernel_device(&self.name).is_some() {
                     self.directory.hold_device(hold, &self.name, &status);
                 } else {
                     self.directory.hold(hold, Use::Device);
@@ -201,16 +204,6 @@ impl Node {
 /// The root directory as it is now.
 fn root() -> Option<Status> {
     file::status_at(None, OsStr::new("/"), true).ok()
-}
-
-/// Whether a device of this name is the kernel's, by number the same wherever its node lies. Others, such as
-/// terminals, can be opened in their own file system only.
-fn is_kernel_name(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    let number = name
-        .strip_prefix(b"tpmrm")
-        .or_else(|| name.strip_prefix(b"tpm"));
-    number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
 }
 
 /// Whether a socket's address has room for this path.

@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
@@ -18,8 +17,7 @@ use super::error::{ErrorKind, Fault, TransportError};
 use super::libtpms;
 use super::lock::{Lock, Places};
 use super::socket::{self, Framing, Socket};
-use crate::discovery::daemon;
-use crate::discovery::kernel;
+use crate::discovery::{daemon, detect, family};
 use crate::os::dir_handle::{DirHandle, Hold};
 use crate::os::effective_user;
 use crate::os::fork_safe::{AppendOnly, PerProcess};
@@ -36,8 +34,6 @@ const LOCK_DIRECTORIES: [&str; 2] = ["/run/lock", "/tmp"];
 const GUARDED_DIRECTORY: &str = "/run/tpm-provider";
 /// A connection is given at least this long, however little of the lock's time is left.
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
-const HOW_TO_NAME_ONE: &str = "name a TPM with TPM_TCTI in the environment or tcti = in the \
-                               provider's section of openssl.cnf";
 
 /// How a TPM is shared between processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -226,29 +222,7 @@ impl Endpoint {
     ///
     /// [`ErrorKind::NotFound`] when there is none, saying how to name one.
     pub fn detect(root: &Path) -> Result<Address, TransportError> {
-        for name in ["dev/tpmrm0", "dev/tpm0"] {
-            let path = root.join(name);
-            match fs::metadata(&path) {
-                Ok(_) => return Ok(Address::device(path)),
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                    ) => {}
-                Err(error) => {
-                    let doing = format!("looking for {}", path.display());
-                    return Err(TransportError::unplaced(
-                        Fault::os(doing, &error).hint(HOW_TO_NAME_ONE),
-                    ));
-                }
-            }
-        }
-        let what = "no TPM found: there is neither /dev/tpmrm0 nor /dev/tpm0";
-        let hint =
-            format!("is the TPM switched on in the firmware setup? Otherwise {HOW_TO_NAME_ONE}");
-        Err(TransportError::unplaced(
-            Fault::new(ErrorKind::NotFound, what).hint(hint),
-        ))
+        detect(root)
     }
 
     /// The family of the device that [`Endpoint::detect`] finds, as far as the kernel tells it: only a TPM 2.0
@@ -257,7 +231,7 @@ impl Endpoint {
         let address = Self::detect(root).ok()?;
         match address.kind() {
             AddressKind::Device(path) if is_managed_name(path) => Some(Family::Tpm2),
-            _ => kernel::family(root),
+            _ => family(root),
         }
     }
 
@@ -572,6 +546,7 @@ fn connect_fault(error: &io::Error) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::super::transaction::{Limits, Transport};
@@ -583,24 +558,6 @@ mod tests {
 
     fn lock_name(text: &str) -> OsString {
         endpoint(text).lock_name().unwrap()
-    }
-
-    #[test]
-    fn detection_takes_the_first_device_that_exists() {
-        let root = tempfile::tempdir().unwrap();
-        let none = Endpoint::detect(root.path()).unwrap_err();
-        assert_eq!(none.kind(), ErrorKind::NotFound);
-        assert!(none.to_string().contains("TPM_TCTI"), "{none}");
-        assert!(none.to_string().contains("tcti ="), "{none}");
-
-        let dev = root.path().join("dev");
-        fs::create_dir(&dev).unwrap();
-        Endpoint::detect(root.path()).unwrap_err();
-        fs::write(dev.join("tpm0"), b"").unwrap();
-        let found = |name: &str| Address::device(dev.join(name));
-        assert_eq!(Endpoint::detect(root.path()).unwrap(), found("tpm0"));
-        fs::write(dev.join("tpmrm0"), b"").unwrap();
-        assert_eq!(Endpoint::detect(root.path()).unwrap(), found("tpmrm0"));
     }
 
     #[test]

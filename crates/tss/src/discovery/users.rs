@@ -1,26 +1,31 @@
 //! Users and groups: whose access to a device is judged.
+#![forbid(unsafe_code)]
 
-use super::machine::Machine;
+use std::path::Path;
+
+use super::text;
 
 /// Somebody who is to use the TPM.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct User {
-    pub(super) name: String,
-    pub(super) uid: u32,
+pub struct User {
+    /// The name, or the number if nobody is called so.
+    pub name: String,
+    /// The number.
+    pub uid: u32,
     /// The groups that count now.
-    pub(super) groups: Vec<u32>,
+    pub groups: Vec<u32>,
     /// Those that will count after the next login, too.
-    pub(super) listed: Vec<u32>,
+    pub listed: Vec<u32>,
 }
 
 impl User {
     /// Whoever runs the command: the kernel's word for now, /etc/group's for the next login.
-    pub(super) fn current(machine: &Machine) -> Option<Self> {
-        let status = machine.text("/proc/self/status")?;
+    pub fn current(root: &Path) -> Option<Self> {
+        let status = text(root, "proc/self/status")?;
         let (uid, groups) = status_ids(&status)?;
-        let name = user_name(machine, uid);
+        let name = user_name(root, uid);
         Some(Self {
-            listed: listed(machine, &name),
+            listed: listed(root, &name),
             name,
             uid,
             groups,
@@ -28,14 +33,14 @@ impl User {
     }
 
     /// The user of this name, after a login.
-    pub(super) fn named(machine: &Machine, name: &str) -> Option<Self> {
-        let passwd = machine.text("/etc/passwd")?;
+    pub fn named(root: &Path, name: &str) -> Option<Self> {
+        let passwd = text(root, "etc/passwd")?;
         let (uid, gid) = entries(&passwd)
             .find(|fields| fields.first() == Some(&name))
             .and_then(|fields| {
                 Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
             })?;
-        let mut groups = listed(machine, name);
+        let mut groups = listed(root, name);
         groups.push(gid);
         Some(Self {
             name: name.to_owned(),
@@ -47,17 +52,17 @@ impl User {
 }
 
 /// The name of a user, or the number if nobody is called so.
-pub(super) fn user_name(machine: &Machine, uid: u32) -> String {
-    name_of(machine, "/etc/passwd", uid)
+pub fn user_name(root: &Path, uid: u32) -> String {
+    name_of(root, "etc/passwd", uid)
 }
 
 /// The name of a group, or the number.
-pub(super) fn group_name(machine: &Machine, gid: u32) -> String {
-    name_of(machine, "/etc/group", gid)
+pub fn group_name(root: &Path, gid: u32) -> String {
+    name_of(root, "etc/group", gid)
 }
 
-fn name_of(machine: &Machine, path: &str, id: u32) -> String {
-    let text = machine.text(path).unwrap_or_default();
+fn name_of(root: &Path, path: &str, id: u32) -> String {
+    let text = text(root, path).unwrap_or_default();
     let number = id.to_string();
     entries(&text)
         .find(|fields| fields.get(2) == Some(&number.as_str()))
@@ -66,8 +71,8 @@ fn name_of(machine: &Machine, path: &str, id: u32) -> String {
 }
 
 /// The groups in whose lists a user is.
-fn listed(machine: &Machine, name: &str) -> Vec<u32> {
-    let text = machine.text("/etc/group").unwrap_or_default();
+fn listed(root: &Path, name: &str) -> Vec<u32> {
+    let text = text(root, "etc/group").unwrap_or_default();
     entries(&text)
         .filter(|fields| {
             let members = fields.get(3).copied().unwrap_or_default();
@@ -123,12 +128,12 @@ mod tests {
             "root:x:0:\ntss:x:109:www-data,x\nssl:x:110:www-data2\nbad\n",
         )
         .unwrap();
-        let machine = Machine::new(root.path()).unwrap();
-        let user = User::named(&machine, "www-data").unwrap();
+        let machine = root.path();
+        let user = User::named(machine, "www-data").unwrap();
         assert_eq!((user.uid, user.groups), (33, vec![109, 33]));
-        assert_eq!(User::named(&machine, "nobody"), None);
-        assert_eq!(user_name(&machine, 33), "www-data");
-        assert_eq!(user_name(&machine, 4711), "4711");
-        assert_eq!(group_name(&machine, 109), "tss");
+        assert_eq!(User::named(machine, "nobody"), None);
+        assert_eq!(user_name(machine, 33), "www-data");
+        assert_eq!(user_name(machine, 4711), "4711");
+        assert_eq!(group_name(machine, 109), "tss");
     }
 }
