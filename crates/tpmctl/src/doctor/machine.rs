@@ -9,12 +9,12 @@ use keys::printable;
 
 use tss::discovery::{self, Chip};
 
-use super::nodes::{Node, Nodes};
+use super::device_paths::{DeviceFile, DevicePaths};
 
 /// A machine, or a copy of its files.
 pub(super) struct Machine {
     root: PathBuf,
-    nodes: Box<dyn Nodes>,
+    devices: Box<dyn DevicePaths>,
 }
 
 /// How the firmware says that a TPM 2.0 is spoken to (TCG ACPI Specification, table 7: start method).
@@ -71,7 +71,7 @@ impl Machine {
     pub(super) fn new(root: &Path) -> io::Result<Self> {
         Ok(Self {
             root: fs::canonicalize(root)?,
-            nodes: super::nodes::below(root)?,
+            devices: super::device_paths::below(root)?,
         })
     }
 
@@ -111,8 +111,8 @@ impl Machine {
     }
 
     /// What is at this path of /dev.
-    pub(super) fn node(&self, path: &str) -> io::Result<Option<Node>> {
-        self.nodes.node(path)
+    pub(super) fn device(&self, path: &str) -> io::Result<Option<DeviceFile>> {
+        self.devices.file(path)
     }
 
     /// Whether programs here live in a container, to which its host hands devices.

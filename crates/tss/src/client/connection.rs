@@ -5,14 +5,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::own::Own;
+use super::process_state::ProcessState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{Endpoint, ErrorKind as TransportErrorKind, Sharing};
 
 /// How long the end of a process may wait for other users of the TPM.
 pub(crate) const EXIT_WAIT: Duration = Duration::from_millis(300);
 
-/// Connection and knowledge, lent to whoever has the turn.
+/// Connection and knowledge, used by whoever has the turn.
 pub(crate) struct Inner<L: ?Sized, S> {
     pub(crate) link: Box<L>,
     pub(crate) state: S,
@@ -23,7 +23,7 @@ pub(crate) struct Connection<L: ?Sized, S> {
     endpoint: Arc<Endpoint>,
     /// The TPM and where its name comes from, for messages.
     shown: Arc<str>,
-    own: Own<Inner<L, S>>,
+    inner: ProcessState<Inner<L, S>>,
 }
 
 impl<L: ?Sized + 'static, S: 'static> Connection<L, S> {
@@ -41,7 +41,7 @@ impl<L: ?Sized + 'static, S: 'static> Connection<L, S> {
         Self {
             endpoint,
             shown,
-            own: Own::new(make),
+            inner: ProcessState::new(make),
         }
     }
 
@@ -68,7 +68,7 @@ impl<L: ?Sized + 'static, S: 'static> Connection<L, S> {
             ErrorKind::Transport(error) => error.kind() == TransportErrorKind::Cut,
             _ => false,
         };
-        let result = self.entered(|inner| match once(inner) {
+        let result = self.with_lock(|inner| match once(inner) {
             // A resource manager or a simulator was started anew; nothing here does harm when done twice.
             (Err(error), false) if cut(&error) => once(inner).0,
             (result, _) => result,
@@ -76,18 +76,18 @@ impl<L: ?Sized + 'static, S: 'static> Connection<L, S> {
         result.map_err(|error| self.place(error))
     }
 
-    /// Waits for this process's turn on the TPM and lends connection and knowledge.
-    pub(crate) fn entered<R>(&self, work: impl FnOnce(&mut Inner<L, S>) -> R) -> R {
-        self.own.entered(&self.endpoint, work)
+    /// Waits for this process's turn on the TPM and gives connection and knowledge to `work`.
+    pub(crate) fn with_lock<R>(&self, work: impl FnOnce(&mut Inner<L, S>) -> R) -> R {
+        self.inner.with_lock(&self.endpoint, work)
     }
 
     /// The same at the end of the process, on a bare TPM; from any other everything goes with the connection.
     /// Nothing if nothing was used, or if the turn does not come within [`EXIT_WAIT`]: a thread that is
     /// inside then will not come out.
-    pub(crate) fn entered_at_exit(&self, work: impl FnOnce(&mut Inner<L, S>)) {
+    pub(crate) fn with_lock_at_exit(&self, work: impl FnOnce(&mut Inner<L, S>)) {
         if self.endpoint.sharing() == Sharing::Bare {
             let deadline = Instant::now() + EXIT_WAIT;
-            self.own.entered_before(&self.endpoint, deadline, work);
+            self.inner.with_lock_before(&self.endpoint, deadline, work);
         }
     }
 }

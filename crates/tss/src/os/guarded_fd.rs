@@ -108,11 +108,11 @@ pub(crate) fn is_open(fd: RawFd) -> bool {
 }
 
 /// Notes that a descriptor is open, so that a child of fork can close its copy: what the parent has of it
-/// the child cannot look at (see [`forkable`](super::fork_safe)). A copy would keep a bare device busy, and
+/// the child cannot look at (see [`fork_safe`](super::fork_safe)). A copy would keep a bare device busy, and
 /// a resource manager's space alive, for as long as the child lives, also of one that never uses a TPM. To be made
 /// with the descriptor, within [`atfork::none_during`], and to be dropped when that is closed.
 #[derive(Debug)]
-pub(crate) struct Noted(&'static Slot);
+pub(crate) struct CloseInChild(&'static Slot);
 
 #[derive(Debug)]
 struct Slot {
@@ -126,7 +126,7 @@ struct Slot {
 
 static SLOTS: AppendOnly<Slot> = AppendOnly::new();
 
-impl Noted {
+impl CloseInChild {
     pub(crate) fn new(kept: &GuardedFd) -> Self {
         let own = std::process::id();
         let claimed = SLOTS.iter().find(|slot| {
@@ -152,7 +152,7 @@ impl Noted {
     }
 }
 
-impl Drop for Noted {
+impl Drop for CloseInChild {
     fn drop(&mut self) {
         // A child may have cleared the slot and used it for something else.
         if self.0.process.load(Ordering::Relaxed) == std::process::id() {
@@ -212,14 +212,14 @@ mod tests {
     fn a_child_closes_what_its_parent_had_open() {
         let directory = tempfile::tempdir().unwrap();
         let kept = GuardedFd::open_directory(directory.path()).unwrap();
-        let as_a_child_sees_it = |noted: &Noted| noted.0.process.store(1, Ordering::Relaxed);
-        let noted = Noted::new(&kept);
+        let as_a_child_sees_it = |noted: &CloseInChild| noted.0.process.store(1, Ordering::Relaxed);
+        let noted = CloseInChild::new(&kept);
         // Another file of the same number stays. From here on other tests may close what is inherited, too.
         let ino = noted.0.ino.swap(0, Ordering::Relaxed);
         as_a_child_sees_it(&noted);
         close_inherited();
         assert!(kept.get().is_some());
-        let noted = Noted::new(&kept);
+        let noted = CloseInChild::new(&kept);
         assert_eq!(noted.0.ino.load(Ordering::Relaxed), ino);
         // And what this process has opened itself.
         close_inherited();

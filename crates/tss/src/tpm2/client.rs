@@ -290,7 +290,7 @@ impl Client {
     /// whose connection owns its objects. Waits 300 ms at most for other users of the TPM. In a process
     /// that only inherited the client nothing happens.
     pub fn release_at_exit(&self) {
-        self.connection.entered_at_exit(|Inner { link, state }| {
+        self.connection.with_lock_at_exit(|Inner { link, state }| {
             if state.residents.has_any_to_release(state.process())
                 && let Ok(turn) = link.turn(Some(EXIT_WAIT))
             {
@@ -345,7 +345,7 @@ impl Client {
 
     /// Waits for this process's turn on the TPM and lends connection and state.
     pub(super) fn entered<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
-        self.connection.entered(work)
+        self.connection.with_lock(work)
     }
 }
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::error::{ErrorKind, Fault};
 use super::frame;
 use crate::os::file;
-use crate::os::guarded_fd::{GuardedFd, Noted};
+use crate::os::guarded_fd::{CloseInChild, GuardedFd};
 use crate::os::poll::{self, Ready, deadline_in};
 use crate::os::task;
 
@@ -21,7 +21,7 @@ pub(super) struct Device {
     kept: GuardedFd,
     // Declared last: noted until it is closed, or a child would keep its copy. If somebody else gets the number
     // in between, the child finds that it leads to another file.
-    _noted: Noted,
+    _close_in_child: CloseInChild,
 }
 
 impl Device {
@@ -38,7 +38,7 @@ impl Device {
             ));
         }
         Ok(Self {
-            _noted: Noted::new(&kept),
+            _close_in_child: CloseInChild::new(&kept),
             kept,
         })
     }

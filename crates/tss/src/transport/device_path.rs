@@ -23,17 +23,17 @@ use crate::discovery::kernel_device;
 use crate::os::file::{self, Status};
 use crate::os::socket;
 
-/// A node of the file system: its directory, and its name in there.
+/// A path in the file system: its directory, and its name in there.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct DevicePath {
     directory: DirHandle,
     name: OsString,
     /// The root directory that the path begins at.
     root: Option<Status>,
 }
 
-impl Node {
-    /// Remembers the node at `path`, which need not exist yet.
+impl DevicePath {
+    /// Remembers what is at `path`, which need not exist yet.
     ///
     /// Links are followed now: one with an absolute target would lead elsewhere after chroot.
     pub(super) fn new(path: &Path) -> Result<Self, Fault> {
@@ -72,7 +72,7 @@ impl Node {
         }
     }
 
-    /// What to do about a node that is not found because the program sees other files than at its start; `None`
+    /// What to do about one that is not found because the program sees other files than at its start; `None`
     /// if it does not.
     pub(super) fn confined_hint(&self) -> Option<&'static str> {
         let seen = |now: &Status| self.root.is_some_and(|then| then.same_file(now));
@@ -250,29 +250,31 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("tpmrm0"), b"").unwrap();
         symlink(root.path().join("tpmrm0"), root.path().join("mine")).unwrap();
-        let node = Node::new(&root.path().join("mine")).unwrap();
+        let node = DevicePath::new(&root.path().join("mine")).unwrap();
         assert!(node.is_managed());
         assert_eq!(
             node.tag(),
-            Node::new(&root.path().join("tpmrm0")).unwrap().tag()
+            DevicePath::new(&root.path().join("tpmrm0")).unwrap().tag()
         );
     }
 
     #[test]
     fn a_path_that_names_no_file_is_refused() {
         assert_eq!(
-            Node::new(Path::new("/")).unwrap_err().kind,
+            DevicePath::new(Path::new("/")).unwrap_err().kind,
             ErrorKind::Address
         );
         assert_eq!(
-            Node::new(Path::new("/nonexistent/..")).unwrap_err().kind,
+            DevicePath::new(Path::new("/nonexistent/.."))
+                .unwrap_err()
+                .kind,
             ErrorKind::Address
         );
     }
 
     #[test]
     fn a_tag_is_a_harmless_file_name() {
-        let tag = Node::new(Path::new("/nonexistent/a b\n/../-x\u{e4}"))
+        let tag = DevicePath::new(Path::new("/nonexistent/a b\n/../-x\u{e4}"))
             .unwrap()
             .tag();
         assert!(

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::address::{Address, AddressKind, Origin, is_managed_name};
 use super::device::Device;
-use super::device_path::{self, Node};
+use super::device_path::{self, DevicePath};
 use super::error::{ErrorKind, Fault, TransportError};
 use super::libtpms;
 use super::lock::{Lock, Places};
@@ -77,8 +77,8 @@ pub struct Endpoint {
 
 #[derive(Debug)]
 enum Target {
-    Device(Node),
-    Unix(Node),
+    Device(DevicePath),
+    Unix(DevicePath),
     Tcp {
         host: String,
         port: u16,
@@ -119,7 +119,7 @@ impl Endpoint {
             return;
         }
         match &self.target {
-            Target::Device(node) | Target::Unix(node) => node.hold(hold),
+            Target::Device(device) | Target::Unix(device) => device.hold(hold),
             Target::Directory(directory) => directory.hold(hold, Use::Files),
             Target::Tcp { .. } => {}
             // It is reached by its address, and excludes its users itself.
@@ -322,7 +322,7 @@ impl Endpoint {
     /// Opens the device, waiting until `deadline` while somebody else has it.
     pub(super) fn open_device(&self, deadline: Instant) -> Result<Device, Fault> {
         match &self.target {
-            Target::Device(node) => node.open(deadline),
+            Target::Device(device) => device.open(deadline),
             _ => Err(Fault::new(
                 ErrorKind::Unsupported,
                 "this address is not a device",
@@ -350,16 +350,16 @@ impl Endpoint {
     /// user: then no lock file appears.
     fn access(&self) -> Result<Access, Fault> {
         match &self.target {
-            Target::Device(node) => {
-                let status = node.usable_status();
+            Target::Device(device) => {
+                let status = device.usable_status();
                 Ok(Access::like(
-                    &status.map_err(|error| node.device_fault(&error))?,
+                    &status.map_err(|error| device.device_fault(&error))?,
                 ))
             }
-            Target::Unix(node) => {
-                let status = node.usable_status();
+            Target::Unix(device) => {
+                let status = device.usable_status();
                 Ok(Access::like(
-                    &status.map_err(|error| socket_fault(node, &error))?,
+                    &status.map_err(|error| socket_fault(device, &error))?,
                 ))
             }
             Target::Tcp { .. } | Target::Daemon { .. } | Target::Directory(_) => {
@@ -373,10 +373,10 @@ impl Endpoint {
     pub(super) fn connect(&self, deadline: Instant) -> Result<Socket, Fault> {
         let deadline = deadline.max(deadline_in(CONNECT_WAIT));
         match &self.target {
-            Target::Unix(node) => {
-                let fd = node
+            Target::Unix(device) => {
+                let fd = device
                     .connect(deadline)
-                    .map_err(|error| socket_fault(node, &error))?;
+                    .map_err(|error| socket_fault(device, &error))?;
                 Socket::new(fd, Framing::Bare)
             }
             Target::Tcp { framing, port, .. } => {
@@ -441,7 +441,7 @@ impl Endpoint {
     fn queue_name(&self) -> String {
         match &self.target {
             Target::Tcp { port, .. } => format!("tcp-{port}"),
-            Target::Device(node) | Target::Unix(node) => node.tag(),
+            Target::Device(device) | Target::Unix(device) => device.tag(),
             Target::Daemon { .. } => String::from("tcsd"),
             Target::Directory(_) => String::from("directory"),
         }
@@ -482,16 +482,16 @@ fn target(address: &Address) -> Result<(Target, Sharing), Fault> {
     };
     Ok(match address.kind() {
         AddressKind::Device(path) => {
-            let node = Node::new(path)?;
-            let managed = is_managed_name(path) || node.is_managed();
+            let device = DevicePath::new(path)?;
+            let managed = is_managed_name(path) || device.is_managed();
             let sharing = if managed {
                 Sharing::Managed
             } else {
                 Sharing::Bare
             };
-            (Target::Device(node), sharing)
+            (Target::Device(device), sharing)
         }
-        AddressKind::SwtpmUnix(path) => (Target::Unix(Node::new(path)?), Sharing::Bare),
+        AddressKind::SwtpmUnix(path) => (Target::Unix(DevicePath::new(path)?), Sharing::Bare),
         AddressKind::SwtpmTcp { host, port } => simulator(host, *port, Framing::Bare),
         AddressKind::Mssim { host, port } => simulator(host, *port, Framing::Mssim),
         AddressKind::Libtpms(path) => {
@@ -523,8 +523,8 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     (host, port).to_socket_addrs().map(Iterator::collect)
 }
 
-fn socket_fault(node: &Node, error: &io::Error) -> Fault {
-    match node.confined_hint() {
+fn socket_fault(device: &DevicePath, error: &io::Error) -> Fault {
+    match device.confined_hint() {
         Some(hint) if error.kind() == io::ErrorKind::NotFound => {
             Fault::os("connecting", error).hint(hint)
         }

@@ -1,25 +1,25 @@
-#[path = "../../../../crates/tss/src/client/own.rs"]
-mod own;
+#[path = "../../../../crates/tss/src/client/process_state.rs"]
+mod process_state;
 
 use crate::invariants::Coming;
 use crate::os::sync::Instant;
 use crate::transport::Endpoint;
 
-/// What a client has of its own.
-pub struct Own<T>(own::Own<T>);
+/// What a client has for each process.
+pub struct ProcessState<T>(process_state::ProcessState<T>);
 
-impl<T> Own<T> {
+impl<T> ProcessState<T> {
     pub fn new(make: impl Fn() -> T + Send + Sync + 'static) -> Self {
-        Self(own::Own::new(make))
+        Self(process_state::ProcessState::new(make))
     }
 
-    pub fn entered<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+    pub fn with_lock<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
         let _coming = Coming::new();
-        self.0.entered(&Endpoint, work)
+        self.0.with_lock(&Endpoint, work)
     }
 
-    pub fn entered_before(&self, deadline: Instant, work: impl FnOnce(&mut T)) {
-        self.0.entered_before(&Endpoint, deadline, |lent| {
+    pub fn with_lock_before(&self, deadline: Instant, work: impl FnOnce(&mut T)) {
+        self.0.with_lock_before(&Endpoint, deadline, |lent| {
             let _coming = Coming::new();
             work(lent);
         });

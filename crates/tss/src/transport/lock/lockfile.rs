@@ -55,10 +55,10 @@ impl Access {
     }
 
     /// The same people who may open this device or socket.
-    pub(crate) fn like(node: &Status) -> Self {
+    pub(crate) fn like(device: &Status) -> Self {
         Self {
-            mode: node.mode & 0o666,
-            owner: Some((node.uid, node.gid)),
+            mode: device.mode & 0o666,
+            owner: Some((device.uid, device.gid)),
         }
     }
 }
@@ -461,7 +461,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let own = fs::metadata(directory.path()).unwrap();
         let gid = if own.uid() == 0 { 4000 } else { own.gid() };
-        let node = Status {
+        let device = Status {
             dev: 0,
             ino: 0,
             mode: 0o20660,
@@ -470,7 +470,7 @@ mod tests {
             links: 1,
             rdev: 0,
         };
-        take(directory.path(), "l", Access::like(&node)).unwrap();
+        take(directory.path(), "l", Access::like(&device)).unwrap();
         let made = fs::metadata(directory.path().join("l")).unwrap();
         assert_eq!(
             (made.uid(), made.gid(), made.mode() & 0o7777),

@@ -5,10 +5,10 @@ use tss::tpm2::constants::{handle, property};
 use tss::transport::Sharing;
 
 use super::address::{Answer, sentence};
-use super::live12;
+use super::probe12;
 use super::verdict::{Finding, Verdict};
 use crate::generation::{Generation, Properties, Version};
-use crate::info::gather::describe_srk;
+use crate::info::collect::describe_srk;
 use crate::selftest::{Outcome, results};
 
 /// How many layers these are.
@@ -22,7 +22,7 @@ pub(super) fn findings(answer: &Answer, shown: &dyn Fn(&str) -> String) -> Vec<F
             let refused = Finding::problem("The TPM answers with an error.").why(text);
             after(refused, "layer 7")
         }
-        Answer::Of(Generation::One(client)) => live12::findings(client, shown),
+        Answer::Of(Generation::One(client)) => probe12::findings(client, shown),
         Answer::Of(Generation::Two(client, fixed)) => two(client, fixed, shown),
     }
 }
@@ -38,7 +38,7 @@ pub(super) fn after(finding: Finding, place: &str) -> Vec<Finding> {
 
 fn two(client: &Client, fixed: &Properties, shown: &dyn Fn(&str) -> String) -> Vec<Finding> {
     let identity = identity(&Version::new(fixed));
-    let test = told(self_test(client), shown);
+    let test = optional(self_test(client), shown);
     let mut findings = vec![identity];
     if test.verdict == Verdict::Problem {
         findings.push(test);
@@ -49,20 +49,20 @@ fn two(client: &Client, fixed: &Properties, shown: &dyn Fn(&str) -> String) -> V
         return findings;
     }
     findings.push(test);
-    findings.push(told(lockout(client), shown));
-    let room = told(room(client, fixed), shown);
+    findings.push(optional(lockout(client), shown));
+    let room = optional(room(client, fixed), shown);
     // Some TPMs need a free slot even to look at a persistent key.
     findings.push(if room.verdict == Verdict::Problem {
         Finding::not_checked("A full TPM cannot look at its keys (layer 10).")
     } else {
-        told(root_key(client), shown)
+        optional(root_key(client), shown)
     });
     findings.insert(COUNT - 2, room);
     findings
 }
 
 /// A finding, or the error that stood in its way.
-pub(super) fn told(finding: tss::Result<Finding>, shown: &dyn Fn(&str) -> String) -> Finding {
+pub(super) fn optional(finding: tss::Result<Finding>, shown: &dyn Fn(&str) -> String) -> Finding {
     finding.unwrap_or_else(|error| {
         Finding::problem("The TPM does not tell.").why(sentence(&shown(&error.to_string())))
     })

@@ -14,7 +14,7 @@ const CHARACTER: u32 = 0o020_000;
 
 /// What is at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Node {
+pub(super) struct DeviceFile {
     mode: u32,
     /// Owner.
     pub(super) uid: u32,
@@ -22,7 +22,7 @@ pub(super) struct Node {
     pub(super) gid: u32,
 }
 
-impl Node {
+impl DeviceFile {
     /// Whether it is a character device, as TPMs are.
     pub(super) fn is_device(self) -> bool {
         self.mode & KIND == CHARACTER
@@ -58,14 +58,14 @@ impl Node {
     }
 }
 
-/// Where nodes are looked up, by their absolute paths.
-pub(super) trait Nodes {
+/// Where devices are looked up, by their absolute paths.
+pub(super) trait DevicePaths {
     /// What is at `path`; nothing if there is nothing.
-    fn node(&self, path: &str) -> io::Result<Option<Node>>;
+    fn file(&self, path: &str) -> io::Result<Option<DeviceFile>>;
 }
 
-/// The nodes of the machine below `root`: those of a list in there, or else its files.
-pub(super) fn below(root: &Path) -> io::Result<Box<dyn Nodes>> {
+/// The devices of the machine below `root`: those of a list in there, or else its files.
+pub(super) fn below(root: &Path) -> io::Result<Box<dyn DevicePaths>> {
     if root == Path::new("/") {
         return Ok(Box::new(Files(root.to_owned())));
     }
@@ -81,10 +81,10 @@ pub(super) fn below(root: &Path) -> io::Result<Box<dyn Nodes>> {
 /// The file system.
 struct Files(PathBuf);
 
-impl Nodes for Files {
-    fn node(&self, path: &str) -> io::Result<Option<Node>> {
+impl DevicePaths for Files {
+    fn file(&self, path: &str) -> io::Result<Option<DeviceFile>> {
         match fs::metadata(self.0.join(path.trim_start_matches('/'))) {
-            Ok(found) => Ok(Some(Node {
+            Ok(found) => Ok(Some(DeviceFile {
                 mode: found.mode(),
                 uid: found.uid(),
                 gid: found.gid(),
@@ -103,19 +103,19 @@ impl Nodes for Files {
 }
 
 /// What `stat -c '%n %f %u %g' /dev/tpm*` printed: name, mode in hexadecimal, owner, group.
-struct List(HashMap<String, Node>);
+struct List(HashMap<String, DeviceFile>);
 
 impl List {
     fn parse(text: &str) -> io::Result<Self> {
         let line = |line: &str| {
             let mut words = line.split_whitespace();
             let name = words.next()?.to_owned();
-            let node = Node {
+            let file = DeviceFile {
                 mode: u32::from_str_radix(words.next()?, 16).ok()?,
                 uid: words.next()?.parse().ok()?,
                 gid: words.next()?.parse().ok()?,
             };
-            words.next().is_none().then_some((name, node))
+            words.next().is_none().then_some((name, file))
         };
         let lines = text.lines().filter(|text| !text.trim().is_empty());
         lines
@@ -132,8 +132,8 @@ impl List {
     }
 }
 
-impl Nodes for List {
-    fn node(&self, path: &str) -> io::Result<Option<Node>> {
+impl DevicePaths for List {
+    fn file(&self, path: &str) -> io::Result<Option<DeviceFile>> {
         Ok(self.0.get(path).copied())
     }
 }
@@ -145,13 +145,13 @@ mod tests {
     #[test]
     fn a_list_is_what_stat_prints() {
         let list = List::parse("/dev/tpm0 2180 108 0\n\n/dev/tpmrm0 21b0 108 109\n").unwrap();
-        let node = list.node("/dev/tpm0").unwrap().unwrap();
-        assert!(node.is_device());
-        assert_eq!(node.letters(), "rw-------");
-        let managed = list.node("/dev/tpmrm0").unwrap().unwrap();
+        let file = list.file("/dev/tpm0").unwrap().unwrap();
+        assert!(file.is_device());
+        assert_eq!(file.letters(), "rw-------");
+        let managed = list.file("/dev/tpmrm0").unwrap().unwrap();
         assert_eq!(managed.letters(), "rw-rw----");
         assert_eq!((managed.uid, managed.gid), (108, 109));
-        assert_eq!(list.node("/dev/tpm1").unwrap(), None);
+        assert_eq!(list.file("/dev/tpm1").unwrap(), None);
         for bad in [
             "/dev/tpm0",
             "/dev/tpm0 x 0 0",
@@ -164,20 +164,20 @@ mod tests {
 
     #[test]
     fn the_first_class_that_matches_decides() {
-        let node = |mode| Node {
+        let file = |mode| DeviceFile {
             mode,
             uid: 108,
             gid: 109,
         };
-        assert!(node(0o20_600).lets(0, &[]));
-        assert!(node(0o20_600).lets(108, &[]));
-        assert!(!node(0o20_600).lets(1000, &[109]));
-        assert!(node(0o20_660).lets(1000, &[4, 109]));
-        assert!(!node(0o20_640).lets(1000, &[109]));
-        assert!(node(0o20_666).lets(1000, &[]));
+        assert!(file(0o20_600).lets(0, &[]));
+        assert!(file(0o20_600).lets(108, &[]));
+        assert!(!file(0o20_600).lets(1000, &[109]));
+        assert!(file(0o20_660).lets(1000, &[4, 109]));
+        assert!(!file(0o20_640).lets(1000, &[109]));
+        assert!(file(0o20_666).lets(1000, &[]));
         // The group's lack of rights counts although others have them.
-        assert!(!node(0o20_606).lets(1000, &[109]));
-        assert!(node(0o20_660).lets_group() && !node(0o20_640).lets_group());
+        assert!(!file(0o20_606).lets(1000, &[109]));
+        assert!(file(0o20_660).lets_group() && !file(0o20_640).lets_group());
     }
 
     #[test]
@@ -185,9 +185,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("dev")).unwrap();
         fs::write(root.path().join("dev/tpm0"), b"").unwrap();
-        let nodes = below(root.path()).unwrap();
-        assert!(!nodes.node("/dev/tpm0").unwrap().unwrap().is_device());
-        assert_eq!(nodes.node("/dev/tpm0/x").unwrap(), None);
+        let paths = below(root.path()).unwrap();
+        assert!(!paths.file("/dev/tpm0").unwrap().unwrap().is_device());
+        assert_eq!(paths.file("/dev/tpm0/x").unwrap(), None);
         fs::write(root.path().join(LIST), "nonsense\n").unwrap();
         assert!(below(root.path()).is_err());
     }

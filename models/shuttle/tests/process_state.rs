@@ -1,4 +1,4 @@
-//! What a process has of its own (`crates/tss/src/client/own.rs`), lent to whoever has the turn.
+//! What a process has of its own (`crates/tss/src/client/process_state.rs`), lent to whoever has the turn.
 
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
-use tpm_provider_shuttle::client::Own;
+use tpm_provider_shuttle::client::ProcessState;
 use tpm_provider_shuttle::os::{deadline_in, sleep};
 use tpm_provider_shuttle::schedule::{Notifier, Outcome};
 use tpm_provider_shuttle::transport::{Transaction, queue};
@@ -33,9 +33,9 @@ struct Ledger {
     lent: AtomicUsize,
 }
 
-fn own() -> (Arc<Own<Lent>>, Arc<Ledger>) {
+fn own() -> (Arc<ProcessState<Lent>>, Arc<Ledger>) {
     let ledger = Arc::new(Ledger::default());
-    let own = Own::new({
+    let own = ProcessState::new({
         let ledger = Arc::clone(&ledger);
         move || {
             environment::meanwhile();
@@ -83,33 +83,33 @@ fn panics() -> bool {
     thread_rng().gen_ratio(1, 4)
 }
 
-fn thread_that_enters(own: &Arc<Own<Lent>>, operations: usize) -> thread::JoinHandle<()> {
+fn thread_that_enters(own: &Arc<ProcessState<Lent>>, operations: usize) -> thread::JoinHandle<()> {
     let own = Arc::clone(own);
     thread::spawn(move || {
         for _ in 0..operations {
             let panics = panics();
-            let entered = || own.entered(|lent| operate(lent, panics));
+            let entered = || own.with_lock(|lent| operate(lent, panics));
             assert_eq!(catch_unwind(AssertUnwindSafe(entered)).is_err(), panics);
         }
     })
 }
 
 /// The end of a process: a little time, and nothing at all if nothing was used.
-fn thread_that_ends(own: &Arc<Own<Lent>>) -> thread::JoinHandle<()> {
+fn thread_that_ends(own: &Arc<ProcessState<Lent>>) -> thread::JoinHandle<()> {
     let own = Arc::clone(own);
     thread::spawn(move || {
         let deadline = deadline_in(Duration::from_millis(thread_rng().gen_range(0..3)));
-        own.entered_before(deadline, |lent| operate(lent, false));
+        own.with_lock_before(deadline, |lent| operate(lent, false));
     })
 }
 
 /// An event loop with one task, which keeps the value while it is paused.
-fn thread_that_attends(own: &Arc<Own<Lent>>) -> thread::JoinHandle<()> {
+fn thread_that_attends(own: &Arc<ProcessState<Lent>>) -> thread::JoinHandle<()> {
     let own = Arc::clone(own);
     thread::spawn(move || {
         let watch = Arc::new(Notifier::new().unwrap());
         let panics = panics();
-        let work = move || own.entered(|lent| operate(lent, panics));
+        let work = move || own.with_lock(|lent| operate(lent, panics));
         let pending = queue().submit(&watch, work).unwrap();
         loop {
             match pending.poll() {

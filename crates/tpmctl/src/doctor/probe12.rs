@@ -4,7 +4,7 @@ use tss::ErrorKind;
 use tss::tpm12::{Client, Code, Properties};
 use tss::transport::Sharing;
 
-use super::live::{COUNT, after, told};
+use super::probe::{COUNT, after, optional};
 use super::verdict::{Finding, Verdict};
 use crate::generation::Version12;
 
@@ -12,13 +12,13 @@ use crate::generation::Version12;
 pub(super) fn findings(client: &Client, shown: &dyn Fn(&str) -> String) -> Vec<Finding> {
     let properties = match client.properties() {
         Ok(properties) => properties,
-        Err(error) => return after(told(Err(error), shown), "layer 7"),
+        Err(error) => return after(optional(Err(error), shown), "layer 7"),
     };
-    let identity = told(identity(client, &properties), shown);
+    let identity = optional(identity(client, &properties), shown);
     if identity.verdict == Verdict::Problem {
         return after(identity, "layer 7");
     }
-    let test = told(self_test(client), shown);
+    let test = optional(self_test(client), shown);
     let failed = test.verdict == Verdict::Problem;
     let mut findings = vec![identity, test];
     if failed {
@@ -28,7 +28,7 @@ pub(super) fn findings(client: &Client, shown: &dyn Fn(&str) -> String) -> Vec<F
         );
         return findings;
     }
-    findings.push(told(lockout(client), shown));
+    findings.push(optional(lockout(client), shown));
     findings.push(room(client, &properties));
     findings.push(root_key(client, &properties));
     findings
@@ -109,15 +109,15 @@ fn lockout(client: &Client) -> tss::Result<Finding> {
 }
 
 fn room(client: &Client, properties: &Properties) -> Finding {
-    let told = |free: Option<u32>, all: Option<u32>| match (free, all) {
+    let count = |free: Option<u32>, all: Option<u32>| match (free, all) {
         (Some(free), Some(all)) => format!("{free} of {all}"),
         (Some(free), None) => free.to_string(),
         (None, _) => "an unknown number".to_owned(),
     };
     let is = format!(
         "Free: {} slots for keys, {} sessions.",
-        told(properties.free_key_slots, properties.key_slots),
-        told(properties.free_sessions, properties.sessions)
+        count(properties.free_key_slots, properties.key_slots),
+        count(properties.free_sessions, properties.sessions)
     );
     if client.endpoint().sharing() == Sharing::Daemon {
         return Finding::ok(format!("{is} tcsd makes room when it has to."));

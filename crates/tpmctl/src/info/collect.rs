@@ -140,7 +140,7 @@ pub(super) struct Loaded {
 
 impl Info {
     /// Asks; the commands that are sent change nothing.
-    pub(super) fn gather(chosen: &Chosen) -> Result<Self, Error> {
+    pub(super) fn collect(chosen: &Chosen) -> Result<Self, Error> {
         let client = chosen.client()?;
         // The first command is one that shows a TPM of another family.
         let numbers: HashMap<u32, u32> = client
