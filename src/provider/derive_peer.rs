@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tss::transport::AppendOnly;
+use tss::os::AppendOnly;
 
 /// The threads on which agreements wait for a peer, once for each agreement. Without a lock, so that a child forked
 /// by another thread finds what its own thread has noted.

@@ -14,7 +14,7 @@ use std::ffi::c_int;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
-use tss::transport::{AppendOnly, PerProcess};
+use tss::os::{AppendOnly, PerProcess};
 
 use super::abi::OSSL_ALGORITHM;
 

@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 use keys::Tpm;
 use keys::config::{Load, Settings};
-use tss::transport::{AppendOnly, Queue};
+use tss::os::AppendOnly;
+use tss::schedule::Queue;
 
 use self::core::{Core, CoreBioRef, Environment, Error, Section, read_settings};
 use self::derive_peer::{DerivePeers, Waiting};

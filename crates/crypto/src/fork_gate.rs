@@ -2,7 +2,7 @@
 //!
 //! A child of fork has the memory of its parent as it was, and one of its threads. What another thread was in the
 //! middle of stays half done there, and a lock that it held is locked for ever. Our own state needs no locks for that
-//! reason (`tss::transport::AppendOnly`). What is not ours, descriptors in the kernel and the
+//! reason (`tss::os::AppendOnly`). What is not ours, descriptors in the kernel and the
 //! locks of libraries below us, is changed within [`none_during`], which no fork comes into.
 //!
 //! Neither side waits for ever: a signal handler that forks may have interrupted the very thread that is inside, and

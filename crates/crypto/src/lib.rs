@@ -15,7 +15,6 @@
 #![cfg_attr(not(any(test, fuzzing)), deny(clippy::disallowed_types))]
 
 pub mod cfb;
-mod ct;
 mod curve;
 pub mod der;
 pub mod ecdh;

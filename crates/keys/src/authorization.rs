@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crypto::Hash;
 use crypto::Secret;
-use tss::transport::{AppendOnly, Living};
+use tss::os::{AppendOnly, Living};
 
 use super::secrets::{check_length, passphrase, read_secret};
 use super::tried::{Permit, Tried};

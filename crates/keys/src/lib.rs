@@ -52,9 +52,9 @@ use authorization::Authorization;
 use crypto::Hash;
 use crypto::Secret;
 use rsa::{Rejection, SaltChoice, Signing};
+use tss::schedule::Queue;
 use tss::tpm2::{Attributes, Name, Object, Scheme};
 use tss::tpm12 as tpm12_client;
-use tss::transport::Queue;
 use tss2::KeyFile;
 
 /// A key whose private half is in a TPM.

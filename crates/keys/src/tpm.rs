@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tss::os::AppendOnly;
 use tss::tpm2::{Client, Options, ParentName};
 use tss::tpm12::{self, AuthValue};
-use tss::transport::{Address, AppendOnly, Endpoint, Family, Origin};
+use tss::transport::{Address, Endpoint, Family, Origin};
 use zeroize::Zeroizing;
 
 use super::Error;

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use tss::transport::{SharedWord, is_gone, sleep};
+use tss::os::{SharedWord, is_gone, sleep};
 
 /// Nobody knows whether the value is right.
 const UNTRIED: u32 = 0;

@@ -2,11 +2,12 @@
 
 #![cfg_attr(not(any(test, fuzzing)), deny(clippy::disallowed_types))]
 
-mod connection;
+mod backoff;
+mod client;
+pub mod discovery;
 pub mod error;
-mod own;
-mod process;
-mod table;
+pub mod os;
+pub mod schedule;
 pub mod tpm12;
 pub mod tpm2;
 pub mod transport;

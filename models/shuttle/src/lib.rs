@@ -1,16 +1,19 @@
-//! The sources under test, in the company of stand-ins: the files that `tss` names by their paths are the
-//! real ones, those beside it take the places of their neighbours.
+//! The sources under test, in the company of stand-ins: the files that are named by their paths are `tss`'s, those
+//! beside them take the places of their neighbours there.
 //!
-//! - Mutexes, condition variables and the clock are shuttle's or under its control (`tss/transport/sync.rs`),
+//! - Mutexes, condition variables and the clock are shuttle's or under its control (`os/sync.rs`),
 //!   so the order of everything is its choice. Atomics are sequentially consistent there; what weaker orders
 //!   allow is for loom to find (models/loom/).
-//! - The TPM's answers, the clock and the descriptors are [`outside`], one more thread among the others.
+//! - The TPM's answers, the clock and the descriptors are [`environment`], one more thread among the others.
 //! - A task is a thread that runs only while somebody steps it, so an operation can be paused anywhere.
-//! - The [`referee`] sees what everybody does and knows what must hold.
+//! - The [`invariants`] see what everybody does and know what must hold.
 
-pub mod outside;
-pub mod referee;
-pub mod tss;
+pub mod client;
+pub mod environment;
+pub mod invariants;
+pub mod os;
+pub mod schedule;
+pub mod transport;
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler};
 use shuttle::{Config, Runner};
@@ -26,7 +29,7 @@ const PREEMPTIONS: usize = 4;
 ///
 /// # Panics
 ///
-/// If threads wait for each other without end, or the referee or the scenario finds something wrong.
+/// If threads wait for each other without end, or an invariant or the scenario finds something wrong.
 pub fn check(scenario: fn()) {
     let schedules = match std::env::var("SCHEDULES") {
         Ok(number) => number.parse().expect("SCHEDULES is a number"),
@@ -34,7 +37,7 @@ pub fn check(scenario: fn()) {
     };
     let mut config = Config::new();
     config.silence_warnings = true;
-    let model = move || outside::model(scenario);
+    let model = move || environment::model(scenario);
     if let Ok(schedule) = std::env::var("SCHEDULE") {
         Runner::new(ReplayScheduler::new_from_encoded(&schedule), config).run(model);
         return;

@@ -18,7 +18,8 @@ use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tss::transport::{AbortHandle, Notifier, Outcome, Queue, has_shadow_stack};
+use tss::os::has_shadow_stack;
+use tss::schedule::{AbortHandle, Notifier, Outcome, Queue};
 
 use super::{Core, Error, Reason};
 use crate::provider::ffi::guard;
@@ -121,7 +122,7 @@ impl Core {
                 // stops with a failed assertion over one that it does not know when the connection ends.
                 waiter = known.or_else(|| functions.register(job, &watch));
                 match waiter {
-                    Some(waiter) => drop(waiter.set(Some(pending.ticket().clone()))),
+                    Some(waiter) => drop(waiter.set(Some(pending.abort_handle().clone()))),
                     None => break pending.finish(),
                 }
             }

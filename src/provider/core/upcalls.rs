@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::ptr::{self, NonNull};
 
 use keys::printable;
-use tss::transport::AppendOnly;
+use tss::os::AppendOnly;
 
 use super::async_job::Functions;
 use super::{CoreBioRef, Error, reasons};

@@ -1,9 +1,9 @@
 //! OAEP (RFC 8017, 7.1).
 #![forbid(unsafe_code)]
 
+use ctutils::{Choice, CtAssign, CtEq};
 use zeroize::Zeroizing;
 
-use super::super::ct::Mask;
 use super::super::hash::{Hash, hash as digest};
 use super::super::{CryptoError, random};
 use super::mgf1_xor;
@@ -85,25 +85,20 @@ pub fn oaep_unpad(
     mgf1_xor(mgf_hash, seed, db);
 
     let (label_hash, rest) = db.split_at_checked(size).ok_or(CryptoError::Padding)?;
-    let mut good = Mask::eq_u8(*first, 0);
-    let difference = label_hash
-        .iter()
-        .zip(digest(hash, &[label]))
-        .fold(0, |all, (a, b)| all | (a ^ b));
-    good = good & Mask::eq_u8(difference, 0);
+    let expected = digest(hash, &[label]);
+    let mut good = first.ct_eq(&0) & label_hash.ct_eq(&expected[..]);
 
     // The first octet that is not zero must be the 1 before the message.
     let mut one_at = 0;
-    let mut found = Mask::FALSE;
+    let mut found = Choice::FALSE;
     for (index, &octet) in rest.iter().enumerate() {
-        let is_one = Mask::eq_u8(octet, 1);
-        let is_zero = Mask::eq_u8(octet, 0);
-        one_at = (!found & is_one).select(index, one_at);
-        good = good & (found | is_one | is_zero);
-        found = found | is_one;
+        let is_one = octet.ct_eq(&1);
+        one_at.ct_assign(&index, !found & is_one);
+        good &= found | is_one | octet.ct_eq(&0);
+        found |= is_one;
     }
-    good = good & found;
-    if !good.reveal() {
+    good &= found;
+    if !good.to_bool() {
         return Err(CryptoError::Padding);
     }
     Ok(Zeroizing::new(

@@ -5,10 +5,10 @@
 //! the block.
 #![forbid(unsafe_code)]
 
+use ctutils::{Choice, CtAssign, CtEq, CtLt, CtSelect};
 use zeroize::Zeroizing;
 
 use super::super::CryptoError;
-use super::super::ct::Mask;
 use super::super::hash::{Hash, hmac};
 use super::PKCS1_OVERHEAD;
 
@@ -21,7 +21,7 @@ use super::PKCS1_OVERHEAD;
 /// [`CryptoError::Padding`].
 pub fn pkcs1_decrypt(block: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
     let (good, start) = locate(block);
-    if !good.reveal() {
+    if !good.to_bool() {
         return Err(CryptoError::Padding);
     }
     Ok(Zeroizing::new(
@@ -73,16 +73,16 @@ pub fn pkcs1_decrypt_implicit(
             .iter()
             .fold(0, |n, &octet| n << 8 | usize::from(octet))
             & mask;
-        length = Mask::lt(candidate, max_message).select(candidate, length);
+        length.ct_assign(&candidate, candidate.ct_lt(&max_message));
     }
 
     let (good, start) = locate(block);
-    let start = good.select(start, size - length);
+    let start = (size - length).ct_select(&start, good);
     // From here on the place is as secret as the message's length, which the result tells anyway. The
     // choice of content stays hidden.
     let tail = block.iter().zip(synthetic.iter()).skip(start);
     let mut message = Zeroizing::new(Vec::with_capacity(size));
-    message.extend(tail.map(|(&real, &made_up)| good.select_u8(real, made_up)));
+    message.extend(tail.map(|(real, made_up)| made_up.ct_select(real, good)));
     Ok(message)
 }
 
@@ -105,21 +105,18 @@ fn expand(kdk: &[u8], label: &[u8], size: usize) -> Zeroizing<Vec<u8>> {
 }
 
 /// Whether the block is well padded, and where its message would start.
-fn locate(block: &[u8]) -> (Mask, usize) {
+fn locate(block: &[u8]) -> (Choice, usize) {
     let &[first, second, ref rest @ ..] = block else {
-        return (Mask::FALSE, 0);
+        return (Choice::FALSE, 0);
     };
     let mut zero_at = 0;
-    let mut found = Mask::FALSE;
+    let mut found = Choice::FALSE;
     for (index, &octet) in (2..).zip(rest) {
-        let is_zero = Mask::eq_u8(octet, 0);
-        zero_at = (!found & is_zero).select(index, zero_at);
-        found = found | is_zero;
+        let is_zero = octet.ct_eq(&0);
+        zero_at.ct_assign(&index, !found & is_zero);
+        found |= is_zero;
     }
-    let good = Mask::eq_u8(first, 0)
-        & Mask::eq_u8(second, 2)
-        & found
-        & !Mask::lt(zero_at, PKCS1_OVERHEAD - 1);
+    let good = first.ct_eq(&0) & second.ct_eq(&2) & found & !zero_at.ct_lt(&(PKCS1_OVERHEAD - 1));
     (good, zero_at + 1)
 }
 
@@ -153,18 +150,18 @@ pub fn tls_premaster(
         return out;
     };
 
-    let mut good = Mask::eq_u8(first, 0) & Mask::eq_u8(second, 2) & Mask::eq_u8(separator, 0);
+    let mut good = first.ct_eq(&0) & second.ct_eq(&2) & separator.ct_eq(&0);
     for &octet in filler {
-        good = good & !Mask::eq_u8(octet, 0);
+        good &= !octet.ct_eq(&0);
     }
-    let version = usize::from(u16::from_be_bytes([major, minor]));
-    let mut version_good = Mask::eq(version, usize::from(client_version));
+    let version = u16::from_be_bytes([major, minor]);
+    let mut version_good = version.ct_eq(&client_version);
     if let Some(negotiated) = negotiated {
-        version_good = version_good | Mask::eq(version, usize::from(negotiated));
+        version_good |= version.ct_eq(&negotiated);
     }
-    good = good & version_good;
-    for (out, &octet) in out.iter_mut().zip(secret) {
-        *out = good.select_u8(octet, *out);
+    good &= version_good;
+    for (out, octet) in out.iter_mut().zip(secret) {
+        out.ct_assign(octet, good);
     }
     out
 }

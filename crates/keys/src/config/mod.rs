@@ -15,8 +15,9 @@ use zeroize::Zeroizing;
 
 use super::trust::{self, ParentRule, Root};
 use crypto::Secret;
+use tss::os::Hold;
 use tss::tpm2::Sessions;
-use tss::transport::{Address, Hold, Limits, Origin};
+use tss::transport::{Address, Limits, Origin};
 
 pub use table::{MISTAKES, SETTINGS, Setting};
 

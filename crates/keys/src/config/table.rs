@@ -10,8 +10,9 @@ use super::super::trust::ParentRule;
 use super::super::{NONE, read_secret};
 use super::{Fault, Load, Said, Settings};
 use crypto::Secret;
+use tss::os::Hold;
 use tss::tpm2::Sessions;
-use tss::transport::{Address, Hold, Origin};
+use tss::transport::{Address, Origin};
 
 /// A setting. A new one gets a line in [`SETTINGS`] and a section in tpm-provider(7), which a test compares.
 pub struct Setting {

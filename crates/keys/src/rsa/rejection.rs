@@ -23,9 +23,9 @@
 
 use crypto::Hash;
 use crypto::rsa::RsaPublic;
+use tss::os::AppendOnly;
 use tss::tpm2::{Scheme, Source};
 use tss::tpm12::{self, SigScheme};
-use tss::transport::AppendOnly;
 use zeroize::Zeroizing;
 
 use crate::rsa::Signing;

@@ -20,9 +20,10 @@ pub use file::Pin;
 pub(crate) use file::{format, parse};
 pub use store::{DEFAULT_DIR, Store};
 
+use tss::os::AppendOnly;
 use tss::tpm2::constants::handle;
 use tss::tpm2::{Name, Pins};
-use tss::transport::{Address, AppendOnly, Sharing};
+use tss::transport::{Address, Sharing};
 
 use super::Key;
 

@@ -10,7 +10,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tss::transport::{Address, effective_user};
+use tss::os::effective_user;
+use tss::transport::Address;
 
 use super::file::{self, Pin};
 

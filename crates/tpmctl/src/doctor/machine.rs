@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use keys::printable;
 
-use super::net::{Listener, listeners};
-use super::nodes::{Node, Nodes};
+use tss::discovery::{self, Chip};
+
+use super::device_paths::{DeviceFile, DevicePaths};
 
 /// A machine, or a copy of its files.
 pub(super) struct Machine {
     root: PathBuf,
-    nodes: Box<dyn Nodes>,
+    devices: Box<dyn DevicePaths>,
 }
 
 /// How the firmware says that a TPM 2.0 is spoken to (TCG ACPI Specification, table 7: start method).
@@ -49,17 +50,6 @@ impl Firmware {
     }
 }
 
-/// A TPM that a driver has registered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Chip {
-    /// As in tpm0.
-    pub(super) number: u32,
-    /// The bound driver's name; absent for a TPM that a program feeds (tpm_vtpm_proxy).
-    pub(super) driver: Option<String>,
-    /// The kernel's `tpm_version_major`: 1 or 2. Kernels before 5.6 do not tell.
-    pub(super) major: Option<u32>,
-}
-
 /// A process that has a device open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Holder {
@@ -81,7 +71,7 @@ impl Machine {
     pub(super) fn new(root: &Path) -> io::Result<Self> {
         Ok(Self {
             root: fs::canonicalize(root)?,
-            nodes: super::nodes::below(root)?,
+            devices: super::device_paths::below(root)?,
         })
     }
 
@@ -121,8 +111,8 @@ impl Machine {
     }
 
     /// What is at this path of /dev.
-    pub(super) fn node(&self, path: &str) -> io::Result<Option<Node>> {
-        self.nodes.node(path)
+    pub(super) fn device(&self, path: &str) -> io::Result<Option<DeviceFile>> {
+        self.devices.file(path)
     }
 
     /// Whether programs here live in a container, to which its host hands devices.
@@ -201,28 +191,7 @@ impl Machine {
 
     /// TPMs that drivers have registered, by number.
     pub(super) fn chips(&self) -> Vec<Chip> {
-        const CLASS: &str = "/sys/class/tpm";
-        let mut chips: Vec<Chip> = self
-            .names(CLASS)
-            .iter()
-            .filter_map(|name| {
-                let number = name.strip_prefix("tpm")?.parse().ok()?;
-                let driver = fs::read_link(self.at(format!("{CLASS}/{name}/device/driver"))).ok();
-                let major = self.text(&format!("{CLASS}/{name}/tpm_version_major"));
-                // Before 5.6 the kernel tells a TPM 1.2 by its file of capabilities.
-                let old = || self.exists(&format!("{CLASS}/{name}/caps")).then_some(1);
-                Some(Chip {
-                    number,
-                    driver: driver
-                        .as_deref()
-                        .and_then(Path::file_name)
-                        .map(|name| name.to_string_lossy().into_owned()),
-                    major: major.and_then(|text| text.trim().parse().ok()).or_else(old),
-                })
-            })
-            .collect();
-        chips.sort_by_key(|chip| chip.number);
-        chips
+        discovery::chips(&self.root)
     }
 
     /// Whether a driver's module is loaded or built in.
@@ -284,12 +253,9 @@ impl Machine {
             .collect()
     }
 
-    /// Who listens at a TCP port.
-    pub(super) fn listener(&self, port: u16) -> Option<Listener> {
-        ["/proc/net/tcp", "/proc/net/tcp6"]
-            .iter()
-            .filter_map(|path| self.text(path))
-            .find_map(|table| listeners(&table).into_iter().find(|at| at.port == port))
+    /// As whom somebody listens at a TCP port.
+    pub(super) fn listener(&self, port: u16) -> Option<u32> {
+        discovery::listeners(&self.root, port).first().copied()
     }
 }
 
@@ -365,29 +331,6 @@ mod tests {
         let firmware = tree.firmware();
         assert_eq!(firmware.compatible.as_deref(), Some("infineon,slb9670"));
         assert!(firmware.announces() && !firmware.acpi);
-    }
-
-    #[test]
-    fn chips_have_numbers_drivers_and_versions() {
-        let (root, machine) = machine(&[
-            ("sys/class/tpm/tpm1/caps", b"Manufacturer: 0x49465800\n"),
-            ("sys/class/tpm/tpm0/tpm_version_major", b"2\n"),
-            ("sys/class/tpm/tpm0/device/x", b""),
-        ]);
-        symlink(
-            "../../../../bus/platform/drivers/tpm_crb",
-            root.path().join("sys/class/tpm/tpm0/device/driver"),
-        )
-        .unwrap();
-        let chip = |number, driver: Option<&str>, major| Chip {
-            number,
-            driver: driver.map(str::to_owned),
-            major,
-        };
-        assert_eq!(
-            machine.chips(),
-            [chip(0, Some("tpm_crb"), Some(2)), chip(1, None, Some(1))]
-        );
     }
 
     #[test]

@@ -1,37 +1,35 @@
 //! `tpmctl doctor`: one verdict for each layer between the hardware and OpenSSL, and what to type.
 //!
 //! Layers 1 to 5 are the machine's ([`system`], [`tcsd`]) and are read below a root; 6 is the
-//! [`address`]; 7 to 11 are what the TPM says ([`live`], [`live12`]); 12 is OpenSSL's configuration ([`openssl`]), 13
+//! [`address`]; 7 to 11 are what the TPM says ([`probe`], [`probe12`]); 12 is OpenSSL's configuration ([`openssl`]), 13
 //! what it says to the provider ([`settings`]).
 
 mod address;
+mod device_paths;
 mod drivers;
-mod live;
-mod live12;
 mod machine;
-mod net;
-mod nodes;
 mod openssl;
+mod probe;
+mod probe12;
 mod settings;
 mod system;
 mod tcsd;
 mod trust;
-mod users;
 mod verdict;
 
 use std::io::{self, IsTerminal};
 
 use keys::Config;
 use keys::config::Fault;
+use tss::discovery::{Chip, User};
 use tss::transport::AddressKind;
 
 use crate::cli::{Doctor, Global};
 use crate::cnf::{self, Found};
 use crate::error::Error;
 use crate::output;
-use machine::{Chip, Machine};
+use machine::Machine;
 use system::Target;
-use users::User;
 use verdict::Diagnosis;
 
 /// What is looked at: a machine, the TPM that the settings name, and who is to use it.
@@ -86,10 +84,10 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
     })?;
     let user = match &args.user {
         Some(name) => Some(
-            User::named(&machine, name)
+            User::named(machine.root(), name)
                 .ok_or_else(|| Error::new(format!("--user: /etc/passwd has no user {name}")))?,
         ),
-        None => User::current(&machine),
+        None => User::current(machine.root()),
     };
     let found = cnf::provider_section();
     let (read, faults) = crate::settings::examine(global, &found);
@@ -122,7 +120,7 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
     let mut findings = system::findings(&scene);
     let (finding, answer) = address::finding(&scene, &findings);
     findings.push(finding);
-    findings.extend(live::findings(&answer, &|text| scene.shown(text)));
+    findings.extend(probe::findings(&answer, &|text| scene.shown(text)));
     let root_key = findings.pop();
     findings.extend(root_key.map(|root_key| trust::finding(root_key, &answer, &scene.config)));
     findings.push(openssl::finding(&scene.found));

@@ -2,13 +2,13 @@
 
 use std::net::{ToSocketAddrs, UdpSocket};
 
+use tss::discovery::{Chip, User, group_name, kernel_device, user_name};
 use tss::transport::AddressKind;
 
 use super::Scene;
+use super::device_paths::DeviceFile;
 use super::drivers;
-use super::machine::{Chip, Firmware, Holder, Machine};
-use super::nodes::Node;
-use super::users::{User, group_name, user_name};
+use super::machine::{Firmware, Holder, Machine};
 use super::verdict::Finding;
 
 /// What the layers are about, which the address decides.
@@ -30,12 +30,9 @@ impl Target {
         match address {
             None => Self::Kernel(0, None),
             Some(AddressKind::Device(path)) => {
-                let name = path.file_name().and_then(|name| name.to_str());
-                let digits = name
-                    .and_then(|name| name.strip_prefix("tpm"))
-                    .map(|rest| rest.strip_prefix("rm").unwrap_or(rest));
+                let number = path.file_name().and_then(kernel_device);
                 let path = path.display().to_string();
-                match digits.and_then(|digits| digits.parse().ok()) {
+                match number {
                     Some(number) => Self::Kernel(number, Some(path)),
                     None => Self::Device(path),
                 }
@@ -86,7 +83,7 @@ pub(super) fn findings(scene: &Scene) -> Vec<Finding> {
     match elsewhere {
         Some(finding) => {
             let device = match &scene.target {
-                Target::Device(path) => node(scene, path, None),
+                Target::Device(path) => device_file(scene, path, None),
                 _ => finding.clone(),
             };
             let tcsd = match &scene.target {
@@ -230,7 +227,7 @@ fn device(scene: &Scene, chip: Option<&Chip>, number: u32) -> Finding {
         // In a container sysfs may be hidden, and the device handed in.
         let handed = devices(number)
             .iter()
-            .any(|path| matches!(scene.machine.node(path), Ok(Some(_))));
+            .any(|path| matches!(scene.machine.device(path), Ok(Some(_))));
         if !handed {
             return Finding::not_checked("No driver makes a device (layers 1 and 2).");
         }
@@ -238,12 +235,12 @@ fn device(scene: &Scene, chip: Option<&Chip>, number: u32) -> Finding {
     let [managed, bare] = devices(number);
     let path = match &scene.target {
         Target::Kernel(_, Some(path)) => path.clone(),
-        _ => match scene.machine.node(&managed) {
+        _ => match scene.machine.device(&managed) {
             Ok(None) => bare.clone(),
             _ => managed.clone(),
         },
     };
-    if let Ok(None) = scene.machine.node(&path) {
+    if let Ok(None) = scene.machine.device(&path) {
         if path == managed && chip.and_then(|chip| chip.major) == Some(1) {
             return Finding::problem(format!("{path} does not exist."))
                 .why("The kernel manages no resources of a TPM 1.2: its device is /dev/tpm0, or tcsd's.")
@@ -251,7 +248,7 @@ fn device(scene: &Scene, chip: Option<&Chip>, number: u32) -> Finding {
         }
         return missing(&scene.machine, &path);
     }
-    node(scene, &path, chip)
+    device_file(scene, &path, chip)
 }
 
 fn missing(machine: &Machine, path: &str) -> Finding {
@@ -267,38 +264,38 @@ fn missing(machine: &Machine, path: &str) -> Finding {
         .command("udevadm settle")
 }
 
-/// Whether the node at `path` can be used by whoever is to use it.
-fn node(scene: &Scene, path: &str, chip: Option<&Chip>) -> Finding {
+/// Whether the device at `path` can be used by whoever is to use it.
+fn device_file(scene: &Scene, path: &str, chip: Option<&Chip>) -> Finding {
     let machine = &scene.machine;
-    let node = match machine.node(path) {
-        Ok(Some(node)) => node,
+    let file = match machine.device(path) {
+        Ok(Some(file)) => file,
         Ok(None) => return missing(machine, path),
         Err(error) => return Finding::problem(format!("{path} cannot be looked at: {error}.")),
     };
-    if !node.is_device() {
+    if !file.is_device() {
         return Finding::problem(format!("{path} is not a device but something else of that name."))
             .why("Somebody wrote to it while there was no TPM, say. Remove it, and have udev make the device.")
             .command(format!("rm {path}"))
             .command("udevadm trigger --action=add --subsystem-match=tpm --subsystem-match=tpmrm");
     }
-    let owner = user_name(machine, node.uid);
-    let group = group_name(machine, node.gid);
+    let owner = user_name(machine.root(), file.uid);
+    let group = group_name(machine.root(), file.gid);
     let is = format!(
         "{path} is {owner}'s and group {group}'s, {}",
-        node.letters()
+        file.letters()
     );
     let Some(user) = &scene.user else {
         return Finding::not_checked(format!("{is}; whose access counts is not known."))
             .why("Name somebody with --user.");
     };
-    if !node.lets(user.uid, &user.groups) {
-        return forbidden(user, node, path, &is, &group);
+    if !file.lets(user.uid, &user.groups) {
+        return forbidden(user, file, path, &is, &group);
     }
     let is = format!("{is}; {} may use it.", user.name);
     if chip.is_some_and(|chip| chip.major == Some(2)) && !path.starts_with("/dev/tpmrm") {
         let [managed, _] = devices(chip.map_or(0, |chip| chip.number));
         let finding = Finding::warning(is);
-        return match machine.node(&managed) {
+        return match machine.device(&managed) {
             Ok(Some(_)) => finding
                 .why(format!(
                     "It is for one program at a time; {managed}, behind the kernel's resource manager, is for all."
@@ -313,10 +310,10 @@ fn node(scene: &Scene, path: &str, chip: Option<&Chip>) -> Finding {
     Finding::ok(is)
 }
 
-fn forbidden(user: &User, node: Node, path: &str, is: &str, group: &str) -> Finding {
+fn forbidden(user: &User, file: DeviceFile, path: &str, is: &str, group: &str) -> Finding {
     let name = &user.name;
     let finding = Finding::problem(format!("{is}: {name} may not use it."));
-    if node.lets_group() && user.listed.contains(&node.gid) {
+    if file.lets_group() && user.listed.contains(&file.gid) {
         return finding
             .why(format!(
                 "{name} is in group {group} by now, but was not when this session began. Log in again, \
@@ -324,7 +321,7 @@ fn forbidden(user: &User, node: Node, path: &str, is: &str, group: &str) -> Find
             ))
             .command(format!("newgrp {group}"));
     }
-    if node.lets_group() && node.gid != 0 {
+    if file.lets_group() && file.gid != 0 {
         return finding
             .why(format!(
                 "Whoever is in group {group} may. Afterwards log in again, or restart the service."
@@ -351,7 +348,7 @@ fn forbidden(user: &User, node: Node, path: &str, is: &str, group: &str) -> Find
 fn holder(scene: &Scene, chip: Option<&Chip>, number: u32) -> Finding {
     let [managed, bare] = devices(number);
     let machine = &scene.machine;
-    let exists = |path: &str| matches!(machine.node(path), Ok(Some(_)));
+    let exists = |path: &str| matches!(machine.device(path), Ok(Some(_)));
     if !exists(&managed) && !exists(&bare) {
         return Finding::not_checked("There is no device to hold (layers 1 to 3).");
     }

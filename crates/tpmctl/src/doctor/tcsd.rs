@@ -2,15 +2,11 @@
 
 use std::env;
 
-use super::Scene;
-use super::machine::{Chip, Firmware};
-use super::users::user_name;
-use super::verdict::Finding;
+use tss::discovery::{Chip, TCSD_PORT, TCSD_USER, user_name};
 
-/// Where tcsd listens unless told otherwise.
-const PORT: u16 = 30003;
-/// The user it runs as.
-const USER: &str = "tss";
+use super::Scene;
+use super::machine::Firmware;
+use super::verdict::Finding;
 
 /// Finding 5.
 pub(super) fn finding(scene: &Scene, firmware: &Firmware, chip: Option<&Chip>) -> Finding {
@@ -24,21 +20,21 @@ pub(super) fn finding(scene: &Scene, firmware: &Firmware, chip: Option<&Chip>) -
     }
     let port = address
         .or_else(|| env::var("TSS_TCSD_PORT").ok()?.parse().ok())
-        .unwrap_or(PORT);
+        .unwrap_or(TCSD_PORT);
     let machine = &scene.machine;
     if chip.is_none() && machine.listener(port).is_none() {
         return Finding::not_checked("Without a TPM tcsd does not start (layers 1 and 2).");
     }
     let running = machine.processes("tcsd");
     match (machine.listener(port), running.as_slice()) {
-        (Some(listener), pids) => {
-            let owner = user_name(machine, listener.uid);
+        (Some(uid), pids) => {
+            let owner = user_name(machine.root(), uid);
             let pid = pids.first().map_or_else(String::new, |pid| format!(" (process {pid})"));
             let listens = format!("tcsd{pid} listens at port {port} as {owner}.");
-            let trusted = owner == USER || listener.uid == 0;
+            let trusted = owner == TCSD_USER || uid == 0;
             if pids.is_empty() || !trusted {
                 let what = format!(
-                    "Somebody listens at port {port} as {owner}, and it is not tcsd as user {USER}."
+                    "Somebody listens at port {port} as {owner}, and it is not tcsd as user {TCSD_USER}."
                 );
                 // The provider asks nobody else either, whatever the address says.
                 let (finding, why) = match address.is_some() && !trusted {

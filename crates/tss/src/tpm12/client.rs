@@ -24,7 +24,7 @@ use super::rc::Code;
 use super::secret::AuthValue;
 use super::tcsd::Daemon;
 use super::work::{State, Work};
-use crate::connection::{self, Connection, EXIT_WAIT};
+use crate::client::connection::{self, Connection, EXIT_WAIT};
 use crate::error::{Error, Result};
 use crate::transport::{Endpoint, Family, Limits, Sharing, Transport};
 
@@ -311,12 +311,12 @@ impl Client {
     /// next use loads the key again.
     pub fn forget(&self, key: &Key) {
         self.connection
-            .entered(|inner| inner.state.forgotten.push(key.fingerprint));
+            .with_lock(|inner| inner.state.forgotten.push(key.fingerprint));
     }
 
     /// Lets secrets that were refused be tried again: somebody has changed the SRK's, or asks for it.
     pub fn forgive(&self) {
-        self.connection.entered(|inner| inner.state.forgive());
+        self.connection.with_lock(|inner| inner.state.forgive());
     }
 
     /// Releases what this process has in the TPM. Keys are loaded again when they are next used.
@@ -328,7 +328,7 @@ impl Client {
     /// process nothing is ever left. Waits 300 ms at most for other users of the TPM. In a process that only
     /// inherited the client nothing happens.
     pub fn release_at_exit(&self) {
-        self.connection.entered_at_exit(|Inner { link, state }| {
+        self.connection.with_lock_at_exit(|Inner { link, state }| {
             if state.loaded.has_any_to_release(state.process())
                 && let Ok(turn) = link.turn(Some(EXIT_WAIT))
             {

@@ -1,7 +1,7 @@
 //! One command: authorized, sent, repeated while the TPM is busy, its answer verified.
 #![forbid(unsafe_code)]
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crypto::CryptoError;
 
@@ -16,14 +16,10 @@ use super::link::{Answer, Command};
 use super::rc::Code;
 use super::secret::AuthValue;
 use super::work::Work;
+use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tpm2::wire::{Reader, Writer};
-use crate::transport::{Sharing, sleep};
-
-/// How long a busy TPM is asked again: self-tests of slow chips take seconds.
-const PATIENCE: Duration = Duration::from_secs(30);
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+use crate::transport::Sharing;
 
 /// How a command is authorized.
 #[derive(Clone, Copy)]
@@ -48,8 +44,7 @@ impl Work<'_> {
         request: &R,
         authority: Authority<'_>,
     ) -> Result<R::Response> {
-        let started = Instant::now();
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::of_a_busy_tpm();
         let mut tested = false;
         loop {
             let session = self.open(authority)?;
@@ -70,10 +65,9 @@ impl Work<'_> {
                 self.execute(&SelfTestFull, Authority::None)?;
                 continue;
             }
-            if answer.code.is_busy() && started.elapsed() + pause <= PATIENCE {
+            if answer.code.is_busy() && !backoff.is_over() {
                 self.end(session.as_ref());
-                sleep(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                backoff.again();
                 continue;
             }
             // The session has ended with its command.
@@ -86,9 +80,7 @@ impl Work<'_> {
             }
             // tcsd gives up sessions of one client for another's; no secret was tried then.
             let lost = session.is_some() && answer.code == Code::INVALID_AUTHHANDLE;
-            if lost && started.elapsed() + pause <= PATIENCE {
-                sleep(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE);
+            if lost && backoff.again() {
                 continue;
             }
             match answer.code {

@@ -5,8 +5,8 @@ use crypto::Hash;
 
 use super::KeyBlob;
 use super::constants::handle;
-use crate::process::Process;
-use crate::table::{Digest, Entry, Field, Identity, Table};
+use crate::client::table::{Digest, Entry, Field, Identity, Table};
+use crate::os::process::Process;
 use crate::tpm2::wire::{Malformed, Reader, Writer};
 
 /// The table.

@@ -15,8 +15,8 @@ use super::failure::code_of;
 use super::loaded::{Awaited, digest};
 use super::rc::Code;
 use super::work::Work;
+use crate::client::table::Digest;
 use crate::error::{ErrorKind, Result};
-use crate::table::Digest;
 use crate::transport::Sharing;
 
 impl Work<'_> {

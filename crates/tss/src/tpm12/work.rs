@@ -15,10 +15,11 @@ use super::loaded::{Fingerprint, Loaded, NOBODY};
 use super::rc::Code;
 use super::secret::AuthValue;
 use super::{KeyBlob, PublicKey, Template, auth};
+use crate::client::table::{Digest, Entry};
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::Process;
-use crate::table::{Digest, Entry};
-use crate::transport::{Sharing, sleep};
+use crate::os::process::Process;
+use crate::os::sleep;
+use crate::transport::Sharing;
 
 /// How long tcsd is asked again while other clients have all sessions of the TPM.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -20,7 +20,7 @@ use super::pool::Stake;
 use super::public::Public;
 use super::session::Salt;
 use super::work::{Authority, State, Work};
-use crate::connection::{self, Connection, EXIT_WAIT};
+use crate::client::connection::{self, Connection, EXIT_WAIT};
 use crate::error::{Error, ErrorKind, Lockout, Result};
 use crate::transport::{Endpoint, Limits, Sharing, Transport};
 
@@ -290,7 +290,7 @@ impl Client {
     /// whose connection owns its objects. Waits 300 ms at most for other users of the TPM. In a process
     /// that only inherited the client nothing happens.
     pub fn release_at_exit(&self) {
-        self.connection.entered_at_exit(|Inner { link, state }| {
+        self.connection.with_lock_at_exit(|Inner { link, state }| {
             if state.residents.has_any_to_release(state.process())
                 && let Ok(turn) = link.turn(Some(EXIT_WAIT))
             {
@@ -345,7 +345,7 @@ impl Client {
 
     /// Waits for this process's turn on the TPM and lends connection and state.
     pub(super) fn entered<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
-        self.connection.entered(work)
+        self.connection.with_lock(work)
     }
 }
 

@@ -2,7 +2,7 @@
 //! (Part 1, 18: command and response structure).
 #![forbid(unsafe_code)]
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crypto::Secret;
 use zeroize::Zeroizing;
@@ -14,13 +14,8 @@ use super::name::Entity;
 use super::rc::ResponseCode;
 use super::session::{HmacSession, attribute, cp_hash, rp_hash};
 use super::wire::{Malformed, Reader, Writer};
+use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
-use crate::transport;
-
-/// How long a busy TPM is asked again: self-tests of slow chips take seconds.
-const PATIENCE: Duration = Duration::from_secs(30);
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// How a command's first handle is authorized. No command here needs more than one authorization.
 pub(super) enum Authorization<'a> {
@@ -142,8 +137,7 @@ fn transact(
     entities: &[Entity],
     command: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>> {
-    let started = Instant::now();
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = Backoff::of_a_busy_tpm();
     loop {
         let sent = Instant::now();
         let response = turn.transact(command)?;
@@ -158,11 +152,9 @@ fn transact(
             answered.0,
             sent.elapsed().as_micros()
         );
-        if !answered.is_retry() || started.elapsed() + pause > PATIENCE {
+        if !answered.is_retry() || !backoff.again() {
             return Ok(response);
         }
-        transport::sleep(pause);
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

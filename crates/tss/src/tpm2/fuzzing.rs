@@ -11,7 +11,7 @@ use super::Name;
 use super::object::Parent;
 use super::public::Public;
 use super::resident::{Fingerprint, Residents};
-use crate::process::{Process, parse_start_time};
+use crate::os::process::{Process, parse_start_time};
 
 pub use liar::{ADDRESS, deceive, lying_tpm};
 pub use liar::{POINT, deceive_one, tell};

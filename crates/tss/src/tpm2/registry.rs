@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::client::{Client, Options};
-use crate::transport::{AppendOnly, Endpoint};
+use crate::os::AppendOnly;
+use crate::transport::Endpoint;
 
 /// Clients live until the process ends: what they loaded must be flushed then, whatever became of
 /// the keys.

@@ -7,7 +7,7 @@ use super::constants;
 use super::name::Name;
 use super::object::{Parent, PrimaryTemplate};
 use super::wire::{Malformed, Reader, Writer};
-use crate::table::{Digest, Entry, Field, Identity, Table};
+use crate::client::table::{Digest, Entry, Field, Identity, Table};
 
 /// The table.
 pub(super) type Residents = Table<Fingerprint>;
@@ -145,7 +145,7 @@ impl Field for Awaited {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::Process;
+    use crate::os::process::Process;
 
     const OWNER: Process = Process { pid: 7, started: 9 };
 

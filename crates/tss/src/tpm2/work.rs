@@ -22,9 +22,9 @@ use super::rc::ResponseCode;
 use super::resident::{Fingerprint, Resident, Residents};
 use super::session::attribute;
 use super::wire::Malformed;
+use crate::client::table::Identity;
 use crate::error::{Error, ErrorKind, Lockout, Result};
-use crate::process::Process;
-use crate::table::Identity;
+use crate::os::process::Process;
 use crate::transport::{Continuity, Sharing};
 
 /// Keys kept loaded in a resource manager's space: it swaps every one of them with each command.

@@ -11,7 +11,8 @@ const KNOWN: &str = "device:PATH, swtpm:host=HOST,port=PORT, swtpm:path=SOCKET, 
                      mssim:host=HOST,port=PORT, libtpms:DIRECTORY, tcsd:host=HOST,port=PORT";
 const DEFAULT_HOST: &str = "localhost";
 const SIMULATOR_PORT: u16 = 2321;
-pub(super) const TCSD_PORT: u16 = 30003;
+/// Where tcsd listens unless told otherwise.
+pub const TCSD_PORT: u16 = 30003;
 
 /// What an [`Address`] leads to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -88,7 +89,7 @@ impl Address {
     }
 
     /// tcsd on this machine, at its port.
-    pub(super) fn local_tcsd() -> Self {
+    pub(crate) fn local_tcsd() -> Self {
         Self {
             kind: AddressKind::Tcsd {
                 host: "127.0.0.1".into(),
@@ -97,7 +98,7 @@ impl Address {
         }
     }
 
-    pub(super) fn device(path: impl Into<PathBuf>) -> Self {
+    pub(crate) fn device(path: impl Into<PathBuf>) -> Self {
         Self {
             kind: AddressKind::Device(path.into()),
         }
@@ -339,7 +340,7 @@ impl fmt::Display for Shown<'_> {
 }
 
 /// Whether the node of this path is one of the kernel's resource-managed devices.
-pub(super) fn is_managed_name(path: &Path) -> bool {
+pub(crate) fn is_managed_name(path: &Path) -> bool {
     path.file_name()
         .and_then(|name| name.to_str())
         .is_some_and(|name| name.starts_with("tpmrm"))

@@ -5,13 +5,15 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::error::{ErrorKind, Fault};
 use super::frame;
-use super::guarded_fd::{GuardedFd, Noted};
-use super::sys;
-use super::task;
+use crate::os::file;
+use crate::os::guarded_fd::{CloseInChild, GuardedFd};
+use crate::os::poll::{self, Ready, deadline_in};
+use crate::os::task;
 
 /// An open device. Closing it ends what the driver's resource manager keeps for it.
 #[derive(Debug)]
@@ -19,24 +21,24 @@ pub(super) struct Device {
     kept: GuardedFd,
     // Declared last: noted until it is closed, or a child would keep its copy. If somebody else gets the number
     // in between, the child finds that it leads to another file.
-    _noted: Noted,
+    _close_in_child: CloseInChild,
 }
 
 impl Device {
     /// How a device is opened: with O_NONBLOCK a write queues the command and poll waits for the
     /// answer; without it the write itself blocks for as long as the TPM works.
-    pub(super) const FLAGS: i32 = libc::O_RDWR | libc::O_NONBLOCK | libc::O_NOCTTY;
+    pub(super) const FLAGS: OFlags = OFlags::RDWR.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
     pub(super) fn new(fd: OwnedFd) -> Result<Self, Fault> {
         let kept = GuardedFd::new(fd).map_err(|error| Fault::os("examining the device", &error))?;
-        if kept.status().mode & libc::S_IFMT != libc::S_IFCHR {
+        if !kept.status().is_character_device() {
             return Err(Fault::new(
                 ErrorKind::Address,
                 "it is not a character device",
             ));
         }
         Ok(Self {
-            _noted: Noted::new(&kept),
+            _close_in_child: CloseInChild::new(&kept),
             kept,
         })
     }
@@ -58,10 +60,10 @@ impl Device {
                 "the host has closed or reused the device's descriptor",
             )
         };
-        let fd = self.kept.borrow().ok_or_else(lost)?;
-        let deadline = sys::deadline_in(wait);
+        let fd = self.kept.get().ok_or_else(lost)?;
+        let deadline = deadline_in(wait);
         let written =
-            sys::write(fd, command).map_err(|error| Fault::os("writing to the device", &error))?;
+            file::write(fd, command).map_err(|error| Fault::os("writing to the device", &error))?;
         if written != command.len() {
             return Err(Fault::new(
                 ErrorKind::Protocol,
@@ -70,12 +72,12 @@ impl Device {
         }
         let mut response = Zeroizing::new(vec![0; frame::MAX_COMMAND]);
         let length = loop {
-            let ready = sys::wait(fd, libc::POLLIN, deadline)
+            let ready = poll::wait(fd, Ready::ToRead, deadline)
                 .map_err(|error| Fault::os("waiting for the device", &error))?;
             if !ready {
                 return Err(timeout(wait));
             }
-            match sys::read(fd, &mut response) {
+            match file::read(fd, &mut response) {
                 Ok(length) => break length,
                 // Ready for something else, such as the next command.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

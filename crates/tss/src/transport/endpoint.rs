@@ -2,8 +2,7 @@
 //! directory or its user.
 #![forbid(unsafe_code)]
 
-use std::ffi::OsString;
-use std::fs;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
@@ -12,22 +11,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::address::{Address, AddressKind, Origin, is_managed_name};
-use super::daemon;
 use super::device::Device;
-use super::dir_handle::{DirHandle, Hold};
+use super::device_path::{self, DevicePath};
 use super::error::{ErrorKind, Fault, TransportError};
-use super::forkable::{AppendOnly, PerProcess};
-use super::guarded_fd::GuardedFd;
-use super::kernel;
 use super::libtpms;
-use super::lock::{Lock, Places, Turn};
-use super::lockfile::{self, Access, LockTrouble};
-use super::mounts::Use;
-use super::node::{self, Node};
-use super::queue::Queue;
+use super::lock::{Lock, Places};
 use super::socket::{self, Framing, Socket};
-use super::sys;
-use crate::process::Process;
+use crate::discovery::{daemon, detect, family};
+use crate::os::dir_handle::{DirHandle, Hold};
+use crate::os::effective_user;
+use crate::os::fork_safe::{AppendOnly, PerProcess};
+use crate::os::guarded_fd::GuardedFd;
+use crate::os::mounts::Use;
+use crate::os::poll::deadline_in;
+use crate::os::process::Process;
+use crate::schedule::Queue;
+use crate::transport::lock::lockfile::{self, Access, LockTrouble};
 
 /// Where lock files go, in order of preference.
 const LOCK_DIRECTORIES: [&str; 2] = ["/run/lock", "/tmp"];
@@ -35,8 +34,6 @@ const LOCK_DIRECTORIES: [&str; 2] = ["/run/lock", "/tmp"];
 const GUARDED_DIRECTORY: &str = "/run/tpm-provider";
 /// A connection is given at least this long, however little of the lock's time is left.
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
-const HOW_TO_NAME_ONE: &str = "name a TPM with TPM_TCTI in the environment or tcti = in the \
-                               provider's section of openssl.cnf";
 
 /// How a TPM is shared between processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,8 +77,8 @@ pub struct Endpoint {
 
 #[derive(Debug)]
 enum Target {
-    Device(Node),
-    Unix(Node),
+    Device(DevicePath),
+    Unix(DevicePath),
     Tcp {
         host: String,
         port: u16,
@@ -122,7 +119,7 @@ impl Endpoint {
             return;
         }
         match &self.target {
-            Target::Device(node) | Target::Unix(node) => node.hold(hold),
+            Target::Device(device) | Target::Unix(device) => device.hold(hold),
             Target::Directory(directory) => directory.hold(hold, Use::Files),
             Target::Tcp { .. } => {}
             // It is reached by its address, and excludes its users itself.
@@ -144,14 +141,14 @@ impl Endpoint {
 
     /// Keeps the lock file itself open, which leads to nothing else, in a process that may change its root.
     fn hold_lock_file(&self) {
-        if sys::effective_user() != 0 {
+        if effective_user() != 0 {
             return;
         }
         let (Ok(access), Ok(name)) = (self.access(), self.lock_name()) else {
             return;
         };
         // As for the guarded one.
-        if let Ok(_turn) = Turn::named(&name).take(Instant::now())
+        if let Some(_turn) = self.queue().try_enter()
             && let Ok(file) = lockfile::open(&self.lock_directory, &name, access, Instant::now())
         {
             let _ = self.lock_file.get_or_make(|| GuardedFd::new(file.into()));
@@ -167,7 +164,7 @@ impl Endpoint {
             return;
         };
         // Closing the file would end a lock that another thread has on it; who has the turn makes it anyway.
-        if let Ok(_turn) = Turn::named(&name).take(Instant::now()) {
+        if let Some(_turn) = self.queue().try_enter() {
             drop(lockfile::open_guarded(directory, &name, access));
         }
     }
@@ -225,29 +222,7 @@ impl Endpoint {
     ///
     /// [`ErrorKind::NotFound`] when there is none, saying how to name one.
     pub fn detect(root: &Path) -> Result<Address, TransportError> {
-        for name in ["dev/tpmrm0", "dev/tpm0"] {
-            let path = root.join(name);
-            match fs::metadata(&path) {
-                Ok(_) => return Ok(Address::device(path)),
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                    ) => {}
-                Err(error) => {
-                    let doing = format!("looking for {}", path.display());
-                    return Err(TransportError::unplaced(
-                        Fault::os(doing, &error).hint(HOW_TO_NAME_ONE),
-                    ));
-                }
-            }
-        }
-        let what = "no TPM found: there is neither /dev/tpmrm0 nor /dev/tpm0";
-        let hint =
-            format!("is the TPM switched on in the firmware setup? Otherwise {HOW_TO_NAME_ONE}");
-        Err(TransportError::unplaced(
-            Fault::new(ErrorKind::NotFound, what).hint(hint),
-        ))
+        detect(root)
     }
 
     /// The family of the device that [`Endpoint::detect`] finds, as far as the kernel tells it: only a TPM 2.0
@@ -256,7 +231,7 @@ impl Endpoint {
         let address = Self::detect(root).ok()?;
         match address.kind() {
             AddressKind::Device(path) if is_managed_name(path) => Some(Family::Tpm2),
-            _ => kernel::family(root),
+            _ => family(root),
         }
     }
 
@@ -295,7 +270,7 @@ impl Endpoint {
 
     /// Connects to tcsd, and to nobody else on this machine.
     pub(crate) fn connect_daemon(&self, deadline: Instant) -> Result<TcpStream, TransportError> {
-        let deadline = deadline.max(sys::deadline_in(CONNECT_WAIT));
+        let deadline = deadline.max(deadline_in(CONNECT_WAIT));
         let connect = |user| {
             let fd = socket::connect_tcp(&self.addresses()?, deadline).map_err(|error| {
                 let fault = Fault::os("connecting", &error);
@@ -335,14 +310,8 @@ impl Endpoint {
 
     /// The line in which this process's operations on the TPM stand.
     pub fn queue(&self) -> &'static Queue {
-        let named = self.queue.find_or_add(
-            |_| true,
-            || {
-                // Where a name server does not answer, nothing else will either.
-                let name = self.lock_name();
-                Queue::named(&name.unwrap_or_else(|_| self.address.to_string().into()))
-            },
-        );
+        let make = || Queue::named(OsStr::new(&self.queue_name()));
+        let named = self.queue.find_or_add(|_| true, make);
         named.get(Queue::default)
     }
 
@@ -353,7 +322,7 @@ impl Endpoint {
     /// Opens the device, waiting until `deadline` while somebody else has it.
     pub(super) fn open_device(&self, deadline: Instant) -> Result<Device, Fault> {
         match &self.target {
-            Target::Device(node) => node.open(deadline),
+            Target::Device(device) => device.open(deadline),
             _ => Err(Fault::new(
                 ErrorKind::Unsupported,
                 "this address is not a device",
@@ -365,13 +334,12 @@ impl Endpoint {
     pub(super) fn lock(&self, deadline: Instant) -> Result<Lock, Fault> {
         let access = self.access()?;
         let name = self.lock_name()?;
-        let turn = Turn::named(&name);
         let places = Places {
             guarded: self.guarded(access),
             shared: &self.lock_directory,
             opened: self.lock_file.iter().next(),
         };
-        let lock = Lock::take(turn, places, &name, access, deadline)?;
+        let lock = Lock::take(places, &name, access, deadline)?;
         if let Some(trouble) = lockfile::is_private(&self.lock_directory, lock.is_guarded()) {
             trouble.warn_once();
         }
@@ -382,16 +350,16 @@ impl Endpoint {
     /// user: then no lock file appears.
     fn access(&self) -> Result<Access, Fault> {
         match &self.target {
-            Target::Device(node) => {
-                let status = node.usable_status();
+            Target::Device(device) => {
+                let status = device.usable_status();
                 Ok(Access::like(
-                    &status.map_err(|error| node.device_fault(&error))?,
+                    &status.map_err(|error| device.device_fault(&error))?,
                 ))
             }
-            Target::Unix(node) => {
-                let status = node.usable_status();
+            Target::Unix(device) => {
+                let status = device.usable_status();
                 Ok(Access::like(
-                    &status.map_err(|error| socket_fault(node, &error))?,
+                    &status.map_err(|error| socket_fault(device, &error))?,
                 ))
             }
             Target::Tcp { .. } | Target::Daemon { .. } | Target::Directory(_) => {
@@ -403,12 +371,12 @@ impl Endpoint {
     /// Connects to a simulator. Only to be called under the lock: a second connection is accepted
     /// and then hangs.
     pub(super) fn connect(&self, deadline: Instant) -> Result<Socket, Fault> {
-        let deadline = deadline.max(sys::deadline_in(CONNECT_WAIT));
+        let deadline = deadline.max(deadline_in(CONNECT_WAIT));
         match &self.target {
-            Target::Unix(node) => {
-                let fd = node
+            Target::Unix(device) => {
+                let fd = device
                     .connect(deadline)
-                    .map_err(|error| socket_fault(node, &error))?;
+                    .map_err(|error| socket_fault(device, &error))?;
                 Socket::new(fd, Framing::Bare)
             }
             Target::Tcp { framing, port, .. } => {
@@ -468,6 +436,17 @@ impl Endpoint {
         }
     }
 
+    /// The same for whoever takes the same lock. TPMs of other machines at the same port share a queue: no name server
+    /// is asked for it, and whether it answers makes no difference.
+    fn queue_name(&self) -> String {
+        match &self.target {
+            Target::Tcp { port, .. } => format!("tcp-{port}"),
+            Target::Device(device) | Target::Unix(device) => device.tag(),
+            Target::Daemon { .. } => String::from("tcsd"),
+            Target::Directory(_) => String::from("directory"),
+        }
+    }
+
     /// The same name for whoever leads to the same TPM, whatever they call it.
     fn lock_name(&self) -> Result<OsString, Fault> {
         let tag = match &self.target {
@@ -482,9 +461,7 @@ impl Endpoint {
                     format!("tcp-{}-{port}", ip.replace(':', "."))
                 }
             }
-            Target::Device(node) | Target::Unix(node) => node.tag(),
-            Target::Daemon { .. } => String::from("tcsd"),
-            Target::Directory(_) => String::from("directory"),
+            _ => self.queue_name(),
         };
         Ok(format!("tpm-provider-{tag}.lock").into())
     }
@@ -505,23 +482,23 @@ fn target(address: &Address) -> Result<(Target, Sharing), Fault> {
     };
     Ok(match address.kind() {
         AddressKind::Device(path) => {
-            let node = Node::new(path)?;
-            let managed = is_managed_name(path) || node.is_managed();
+            let device = DevicePath::new(path)?;
+            let managed = is_managed_name(path) || device.is_managed();
             let sharing = if managed {
                 Sharing::Managed
             } else {
                 Sharing::Bare
             };
-            (Target::Device(node), sharing)
+            (Target::Device(device), sharing)
         }
-        AddressKind::SwtpmUnix(path) => (Target::Unix(Node::new(path)?), Sharing::Bare),
+        AddressKind::SwtpmUnix(path) => (Target::Unix(DevicePath::new(path)?), Sharing::Bare),
         AddressKind::SwtpmTcp { host, port } => simulator(host, *port, Framing::Bare),
         AddressKind::Mssim { host, port } => simulator(host, *port, Framing::Mssim),
         AddressKind::Libtpms(path) => {
             // The host may change its root before first use, and then the library is out of reach.
             // That it is missing is said at first use.
             libtpms::preload();
-            let path = node::absolute(path)?;
+            let path = device_path::absolute(path)?;
             (
                 Target::Directory(Arc::new(DirHandle::new(path))),
                 Sharing::InProcess,
@@ -546,8 +523,8 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     (host, port).to_socket_addrs().map(Iterator::collect)
 }
 
-fn socket_fault(node: &Node, error: &io::Error) -> Fault {
-    match node.confined_hint() {
+fn socket_fault(device: &DevicePath, error: &io::Error) -> Fault {
+    match device.confined_hint() {
         Some(hint) if error.kind() == io::ErrorKind::NotFound => {
             Fault::os("connecting", error).hint(hint)
         }
@@ -569,6 +546,7 @@ fn connect_fault(error: &io::Error) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::super::transaction::{Limits, Transport};
@@ -580,24 +558,6 @@ mod tests {
 
     fn lock_name(text: &str) -> OsString {
         endpoint(text).lock_name().unwrap()
-    }
-
-    #[test]
-    fn detection_takes_the_first_device_that_exists() {
-        let root = tempfile::tempdir().unwrap();
-        let none = Endpoint::detect(root.path()).unwrap_err();
-        assert_eq!(none.kind(), ErrorKind::NotFound);
-        assert!(none.to_string().contains("TPM_TCTI"), "{none}");
-        assert!(none.to_string().contains("tcti ="), "{none}");
-
-        let dev = root.path().join("dev");
-        fs::create_dir(&dev).unwrap();
-        Endpoint::detect(root.path()).unwrap_err();
-        fs::write(dev.join("tpm0"), b"").unwrap();
-        let found = |name: &str| Address::device(dev.join(name));
-        assert_eq!(Endpoint::detect(root.path()).unwrap(), found("tpm0"));
-        fs::write(dev.join("tpmrm0"), b"").unwrap();
-        assert_eq!(Endpoint::detect(root.path()).unwrap(), found("tpmrm0"));
     }
 
     #[test]
@@ -685,6 +645,34 @@ mod tests {
         assert_eq!(at("link"), name);
         assert_eq!(at("here/sock et"), name);
         assert_ne!(at("other"), name);
+    }
+
+    /// Record locks do not keep the threads of a process apart; the queue does, so whoever takes the same lock stands in
+    /// the same one.
+    #[test]
+    fn one_lock_has_one_queue() {
+        let queue = |text: &str| std::ptr::from_ref(endpoint(text).queue());
+        let texts = [
+            "swtpm:host=localhost,port=99",
+            "swtpm:host=127.0.0.1,port=99",
+            "mssim:host=::1,port=99",
+            "swtpm:host=192.0.2.7,port=99",
+            "swtpm:host=192.0.2.7,port=98",
+            "swtpm:path=/nonexistent/socket",
+            "swtpm:path=/nonexistent/other",
+            "device:/dev/tpm0",
+            "libtpms:/nonexistent/state",
+            "libtpms:/nonexistent/other",
+        ];
+        for one in texts {
+            for other in texts {
+                if lock_name(one) == lock_name(other) {
+                    assert_eq!(queue(one), queue(other), "{one} {other}");
+                }
+            }
+        }
+        assert_ne!(queue(texts[0]), queue(texts[4]));
+        assert_ne!(queue(texts[5]), queue(texts[6]));
     }
 
     #[test]

@@ -47,7 +47,7 @@ struct Detail {
 }
 
 impl TransportError {
-    pub(super) fn new(address: &Address, origin: &Origin, fault: Fault) -> Self {
+    pub(crate) fn new(address: &Address, origin: &Origin, fault: Fault) -> Self {
         let (address, origin) = (Some(address.to_string()), Some(origin.clone()));
         Self(Arc::new(Detail {
             address,
@@ -57,7 +57,7 @@ impl TransportError {
     }
 
     /// A fault that belongs to no particular TPM yet: parsing and detection.
-    pub(super) fn unplaced(fault: Fault) -> Self {
+    pub(crate) fn unplaced(fault: Fault) -> Self {
         Self(Arc::new(Detail {
             address: None,
             origin: None,
@@ -104,14 +104,14 @@ impl fmt::Display for TransportError {
 /// A failure before it is known whose it was: the inner parts of the transport return it, and the
 /// endpoint adds the address and its origin.
 #[derive(Clone, Debug)]
-pub(super) struct Fault {
-    pub(super) kind: ErrorKind,
-    pub(super) what: String,
-    pub(super) hint: Option<String>,
+pub(crate) struct Fault {
+    pub(crate) kind: ErrorKind,
+    pub(crate) what: String,
+    pub(crate) hint: Option<String>,
 }
 
 impl Fault {
-    pub(super) fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
         Self {
             kind,
             what: what.into(),
@@ -120,11 +120,11 @@ impl Fault {
     }
 
     /// A failed system call; `doing` completes "... failed".
-    pub(super) fn os(doing: impl fmt::Display, error: &io::Error) -> Self {
+    pub(crate) fn os(doing: impl fmt::Display, error: &io::Error) -> Self {
         Self::new(kind_of(error), format!("{doing} failed: {error}"))
     }
 
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

@@ -4,14 +4,14 @@
 use super::error::{ErrorKind, Fault};
 
 /// Tag (2 bytes), size (4), command or response code (4).
-pub(super) const HEADER: usize = 10;
+pub(crate) const HEADER: usize = 10;
 /// The most a command may have: the kernel driver's buffer, and every TPM's.
-pub(super) const MAX_COMMAND: usize = 4096;
+pub(crate) const MAX_COMMAND: usize = 4096;
 /// The most a response may have. TPMs stay below 4096; what claims more is out of step.
-pub(super) const MAX_RESPONSE: usize = 8192;
+pub(crate) const MAX_RESPONSE: usize = 8192;
 
 /// Refuses a command that would put a stream out of step.
-pub(super) fn check_command(command: &[u8]) -> Result<(), Fault> {
+pub(crate) fn check_command(command: &[u8]) -> Result<(), Fault> {
     if command.len() > MAX_COMMAND {
         return Err(Fault::new(
             ErrorKind::Limit,
@@ -34,7 +34,7 @@ pub(super) fn check_command(command: &[u8]) -> Result<(), Fault> {
 }
 
 /// The size a response's header claims, once the header is there.
-pub(super) fn response_size(start: &[u8]) -> Result<Option<usize>, Fault> {
+pub(crate) fn response_size(start: &[u8]) -> Result<Option<usize>, Fault> {
     match declared(start) {
         None => Ok(None),
         Some(size @ HEADER..=MAX_RESPONSE) => Ok(Some(size)),
@@ -47,7 +47,7 @@ pub(super) fn response_size(start: &[u8]) -> Result<Option<usize>, Fault> {
 }
 
 /// Checks a response that was read whole.
-pub(super) fn check_response(response: &[u8]) -> Result<(), Fault> {
+pub(crate) fn check_response(response: &[u8]) -> Result<(), Fault> {
     match response_size(response)? {
         Some(size) if size == response.len() => Ok(()),
         Some(size) => Err(Fault::new(

@@ -18,13 +18,13 @@ const LONGEST: Duration = Duration::from_millis(20);
 
 /// An open connection of any kind.
 #[derive(Debug)]
-pub(super) enum Link {
+pub(super) enum Stream {
     Device(Device),
     Socket(Socket),
     InProcess(Instance),
 }
 
-impl Link {
+impl Stream {
     pub(super) fn exchange(
         &mut self,
         command: &[u8],
@@ -50,24 +50,24 @@ impl Link {
 /// A bare TPM that is this process's alone, between two of its operations: the second one need not lock
 /// and connect again.
 #[derive(Debug)]
-pub(super) struct IdleTransaction {
+pub(crate) struct IdleTransaction {
     // Declared first: closed before the lock is given up, or the next holder would wait for us.
-    pub(super) link: Link,
+    pub(super) stream: Stream,
     pub(super) lock: Lock,
     /// When the lock was taken.
     pub(super) since: Instant,
-    /// The channel that left it.
-    pub(super) channel: u64,
+    /// The transport that left it.
+    pub(super) transport: u64,
 }
 
 impl IdleTransaction {
     /// Whether the process may go on having it.
-    pub(super) fn may_stay(&self) -> bool {
+    pub(crate) fn may_stay(&self) -> bool {
         self.since.elapsed() < LONGEST
     }
 
     /// Whether it can still be used.
-    pub(super) fn is_usable(&self) -> bool {
-        self.lock.is_own() && self.link.is_quiet()
+    pub(crate) fn is_usable(&self) -> bool {
+        self.lock.is_own() && self.stream.is_quiet()
     }
 }

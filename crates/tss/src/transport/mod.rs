@@ -10,40 +10,21 @@
 //! where it would wait ([`Queue`]). Nothing here starts a thread, raises SIGPIPE, or leaves a descriptor
 //! open across exec.
 
-mod address;
-mod atfork;
-mod daemon;
-mod device;
-mod dir_handle;
-mod endpoint;
-mod error;
-mod events;
-mod forkable;
-mod frame;
+pub(crate) mod address;
+pub(crate) mod device;
+mod device_path;
+pub(crate) mod endpoint;
+pub(crate) mod error;
+pub(crate) mod frame;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod guarded_fd;
-mod idle;
-mod kernel;
-mod libtpms;
-mod live;
+pub(crate) mod idle;
+pub(crate) mod libtpms;
 mod lock;
-mod lockfile;
-mod mounts;
-mod node;
-mod peer;
-mod queue;
-mod record;
 #[cfg(test)]
 mod scenarios;
-mod shadow;
-mod shared;
 mod socket;
-pub(crate) mod sync;
-mod sys;
-mod task;
-mod tcp;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transaction;
@@ -53,21 +34,13 @@ use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 pub use address::{Address, AddressKind, Origin};
-pub use atfork::watch_forks;
-pub use dir_handle::Hold;
 pub use endpoint::{Endpoint, Family, Sharing};
 pub use error::{ErrorKind, TransportError};
-pub use forkable::{AppendOnly, PerProcess};
-pub use live::Living;
-pub use lockfile::LockTrouble;
-pub use queue::{AbortHandle, Notifier, Outcome, Pending, Permit, Queue};
-pub use record::Record;
-pub use shadow::is_active as has_shadow_stack;
-pub use shared::{SharedWord, is_gone};
-pub use sys::effective_user;
-pub(crate) use sys::is_alive;
-pub use task::sleep;
+pub use lock::lockfile::LockTrouble;
+pub use lock::record::Record;
 pub use transaction::{Continuity, Limits, Transaction, Transport};
+
+use crate::os::poll::{self, Ready};
 
 /// Waits until something can be read from `fd` or it has ended; `false` when `deadline` passes first. A
 /// task is paused meanwhile.
@@ -76,5 +49,5 @@ pub use transaction::{Continuity, Limits, Transaction, Transport};
 ///
 /// What `poll` returns.
 pub(crate) fn readable(fd: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
-    sys::wait(fd, libc::POLLIN, deadline)
+    poll::wait(fd, Ready::ToRead, deadline)
 }

@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 use super::device::timeout;
 use super::error::{ErrorKind, Fault};
 use super::frame;
-use super::guarded_fd::GuardedFd;
-use super::sys;
-use super::tcp;
+use crate::os::guarded_fd::GuardedFd;
+use crate::os::poll::{self, Ready, deadline_in};
+use crate::os::socket;
 
 const MSSIM_POWER_ON: u32 = 1;
 const MSSIM_SEND_COMMAND: u32 = 8;
@@ -52,7 +52,7 @@ impl Socket {
 
     /// The descriptor, if the host has not put another file in its place.
     fn fd(&self) -> Result<BorrowedFd<'_>, Fault> {
-        self.fd.borrow().ok_or_else(|| {
+        self.fd.get().ok_or_else(|| {
             Fault::new(
                 ErrorKind::Cut,
                 "the host has closed or reused the socket's descriptor",
@@ -66,7 +66,7 @@ impl Socket {
         command: &[u8],
         wait: Duration,
     ) -> Result<Zeroizing<Vec<u8>>, Fault> {
-        let deadline = sys::deadline_in(wait);
+        let deadline = deadline_in(wait);
         let result = self.refuse_stale().and_then(|()| match self.framing {
             Framing::Bare => {
                 self.send(command, deadline)?;
@@ -94,11 +94,11 @@ impl Socket {
     }
 
     fn refuse_stale(&self) -> Result<(), Fault> {
-        if !self.ready(libc::POLLIN, Instant::now())? {
+        if !self.ready(Ready::ToRead, Instant::now())? {
             return Ok(());
         }
         let mut probe = [0];
-        match sys::receive(self.fd()?, &mut probe) {
+        match socket::receive(self.fd()?, &mut probe) {
             Ok(0) => Err(cut("before the command was sent")),
             Ok(_) => Err(Fault::new(
                 ErrorKind::Protocol,
@@ -111,10 +111,10 @@ impl Socket {
 
     fn send(&self, mut bytes: &[u8], deadline: Instant) -> Result<(), Fault> {
         while !bytes.is_empty() {
-            match sys::send(self.fd()?, bytes) {
+            match socket::send(self.fd()?, bytes) {
                 Ok(sent) => bytes = &bytes[sent.min(bytes.len())..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !self.ready(libc::POLLOUT, deadline)? {
+                    if !self.ready(Ready::ToWrite, deadline)? {
                         return Err(late());
                     }
                 }
@@ -127,10 +127,10 @@ impl Socket {
     /// Reads more bytes than `have`, as many as come; at least one.
     fn receive_some(&self, buffer: &mut [u8], deadline: Instant) -> Result<usize, Fault> {
         loop {
-            if !self.ready(libc::POLLIN, deadline)? {
+            if !self.ready(Ready::ToRead, deadline)? {
                 return Err(late());
             }
-            match sys::receive(self.fd()?, buffer) {
+            match socket::receive(self.fd()?, buffer) {
                 Ok(0) => return Err(cut("while its answer was awaited")),
                 Ok(got) => return Ok(got),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -195,8 +195,8 @@ impl Socket {
         Ok(response)
     }
 
-    fn ready(&self, events: i16, deadline: Instant) -> Result<bool, Fault> {
-        sys::wait(self.fd()?, events, deadline)
+    fn ready(&self, ready: Ready, deadline: Instant) -> Result<bool, Fault> {
+        poll::wait(self.fd()?, ready, deadline)
             .map_err(|error| Fault::os("waiting for the socket", &error))
     }
 }
@@ -207,15 +207,15 @@ impl Drop for Socket {
         if self.owner != std::process::id() {
             return;
         }
-        let Some(fd) = self.fd.borrow() else {
+        let Some(fd) = self.fd.get() else {
             return;
         };
         if self.framing == Framing::Mssim {
-            let _ = sys::send(fd, &MSSIM_SESSION_END.to_be_bytes());
+            let _ = socket::send(fd, &MSSIM_SESSION_END.to_be_bytes());
         }
         // A child forked meanwhile may have a copy of the descriptor, and the simulator would go
         // on serving it for as long as it lives.
-        sys::shut_down(fd);
+        socket::shut_down(fd);
     }
 }
 
@@ -233,12 +233,12 @@ pub(super) fn connect_tcp(addresses: &[SocketAddr], deadline: Instant) -> io::Re
 
 /// Not the standard library's connect: a task is paused while it waits.
 fn connect_one(address: &SocketAddr, deadline: Instant) -> io::Result<OwnedFd> {
-    let socket = tcp::connect(address)?;
-    if !sys::wait(socket.as_fd(), libc::POLLOUT, deadline)? {
+    let fresh = socket::connect_tcp(address)?;
+    if !poll::wait(fresh.as_fd(), Ready::ToWrite, deadline)? {
         return Err(io::ErrorKind::TimedOut.into());
     }
-    tcp::connected(socket.as_fd())?;
-    let stream = TcpStream::from(socket);
+    socket::connected(fresh.as_fd())?;
+    let stream = TcpStream::from(fresh);
     stream.set_nodelay(true)?;
     Ok(stream.into())
 }
@@ -246,7 +246,7 @@ fn connect_one(address: &SocketAddr, deadline: Instant) -> io::Result<OwnedFd> {
 /// Does what the reference simulator wants before it works: its power and NV signals.
 pub(super) fn power_on(platform: OwnedFd) -> Result<(), Fault> {
     let platform = Socket::new(platform, Framing::Mssim)?;
-    let deadline = sys::deadline_in(CONTROL_WAIT);
+    let deadline = deadline_in(CONTROL_WAIT);
     for (signal, name) in [(MSSIM_POWER_ON, "power on"), (MSSIM_NV_ON, "NV on")] {
         platform.send(&signal.to_be_bytes(), deadline)?;
         let answer = platform.receive_word(deadline)?;
@@ -295,6 +295,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::os::guarded_fd;
 
     const COMMAND: [u8; 12] = [0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x7b, 0, 8];
     const ANSWER: [u8; 12] = [0x80, 1, 0, 0, 0, 12, 0, 0, 0, 0, 0xab, 0xcd];
@@ -417,17 +418,17 @@ mod tests {
         let mut socket = Socket::new(near.into(), Framing::Bare).unwrap();
         let fd = socket.fd().unwrap().as_raw_fd();
         let (hosts, mut other) = UnixStream::pair().unwrap();
-        sys::replace(hosts.as_fd(), fd);
+        guarded_fd::replace(hosts.as_fd(), fd);
         assert!(!socket.is_quiet());
         let error = socket
             .exchange(&COMMAND, Duration::from_secs(1))
             .unwrap_err();
         assert_eq!(error.kind, ErrorKind::Cut, "{error:?}");
         drop(socket);
-        assert!(sys::status(fd).is_ok(), "the host's descriptor stays open");
+        assert!(guarded_fd::is_open(fd), "the host's descriptor stays open");
         other.set_nonblocking(true).unwrap();
         let heard = other.read(&mut [0]);
         assert!(heard.is_err(), "neither spoken to nor shut down: {heard:?}");
-        sys::close(fd);
+        guarded_fd::close(fd);
     }
 }

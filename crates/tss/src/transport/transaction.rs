@@ -11,11 +11,11 @@ use super::device::Device;
 use super::endpoint::{Endpoint, Sharing};
 use super::error::{ErrorKind, Fault, TransportError};
 use super::frame;
-use super::idle::{IdleTransaction, Link};
+use super::idle::{IdleTransaction, Stream};
 use super::libtpms::Instance;
 use super::lock::Lock;
-use super::record::Record;
-use super::sys;
+use crate::os::poll::deadline_in;
+use crate::transport::lock::record::Record;
 
 /// How long to wait, and for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub enum Continuity {
 pub struct Transport {
     endpoint: Arc<Endpoint>,
     limits: Limits,
-    /// Tells this channel from others of the process.
+    /// Tells this transport from others of the process.
     id: u64,
     /// The process that had the last section; 0 before the first.
     owner: u32,
@@ -66,7 +66,7 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// A channel to the TPM at `endpoint`; nothing is opened yet.
+    /// A transport to the TPM at `endpoint`; nothing is opened yet.
     pub fn new(endpoint: Arc<Endpoint>, limits: Limits) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
@@ -78,7 +78,7 @@ impl Transport {
         }
     }
 
-    /// The TPM this channel leads to.
+    /// The TPM this transport leads to.
     pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
@@ -103,7 +103,7 @@ impl Transport {
         lock_wait: Duration,
     ) -> Result<Transaction<'_>, TransportError> {
         let endpoint = Arc::clone(&self.endpoint);
-        let deadline = sys::deadline_in(lock_wait);
+        let deadline = deadline_in(lock_wait);
         let own = std::process::id();
         let entered = match endpoint.sharing() {
             Sharing::Managed => self.enter_managed(own, deadline),
@@ -111,7 +111,7 @@ impl Transport {
             Sharing::InProcess => endpoint
                 .state_directory()
                 .and_then(|directory| Instance::begin(directory, deadline))
-                .map(|instance| Entered::alone(Link::InProcess(instance), Continuity::Reset)),
+                .map(|instance| Entered::alone(Stream::InProcess(instance), Continuity::Reset)),
             Sharing::Daemon => Err(Fault::new(
                 ErrorKind::Unsupported,
                 "this is tcsd, which serves a TPM 1.2; a TPM 2.0 is needed, and has another address",
@@ -122,8 +122,8 @@ impl Transport {
         let continuity = entered.continuity;
         log::trace!("section on {}: {continuity:?}", endpoint.address());
         Ok(Transaction {
-            channel: self,
-            link: Some(entered.link),
+            transport: self,
+            stream: Some(entered.stream),
             used: entered.used,
             failure: None,
             continuity,
@@ -145,10 +145,10 @@ impl Transport {
             .take()
             .filter(|device| self.owner == own && device.is_intact());
         if let Some(device) = device {
-            return Ok(Entered::alone(Link::Device(device), Continuity::Kept));
+            return Ok(Entered::alone(Stream::Device(device), Continuity::Kept));
         }
         let device = self.endpoint.open_device(deadline)?;
-        Ok(Entered::alone(Link::Device(device), Continuity::Reset))
+        Ok(Entered::alone(Stream::Device(device), Continuity::Reset))
     }
 
     fn enter_bare(&mut self, own: u32, deadline: Instant) -> Result<Entered, Fault> {
@@ -157,10 +157,10 @@ impl Transport {
         } else {
             Continuity::Reset
         };
-        if let Some(open) = self.endpoint.queue().take_open() {
-            let ours = open.channel == self.id && self.owner == own;
+        if let Some(open) = self.endpoint.queue().take_idle() {
+            let ours = open.transport == self.id && self.owner == own;
             return Ok(Entered {
-                link: open.link,
+                stream: open.stream,
                 used: true,
                 lock: Some(open.lock),
                 since: open.since,
@@ -169,13 +169,13 @@ impl Transport {
         }
         let lock = self.endpoint.lock(deadline)?;
         let since = Instant::now();
-        let link = if self.endpoint.is_device() {
-            Link::Device(self.endpoint.open_device(deadline)?)
+        let stream = if self.endpoint.is_device() {
+            Stream::Device(self.endpoint.open_device(deadline)?)
         } else {
-            Link::Socket(self.endpoint.connect(deadline)?)
+            Stream::Socket(self.endpoint.connect(deadline)?)
         };
         Ok(Entered {
-            link,
+            stream,
             used: false,
             lock: Some(lock),
             since,
@@ -186,8 +186,8 @@ impl Transport {
 
 /// What a section begins with.
 struct Entered {
-    link: Link,
-    /// Whether commands have gone through the link.
+    stream: Stream,
+    /// Whether commands have gone through the stream.
     used: bool,
     lock: Option<Lock>,
     /// When the lock was taken.
@@ -197,9 +197,9 @@ struct Entered {
 
 impl Entered {
     /// On a TPM that needs no lock.
-    fn alone(link: Link, continuity: Continuity) -> Self {
+    fn alone(stream: Stream, continuity: Continuity) -> Self {
         Self {
-            link,
+            stream,
             used: false,
             lock: None,
             since: Instant::now(),
@@ -211,10 +211,10 @@ impl Entered {
 /// A critical section: commands in it reach the TPM without those of others in between.
 #[derive(Debug)]
 pub struct Transaction<'a> {
-    channel: &'a mut Transport,
+    transport: &'a mut Transport,
     /// `None` once a command has failed: what the TPM would say next is not known.
-    link: Option<Link>,
-    /// Whether commands have gone through the link.
+    stream: Option<Stream>,
+    /// Whether commands have gone through the stream.
     used: bool,
     failure: Option<Fault>,
     continuity: Continuity,
@@ -234,16 +234,16 @@ impl Transaction<'_> {
     /// sent then. Any other failure ends the connection, and later calls in this section return
     /// [`ErrorKind::Cut`] with its text.
     pub fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
-        let endpoint = &self.channel.endpoint;
+        let endpoint = &self.transport.endpoint;
         frame::check_command(command).map_err(|fault| endpoint.error(fault))?;
         // Back in its place once the exchange is complete, and never after a panic in it.
-        let Some(mut link) = self.link.take() else {
+        let Some(mut stream) = self.stream.take() else {
             return Err(self.earlier_failure());
         };
         self.used = true;
-        match link.exchange(command, self.channel.limits.command_wait) {
+        match stream.exchange(command, self.transport.limits.command_wait) {
             Ok(response) => {
-                self.link = Some(link);
+                self.stream = Some(stream);
                 log::trace!(
                     "command of {} bytes, {} back",
                     command.len(),
@@ -269,34 +269,34 @@ impl Transaction<'_> {
     ///
     /// As [`Transport::section`]; the section is unusable then.
     pub fn renew(&mut self) -> Result<(), TransportError> {
-        if !self.used || !matches!(self.link, Some(Link::Socket(_))) {
+        if !self.used || !matches!(self.stream, Some(Stream::Socket(_))) {
             return Ok(());
         }
         // The old one first: a simulator lets a second client wait.
-        self.link = None;
-        let deadline = sys::deadline_in(self.channel.limits.command_wait);
-        match self.channel.endpoint.connect(deadline) {
+        self.stream = None;
+        let deadline = deadline_in(self.transport.limits.command_wait);
+        match self.transport.endpoint.connect(deadline) {
             Ok(socket) => {
-                self.link = Some(Link::Socket(socket));
+                self.stream = Some(Stream::Socket(socket));
                 self.used = false;
                 Ok(())
             }
             Err(fault) => {
-                let error = self.channel.endpoint.error(fault.clone());
+                let error = self.transport.endpoint.error(fault.clone());
                 self.failure = Some(fault);
                 Err(error)
             }
         }
     }
 
-    /// What became of the connection since the previous section of this channel.
+    /// What became of the connection since the previous section of this transport.
     pub fn continuity(&self) -> Continuity {
         self.continuity
     }
 
     /// How the TPM is shared.
     pub fn sharing(&self) -> Sharing {
-        self.channel.endpoint.sharing()
+        self.transport.endpoint.sharing()
     }
 
     /// The bytes that users of a bare TPM share; `None` on any other TPM.
@@ -318,7 +318,7 @@ impl Transaction<'_> {
             Some(fault) => format!("the connection was given up earlier: {}", fault.what),
             None => "the connection is closed".to_owned(),
         };
-        self.channel
+        self.transport
             .endpoint
             .error(Fault::new(ErrorKind::Cut, what))
     }
@@ -326,18 +326,18 @@ impl Transaction<'_> {
 
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
-        match self.link.take() {
-            Some(Link::Device(device)) if self.sharing() == Sharing::Managed => {
-                self.channel.kept = Some(device);
+        match self.stream.take() {
+            Some(Stream::Device(device)) if self.sharing() == Sharing::Managed => {
+                self.transport.kept = Some(device);
             }
-            Some(link) if let Some(lock) = self.lock.take() => {
+            Some(stream) if let Some(lock) = self.lock.take() => {
                 let open = IdleTransaction {
-                    link,
+                    stream,
                     lock,
                     since: self.since,
-                    channel: self.channel.id,
+                    transport: self.transport.id,
                 };
-                self.channel.endpoint.queue().leave_open(open);
+                self.transport.endpoint.queue().leave_idle(open);
             }
             // Closed before the lock is given up, or the next holder would wait for us.
             other => drop(other),

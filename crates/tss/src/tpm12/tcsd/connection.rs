@@ -10,14 +10,14 @@ use zeroize::Zeroizing;
 
 use super::packet::{self, Reply, Request, Type};
 use super::rpc;
+use crate::backoff::{Backoff, Pace};
 use crate::error::Result;
 use crate::tpm12::failure::Failure;
 use crate::tpm12::link::{Answer, Command};
 use crate::tpm12::rc::Code;
-use crate::transport::{Endpoint, ErrorKind, TransportError, readable, sleep};
+use crate::transport::{Endpoint, ErrorKind, TransportError, readable};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(64);
+const PACE: Pace = Pace::doubling(Duration::from_millis(2), Duration::from_millis(64));
 /// The SRK's name in tcsd's storage.
 const SRK_UUID: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 /// tcsd's `TCS_LOADKEY_INFO`, empty.
@@ -51,16 +51,14 @@ impl<'a> Connection<'a> {
         deadline: Instant,
         command_wait: Duration,
     ) -> Result<Self> {
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::at(PACE, deadline);
         loop {
             match Self::attempt(endpoint, deadline, command_wait) {
                 Ok(connection) => return Ok(connection),
                 Err(NotOpened::Failed(error)) => return Err(error.into()),
                 Err(NotOpened::Refused(failure)) => return Err(failure.into()),
-                Err(NotOpened::Full) if Instant::now() + pause < deadline => {
-                    log::trace!("tcsd has no free connection; waiting {pause:?}");
-                    sleep(pause.mul_f32(jitter()));
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                Err(NotOpened::Full) if backoff.again_after(jitter()) => {
+                    log::trace!("tcsd had no free connection");
                 }
                 Err(NotOpened::Full) => {
                     return Err(endpoint

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::*;
-use crate::process::Process;
+use crate::os::process::Process;
 use crate::tpm12::loaded::Awaited;
 
 /// An answer that was not made by somebody who knows the SRK's secret: its handle is worth nothing, but

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::*;
-use crate::process::Process;
+use crate::os::process::Process;
 use crate::tpm2::resident::Residents;
 
 /// Replaces the owner of every object in the shared table.

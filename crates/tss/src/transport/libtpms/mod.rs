@@ -4,29 +4,28 @@
 //! share a directory take turns: a section locks the directory, switches the TPM on, and switches
 //! it off before unlocking, so every section begins with a TPM in which nothing is loaded.
 //!
-//! It needs about 22 KB of stack: too much for an OpenSSL ASYNC job's, but a [`task`](super::task) has
+//! It needs about 22 KB of stack: too much for an OpenSSL ASYNC job's, but a [`task`](crate::os::task) has
 //! room for it.
 
-mod library;
-pub(super) mod state;
+pub(crate) mod state;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
 use zeroize::Zeroizing;
 
-use self::library::Library;
 use self::state::Store;
-use super::dir_handle::DirHandle;
 use super::endpoint::Family;
 use super::error::{ErrorKind, Fault};
-use super::forkable::AppendOnly;
-use super::lock::{Lock, Places, Turn};
-use super::lockfile::Access;
-use super::sys::{self, Status};
+use super::lock::{Lock, Places};
+use crate::os::dir_handle::DirHandle;
+use crate::os::file::{self, Status};
+use crate::os::fork_safe::AppendOnly;
+use crate::os::libtpms::Library;
+use crate::transport::lock::lockfile::Access;
 
 /// The file swtpm locks in a state directory while it runs.
 const LOCK_FILE: &str = ".lock";
@@ -37,7 +36,8 @@ const STARTUP_12: [u8; 12] = [0x00, 0xc1, 0, 0, 0, 12, 0, 0, 0, 0x99, 0, 1];
 /// Failure mode of a TPM 2.0, and of a TPM 1.2. It answers commands, so it is the caller's to tell.
 const FAILURE: [u32; 2] = [0x101, 0x1c];
 
-static TURN: Turn = Turn::new();
+/// The process whose thread has libtpms for itself; 0 for none. A child of fork sees that it is another.
+static USED_BY: AtomicU32 = AtomicU32::new(0);
 /// Whether libtpms is switched on. Inherited by a forked child together with what it describes.
 static RUNNING: AtomicBool = AtomicBool::new(false);
 static CHOSEN: AppendOnly<Chosen> = AppendOnly::new();
@@ -65,8 +65,33 @@ pub(super) struct Instance {
     family: Family,
     owner: u32,
     started: bool,
-    /// Dropped last: the next process comes when the state is on disk.
+    /// Dropped late: the next process comes when the state is on disk.
     _lock: Lock,
+    _use: Use,
+}
+
+/// Having libtpms for this thread alone, whose functions are not made for two. Nobody waits for it: that is done in the
+/// queue, which all TPMs inside a process share.
+#[derive(Debug)]
+struct Use;
+
+impl Use {
+    fn begin() -> Result<Self, Fault> {
+        let own = std::process::id();
+        if USED_BY.swap(own, Ordering::Acquire) == own {
+            let what = "another thread of this process is using the TPM";
+            return Err(Fault::new(ErrorKind::Busy, what));
+        }
+        Ok(Self)
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        // One inherited by fork must not end what this process has begun since.
+        let own = std::process::id();
+        let _ = USED_BY.compare_exchange(own, 0, Ordering::Release, Ordering::Relaxed);
+    }
 }
 
 /// Loads the library while it can be found; an error shows again at first use.
@@ -88,9 +113,9 @@ impl Instance {
     /// Locks the state directory and switches its TPM on.
     pub(super) fn begin(directory: &Arc<DirHandle>, deadline: Instant) -> Result<Self, Fault> {
         let library = library()?;
+        let alone = Use::begin()?;
         let directory = state::prepared(directory)?;
         let lock = Lock::take(
-            &TURN,
             Places {
                 guarded: None,
                 shared: &directory,
@@ -124,6 +149,7 @@ impl Instance {
             owner,
             started: false,
             _lock: lock,
+            _use: alone,
         };
         // The seeds of a new TPM are more than bookkeeping: every key made with it hangs on them.
         store.set_bookkeeping(exists);
@@ -188,15 +214,15 @@ fn library() -> Result<&'static Library, Fault> {
     Ok(LIBRARY.find_or_add(|_| true, || library))
 }
 
-/// Holds the process to one TPM. To be called with the turn.
+/// Holds the process to one TPM. To be called by who has it alone.
 fn choose(directory: &DirHandle, family: Family) -> Result<(), Fault> {
     let path = directory.path();
-    let status = directory.descriptor().and_then(|fd| sys::status(fd).ok());
+    let status = directory.descriptor().and_then(|fd| file::status(fd).ok());
     let chosen = CHOSEN.find_or_add(
         |_| true,
         || Chosen {
             path: path.to_owned(),
-            status: directory.descriptor().and_then(|fd| sys::status(fd).ok()),
+            status: directory.descriptor().and_then(|fd| file::status(fd).ok()),
             family,
         },
     );

@@ -9,13 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use zeroize::Zeroizing;
 
-use crate::transport::dir_handle::DirHandle;
+use crate::os::dir_handle::DirHandle;
+use rustix::fs::OFlags;
+
+use crate::os::file;
 use crate::transport::endpoint::Family;
 use crate::transport::error::{ErrorKind, Fault};
-use crate::transport::sys;
 
 /// What libtpms calls the state that outlives a power cycle.
-pub(super) const PERMANENT: &str = "permall";
+pub(crate) const PERMANENT: &str = "permall";
 /// libtpms' states have a few kilobytes; this bounds a read of something else.
 const LARGEST: u64 = 4 << 20;
 
@@ -26,7 +28,7 @@ const ENTRY_DATA: u16 = 1;
 
 /// The files of one TPM in its directory.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(crate) struct Store {
     directory: Arc<DirHandle>,
     family: Family,
     /// Set while the remains of another process' TPM are cleared away: they must not be saved.
@@ -37,7 +39,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(directory: Arc<DirHandle>, family: Family) -> Self {
+    pub(crate) fn new(directory: Arc<DirHandle>, family: Family) -> Self {
         Self {
             directory,
             family,
@@ -47,7 +49,7 @@ impl Store {
     }
 
     /// The same files, but what is stored is thrown away.
-    pub(super) fn discarding(directory: Arc<DirHandle>, family: Family) -> Self {
+    pub(crate) fn discarding(directory: Arc<DirHandle>, family: Family) -> Self {
         Self {
             directory,
             family,
@@ -57,16 +59,16 @@ impl Store {
     }
 
     /// Says whether what is stored from now on need not survive a power failure at once.
-    pub(super) fn set_bookkeeping(&self, on: bool) {
+    pub(crate) fn set_bookkeeping(&self, on: bool) {
         self.bookkeeping.store(on, Ordering::Relaxed);
     }
 
     /// The state of this name, or `None` if there is none.
-    pub(super) fn load(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
+    pub(crate) fn load(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
         let file = file_name(self.family, name)?;
         let fd = match self
             .directory
-            .open(&file, libc::O_RDONLY | libc::O_NONBLOCK, 0)
+            .open(&file, OFlags::RDONLY | OFlags::NONBLOCK, 0)
         {
             Ok(fd) => fd,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -98,7 +100,7 @@ impl Store {
     }
 
     /// Replaces the state of this name. The file is whole at every moment, whatever fails.
-    pub(super) fn store(&self, name: &str, blob: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn store(&self, name: &str, blob: &[u8]) -> Result<(), Fault> {
         let target = file_name(self.family, name)?;
         if self.discard {
             return Ok(());
@@ -113,7 +115,7 @@ impl Store {
     }
 
     /// Removes the state of this name; says whether there was one.
-    pub(super) fn delete(&self, name: &str) -> Result<bool, Fault> {
+    pub(crate) fn delete(&self, name: &str) -> Result<bool, Fault> {
         let file = file_name(self.family, name)?;
         if self.discard {
             return Ok(true);
@@ -132,7 +134,7 @@ impl Store {
         {
             return Err(error);
         }
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         let mut file = File::from(self.directory.open(temporary, flags, 0o600)?);
         file.write_all(&header(blob.len())?)?;
         file.write_all(blob)?;
@@ -143,7 +145,7 @@ impl Store {
         if !self.bookkeeping.load(Ordering::Relaxed)
             && let Ok(directory) =
                 self.directory
-                    .open(OsStr::new("."), libc::O_RDONLY | libc::O_DIRECTORY, 0)
+                    .open(OsStr::new("."), OFlags::RDONLY | OFlags::DIRECTORY, 0)
         {
             let _ = File::from(directory).sync_all();
         }
@@ -163,7 +165,7 @@ impl Store {
 }
 
 /// Which family of TPM lives in a directory; `None` if it holds no TPM yet.
-pub(super) fn family_in(directory: &DirHandle) -> Result<Option<Family>, Fault> {
+pub(crate) fn family_in(directory: &DirHandle) -> Result<Option<Family>, Fault> {
     let exists = |family| {
         let Ok(file) = file_name(family, PERMANENT) else {
             return false;
@@ -201,7 +203,7 @@ fn file_name(family: Family, name: &str) -> Result<OsString, Fault> {
 
 /// swtpm's header: version, the least version a reader must know, the header's own length, flags,
 /// the length of everything; then one entry: what it is, and its length.
-pub(in super::super) fn header(length: usize) -> io::Result<[u8; HEADER + ENTRY_HEADER]> {
+pub(crate) fn header(length: usize) -> io::Result<[u8; HEADER + ENTRY_HEADER]> {
     let too_long = || io::Error::from_raw_os_error(libc::EFBIG);
     let entry = u32::try_from(length).map_err(|_| too_long())?;
     let total = entry
@@ -218,7 +220,7 @@ pub(in super::super) fn header(length: usize) -> io::Result<[u8; HEADER + ENTRY_
 }
 
 /// libtpms' own bytes inside a file that swtpm or we have written.
-pub(in super::super) fn blob_in(file: &[u8]) -> Result<&[u8], &'static str> {
+pub(crate) fn blob_in(file: &[u8]) -> Result<&[u8], &'static str> {
     const FOREIGN: &str = "this is not a state file of swtpm";
     let header = file.first_chunk::<HEADER>().ok_or(FOREIGN)?;
     let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
@@ -249,7 +251,7 @@ pub(in super::super) fn blob_in(file: &[u8]) -> Result<&[u8], &'static str> {
 }
 
 /// The directory, made if it is missing; as seen through what was kept of it if that is possible.
-pub(super) fn prepared(directory: &Arc<DirHandle>) -> Result<Arc<DirHandle>, Fault> {
+pub(crate) fn prepared(directory: &Arc<DirHandle>) -> Result<Arc<DirHandle>, Fault> {
     use std::os::unix::fs::DirBuilderExt;
     if directory.descriptor().is_some() {
         return Ok(Arc::clone(directory));
@@ -268,7 +270,7 @@ pub(super) fn prepared(directory: &Arc<DirHandle>) -> Result<Arc<DirHandle>, Fau
     // For one turn.
     let anchor = DirHandle::opened(path.to_owned());
     if anchor.descriptor().is_none() {
-        let error = sys::status_at(None, path.as_os_str(), true)
+        let error = file::status_at(None, path.as_os_str(), true)
             .err()
             .unwrap_or_else(|| io::Error::from_raw_os_error(libc::ENOTDIR));
         return Err(Fault::os(

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::os::poll::deadline_in;
 
 /// What the thread that comes next finds, when the operation before takes `duration` and `between` happens
 /// before its turn.
@@ -72,7 +73,7 @@ fn it_does_not_stay_open_for_long_or_for_one_that_may_leave() {
             let long = Duration::from_millis(40);
             let found = followed(&place, &swtpm.address, long, Queue::enter, || {});
             assert_eq!(found, Continuity::Released);
-            let patient = sys::deadline_in(Duration::from_secs(20));
+            let patient = deadline_in(Duration::from_secs(20));
             let enter = |queue: &'static Queue| queue.enter_until(patient).unwrap();
             let found = followed(&place, &swtpm.address, Duration::ZERO, enter, || {});
             assert_eq!(found, Continuity::Released);

@@ -144,12 +144,23 @@ fn threads_share_the_one_instance() {
             for _ in 0..4 {
                 scope.spawn(|| {
                     let mut channel = place.channel(&address(&place.state()));
+                    let queue = channel.endpoint().queue();
                     for _ in 0..8 {
+                        let _turn = queue.enter();
                         random(&mut channel.section().unwrap());
                     }
                 });
             }
         });
+        // Who does not wait for the turn is refused, and harms nobody.
+        let [mut first, mut second] = [(); 2].map(|()| place.channel(&address(&place.state())));
+        let mut section = first.section().unwrap();
+        let error = second.section().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy);
+        assert!(error.to_string().contains("another thread"), "{error}");
+        random(&mut section);
+        drop(section);
+        random(&mut second.section().unwrap());
     });
 }
 
