@@ -14,7 +14,7 @@ pub(super) const EXIT_WAIT: Duration = Duration::from_millis(300);
 
 /// Connection and knowledge, lent to whoever has the turn.
 pub(super) struct Inner<L: ?Sized, S> {
-    pub(super) link: Box<L>,
+    pub(super) connector: Box<L>,
     pub(super) state: S,
 }
 
@@ -35,7 +35,7 @@ impl<L: ?Sized + 'static, S: 'static> Connection<L, S> {
     ) -> Self {
         let shown = format!("{} ({})", endpoint.address(), endpoint.origin()).into();
         let make = move || Inner {
-            link: connect(),
+            connector: connect(),
             state: know(),
         };
         Self {

@@ -16,9 +16,9 @@ use super::commands::capability::{
 use super::commands::crypto::{GetRandom, Sign, StirRandom, UnBind};
 use super::commands::storage::OwnerReadInternalPub;
 use super::constants::{Ordinal, entity, handle};
+use super::exchange::Connect;
 use super::exec::Authority;
 use super::failure::{Failure, Whose, code_of};
-use super::link::Link;
 use super::loaded::Fingerprint;
 use super::rc::Code;
 use super::secret::AuthValue;
@@ -70,31 +70,31 @@ impl Key {
 /// somebody who knows the secret (`SessionIntegrity`) or what is no answer (`Malformed`). A secret that was
 /// refused once is not sent to the TPM again by this client: [`Failure::WrongSecret`] comes at once.
 pub struct Client {
-    connection: Connection<dyn Link, State>,
+    connection: Connection<dyn Connect, State>,
     options: Options,
 }
 
-type Inner = connection::Inner<dyn Link, State>;
+type Inner = connection::Inner<dyn Connect, State>;
 
 impl Client {
     /// A client of its own. Nothing is opened before the first use. Most callers want
     /// [`Client::shared`](super::registry).
     pub fn new(endpoint: Arc<Endpoint>, options: Options) -> Self {
         let (to, limits) = (endpoint.clone(), options.limits);
-        let connect = move || -> Box<dyn Link> {
+        let connect = move || -> Box<dyn Connect> {
             match to.sharing() {
                 Sharing::Daemon => Box::new(Daemon::new(to.clone(), limits)),
                 _ => Box::new(Transport::new(to.clone(), limits)),
             }
         };
-        Self::with_links(endpoint, options, connect)
+        Self::with_connector(endpoint, options, connect)
     }
 
-    /// A client whose commands go through the link that `connect` makes for each process.
-    pub(super) fn with_links(
+    /// A client whose commands go through the connector that `connect` makes for each process.
+    pub(super) fn with_connector(
         endpoint: Arc<Endpoint>,
         options: Options,
-        connect: impl Fn() -> Box<dyn Link> + Send + Sync + 'static,
+        connect: impl Fn() -> Box<dyn Connect> + Send + Sync + 'static,
     ) -> Self {
         Self {
             connection: Connection::new(endpoint, connect, State::new),
@@ -328,13 +328,14 @@ impl Client {
     /// process nothing is ever left. Waits 300 ms at most for other users of the TPM. In a process that only
     /// inherited the client nothing happens.
     pub fn release_at_exit(&self) {
-        self.connection.entered_at_exit(|Inner { link, state }| {
-            if state.loaded.has_any_to_release(state.process())
-                && let Ok(turn) = link.turn(Some(EXIT_WAIT))
-            {
-                Work::begin(turn, state).release();
-            }
-        });
+        self.connection
+            .entered_at_exit(|Inner { connector, state }| {
+                if state.loaded.has_any_to_release(state.process())
+                    && let Ok(exchange) = connector.begin(Some(EXIT_WAIT))
+                {
+                    Work::begin(exchange, state).release();
+                }
+            });
     }
 
     /// Runs an operation in a critical section, a second time if the connection was cut before an
@@ -360,12 +361,12 @@ fn once<T>(
     inner: &mut Inner,
     operation: &impl Fn(&mut Work<'_>) -> Result<T>,
 ) -> (Result<T>, bool) {
-    let Inner { link, state } = inner;
-    let turn = match link.turn(None) {
-        Ok(turn) => turn,
+    let Inner { connector, state } = inner;
+    let exchange = match connector.begin(None) {
+        Ok(exchange) => exchange,
         Err(error) => return (Err(error), false),
     };
-    let mut work = Work::begin(turn, state);
+    let mut work = Work::begin(exchange, state);
     let result = work.gather_strays().and_then(|()| operation(&mut work));
     (result, work.value_at_stake())
 }

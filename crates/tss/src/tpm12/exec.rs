@@ -11,8 +11,8 @@ use super::commands::admin::SelfTestFull;
 use super::commands::session::{Oiap, Osap, TerminateHandle};
 use super::commands::storage::FlushSpecific;
 use super::constants::resource;
+use super::exchange::{Answer, Command};
 use super::failure::{Failure, code_of};
-use super::link::{Answer, Command};
 use super::rc::Code;
 use super::secret::AuthValue;
 use super::work::Work;
@@ -96,7 +96,7 @@ impl Work<'_> {
                 // A TPM 1.1 that does not know the command does not know TPM_FlushSpecific either.
                 Code::BAD_ORDINAL => self.terminate(session.as_ref()),
                 // What is refused before its authorization is looked at leaves the session open.
-                _ if self.turn.sharing() != Sharing::Daemon => self.end(session.as_ref()),
+                _ if self.exchange.sharing() != Sharing::Daemon => self.end(session.as_ref()),
                 // tcsd ends it with the connection.
                 _ => {}
             }
@@ -151,7 +151,7 @@ impl Work<'_> {
             self.expect(made);
         }
         let sent = Instant::now();
-        let answer = self.turn.exchange(&command).inspect_err(|_| {
+        let answer = self.exchange.exchange(&command).inspect_err(|_| {
             // Not taken back by a later command: none goes out any more.
             self.at_stake |= auth.is_some();
         })?;
@@ -186,7 +186,8 @@ impl Work<'_> {
 
     /// Ends a session by its handle.
     pub(super) fn end_session(&mut self, handle: u32) {
-        let old = self.turn.sharing() == Sharing::Daemon || self.turn.is_old() == Some(true);
+        let old =
+            self.exchange.sharing() == Sharing::Daemon || self.exchange.is_old() == Some(true);
         let ended = if old {
             self.execute(&TerminateHandle { handle }, Authority::None)
         } else {

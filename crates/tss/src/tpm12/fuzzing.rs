@@ -15,7 +15,7 @@ use super::blob::{KeyBlob, PublicKey, Template};
 use super::client::{Client, Key, Options};
 use super::commands::capability::{DaState, PermanentFlags, VersionInfo, VolatileFlags};
 use super::constants::Ordinal;
-use super::link::{Answer, Command, Link, Turn};
+use super::exchange::{Answer, Command, Connect, Exchange};
 use super::loaded::Loaded;
 use super::raw;
 use super::rc::Code;
@@ -152,7 +152,7 @@ pub fn lying_tpm12(data: &[u8]) {
     let options = Options {
         limits: Limits::default(),
     };
-    let client = Client::with_links(endpoint, options, || Box::new(Liar));
+    let client = Client::with_connector(endpoint, options, || Box::new(Liar));
     let zeros = AuthValue::well_known();
     let key = Key::new(blob(), AuthValue::well_known());
     // Twice: the second time on what the first has left.
@@ -184,13 +184,13 @@ pub fn lying_tpm12(data: &[u8]) {
 
 struct Liar;
 
-impl Link for Liar {
-    fn turn(&mut self, _: Option<Duration>) -> Result<Box<dyn Turn + '_>> {
+impl Connect for Liar {
+    fn begin(&mut self, _: Option<Duration>) -> Result<Box<dyn Exchange + '_>> {
         Ok(Box::new(Liar))
     }
 }
 
-impl Turn for Liar {
+impl Exchange for Liar {
     fn exchange(&mut self, command: &Command) -> Result<Answer> {
         SCRIPT.with_borrow_mut(|script| answer(script, command))
     }

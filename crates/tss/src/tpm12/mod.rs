@@ -3,7 +3,7 @@
 //!
 //! [`Client`] is the way in; [`Key`] is what it works on. The TPM is reached by itself (a device,
 //! swtpm, libtpms in this process) or through TrouSerS' daemon tcsd, and everything above
-//! `link` is the same for both: a command is its ordinal, its parameters as the TPM's wire has them,
+//! `exchange` is the same for both: a command is its ordinal, its parameters as the TPM's wire has them,
 //! since those are what authorizations cover, and an authorization.
 //!
 //! From the wire up: [`constants`], [`rc`] and [`blob`]; `auth`, the arithmetic of OIAP and OSAP;
@@ -18,12 +18,12 @@ pub mod blob;
 pub mod client;
 pub mod commands;
 pub mod constants;
+mod exchange;
 mod exec;
 pub mod failure;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod link;
 mod loaded;
 mod raw;
 pub mod rc;

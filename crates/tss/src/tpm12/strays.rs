@@ -59,7 +59,7 @@ impl Work<'_> {
 
     /// Clears away what an earlier section left behind without coming to its end.
     pub(super) fn gather_strays(&mut self) -> Result<()> {
-        if self.turn.sharing() != Sharing::Bare {
+        if self.exchange.sharing() != Sharing::Bare {
             return Ok(());
         }
         // Sessions end with their section, so whatever is still noted is nobody's.

@@ -8,9 +8,9 @@ use super::commands::Request;
 use super::commands::session::Osap;
 use super::commands::storage::{CreateWrapKey, EvictKey, FlushSpecific, GetPubKey, LoadKey};
 use super::constants::{Ordinal, handle, resource};
+use super::exchange::Exchange;
 use super::exec::{self, Authority};
 use super::failure::{Failure, Whose, code_of};
-use super::link::Turn;
 use super::loaded::{Fingerprint, Loaded, NOBODY};
 use super::rc::Code;
 use super::secret::AuthValue;
@@ -89,7 +89,7 @@ impl State {
 
 /// A critical section at work.
 pub(super) struct Work<'a> {
-    pub(super) turn: Box<dyn Turn + 'a>,
+    pub(super) exchange: Box<dyn Exchange + 'a>,
     pub(super) state: &'a mut State,
     /// Whether the connection failed while an authorization was with the TPM: a wrong one may have been
     /// counted.
@@ -101,18 +101,18 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn begin(mut turn: Box<dyn Turn + 'a>, state: &'a mut State) -> Self {
+    pub(super) fn begin(mut exchange: Box<dyn Exchange + 'a>, state: &'a mut State) -> Self {
         let own = std::process::id();
         if state.own.pid != own {
             // A forked child: what the parent has in the TPM is the parent's.
             state.own = Process::current();
         }
-        state.loaded = match turn.record() {
+        state.loaded = match exchange.record() {
             Some(record) => Loaded::from_record(&record),
             None => Loaded::default(),
         };
         let mut work = Self {
-            turn,
+            exchange,
             state,
             at_stake: false,
             in_use: None,
@@ -198,13 +198,13 @@ impl<'a> Work<'a> {
             let ordinal = request(0).ordinal();
             self.check_refusal(ordinal, Whose::Key, &key.fingerprint.blob, secret)?;
         }
-        let keep = !key.blob.needs_auth() && self.turn.sharing() == Sharing::Bare;
+        let keep = !key.blob.needs_auth() && self.exchange.sharing() == Sharing::Bare;
         if keep && let Some(response) = self.with_loaded(key, certain, &request)? {
             return Ok(response);
         }
         let handle = self.load(key, keep)?;
         self.in_use = Some(handle);
-        let result = match (self.turn.sharing(), key.blob.needs_auth()) {
+        let result = match (self.exchange.sharing(), key.blob.needs_auth()) {
             (Sharing::Daemon, true) => {
                 self.use_swappable_with_password(key, handle, secret, &request)
             }
@@ -216,7 +216,7 @@ impl<'a> Work<'a> {
         };
         self.in_use = None;
         // tcsd gives up the key with the connection.
-        if self.turn.sharing() != Sharing::Daemon && !(keep && result.is_ok()) {
+        if self.exchange.sharing() != Sharing::Daemon && !(keep && result.is_ok()) {
             self.flush_key(handle);
         }
         result
@@ -363,7 +363,7 @@ impl<'a> Work<'a> {
     pub(super) fn load(&mut self, key: &Key, shared: bool) -> Result<u32> {
         let srk = &key.srk;
         loop {
-            let old = self.turn.is_old().or(self.state.old) == Some(true);
+            let old = self.exchange.is_old().or(self.state.old) == Some(true);
             let request = LoadKey {
                 parent: handle::SRK,
                 blob: &key.blob,
@@ -371,7 +371,7 @@ impl<'a> Work<'a> {
             };
             match self.run_as(Whose::Srk, &request, Authority::Oiap(srk)) {
                 Ok(handle) => {
-                    if self.turn.sharing() == Sharing::Bare {
+                    if self.exchange.sharing() == Sharing::Bare {
                         let fingerprint = match shared {
                             true => key.fingerprint,
                             false => key.fingerprint.of_nobody(),
@@ -397,7 +397,7 @@ impl<'a> Work<'a> {
         usage: &AuthValue,
         migration: &AuthValue,
     ) -> Result<KeyBlob> {
-        self.turn.attach_srk()?;
+        self.exchange.attach_srk()?;
         let request = CreateWrapKey {
             parent: handle::SRK,
             template,
@@ -414,7 +414,7 @@ impl<'a> Work<'a> {
 
     /// The SRK's public part, for who knows its secret.
     pub(super) fn srk_public(&mut self, srk: &AuthValue) -> Result<PublicKey> {
-        self.turn.attach_srk()?;
+        self.exchange.attach_srk()?;
         let request = GetPubKey { key: handle::SRK };
         self.run_as(Whose::Srk, &request, Authority::Oiap(srk))
     }
@@ -471,8 +471,8 @@ impl<'a> Work<'a> {
 
     /// Forgets a key: TPM_FlushSpecific, or what there is in its place.
     pub(super) fn flush(&mut self, key: u32) -> Result<()> {
-        let daemon = self.turn.sharing() == Sharing::Daemon;
-        if daemon || self.turn.is_old().or(self.state.old) == Some(true) {
+        let daemon = self.exchange.sharing() == Sharing::Daemon;
+        if daemon || self.exchange.is_old().or(self.state.old) == Some(true) {
             return self.execute(&EvictKey { key }, Authority::None);
         }
         let request = FlushSpecific {
@@ -488,14 +488,14 @@ impl<'a> Work<'a> {
     }
 
     pub(super) fn save(&mut self) {
-        if self.turn.sharing() == Sharing::Bare {
-            self.turn.set_record(&self.state.loaded.to_record());
+        if self.exchange.sharing() == Sharing::Bare {
+            self.exchange.set_record(&self.state.loaded.to_record());
         }
     }
 
     /// Frees a slot, or waits for one. Whether the command is worth another try.
     fn make_room(&mut self) -> bool {
-        match self.turn.sharing() {
+        match self.exchange.sharing() {
             Sharing::Daemon if self.started.elapsed() + self.pause < PATIENCE => {
                 self.breathe();
                 true

@@ -12,7 +12,7 @@ use super::commands::context::EvictControl;
 use super::commands::hash::Ticket;
 use super::commands::signing::Sign;
 use super::constants::{AlgId, handle};
-use super::link::Link;
+use super::exchange::Connect;
 use super::name::{Entity, Name};
 use super::object::{DecryptScheme, Object, Parent, SignScheme};
 use super::pins::ParentName;
@@ -53,26 +53,26 @@ pub struct Options {
 
 /// A client of one TPM, shared by all keys of a process that are in it.
 pub struct Client {
-    connection: Connection<dyn Link, State>,
+    connection: Connection<dyn Connect, State>,
     options: Options,
 }
 
-type Inner = connection::Inner<dyn Link, State>;
+type Inner = connection::Inner<dyn Connect, State>;
 
 impl Client {
     /// A client of its own, with a connection of its own. Nothing is opened before the first use.
     /// Most callers want [`Client::shared`](super::registry).
     pub fn new(endpoint: Arc<Endpoint>, options: Options) -> Self {
         let (to, limits) = (endpoint.clone(), options.limits);
-        let connect = move || Box::new(Transport::new(to.clone(), limits)) as Box<dyn Link>;
-        Self::with_links(endpoint, options, connect)
+        let connect = move || Box::new(Transport::new(to.clone(), limits)) as Box<dyn Connect>;
+        Self::with_connector(endpoint, options, connect)
     }
 
-    /// A client whose commands go through the link that `connect` makes for each process.
-    pub(super) fn with_links(
+    /// A client whose commands go through the connector that `connect` makes for each process.
+    pub(super) fn with_connector(
         endpoint: Arc<Endpoint>,
         options: Options,
-        connect: impl Fn() -> Box<dyn Link> + Send + Sync + 'static,
+        connect: impl Fn() -> Box<dyn Connect> + Send + Sync + 'static,
     ) -> Self {
         Self {
             connection: Connection::new(endpoint, connect, State::new),
@@ -290,15 +290,16 @@ impl Client {
     /// whose connection owns its objects. Waits 300 ms at most for other users of the TPM. In a process
     /// that only inherited the client nothing happens.
     pub fn release_at_exit(&self) {
-        self.connection.entered_at_exit(|Inner { link, state }| {
-            if state.residents.has_any_to_release(state.process())
-                && let Ok(turn) = link.turn(Some(EXIT_WAIT))
-            {
-                let mut work = Work::begin(turn, state, &self.options);
-                work.release();
-                work.close();
-            }
-        });
+        self.connection
+            .entered_at_exit(|Inner { connector, state }| {
+                if state.residents.has_any_to_release(state.process())
+                    && let Ok(exchange) = connector.begin(Some(EXIT_WAIT))
+                {
+                    let mut work = Work::begin(exchange, state, &self.options);
+                    work.release();
+                    work.close();
+                }
+            });
     }
 
     /// Runs an operation in a critical section, a second time if the connection was cut before an
@@ -313,12 +314,12 @@ impl Client {
         inner: &mut Inner,
         operation: &impl Fn(&mut Work<'_>) -> Result<T>,
     ) -> (Result<T>, bool) {
-        let Inner { link, state } = inner;
-        let turn = match link.turn(None) {
-            Ok(turn) => turn,
+        let Inner { connector, state } = inner;
+        let exchange = match connector.begin(None) {
+            Ok(exchange) => exchange,
             Err(error) => return (Err(error.into()), false),
         };
-        let mut work = Work::begin(turn, state, &self.options);
+        let mut work = Work::begin(exchange, state, &self.options);
         work.discard_forgotten();
         let result = work.gather_strays().and_then(|()| operation(&mut work));
         let result = result.map_err(|error| work.explain(error));
@@ -331,7 +332,7 @@ impl Client {
     fn disconnect(&self) {
         if self.endpoint().sharing() == Sharing::Managed {
             self.entered(|inner| {
-                inner.link.release();
+                inner.connector.release();
                 inner.state.lose();
             });
         }

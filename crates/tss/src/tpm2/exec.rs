@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::commands::Request;
 use super::constants::{CommandCode, handle, tag};
-use super::link::Turn;
+use super::exchange::Exchange;
 use super::name::Entity;
 use super::rc::ResponseCode;
 use super::session::{HmacSession, attribute, cp_hash, rp_hash};
@@ -41,13 +41,13 @@ pub(super) enum Authorization<'a> {
 
 /// Runs one command on the TPM. Answers that ask for a repetition are obeyed for about 30 seconds.
 pub(super) fn execute<R: Request>(
-    turn: &mut dyn Turn,
+    exchange: &mut dyn Exchange,
     request: &R,
     mut authorization: Authorization<'_>,
 ) -> Result<R::Response> {
     let entities = request.handles();
     let command = assemble(request, &entities, &mut authorization)?;
-    let response = transact(turn, R::CODE, &entities, &command)?;
+    let response = transact(exchange, R::CODE, &entities, &command)?;
     let answer = Answer::read(
         R::CODE,
         &response,
@@ -137,7 +137,7 @@ fn first_parameter<'a>(
 
 /// Sends a command until the TPM does not ask for a repetition any more.
 fn transact(
-    turn: &mut dyn Turn,
+    exchange: &mut dyn Exchange,
     code: CommandCode,
     entities: &[Entity],
     command: &[u8],
@@ -146,7 +146,7 @@ fn transact(
     let mut pause = FIRST_PAUSE;
     loop {
         let sent = Instant::now();
-        let response = turn.transact(command)?;
+        let response = exchange.transact(command)?;
         let answered = Reader::new(response.get(6..).unwrap_or_default(), "response")
             .u32()
             .map(ResponseCode)?;

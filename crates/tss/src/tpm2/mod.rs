@@ -10,12 +10,12 @@ pub mod attributes;
 pub mod client;
 pub mod commands;
 pub mod constants;
+mod exchange;
 mod exec;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod keys;
-mod link;
 pub mod name;
 pub mod object;
 mod parent;

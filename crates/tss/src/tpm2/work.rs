@@ -13,8 +13,8 @@ use super::commands::capability::{Capabilities, GetCapability};
 use super::commands::context::{ContextSave, FlushContext};
 use super::commands::object::{PublicInfo, ReadPublic};
 use super::constants::{CommandCode, Curve, capability, property};
+use super::exchange::Exchange;
 use super::exec::{Authorization, execute};
-use super::link::Turn;
 use super::name::Name;
 use super::object::PrimaryTemplate;
 use super::pool::{Kept, SessionId};
@@ -108,7 +108,7 @@ pub(super) enum Authority<'a> {
 
 /// A critical section in progress. [`Work::close`] must end it.
 pub(super) struct Work<'a> {
-    turn: Box<dyn Turn + 'a>,
+    exchange: Box<dyn Exchange + 'a>,
     pub(super) state: &'a mut State,
     pub(super) options: &'a Options,
     /// Handles the operation in progress needs: never evicted.
@@ -122,11 +122,11 @@ pub(super) struct Work<'a> {
 impl<'a> Work<'a> {
     /// Begins: brings what we believe to be loaded in line with what may have happened meanwhile.
     pub(super) fn begin(
-        mut turn: Box<dyn Turn + 'a>,
+        mut exchange: Box<dyn Exchange + 'a>,
         state: &'a mut State,
         options: &'a Options,
     ) -> Self {
-        match turn.continuity() {
+        match exchange.continuity() {
             Continuity::Kept => {}
             Continuity::Released => {
                 state.sessions.clear();
@@ -134,11 +134,11 @@ impl<'a> Work<'a> {
             }
             Continuity::Reset => state.lose(),
         }
-        if turn.sharing() == Sharing::Bare && turn.continuity() != Continuity::Kept {
-            state.residents = Residents::from_record(&turn.record().unwrap_or_default());
+        if exchange.sharing() == Sharing::Bare && exchange.continuity() != Continuity::Kept {
+            state.residents = Residents::from_record(&exchange.record().unwrap_or_default());
         }
         Self {
-            turn,
+            exchange,
             state,
             options,
             pinned: Vec::new(),
@@ -192,7 +192,7 @@ impl<'a> Work<'a> {
 
     /// With whom the TPM is shared.
     pub(super) fn sharing(&self) -> Sharing {
-        self.turn.sharing()
+        self.exchange.sharing()
     }
 
     /// Runs a command. If the TPM has no room, objects and sessions of ours make it.
@@ -259,7 +259,7 @@ impl<'a> Work<'a> {
                 }
             }
         };
-        let result = execute(&mut *self.turn, request, authorization);
+        let result = execute(&mut *self.exchange, request, authorization);
         match (&result, authority) {
             (Ok(_), Authority::Session { id, attributes, .. })
                 if attributes & attribute::CONTINUE == 0 =>
@@ -495,7 +495,7 @@ impl<'a> Work<'a> {
 
     pub(super) fn save(&mut self) {
         if self.sharing() == Sharing::Bare {
-            self.turn.set_record(&self.state.residents.to_record());
+            self.exchange.set_record(&self.state.residents.to_record());
         }
     }
 }

@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 use super::packet::{self, Reply, Request, Type};
 use super::rpc;
 use crate::error::Result;
+use crate::tpm12::exchange::{Answer, Command};
 use crate::tpm12::failure::Failure;
-use crate::tpm12::link::{Answer, Command};
 use crate::tpm12::rc::Code;
 use crate::transport::{Endpoint, ErrorKind, TransportError, readable, sleep};
 

@@ -10,7 +10,7 @@ use super::packet::{Reply, Request, Type};
 use crate::tpm2::wire::{Malformed, Reader};
 use crate::tpm12::auth::{RequestAuth, ResponseAuth};
 use crate::tpm12::constants::Ordinal;
-use crate::tpm12::link::{Answer, Command};
+use crate::tpm12::exchange::{Answer, Command};
 use crate::tpm12::raw::read_auth;
 use crate::tpm12::rc::Code;
 

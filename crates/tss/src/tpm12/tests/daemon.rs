@@ -9,9 +9,9 @@ use super::*;
 
 /// Loads so many keys through a connection of its own that tcsd swaps out others, and gives them up.
 fn crowd_out(address: &str, keys: &[Key]) {
-    let mut link = Daemon::new(endpoint(address), limits());
+    let mut connector = Daemon::new(endpoint(address), limits());
     let mut state = State::new();
-    let mut work = Work::begin(link.turn(None).unwrap(), &mut state);
+    let mut work = Work::begin(connector.begin(None).unwrap(), &mut state);
     for key in keys {
         work.load(key, false).unwrap();
     }

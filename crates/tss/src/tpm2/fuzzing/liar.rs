@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::tpm2::client::{Client, Options, Sessions};
 use crate::tpm2::constants::{AlgId, CommandCode, handle, tag};
-use crate::tpm2::link::{Link, Turn};
+use crate::tpm2::exchange::{Connect, Exchange};
 use crate::tpm2::pins::ParentName;
 use crate::tpm2::public::{Parms, Unique};
 use crate::tpm2::wire::{Reader, Writer};
@@ -124,20 +124,20 @@ fn client(sessions: Sessions, parent_name: Option<Name>, limits: Limits) -> Clie
         parent_name: parent_name.map_or(ParentName::Any, ParentName::Only),
         limits,
     };
-    Client::with_links(endpoint, options, || Box::new(Liar))
+    Client::with_connector(endpoint, options, || Box::new(Liar))
 }
 
 struct Liar;
 
-impl Link for Liar {
-    fn turn(&mut self, _: Option<Duration>) -> Result<Box<dyn Turn + '_>, TransportError> {
+impl Connect for Liar {
+    fn begin(&mut self, _: Option<Duration>) -> Result<Box<dyn Exchange + '_>, TransportError> {
         Ok(Box::new(Liar))
     }
 
     fn release(&mut self) {}
 }
 
-impl Turn for Liar {
+impl Exchange for Liar {
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
         // At the end of the process the script may be gone.
         let answer = SCRIPT.try_with(|script| answer(&mut script.borrow_mut(), command));

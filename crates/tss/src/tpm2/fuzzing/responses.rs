@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 use crate::tpm2::commands::{self, Request};
 use crate::tpm2::constants::{AlgId, capability, handle, tag};
+use crate::tpm2::exchange::Exchange;
 use crate::tpm2::exec::{Authorization, execute};
-use crate::tpm2::link::Turn;
 use crate::tpm2::public::{Public, Scheme};
 use crate::tpm2::session::{HmacSession, Opening, attribute, rp_hash};
 use crate::tpm2::wire::{Reader, Writer};
@@ -243,7 +243,7 @@ struct Tpm<'a> {
     parameters: &'a [u8],
 }
 
-impl Turn for Tpm<'_> {
+impl Exchange for Tpm<'_> {
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
         let code = u32::from_be_bytes(command[6..10].try_into().unwrap());
         // Our nonce stands behind the session's handle.
@@ -286,7 +286,7 @@ impl Turn for Tpm<'_> {
 /// One response; who asks again gets TPM_RC_FAILURE.
 struct Once(Option<Vec<u8>>);
 
-impl Turn for Once {
+impl Exchange for Once {
     fn transact(&mut self, _: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
         let failure = || [&[0x80, 1, 0, 0, 0, 10][..], &[0, 0, 1, 1]].concat();
         Ok(Zeroizing::new(self.0.take().unwrap_or_else(failure)))

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 
 use super::commands::startup::Shutdown;
 use super::constants::{CommandCode, handle};
-use super::link::{Link, Turn};
+use super::exchange::{Connect, Exchange};
 use super::public::Unique;
 use super::work::Authority;
 use super::*;
@@ -170,9 +170,9 @@ fn client_of(address: &str, options: Options, managed: bool) -> (Client, Log) {
             inner: Transport::new(to.clone(), limits),
             log: told.clone(),
             managed: managed.then_some(false),
-        }) as Box<dyn Link>
+        }) as Box<dyn Connect>
     };
-    (Client::with_links(endpoint, options, connect), log)
+    (Client::with_connector(endpoint, options, connect), log)
 }
 
 fn options(sessions: Sessions) -> Options {
@@ -259,14 +259,14 @@ struct Counted {
     managed: Option<bool>,
 }
 
-struct CountedTurn<'a> {
-    inner: Box<dyn Turn + 'a>,
+struct CountedExchange<'a> {
+    inner: Box<dyn Exchange + 'a>,
     log: Log,
     managed: Option<Continuity>,
 }
 
-impl Link for Counted {
-    fn turn(&mut self, wait: Option<Duration>) -> Result<Box<dyn Turn + '_>, TransportError> {
+impl Connect for Counted {
+    fn begin(&mut self, wait: Option<Duration>) -> Result<Box<dyn Exchange + '_>, TransportError> {
         let managed = self.managed.map(|before| {
             if before {
                 Continuity::Kept
@@ -275,8 +275,8 @@ impl Link for Counted {
             }
         });
         self.managed = self.managed.map(|_| true);
-        let inner = self.inner.turn(wait)?;
-        Ok(Box::new(CountedTurn {
+        let inner = self.inner.begin(wait)?;
+        Ok(Box::new(CountedExchange {
             inner,
             log: self.log.clone(),
             managed,
@@ -288,7 +288,7 @@ impl Link for Counted {
     }
 }
 
-impl Turn for CountedTurn<'_> {
+impl Exchange for CountedExchange<'_> {
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
         let code = CommandCode(u32::from_be_bytes(command[6..10].try_into().unwrap()));
         let name = code.to_string().trim_start_matches("TPM2_").to_owned();

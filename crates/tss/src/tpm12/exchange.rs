@@ -12,13 +12,13 @@ use crate::error::Result;
 use crate::transport::Sharing;
 
 /// A way to one TPM.
-pub(super) trait Link: Send {
+pub(super) trait Connect: Send {
     /// Begins a critical section, waiting at most `wait` for others, or as long as the limits say.
-    fn turn(&mut self, wait: Option<Duration>) -> Result<Box<dyn Turn + '_>>;
+    fn begin(&mut self, wait: Option<Duration>) -> Result<Box<dyn Exchange + '_>>;
 }
 
 /// A critical section.
-pub(super) trait Turn {
+pub(super) trait Exchange {
     /// Sends a command and returns the answer, whatever it says. Fails when there is none.
     fn exchange(&mut self, command: &Command) -> Result<Answer>;
     /// How the TPM is shared; [`Sharing::Daemon`] is tcsd.
