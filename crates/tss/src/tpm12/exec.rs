@@ -15,7 +15,7 @@ use super::exchange::{Answer, Command};
 use super::failure::{Failure, code_of};
 use super::rc::Code;
 use super::secret::AuthValue;
-use super::work::Work;
+use super::transaction::Tpm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tpm2::wire::{Reader, Writer};
 use crate::transport::{Sharing, sleep};
@@ -41,7 +41,7 @@ pub(super) enum Authority<'a> {
     },
 }
 
-impl Work<'_> {
+impl Tpm<'_> {
     /// Runs one command.
     pub(super) fn execute<R: Request>(
         &mut self,

@@ -8,7 +8,7 @@
 //!
 //! From the wire up: [`constants`], [`rc`] and [`blob`]; `auth`, the arithmetic of OIAP and OSAP;
 //! [`commands`], which know bytes only; `raw` and `tcsd`, which carry a command; `exec`, which authorizes
-//! and runs one; `loaded`, what is in the TPM; `work`, one critical section, and
+//! and runs one; `loaded`, what is in the TPM; `transaction`, one critical section, and
 //! `strays`, what one leaves that does not come to its end.
 #![forbid(unsafe_code)]
 
@@ -33,7 +33,7 @@ mod strays;
 mod tcsd;
 #[cfg(test)]
 mod tests;
-mod work;
+mod transaction;
 mod wrap;
 
 pub use blob::{EncScheme, Format, KeyBlob, PublicKey, SigScheme, Template, Usage};

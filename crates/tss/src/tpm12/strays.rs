@@ -14,12 +14,12 @@ use super::exec::Authority;
 use super::failure::code_of;
 use super::loaded::{Awaited, digest};
 use super::rc::Code;
-use super::work::Work;
+use super::transaction::Tpm;
 use crate::error::{ErrorKind, Result};
 use crate::table::Digest;
 use crate::transport::Sharing;
 
-impl Work<'_> {
+impl Tpm<'_> {
     /// Notes what the next command puts into the TPM. That stays noted until it is in the table, or until
     /// the TPM has said that it is not there.
     pub(super) fn expect(&mut self, made: &Made<'_>) {

@@ -19,7 +19,7 @@ use super::pins::ParentName;
 use super::pool::Stake;
 use super::public::Public;
 use super::session::Salt;
-use super::work::{Authority, State, Work};
+use super::transaction::{Authority, State, Tpm};
 use crate::connection::{self, Connection, EXIT_WAIT};
 use crate::error::{Error, ErrorKind, Lockout, Result};
 use crate::transport::{Endpoint, Limits, Sharing, Transport};
@@ -93,7 +93,7 @@ impl Client {
     /// Makes a key under `parent` with authorization value `auth` (TPM2_Create, Part 3, 12.1). It is
     /// not loaded. Under a hierarchy: CreatePrimary, Create, FlushContext.
     pub fn create(&self, parent: &Parent, template: &Public, auth: &Secret) -> Result<Created> {
-        self.with(|work| work.create(parent, template, auth))
+        self.with(|tpm| tpm.create(parent, template, auth))
     }
 
     /// Signs a digest (TPM2_Sign, Part 3, 20.2). The caller verifies the signature; if it is wrong,
@@ -106,7 +106,7 @@ impl Client {
         scheme: SignScheme,
         digest: &[u8],
     ) -> Result<Signature> {
-        self.with(|work| sign(work, object, auth, scheme, digest, &Ticket::null()))
+        self.with(|tpm| sign(tpm, object, auth, scheme, digest, &Ticket::null()))
     }
 
     /// Signs a message with a restricted key: the TPM makes the digest and vouches for it
@@ -119,13 +119,13 @@ impl Client {
         hash: AlgId,
         message: &[u8],
     ) -> Result<Signature> {
-        self.with(|work| {
+        self.with(|tpm| {
             // Before the key is loaded: a sequence needs a slot of its own.
-            let hashed = work.hash(hash, message)?;
+            let hashed = tpm.hash(hash, message)?;
             if hashed.ticket.is_null() {
                 return Err(ErrorKind::TicketRefused.into());
             }
-            sign(work, object, auth, scheme, &hashed.digest, &hashed.ticket)
+            sign(tpm, object, auth, scheme, &hashed.digest, &hashed.ticket)
         })
     }
 
@@ -140,9 +140,9 @@ impl Client {
         ciphertext: &[u8],
         label: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
-        self.with(|work| {
-            work.with_key(object, auth, true, |work, key, authority| {
-                work.run(
+        self.with(|tpm| {
+            tpm.with_key(object, auth, true, |tpm, key, authority| {
+                tpm.run(
                     &RsaDecrypt {
                         key: key.clone(),
                         ciphertext,
@@ -164,15 +164,15 @@ impl Client {
         auth: &Secret,
         block: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
-        self.with(|work| {
-            work.with_key(object, auth, false, |work, key, authority| {
+        self.with(|tpm| {
+            tpm.with_key(object, auth, false, |tpm, key, authority| {
                 let command = RsaDecrypt {
                     key: key.clone(),
                     ciphertext: block,
                     scheme: DecryptScheme::Null.into(),
                     label: &[],
                 };
-                work.run(&command, authority)
+                tpm.run(&command, authority)
             })
         })
     }
@@ -186,9 +186,9 @@ impl Client {
         x: &[u8],
         y: &[u8],
     ) -> Result<SecretPoint> {
-        self.with(|work| {
-            work.with_key(object, auth, true, |work, key, authority| {
-                work.run(
+        self.with(|tpm| {
+            tpm.with_key(object, auth, true, |tpm, key, authority| {
+                tpm.run(
                     &EcdhZGen {
                         key: key.clone(),
                         x,
@@ -203,7 +203,7 @@ impl Client {
     /// The public area at a handle (TPM2_ReadPublic, Part 3, 12.4), as the TPM says, or who poses as it. The
     /// name is that of the area; use [`Client::read_key`] for what shall be believed.
     pub fn read_public(&self, handle: u32) -> Result<PublicInfo> {
-        self.with(|work| work.read_public(handle))
+        self.with(|tpm| tpm.read_public(handle))
             .map_err(|error| no_key_at(handle, error))
     }
 
@@ -211,7 +211,7 @@ impl Client {
     /// `name`, or else a session salted to the parent that `parent-name` demands (then four commands instead of
     /// one). With neither it is what [`Client::read_public`] says.
     pub fn read_key(&self, handle: u32, name: Option<&Name>) -> Result<PublicInfo> {
-        self.with(|work| work.read_key(handle, name))
+        self.with(|tpm| tpm.read_key(handle, name))
             .map_err(|error| no_key_at(handle, error))
     }
 
@@ -225,7 +225,7 @@ impl Client {
         duplicate: &[u8],
         encrypted_seed: &[u8],
     ) -> Result<Vec<u8>> {
-        self.with(|work| work.import(parent, public, duplicate, encrypted_seed))
+        self.with(|tpm| tpm.import(parent, public, duplicate, encrypted_seed))
     }
 
     /// Makes a key persistent, or removes the persistent key at its own handle (TPM2_EvictControl,
@@ -240,23 +240,23 @@ impl Client {
             handle::PLATFORM_PERSISTENT_FIRST.. => handle::PLATFORM,
             _ => handle::OWNER,
         };
-        self.with(|work| {
-            work.with_key(object, &Secret::empty(), false, |work, key, _| {
-                let authority = if work.wants_session(owner_auth, Stake::Trust) {
+        self.with(|tpm| {
+            tpm.with_key(object, &Secret::empty(), false, |tpm, key, _| {
+                let authority = if tpm.wants_session(owner_auth, Stake::Trust) {
                     let id = if Salt::fits(&object.public) {
-                        work.session(Some((key.clone(), &object.public)))?
+                        tpm.session(Some((key.clone(), &object.public)))?
                     } else {
-                        work.salted_to_parent(object)?
+                        tpm.salted_to_parent(object)?
                     };
                     Authority::Session {
                         id,
                         auth: owner_auth,
-                        attributes: work.last_use(),
+                        attributes: tpm.last_use(),
                     }
                 } else {
                     Authority::Password(owner_auth)
                 };
-                work.run(
+                tpm.run(
                     &EvictControl {
                         hierarchy,
                         object: key.clone(),
@@ -283,7 +283,7 @@ impl Client {
 
     /// State of the TPM's dictionary attack protection, in one command.
     pub fn lockout(&self) -> Result<Lockout> {
-        self.with(|work| work.lockout())
+        self.with(|tpm| tpm.lockout())
     }
 
     /// Flushes what this process left in a bare TPM, and what ended processes did; nothing on a TPM
@@ -295,36 +295,36 @@ impl Client {
                 if state.residents.has_any_to_release(state.process())
                     && let Ok(exchange) = connector.begin(Some(EXIT_WAIT))
                 {
-                    let mut work = Work::begin(exchange, state, &self.options);
-                    work.release();
-                    work.close();
+                    let mut tpm = Tpm::begin(exchange, state, &self.options);
+                    tpm.release();
+                    tpm.close();
                 }
             });
     }
 
     /// Runs an operation in a critical section, a second time if the connection was cut before an
     /// authorization value was with the TPM.
-    pub(super) fn with<T>(&self, operation: impl Fn(&mut Work<'_>) -> Result<T>) -> Result<T> {
+    pub(super) fn with<T>(&self, operation: impl Fn(&mut Tpm<'_>) -> Result<T>) -> Result<T> {
         self.connection.run(|inner| self.once(inner, &operation))
     }
 
-    /// The operation's result, and [`Work::value_at_stake`].
+    /// The operation's result, and [`Tpm::value_at_stake`].
     fn once<T>(
         &self,
         inner: &mut Inner,
-        operation: &impl Fn(&mut Work<'_>) -> Result<T>,
+        operation: &impl Fn(&mut Tpm<'_>) -> Result<T>,
     ) -> (Result<T>, bool) {
         let Inner { connector, state } = inner;
         let exchange = match connector.begin(None) {
             Ok(exchange) => exchange,
             Err(error) => return (Err(error.into()), false),
         };
-        let mut work = Work::begin(exchange, state, &self.options);
-        work.discard_forgotten();
-        let result = work.gather_strays().and_then(|()| operation(&mut work));
-        let result = result.map_err(|error| work.explain(error));
-        let value_at_stake = work.value_at_stake();
-        work.close();
+        let mut tpm = Tpm::begin(exchange, state, &self.options);
+        tpm.discard_forgotten();
+        let result = tpm.gather_strays().and_then(|()| operation(&mut tpm));
+        let result = result.map_err(|error| tpm.explain(error));
+        let value_at_stake = tpm.value_at_stake();
+        tpm.close();
         (result, value_at_stake)
     }
 
@@ -345,8 +345,8 @@ impl Client {
     }
 
     /// Waits for this process's turn on the TPM and lends connection and state.
-    pub(super) fn entered<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
-        self.connection.entered(work)
+    pub(super) fn entered<T>(&self, tpm: impl FnOnce(&mut Inner) -> T) -> T {
+        self.connection.entered(tpm)
     }
 }
 
@@ -360,21 +360,21 @@ fn no_key_at(handle: u32, error: Error) -> Error {
 }
 
 fn sign(
-    work: &mut Work<'_>,
+    tpm: &mut Tpm<'_>,
     object: &Object,
     auth: &Secret,
     scheme: SignScheme,
     digest: &[u8],
     ticket: &Ticket,
 ) -> Result<Signature> {
-    work.with_key(object, auth, false, |work, key: &Entity, authority| {
+    tpm.with_key(object, auth, false, |tpm, key: &Entity, authority| {
         let request = Sign {
             key: key.clone(),
             digest,
             scheme: scheme.into(),
             ticket: ticket.clone(),
         };
-        work.run(&request, authority)
+        tpm.run(&request, authority)
     })
 }
 

@@ -14,11 +14,11 @@ use super::pool::{SessionId, Stake};
 use super::public::{Parms, Public};
 use super::resident::{Awaited, Fingerprint};
 use super::session::{Salt, attribute};
+use super::transaction::{Authority, Tpm};
 use super::wire::Malformed;
-use super::work::{Authority, Work};
 use crate::error::{Error, ErrorKind, Result};
 
-impl Work<'_> {
+impl Tpm<'_> {
     /// Uses a key: `operation` runs one command with the key's entity and authority. If the key, or
     /// a session, turns out to be gone, it is loaded again and the operation repeated, once.
     ///
@@ -188,7 +188,7 @@ impl Work<'_> {
         self.make_room(1)?;
         let request = ContextLoad { context: &context };
         let awaited = Awaited::Object(key.name.clone());
-        match self.awaiting(awaited, |work| work.run(&request, &Authority::None)) {
+        match self.awaiting(awaited, |tpm| tpm.run(&request, &Authority::None)) {
             Ok(handle) => {
                 self.loaded(handle, key.clone());
                 Ok(Some(Entity::object(handle, key.name.clone())))
@@ -236,8 +236,8 @@ impl Work<'_> {
             public: &object.public,
         };
         let awaited = Awaited::Object(object.name.clone());
-        let loaded = self.awaiting(awaited, |work| {
-            work.run_beside(stem.slots(), &request, &authority)
+        let loaded = self.awaiting(awaited, |tpm| {
+            tpm.run_beside(stem.slots(), &request, &authority)
         })?;
         if loaded.name != object.name {
             // Nor is the handle to be trusted then: what was awaited is looked for by its name.
@@ -283,8 +283,8 @@ impl Work<'_> {
         let stem = self
             .parent(parent, false)
             .map_err(|error| missing(parent, error))?;
-        let created = self.parent_authority(&stem, stake, |work, authority| {
-            work.run_beside(
+        let created = self.parent_authority(&stem, stake, |tpm, authority| {
+            tpm.run_beside(
                 stem.slots(),
                 &Create {
                     parent: stem.entity.clone(),
@@ -311,12 +311,12 @@ impl Work<'_> {
         encrypted_seed: &[u8],
     ) -> Result<Vec<u8>> {
         self.make_room(self.primaries_needed(parent))?;
-        let under = |work: &mut Self, stand_in| {
-            let stem = work
+        let under = |tpm: &mut Self, stand_in| {
+            let stem = tpm
                 .parent(parent, stand_in)
                 .map_err(|error| missing(parent, error))?;
-            let imported = work.parent_authority(&stem, Stake::Trust, |work, authority| {
-                work.run(
+            let imported = tpm.parent_authority(&stem, Stake::Trust, |tpm, authority| {
+                tpm.run(
                     &Import {
                         parent: stem.entity.clone(),
                         public,
@@ -326,7 +326,7 @@ impl Work<'_> {
                     authority,
                 )
             });
-            work.release_parent(&stem);
+            tpm.release_parent(&stem);
             Ok::<_, Error>((stem.kind, imported))
         };
         let imported = match under(self, true)? {

@@ -2,7 +2,7 @@
 //!
 //! [`Client`] is the way in; [`Object`] and [`Parent`] are what it works on. Behind them, from the
 //! wire up: [`wire`] and [`constants`]; [`commands`], which know bytes only; `exec`, which runs one;
-//! `session`; `work`, one critical section with what is loaded, and `pool`, its sessions; `parent` and `keys`, which bring a key
+//! `session`; `transaction`, one critical section with what is loaded, and `pool`, its sessions; `parent` and `keys`, which bring a key
 //! into reach.
 #![forbid(unsafe_code)]
 
@@ -32,8 +32,8 @@ mod strays;
 mod template;
 #[cfg(test)]
 mod tests;
+mod transaction;
 pub mod wire;
-mod work;
 
 pub use attributes::Attributes;
 pub use client::{Client, Options, Sessions};

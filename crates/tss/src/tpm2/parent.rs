@@ -15,8 +15,8 @@ use super::public::Public;
 use super::rc::ResponseCode;
 use super::resident::Awaited;
 use super::session::{Salt, attribute};
+use super::transaction::{Authority, Tpm, named};
 use super::wire::Malformed;
-use super::work::{Authority, Work, named};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A parent that can be used now.
@@ -77,7 +77,7 @@ pub(super) fn missing(parent: &Parent, error: Error) -> Error {
     }
 }
 
-impl Work<'_> {
+impl Tpm<'_> {
     /// Gets hold of a parent. `stand_in` allows the storage root key in a primary's place.
     pub(super) fn parent(&mut self, parent: &Parent, stand_in: bool) -> Result<ParentHandle> {
         if handle::is_persistent(parent.handle) {
@@ -260,7 +260,7 @@ impl Work<'_> {
             hierarchy: parent.handle,
             template: &template,
         };
-        let primary = self.awaiting(Awaited::Primary, |work| work.run(&request, &authority))?;
+        let primary = self.awaiting(Awaited::Primary, |tpm| tpm.run(&request, &authority))?;
         if primary.public.name()? != primary.name {
             return Err(Malformed {
                 what: "answer to TPM2_CreatePrimary: the name is not the public area's",

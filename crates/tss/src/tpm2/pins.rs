@@ -83,10 +83,10 @@ impl Client {
         if handle::is_persistent(parent.handle) {
             return Ok(self.read_public(parent.handle)?.name);
         }
-        self.with(|work| {
-            let stem = work.parent(parent, false)?;
+        self.with(|tpm| {
+            let stem = tpm.parent(parent, false)?;
             let name = stem.entity.name.clone();
-            work.release_parent(&stem);
+            tpm.release_parent(&stem);
             Ok(name)
         })
     }

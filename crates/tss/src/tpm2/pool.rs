@@ -12,7 +12,7 @@ use super::public::Public;
 use super::rc::ResponseCode;
 use super::resident::Awaited;
 use super::session::{HmacSession, Opening, attribute};
-use super::work::{Authority, Work};
+use super::transaction::{Authority, Tpm};
 use crate::error::Result;
 use crate::transport::Sharing;
 
@@ -41,7 +41,7 @@ pub(super) enum Stake {
 /// The name of the key a session is salted to; `None` for a session without salt.
 pub(super) type SessionId = Option<Name>;
 
-impl Work<'_> {
+impl Tpm<'_> {
     /// Starts a session salted to a key, or finds one that runs.
     pub(super) fn session(&mut self, salt_key: Option<(Entity, &Public)>) -> Result<SessionId> {
         let id = salt_key.as_ref().map(|(entity, _)| entity.name.clone());
@@ -53,9 +53,7 @@ impl Work<'_> {
         {}
         let opening = Opening::new(salt_key).map_err(crypto_error)?;
         let request = opening.request();
-        let started = self.awaiting(Awaited::Session, |work| {
-            work.run(&request, &Authority::None)
-        })?;
+        let started = self.awaiting(Awaited::Session, |tpm| tpm.run(&request, &Authority::None))?;
         let session = opening.complete(started);
         self.state.sessions.push(Kept {
             id: id.clone(),

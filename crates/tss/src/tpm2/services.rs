@@ -17,7 +17,7 @@ use super::constants::{AlgId, CommandCode, Curve, capability, handle, property};
 use super::name::Entity;
 use super::object::Parent;
 use super::session::attribute;
-use super::work::{Authority, Work};
+use super::transaction::{Authority, Tpm};
 use crate::error::{Error, Result};
 
 pub use super::commands::nv::NvPublic;
@@ -35,13 +35,13 @@ const MOST_PAGES: usize = 64;
 impl Client {
     /// Properties from `first` up to, not including, `end` (`TPM_CAP_TPM_PROPERTIES`).
     pub fn capability_properties(&self, first: u32, end: u32) -> Result<Vec<(u32, u32)>> {
-        self.with(|work| work.properties(first, end))
+        self.with(|tpm| tpm.properties(first, end))
     }
 
     /// Handles of the range that begins with `first`: one of `TRANSIENT_FIRST`, `PERSISTENT_FIRST`,
     /// `NV_FIRST`, `HMAC_SESSION_FIRST` (loaded sessions) or `POLICY_SESSION_FIRST` (saved ones).
     pub fn handles(&self, first: u32) -> Result<Vec<u32>> {
-        self.with(|work| work.handles(first))
+        self.with(|tpm| tpm.handles(first))
     }
 
     /// Transient objects that this client can see: on a bare TPM everybody's.
@@ -51,9 +51,9 @@ impl Client {
 
     /// Sessions, loaded and saved ones, that this client can see.
     pub fn loaded_sessions(&self) -> Result<Vec<u32>> {
-        self.with(|work| {
-            let mut sessions = work.handles(handle::HMAC_SESSION_FIRST)?;
-            sessions.extend(work.handles(handle::POLICY_SESSION_FIRST)?);
+        self.with(|tpm| {
+            let mut sessions = tpm.handles(handle::HMAC_SESSION_FIRST)?;
+            sessions.extend(tpm.handles(handle::POLICY_SESSION_FIRST)?);
             sessions.sort_unstable();
             sessions.dedup();
             Ok(sessions)
@@ -62,8 +62,8 @@ impl Client {
 
     /// Algorithms with their attributes (`TPMA_ALGORITHM`).
     pub fn algorithms(&self) -> Result<Vec<(AlgId, u32)>> {
-        self.with(|work| {
-            work.pages(capability::ALGS, 0, |data| match data {
+        self.with(|tpm| {
+            tpm.pages(capability::ALGS, 0, |data| match data {
                 Capabilities::Algorithms(list) => Some((list.last()?.0.0.into(), list)),
                 _ => None,
             })
@@ -72,8 +72,8 @@ impl Client {
 
     /// Commands the TPM has.
     pub fn commands(&self) -> Result<Vec<CommandCode>> {
-        let attributes = self.with(|work| {
-            work.pages(capability::COMMANDS, 0, |data| match data {
+        let attributes = self.with(|tpm| {
+            tpm.pages(capability::COMMANDS, 0, |data| match data {
                 Capabilities::Commands(list) => Some((*list.last()? & 0xffff, list)),
                 _ => None,
             })
@@ -90,12 +90,12 @@ impl Client {
         if let Some(known) = self.known_curves() {
             return Ok(known);
         }
-        self.with(|work| {
-            let curves = work.pages(capability::ECC_CURVES, 0, |data| match data {
+        self.with(|tpm| {
+            let curves = tpm.pages(capability::ECC_CURVES, 0, |data| match data {
                 Capabilities::Curves(list) => Some((list.last()?.0.into(), list)),
                 _ => None,
             })?;
-            work.state.curves = Some(curves.clone());
+            tpm.state.curves = Some(curves.clone());
             Ok(curves)
         })
     }
@@ -108,10 +108,10 @@ impl Client {
     /// Which of these sizes of RSA keys the TPM makes, one command each (TPM2_TestParms, Part 3, 30.3);
     /// `None` if it cannot be asked.
     pub fn rsa_sizes(&self, candidates: &[u16]) -> Result<Option<Vec<u16>>> {
-        self.with(|work| {
+        self.with(|tpm| {
             let mut sizes = Vec::new();
             for &bits in candidates {
-                match work.run(&TestRsaParms { bits }, &Authority::None) {
+                match tpm.run(&TestRsaParms { bits }, &Authority::None) {
                     Ok(()) => sizes.push(bits),
                     Err(error) => match error.code() {
                         Some(code) if code.is_unknown_command() => return Ok(None),
@@ -145,33 +145,33 @@ impl Client {
         owner: &Secret,
     ) -> Result<()> {
         let sent = Cell::new(false);
-        self.with(|work| {
+        self.with(|tpm| {
             if sent.get() {
                 return Err(Error::unsupported(
                     "the connection ended while the new authorization value was on its way: either value may count now",
                 ));
             }
-            let id = work.salted_to(&Parent {
+            let id = tpm.salted_to(&Parent {
                 auth: owner.clone(),
                 ..Parent::new(handle::OWNER)
             })?;
             let authority = Authority::Session {
                 id,
                 auth: old,
-                attributes: work.last_use() | attribute::DECRYPT,
+                attributes: tpm.last_use() | attribute::DECRYPT,
             };
             sent.set(true);
-            work.run(&HierarchyChangeAuth { hierarchy, new }, &authority)
+            tpm.run(&HierarchyChangeAuth { hierarchy, new }, &authority)
         })
     }
 
     /// Random bytes from the TPM (TPM2_GetRandom, Part 3, 16.1), in as many commands as it takes.
     pub fn random(&self, count: usize) -> Result<Zeroizing<Vec<u8>>> {
-        self.with(|work| {
+        self.with(|tpm| {
             let mut bytes = Zeroizing::new(Vec::with_capacity(count));
             while bytes.len() < count {
                 let missing = u16::try_from(count - bytes.len()).unwrap_or(u16::MAX);
-                let more = work.run(
+                let more = tpm.run(
                     &GetRandom {
                         count: missing.min(64),
                     },
@@ -189,38 +189,38 @@ impl Client {
 
     /// TPM2_SelfTest (Part 3, 10.2).
     pub fn self_test(&self, full: bool) -> Result<()> {
-        self.with(|work| work.run(&SelfTest { full }, &Authority::None))
+        self.with(|tpm| tpm.run(&SelfTest { full }, &Authority::None))
     }
 
     /// TPM2_GetTestResult (Part 3, 10.4).
     pub fn test_result(&self) -> Result<TestResult> {
-        self.with(|work| work.run(&GetTestResult, &Authority::None))
+        self.with(|tpm| tpm.run(&GetTestResult, &Authority::None))
     }
 
     /// Flushes any transient object or session (TPM2_FlushContext, Part 3, 28.4), also others': this is
     /// what `tpmctl flush` is for.
     pub fn flush(&self, handle: u32) -> Result<()> {
-        self.with(|work| {
-            work.flush(handle)?;
-            work.state.residents.remove(handle);
+        self.with(|tpm| {
+            tpm.flush(handle)?;
+            tpm.state.residents.remove(handle);
             Ok(())
         })
     }
 
     /// TPM2_NV_ReadPublic (Part 3, 31.6).
     pub fn nv_read_public(&self, index: u32) -> Result<NvPublic> {
-        self.with(|work| work.run(&NvReadPublic { index }, &Authority::None))
+        self.with(|tpm| tpm.run(&NvReadPublic { index }, &Authority::None))
             .map_err(|error| error.advise(format!("is there an NV index 0x{index:08x}?")))
     }
 
     /// The content of an NV index (TPM2_NV_Read, Part 3, 31.13), authorized by the index itself with
     /// an empty value if it allows that, else by the owner with an empty value.
     pub fn nv_read(&self, index: u32) -> Result<Vec<u8>> {
-        self.with(|work| work.nv_read(index))
+        self.with(|tpm| tpm.nv_read(index))
     }
 }
 
-impl Work<'_> {
+impl Tpm<'_> {
     /// Makes a digest of a message in the TPM, with a ticket (TPM2_Hash for short ones, else a sequence).
     pub(super) fn hash(&mut self, hash: AlgId, message: &[u8]) -> Result<Hashed> {
         if message.len() <= INPUT_BUFFER {

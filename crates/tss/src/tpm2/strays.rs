@@ -9,11 +9,11 @@ use super::commands::object::ReadPublic;
 use super::constants::handle;
 use super::object::PrimaryTemplate;
 use super::resident::{Awaited, Fingerprint};
-use super::work::{Authority, Work};
+use super::transaction::{Authority, Tpm};
 use crate::error::{ErrorKind, Result};
 use crate::transport::Sharing;
 
-impl Work<'_> {
+impl Tpm<'_> {
     /// Runs a command that puts something into the TPM. What that is stays noted until it is in the
     /// table, or until the TPM has said that it is not there.
     pub(super) fn awaiting<T>(
@@ -132,8 +132,8 @@ impl Work<'_> {
 
     /// Transient objects that are not in the table.
     fn unknown_objects(&mut self) -> Result<Vec<u32>> {
-        let known = |work: &Self, object: &u32| {
-            let entries = work.state.residents.entries();
+        let known = |tpm: &Self, object: &u32| {
+            let entries = tpm.state.residents.entries();
             entries.iter().any(|entry| entry.handle == *object)
         };
         let mut objects = match self.handles(handle::TRANSIENT_FIRST) {

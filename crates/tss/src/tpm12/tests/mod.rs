@@ -44,14 +44,14 @@ enum Server {
 }
 
 /// A simulated TPM 1.2 of one test, and perhaps a tcsd in front of it.
-struct Tpm {
+struct Simulator {
     directory: Scratch,
     address: String,
     swtpm: Child,
     tcsd: Option<(Child, u16)>,
 }
 
-impl Tpm {
+impl Simulator {
     /// The TPM that the key files in `tests/data/tpm12` belong to: owner and SRK have the well-known secret.
     fn of_the_key_files(server: Server) -> Self {
         let directory = Scratch::new();
@@ -182,7 +182,7 @@ impl Tpm {
     }
 }
 
-impl Drop for Tpm {
+impl Drop for Simulator {
     fn drop(&mut self) {
         if let Some((tcsd, _)) = &mut self.tcsd {
             let _ = tcsd.kill();

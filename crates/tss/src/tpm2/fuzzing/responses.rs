@@ -193,7 +193,7 @@ fn in_session<R: Request>(request: &R, mode: u8, mut input: Input<'_>) {
     let honest = mode & 1 == 1;
     // A command that begins with no TPM2B cannot have it encrypted, nor its answer.
     let attributes = attribute::CONTINUE | if mode & 2 == 2 { attribute::ENCRYPT } else { 0 };
-    let mut tpm = Tpm {
+    let mut responder = Responder {
         auth: &auth,
         honest,
         handle: R::ANSWERS_HANDLE.then(|| input.u32()),
@@ -202,7 +202,7 @@ fn in_session<R: Request>(request: &R, mode: u8, mut input: Input<'_>) {
         hmac: input.bytes(),
         parameters: input.rest(),
     };
-    let result = run(&mut tpm, request, &mut session, attributes);
+    let result = run(&mut responder, request, &mut session, attributes);
     if let Err(error) = &result {
         let _ = error.to_string();
     }
@@ -215,14 +215,14 @@ fn in_session<R: Request>(request: &R, mode: u8, mut input: Input<'_>) {
 }
 
 fn run<R: Request>(
-    tpm: &mut Tpm<'_>,
+    responder: &mut Responder<'_>,
     request: &R,
     session: &mut HmacSession,
     attributes: u8,
 ) -> crate::Result<R::Response> {
-    let auth = tpm.auth;
+    let auth = responder.auth;
     execute(
-        tpm,
+        responder,
         request,
         Authorization::Session {
             session,
@@ -232,8 +232,8 @@ fn run<R: Request>(
     )
 }
 
-/// A TPM with an unsalted session.
-struct Tpm<'a> {
+/// Answers in the place of a TPM with an unsalted session.
+struct Responder<'a> {
     auth: &'a Secret,
     honest: bool,
     handle: Option<u32>,
@@ -243,7 +243,7 @@ struct Tpm<'a> {
     parameters: &'a [u8],
 }
 
-impl Exchange for Tpm<'_> {
+impl Exchange for Responder<'_> {
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
         let code = u32::from_be_bytes(command[6..10].try_into().unwrap());
         // Our nonce stands behind the session's handle.

@@ -28,7 +28,7 @@ use super::commands::startup::Shutdown;
 use super::constants::{CommandCode, handle};
 use super::exchange::{Connect, Exchange};
 use super::public::Unique;
-use super::work::Authority;
+use super::transaction::Authority;
 use super::*;
 use crate::transport::{Continuity, Endpoint, Limits, Origin, Sharing, Transport, TransportError};
 
@@ -36,12 +36,12 @@ use crate::transport::{Continuity, Endpoint, Limits, Origin, Sharing, Transport,
 const SOCKET: &str = "client-test";
 
 /// A simulated TPM of one test.
-struct Tpm {
+struct Simulator {
     directory: Scratch,
     child: Child,
 }
 
-impl Tpm {
+impl Simulator {
     /// A TPM fresh from the factory.
     fn new() -> Self {
         Self::start(Scratch::new())
@@ -85,15 +85,15 @@ impl Tpm {
     fn provision(&self) {
         let (client, _) = self.client(Sessions::Never);
         client
-            .with(|work| {
+            .with(|tpm| {
                 let parent = Parent::new(handle::OWNER);
-                let stem = work.parent(&parent, false)?;
+                let stem = tpm.parent(&parent, false)?;
                 let request = commands::context::EvictControl {
                     hierarchy: handle::OWNER,
                     object: stem.entity.clone(),
                     persistent_handle: handle::SRK,
                 };
-                work.run(&request, &Authority::Password(&Secret::empty()))
+                tpm.run(&request, &Authority::Password(&Secret::empty()))
             })
             .unwrap();
     }
@@ -118,7 +118,7 @@ impl Tpm {
     fn restart(&mut self) {
         let (client, _) = self.client(Sessions::Never);
         client
-            .with(|work| work.run(&Shutdown, &Authority::None))
+            .with(|tpm| tpm.run(&Shutdown, &Authority::None))
             .unwrap();
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -127,7 +127,7 @@ impl Tpm {
     }
 }
 
-impl Drop for Tpm {
+impl Drop for Simulator {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

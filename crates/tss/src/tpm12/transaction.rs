@@ -87,8 +87,8 @@ impl State {
     }
 }
 
-/// A critical section at work.
-pub(super) struct Work<'a> {
+/// The TPM for one critical section: who has it runs commands on what is loaded.
+pub(super) struct Tpm<'a> {
     pub(super) exchange: Box<dyn Exchange + 'a>,
     pub(super) state: &'a mut State,
     /// Whether the connection failed while an authorization was with the TPM: a wrong one may have been
@@ -100,7 +100,7 @@ pub(super) struct Work<'a> {
     pause: Duration,
 }
 
-impl<'a> Work<'a> {
+impl<'a> Tpm<'a> {
     pub(super) fn begin(mut exchange: Box<dyn Exchange + 'a>, state: &'a mut State) -> Self {
         let own = std::process::id();
         if state.own.pid != own {
@@ -111,7 +111,7 @@ impl<'a> Work<'a> {
             Some(record) => Loaded::from_record(&record),
             None => Loaded::default(),
         };
-        let mut work = Self {
+        let mut tpm = Self {
             exchange,
             state,
             at_stake: false,
@@ -119,12 +119,12 @@ impl<'a> Work<'a> {
             started: Instant::now(),
             pause: FIRST_PAUSE,
         };
-        for fingerprint in std::mem::take(&mut work.state.forgotten) {
-            if let Some(entry) = work.state.loaded.find(&fingerprint).cloned() {
-                work.give_up(&entry);
+        for fingerprint in std::mem::take(&mut tpm.state.forgotten) {
+            if let Some(entry) = tpm.state.loaded.find(&fingerprint).cloned() {
+                tpm.give_up(&entry);
             }
         }
-        work
+        tpm
     }
 
     /// Whether the connection failed while an authorization was with the TPM.

@@ -95,7 +95,7 @@ pub(super) enum Authority<'a> {
     None,
     /// The value itself.
     Password(&'a Secret),
-    /// A session of [`Work::session`].
+    /// A session of [`Tpm::session`].
     Session {
         /// Which.
         id: SessionId,
@@ -106,8 +106,8 @@ pub(super) enum Authority<'a> {
     },
 }
 
-/// A critical section in progress. [`Work::close`] must end it.
-pub(super) struct Work<'a> {
+/// The TPM for one critical section: who has it runs commands on what is loaded. [`Tpm::close`] must end it.
+pub(super) struct Tpm<'a> {
     exchange: Box<dyn Exchange + 'a>,
     pub(super) state: &'a mut State,
     pub(super) options: &'a Options,
@@ -119,7 +119,7 @@ pub(super) struct Work<'a> {
     value_at_stake: bool,
 }
 
-impl<'a> Work<'a> {
+impl<'a> Tpm<'a> {
     /// Begins: brings what we believe to be loaded in line with what may have happened meanwhile.
     pub(super) fn begin(
         mut exchange: Box<dyn Exchange + 'a>,
