@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crypto::Secret;
 use zeroize::Zeroizing;
 
+use super::cache::Stake;
 use super::commands::asymmetric::{EcdhZGen, RsaDecrypt, SecretPoint};
 use super::commands::context::EvictControl;
 use super::commands::hash::Ticket;
@@ -16,7 +17,6 @@ use super::exchange::Connect;
 use super::name::{Entity, Name};
 use super::object::{DecryptScheme, Object, Parent, SignScheme};
 use super::pins::ParentName;
-use super::pool::Stake;
 use super::public::Public;
 use super::session::Salt;
 use super::transaction::{Authority, State, Tpm};

@@ -3,6 +3,7 @@
 
 use crypto::Secret;
 
+use super::cache::{SessionId, Stake};
 use super::commands::context::ContextLoad;
 use super::commands::duplication::Import;
 use super::commands::object::{Create, Created, Load};
@@ -10,7 +11,6 @@ use super::constants::{CommandCode, handle};
 use super::name::Entity;
 use super::object::{Object, Parent, Source};
 use super::parent::{ParentHandle, StemKind, as_asked, missing};
-use super::pool::{SessionId, Stake};
 use super::public::{Parms, Public};
 use super::resident::{Awaited, Fingerprint};
 use super::session::{Salt, attribute};

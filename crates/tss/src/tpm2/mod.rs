@@ -2,11 +2,12 @@
 //!
 //! [`Client`] is the way in; [`Object`] and [`Parent`] are what it works on. Behind them, from the
 //! wire up: [`wire`] and [`constants`]; [`commands`], which know bytes only; `exec`, which runs one;
-//! `session`; `transaction`, one critical section with what is loaded, and `pool`, its sessions; `parent` and `keys`, which bring a key
+//! `session`; `transaction`, one critical section with what is loaded, and `cache`, its sessions; `parent` and `keys`, which bring a key
 //! into reach.
 #![forbid(unsafe_code)]
 
 pub mod attributes;
+mod cache;
 pub mod client;
 pub mod commands;
 pub mod constants;
@@ -20,7 +21,6 @@ pub mod name;
 pub mod object;
 mod parent;
 pub mod pins;
-mod pool;
 pub mod public;
 pub mod rc;
 mod rc_names;

@@ -4,13 +4,13 @@
 use crypto::Secret;
 
 use super::attributes::Attributes;
+use super::cache::{SessionId, Stake};
 use super::client::Sessions;
 use super::commands::hierarchy::CreatePrimary;
 use super::commands::object::{PublicInfo, ReadPublic};
 use super::constants::{CommandCode, handle};
 use super::name::{Entity, Name};
 use super::object::{Parent, PrimaryTemplate};
-use super::pool::{SessionId, Stake};
 use super::public::Public;
 use super::rc::ResponseCode;
 use super::resident::Awaited;

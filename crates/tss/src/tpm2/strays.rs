@@ -49,7 +49,7 @@ impl Tpm<'_> {
             return;
         }
         let handles = self.state.sessions.iter();
-        let handles: Vec<u32> = handles.map(|kept| kept.session.handle()).collect();
+        let handles: Vec<u32> = handles.map(|cached| cached.session.handle()).collect();
         if self.state.residents.sessions() != handles {
             self.state.residents.set_sessions(handles);
             self.save();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crypto::Secret;
 
+use super::cache::{CachedSession, SessionId};
 use super::client::Options;
 use super::commands::Request;
 use super::commands::capability::{Capabilities, GetCapability};
@@ -17,7 +18,6 @@ use super::exchange::Exchange;
 use super::exec::{Authorization, execute};
 use super::name::Name;
 use super::object::PrimaryTemplate;
-use super::pool::{Kept, SessionId};
 use super::rc::ResponseCode;
 use super::resident::{Fingerprint, Resident, Residents};
 use super::session::attribute;
@@ -43,7 +43,7 @@ type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 pub(super) struct State {
     process: Process,
     pub(super) residents: Residents,
-    pub(super) sessions: Vec<Kept>,
+    pub(super) sessions: Vec<CachedSession>,
     /// Persistent parents, read once.
     pub(super) parents: Map<u32, PublicInfo>,
     /// Whether the storage root key takes the place of an owner primary; asked once.
@@ -248,12 +248,16 @@ impl<'a> Tpm<'a> {
                 auth,
                 attributes,
             } => {
-                let kept = self.state.sessions.iter_mut().find(|kept| kept.id == *id);
-                let kept =
-                    kept.ok_or_else(|| Error::unsupported("a session ended before its command"))?;
-                kept.used = Instant::now();
+                let cached = self
+                    .state
+                    .sessions
+                    .iter_mut()
+                    .find(|cached| cached.id == *id);
+                let cached = cached
+                    .ok_or_else(|| Error::unsupported("a session ended before its command"))?;
+                cached.used = Instant::now();
                 Authorization::Session {
-                    session: &mut kept.session,
+                    session: &mut cached.session,
                     auth,
                     attributes: *attributes,
                 }
@@ -264,7 +268,7 @@ impl<'a> Tpm<'a> {
             (Ok(_), Authority::Session { id, attributes, .. })
                 if attributes & attribute::CONTINUE == 0 =>
             {
-                self.state.sessions.retain(|kept| kept.id != *id);
+                self.state.sessions.retain(|cached| cached.id != *id);
             }
             (Err(error), _) if matches!(error.kind(), ErrorKind::Transport(_)) => {
                 self.broken = true;

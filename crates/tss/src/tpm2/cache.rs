@@ -16,11 +16,11 @@ use super::transaction::{Authority, Tpm};
 use crate::error::Result;
 use crate::transport::Sharing;
 
-/// Sessions kept for reuse.
-const KEPT_SESSIONS: usize = 2;
+/// Sessions kept for another use.
+const MOST_SESSIONS: usize = 2;
 
 /// A session that may be used again: it is told apart by the key it is salted to.
-pub(super) struct Kept {
+pub(super) struct CachedSession {
     pub(super) id: SessionId,
     pub(super) session: HmacSession,
     pub(super) used: Instant,
@@ -48,14 +48,14 @@ impl Tpm<'_> {
         if self.has_session(&id) {
             return Ok(id);
         }
-        while self.state.sessions.len() >= KEPT_SESSIONS
+        while self.state.sessions.len() >= MOST_SESSIONS
             && self.drop_session_except(&Authority::None)
         {}
         let opening = Opening::new(salt_key).map_err(crypto_error)?;
         let request = opening.request();
         let started = self.awaiting(Awaited::Session, |tpm| tpm.run(&request, &Authority::None))?;
         let session = opening.complete(started);
-        self.state.sessions.push(Kept {
+        self.state.sessions.push(CachedSession {
             id: id.clone(),
             session,
             used: Instant::now(),
@@ -67,7 +67,7 @@ impl Tpm<'_> {
 
     /// Whether a session of this salt key runs.
     pub(super) fn has_session(&self, id: &SessionId) -> bool {
-        self.state.sessions.iter().any(|kept| kept.id == *id)
+        self.state.sessions.iter().any(|cached| cached.id == *id)
     }
 
     /// The attributes of a section's last use of a session: it goes on only where a resource manager
@@ -91,13 +91,13 @@ impl Tpm<'_> {
 
     /// Ends all sessions not used for `idle`.
     pub(super) fn end_sessions(&mut self, idle: Duration) {
-        let (old, kept) = std::mem::take(&mut self.state.sessions)
+        let (old, cached) = std::mem::take(&mut self.state.sessions)
             .into_iter()
-            .partition::<Vec<_>, _>(|kept| kept.used.elapsed() >= idle);
-        self.state.sessions = kept;
+            .partition::<Vec<_>, _>(|cached| cached.used.elapsed() >= idle);
+        self.state.sessions = cached;
         if self.sharing() != Sharing::InProcess {
-            for kept in old {
-                let _ = self.flush(kept.session.handle());
+            for cached in old {
+                let _ = self.flush(cached.session.handle());
             }
         }
     }
@@ -113,7 +113,7 @@ impl Tpm<'_> {
         let last = sessions
             .iter()
             .enumerate()
-            .max_by_key(|(_, kept)| kept.used);
+            .max_by_key(|(_, cached)| cached.used);
         if let Some(last) = last.map(|(index, _)| index) {
             let lost = sessions.remove(last);
             if self.sharing() != Sharing::InProcess {
@@ -133,12 +133,12 @@ impl Tpm<'_> {
             .sessions
             .iter()
             .enumerate()
-            .filter(|(_, kept)| Some(&kept.id) != needed);
-        let Some((oldest, _)) = candidates.min_by_key(|(_, kept)| kept.used) else {
+            .filter(|(_, cached)| Some(&cached.id) != needed);
+        let Some((oldest, _)) = candidates.min_by_key(|(_, cached)| cached.used) else {
             return false;
         };
-        let kept = self.state.sessions.remove(oldest);
-        let _ = self.flush(kept.session.handle());
+        let cached = self.state.sessions.remove(oldest);
+        let _ = self.flush(cached.session.handle());
         true
     }
 }
