@@ -364,7 +364,7 @@ fn once<T>(inner: &mut Inner, operation: &impl Fn(&mut Tpm<'_>) -> Result<T>) ->
         Err(error) => return (Err(error), false),
     };
     let mut tpm = Tpm::begin(exchange, state);
-    let result = tpm.gather_strays().and_then(|()| operation(&mut tpm));
+    let result = tpm.recover().and_then(|()| operation(&mut tpm));
     (result, tpm.value_at_stake())
 }
 

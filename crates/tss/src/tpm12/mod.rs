@@ -9,7 +9,7 @@
 //! From the wire up: [`constants`], [`rc`] and [`blob`]; `auth`, the arithmetic of OIAP and OSAP;
 //! [`commands`], which know bytes only; `raw` and `tcsd`, which carry a command; `exec`, which authorizes
 //! and runs one; `loaded`, what is in the TPM; `transaction`, one critical section, and
-//! `strays`, what one leaves that does not come to its end.
+//! `recovery`, from one that does not come to its end.
 #![forbid(unsafe_code)]
 
 mod asked;
@@ -27,9 +27,9 @@ pub mod fuzzing;
 mod loaded;
 mod raw;
 pub mod rc;
+mod recovery;
 pub mod registry;
 mod secret;
-mod strays;
 mod tcsd;
 #[cfg(test)]
 mod tests;

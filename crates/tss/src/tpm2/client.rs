@@ -321,7 +321,7 @@ impl Client {
         };
         let mut tpm = Tpm::begin(exchange, state, &self.options);
         tpm.discard_forgotten();
-        let result = tpm.gather_strays().and_then(|()| operation(&mut tpm));
+        let result = tpm.recover().and_then(|()| operation(&mut tpm));
         let result = result.map_err(|error| tpm.explain(error));
         let value_at_stake = tpm.value_at_stake();
         tpm.close();

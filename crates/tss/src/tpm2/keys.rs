@@ -35,7 +35,7 @@ impl Tpm<'_> {
             Err(error) => error,
             done => return done,
         };
-        if !self.recover(object, &first)? {
+        if !self.forget_lost(object, &first)? {
             return Err(first);
         }
         self.attempt(object, auth, secret_answer, &operation)
@@ -108,7 +108,7 @@ impl Tpm<'_> {
     }
 
     /// Decides whether an error means that something of ours is gone, and forgets it then.
-    fn recover(&mut self, object: &Object, error: &Error) -> Result<bool> {
+    fn forget_lost(&mut self, object: &Object, error: &Error) -> Result<bool> {
         let Some(code) = error.code() else {
             return Ok(false);
         };

@@ -24,11 +24,11 @@ pub mod pins;
 pub mod public;
 pub mod rc;
 mod rc_names;
+mod recovery;
 pub mod registry;
 mod resident;
 pub mod services;
 mod session;
-mod strays;
 mod template;
 #[cfg(test)]
 mod tests;

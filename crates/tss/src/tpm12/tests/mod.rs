@@ -6,8 +6,8 @@ mod captured;
 mod daemon;
 mod many;
 mod raw;
+mod recovery;
 mod secrets;
-mod strays;
 mod transports;
 
 use std::fs;

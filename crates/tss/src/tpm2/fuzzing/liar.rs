@@ -446,12 +446,12 @@ pub fn lying_tpm(data: &[u8]) {
             object[0].source = crate::tpm2::Source::Persistent(handle::SRK);
         }
         let key = &object[usize::from(detail & 1)];
-        told(&client, step, key, &parent, &auth);
+        operate(&client, step, key, &parent, &auth);
     }
     client.release_at_exit();
 }
 
-fn told(client: &Client, step: u8, key: &Object, parent: &Parent, auth: &Secret) {
+fn operate(client: &Client, step: u8, key: &Object, parent: &Parent, auth: &Secret) {
     let result = match step % 22 {
         0 => client
             .sign(key, auth, SignScheme::Ecdsa(AlgId::SHA256), &[1; 32])

@@ -58,7 +58,7 @@ impl Tpm<'_> {
     }
 
     /// Clears away what an earlier section left behind without coming to its end.
-    pub(super) fn gather_strays(&mut self) -> Result<()> {
+    pub(super) fn recover(&mut self) -> Result<()> {
         if self.exchange.sharing() != Sharing::Bare {
             return Ok(());
         }
@@ -84,18 +84,18 @@ impl Tpm<'_> {
                 needs_auth,
             } => {
                 // One among several may be another program's copy of the same key.
-                if let [stray] = self.unknown_keys()?[..]
-                    && self.may_be(stray, &modulus, needs_auth)?
+                if let [left] = self.unknown_keys()?[..]
+                    && self.may_be(left, &modulus, needs_auth)?
                 {
-                    log::debug!("key {stray:08x} was left behind: flushed");
-                    told(self.flush(stray))?;
+                    log::debug!("key {left:08x} was left behind: flushed");
+                    answered(self.flush(left))?;
                 }
             }
             // The connection was cut just now, so that this is the one; after a longer time it may be
             // anybody's.
             Awaited::Session if process == self.state.process() => {
-                if let [stray] = self.sessions()?[..] {
-                    self.end_session(stray);
+                if let [left] = self.sessions()?[..] {
+                    self.end_session(left);
                 }
             }
             Awaited::Session => {}
@@ -118,7 +118,7 @@ impl Tpm<'_> {
         {
             return Ok(needs_auth);
         }
-        let public = told(public)?;
+        let public = answered(public)?;
         Ok(public.is_some_and(|public| digest(public.modulus()) == *modulus))
     }
 
@@ -136,7 +136,7 @@ impl Tpm<'_> {
     }
 
     fn handles(&mut self, request: &GetCapability) -> Result<Vec<u32>> {
-        let list = told(self.execute(request, Authority::None))?;
+        let list = answered(self.execute(request, Authority::None))?;
         Ok(list
             .and_then(|list| capability::handles(&list).ok())
             .unwrap_or_default())
@@ -145,7 +145,7 @@ impl Tpm<'_> {
 
 /// What the TPM does not tell, or not in a form that can be read, is left alone: no reason to fail. If there
 /// is no answer, what is left behind is still to be looked for.
-fn told<T>(answer: Result<T>) -> Result<Option<T>> {
+fn answered<T>(answer: Result<T>) -> Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if matches!(error.kind(), ErrorKind::Transport(_)) => Err(error),

@@ -57,7 +57,7 @@ impl Tpm<'_> {
     }
 
     /// Clears away what an earlier section left behind without coming to its end.
-    pub(super) fn gather_strays(&mut self) -> Result<()> {
+    pub(super) fn recover(&mut self) -> Result<()> {
         if self.sharing() != Sharing::Bare {
             return Ok(());
         }
@@ -80,11 +80,11 @@ impl Tpm<'_> {
         let own = process == self.state.process();
         match awaited {
             Awaited::Object(name) => {
-                for stray in self.unknown_objects()? {
-                    if self.is_still(stray, &name)? {
-                        log::debug!("object {stray:08x} was left behind: flushed");
+                for left in self.unknown_objects()? {
+                    if self.is_still(left, &name)? {
+                        log::debug!("object {left:08x} was left behind: flushed");
                         // Without an answer it is still to be looked for.
-                        match self.flush(stray) {
+                        match self.flush(left) {
                             Err(error) if error.code().is_none() => return Err(error),
                             _ => break,
                         }
@@ -95,21 +95,21 @@ impl Tpm<'_> {
             // anybody's, since primaries of one template are all alike.
             Awaited::Primary if own => {
                 let mut primaries = self.unknown_objects()?;
-                primaries.retain(|&stray| {
-                    let info = self.run(&ReadPublic::of(stray), &Authority::None);
+                primaries.retain(|&left| {
+                    let info = self.run(&ReadPublic::of(left), &Authority::None);
                     info.is_ok_and(|info| PrimaryTemplate::made(&info.public))
                 });
                 // One among several may be another program's.
-                if let [stray] = primaries[..] {
-                    let _ = self.flush(stray);
+                if let [left] = primaries[..] {
+                    let _ = self.flush(left);
                 }
             }
             // Of a session nothing shows whose it is. There is one in each first use of a key, so that killed
             // processes would fill the TPM's few slots: the only session that there is, where one was awaited by a
             // process that has ended and nobody of ours has had the TPM since, is taken for that one.
             Awaited::Session if own || process.has_ended() => {
-                if let [stray] = self.handles(handle::HMAC_SESSION_FIRST)?[..] {
-                    let _ = self.flush(stray);
+                if let [left] = self.handles(handle::HMAC_SESSION_FIRST)?[..] {
+                    let _ = self.flush(left);
                 }
             }
             Awaited::Primary | Awaited::Session => {}
