@@ -16,7 +16,7 @@ use super::client::{Client, Key, Options};
 use super::commands::capability::{DaState, PermanentFlags, VersionInfo, VolatileFlags};
 use super::constants::Ordinal;
 use super::exchange::{Answer, Command, Connect, Exchange};
-use super::loaded::Loaded;
+use super::loaded::LoadedKeys;
 use super::raw;
 use super::rc::Code;
 use super::secret::AuthValue;
@@ -69,8 +69,8 @@ pub fn tpm12_structures(data: &[u8]) {
     let _ = PermanentFlags::parse(data);
     let _ = VolatileFlags::parse(data);
     let _ = DaState::parse(data);
-    let table = Loaded::from_record(data);
-    assert_eq!(Loaded::from_record(&table.to_record()), table);
+    let table = LoadedKeys::from_record(data);
+    assert_eq!(LoadedKeys::from_record(&table.to_record()), table);
 }
 
 /// One answer of a bare TPM to a command.

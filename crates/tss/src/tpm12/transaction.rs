@@ -11,7 +11,7 @@ use super::constants::{Ordinal, handle, resource};
 use super::exchange::Exchange;
 use super::exec::{self, Authority};
 use super::failure::{Failure, Whose, code_of};
-use super::loaded::{Fingerprint, Loaded, NOBODY};
+use super::loaded::{Fingerprint, LoadedKeys, NOBODY};
 use super::rc::Code;
 use super::secret::AuthValue;
 use super::{KeyBlob, PublicKey, Template, auth};
@@ -34,7 +34,7 @@ const REFUSALS: usize = 64;
 /// What a client knows between sections.
 pub(super) struct State {
     own: Process,
-    pub(super) loaded: Loaded,
+    pub(super) loaded: LoadedKeys,
     /// Keys to be given up with the next section.
     pub(super) forgotten: Vec<Fingerprint>,
     /// Whether the TPM is one of version 1.1, once that is known.
@@ -53,7 +53,7 @@ impl State {
     pub(super) fn new() -> Self {
         Self {
             own: Process::current(),
-            loaded: Loaded::default(),
+            loaded: LoadedKeys::default(),
             forgotten: Vec::new(),
             old: None,
             refused: Vec::new(),
@@ -108,8 +108,8 @@ impl<'a> Tpm<'a> {
             state.own = Process::current();
         }
         state.loaded = match exchange.record() {
-            Some(record) => Loaded::from_record(&record),
-            None => Loaded::default(),
+            Some(record) => LoadedKeys::from_record(&record),
+            None => LoadedKeys::default(),
         };
         let mut tpm = Self {
             exchange,

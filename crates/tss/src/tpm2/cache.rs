@@ -7,10 +7,10 @@ use crypto::Secret;
 
 use super::client::Sessions;
 use super::exec::crypto_error;
+use super::loaded::Awaited;
 use super::name::{Entity, Name};
 use super::public::Public;
 use super::rc::ResponseCode;
-use super::resident::Awaited;
 use super::session::{HmacSession, Opening, attribute};
 use super::transaction::{Authority, Tpm};
 use crate::error::Result;
@@ -60,7 +60,7 @@ impl Tpm<'_> {
             session,
             used: Instant::now(),
         });
-        self.state.residents.await_answer(None);
+        self.state.loaded.await_answer(None);
         self.note_sessions();
         Ok(id)
     }

@@ -292,7 +292,7 @@ impl Client {
     pub fn release_at_exit(&self) {
         self.connection
             .entered_at_exit(|Inner { connector, state }| {
-                if state.residents.has_any_to_release(state.process())
+                if state.loaded.has_any_to_release(state.process())
                     && let Ok(exchange) = connector.begin(Some(EXIT_WAIT))
                 {
                     let mut tpm = Tpm::begin(exchange, state, &self.options);

@@ -8,9 +8,9 @@ mod responses;
 use crypto::fuzzing::input::Input;
 
 use super::Name;
+use super::loaded::{Fingerprint, LoadedObjects};
 use super::object::Parent;
 use super::public::Public;
-use super::resident::{Fingerprint, Residents};
 use crate::process::{Process, parse_start_time};
 
 pub use liar::{ADDRESS, deceive, lying_tpm};
@@ -58,8 +58,8 @@ pub fn record(data: &[u8]) {
     }
     let mut input = Input::new(data);
     let steps = input.bytes();
-    let mut table = Residents::from_record(input.rest());
-    let again = Residents::from_record(&table.to_record());
+    let mut table = LoadedObjects::from_record(input.rest());
+    let again = LoadedObjects::from_record(&table.to_record());
     assert_eq!(again, table);
     for &step in steps {
         let handle = 0x8000_0000 + u32::from(step >> 4);
@@ -81,7 +81,7 @@ pub fn record(data: &[u8]) {
             6 => drop(table.oldest(&[handle]).cloned()),
             _ => drop(table.find(&object).cloned()),
         }
-        assert!(table.entries().len() <= Residents::MOST);
+        assert!(table.entries().len() <= LoadedObjects::MOST);
         assert!(table.to_record().len() <= crate::transport::Record::CAPACITY);
     }
 }

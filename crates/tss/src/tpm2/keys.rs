@@ -8,11 +8,11 @@ use super::commands::context::ContextLoad;
 use super::commands::duplication::Import;
 use super::commands::object::{Create, Created, Load};
 use super::constants::{CommandCode, handle};
+use super::loaded::{Awaited, Fingerprint};
 use super::name::Entity;
 use super::object::{Object, Parent, Source};
 use super::parent::{ParentHandle, StemKind, as_asked, missing};
 use super::public::{Parms, Public};
-use super::resident::{Awaited, Fingerprint};
 use super::session::{Salt, attribute};
 use super::transaction::{Authority, Tpm};
 use super::wire::Malformed;
@@ -73,11 +73,11 @@ impl Tpm<'_> {
             Authority::Password(auth)
         };
         let result = operation(self, &entity, &authority)?;
-        self.state.residents.touch(entity.handle);
+        self.state.loaded.touch(entity.handle);
         Ok(result)
     }
 
-    /// The key's handle: persistent, resident, or loaded now.
+    /// The key's handle: persistent, loaded, or loaded now.
     fn entity(
         &mut self,
         object: &Object,
@@ -91,18 +91,18 @@ impl Tpm<'_> {
             Source::Blob { parent, private } => (parent, private),
         };
         let fingerprint = Fingerprint::new(&object.name, parent, private);
-        if let Some(resident) = self.state.residents.find(&fingerprint).cloned() {
+        if let Some(loaded) = self.state.loaded.find(&fingerprint).cloned() {
             // Before a secret goes to a handle that may have changed hands, it is confirmed. A session
             // salted to the key confirms it too: with RSA nothing but the key can even start it. On a
             // curve a wrong key shows only when the value is refused, which may count as a try.
             let rsa = matches!(object.public.parms(), Parms::Rsa { .. });
             let proof = to_self && (rsa || auth.is_empty());
-            let doubtful = !resident.confirmed && !proof && (!auth.is_empty() || secret);
-            if !doubtful || self.is_still(resident.handle, &object.name)? {
-                self.pinned.push(resident.handle);
-                return Ok(Entity::object(resident.handle, object.name.clone()));
+            let doubtful = !loaded.confirmed && !proof && (!auth.is_empty() || secret);
+            if !doubtful || self.is_still(loaded.handle, &object.name)? {
+                self.pinned.push(loaded.handle);
+                return Ok(Entity::object(loaded.handle, object.name.clone()));
             }
-            self.state.residents.forget(&fingerprint);
+            self.state.loaded.forget(&fingerprint);
         }
         self.load(object, parent, private, to_parent)
     }
@@ -123,17 +123,17 @@ impl Tpm<'_> {
         let Some(fingerprint) = object.fingerprint() else {
             return Ok(false);
         };
-        let Some(resident) = self.state.residents.find(&fingerprint).cloned() else {
+        let Some(loaded) = self.state.loaded.find(&fingerprint).cloned() else {
             return Ok(false);
         };
         let gone = if code.is_bad_handle() {
             true
         } else {
-            !resident.confirmed && !self.is_still(resident.handle, &object.name)?
+            !loaded.confirmed && !self.is_still(loaded.handle, &object.name)?
         };
         if gone {
-            self.state.residents.lose(&fingerprint);
-            self.pinned.retain(|&pinned| pinned != resident.handle);
+            self.state.loaded.lose(&fingerprint);
+            self.pinned.retain(|&pinned| pinned != loaded.handle);
         }
         Ok(gone)
     }
@@ -190,7 +190,7 @@ impl Tpm<'_> {
         let awaited = Awaited::Object(key.name.clone());
         match self.awaiting(awaited, |tpm| tpm.run(&request, &Authority::None)) {
             Ok(handle) => {
-                self.loaded(handle, key.clone());
+                self.note_loaded(handle, key.clone());
                 Ok(Some(Entity::object(handle, key.name.clone())))
             }
             // A TPM that was reset since takes no context of before.
@@ -247,7 +247,7 @@ impl Tpm<'_> {
             .into());
         }
         let fingerprint = Fingerprint::new(&object.name, parent, private);
-        self.loaded(loaded.handle, fingerprint);
+        self.note_loaded(loaded.handle, fingerprint);
         if to_parent && let Some(name) = self.parent_session(stem)? {
             self.state
                 .stems

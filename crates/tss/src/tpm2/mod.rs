@@ -17,6 +17,7 @@ mod exec;
 #[doc(hidden)]
 pub mod fuzzing;
 mod keys;
+mod loaded;
 pub mod name;
 pub mod object;
 mod parent;
@@ -26,7 +27,6 @@ pub mod rc;
 mod rc_names;
 mod recovery;
 pub mod registry;
-mod resident;
 pub mod services;
 mod session;
 mod template;

@@ -9,11 +9,11 @@ use super::client::Sessions;
 use super::commands::hierarchy::CreatePrimary;
 use super::commands::object::{PublicInfo, ReadPublic};
 use super::constants::{CommandCode, handle};
+use super::loaded::Awaited;
 use super::name::{Entity, Name};
 use super::object::{Parent, PrimaryTemplate};
 use super::public::Public;
 use super::rc::ResponseCode;
-use super::resident::Awaited;
 use super::session::{Salt, attribute};
 use super::transaction::{Authority, Tpm, named};
 use super::wire::Malformed;
@@ -267,7 +267,7 @@ impl Tpm<'_> {
             }
             .into());
         }
-        self.loaded_for_now(primary.handle, primary.name.clone());
+        self.note_loaded_for_now(primary.handle, primary.name.clone());
         as_asked(CommandCode::CREATE_PRIMARY, &primary.public, &template)?;
         self.check_name(parent.handle, &primary.name)?;
         Ok(ParentHandle {

@@ -1,14 +1,14 @@
 //! What a section leaves in a bare TPM when it does not come to its end: its connection was cut, or its
 //! process was killed.
 //!
-//! The table of residents says before each command what that puts into the TPM, so that whoever has the
+//! The table of loaded objects says before each command what that puts into the TPM, so that whoever has the
 //! lock next, and there is nobody else's command under way then, can find it and clear it away. On other TPMs everything goes with the connection.
 #![forbid(unsafe_code)]
 
 use super::commands::object::ReadPublic;
 use super::constants::handle;
+use super::loaded::{Awaited, Fingerprint};
 use super::object::PrimaryTemplate;
-use super::resident::{Awaited, Fingerprint};
 use super::transaction::{Authority, Tpm};
 use crate::error::{ErrorKind, Result};
 use crate::transport::Sharing;
@@ -23,7 +23,7 @@ impl Tpm<'_> {
     ) -> Result<T> {
         if self.sharing() == Sharing::Bare {
             let process = self.state.process();
-            self.state.residents.await_answer(Some((awaited, process)));
+            self.state.loaded.await_answer(Some((awaited, process)));
             self.save();
         }
         let result = run(self);
@@ -37,8 +37,8 @@ impl Tpm<'_> {
 
     /// Notes that what was awaited is known, or not there.
     pub(super) fn arrived(&mut self) {
-        if self.state.residents.awaited().is_some() {
-            self.state.residents.await_answer(None);
+        if self.state.loaded.awaited().is_some() {
+            self.state.loaded.await_answer(None);
             self.save();
         }
     }
@@ -50,8 +50,8 @@ impl Tpm<'_> {
         }
         let handles = self.state.sessions.iter();
         let handles: Vec<u32> = handles.map(|cached| cached.session.handle()).collect();
-        if self.state.residents.sessions() != handles {
-            self.state.residents.set_sessions(handles);
+        if self.state.loaded.sessions() != handles {
+            self.state.loaded.set_sessions(handles);
             self.save();
         }
     }
@@ -62,7 +62,7 @@ impl Tpm<'_> {
             return Ok(());
         }
         // Sections end their sessions, so whatever is still noted is nobody's.
-        let sessions = self.state.residents.sessions().to_vec();
+        let sessions = self.state.loaded.sessions().to_vec();
         if !sessions.is_empty() {
             let there = self.handles(handle::HMAC_SESSION_FIRST)?;
             for session in sessions {
@@ -71,10 +71,10 @@ impl Tpm<'_> {
                     let _ = self.flush(session);
                 }
             }
-            self.state.residents.set_sessions(Vec::new());
+            self.state.loaded.set_sessions(Vec::new());
             self.save();
         }
-        let Some((awaited, process)) = self.state.residents.awaited().cloned() else {
+        let Some((awaited, process)) = self.state.loaded.awaited().cloned() else {
             return Ok(());
         };
         let own = process == self.state.process();
@@ -123,7 +123,7 @@ impl Tpm<'_> {
         if self.sharing() != Sharing::Bare {
             return;
         }
-        if let Some(double) = self.state.residents.double(fingerprint, handle).cloned()
+        if let Some(double) = self.state.loaded.double(fingerprint, handle).cloned()
             && matches!(self.is_still(double.handle, &fingerprint.name), Ok(true))
         {
             let _ = self.drop_object(double.handle);
@@ -133,7 +133,7 @@ impl Tpm<'_> {
     /// Transient objects that are not in the table.
     fn unknown_objects(&mut self) -> Result<Vec<u32>> {
         let known = |tpm: &Self, object: &u32| {
-            let entries = tpm.state.residents.entries();
+            let entries = tpm.state.loaded.entries();
             entries.iter().any(|entry| entry.handle == *object)
         };
         let mut objects = match self.handles(handle::TRANSIENT_FIRST) {

@@ -202,7 +202,7 @@ impl Client {
     pub fn flush(&self, handle: u32) -> Result<()> {
         self.with(|tpm| {
             tpm.flush(handle)?;
-            tpm.state.residents.remove(handle);
+            tpm.state.loaded.remove(handle);
             Ok(())
         })
     }

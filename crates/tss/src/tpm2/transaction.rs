@@ -16,10 +16,10 @@ use super::commands::object::{PublicInfo, ReadPublic};
 use super::constants::{CommandCode, Curve, capability, property};
 use super::exchange::Exchange;
 use super::exec::{Authorization, execute};
+use super::loaded::{Fingerprint, LoadedObject, LoadedObjects};
 use super::name::Name;
 use super::object::PrimaryTemplate;
 use super::rc::ResponseCode;
-use super::resident::{Fingerprint, Resident, Residents};
 use super::session::attribute;
 use super::wire::Malformed;
 use crate::error::{Error, ErrorKind, Lockout, Result};
@@ -42,7 +42,7 @@ type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 /// What a client knows about its TPM between sections.
 pub(super) struct State {
     process: Process,
-    pub(super) residents: Residents,
+    pub(super) loaded: LoadedObjects,
     pub(super) sessions: Vec<CachedSession>,
     /// Persistent parents, read once.
     pub(super) parents: Map<u32, PublicInfo>,
@@ -65,7 +65,7 @@ impl State {
     pub(super) fn new() -> Self {
         Self {
             process: Process::current(),
-            residents: Residents::default(),
+            loaded: LoadedObjects::default(),
             sessions: Vec::new(),
             parents: Map::default(),
             srk: Map::default(),
@@ -84,7 +84,7 @@ impl State {
 
     /// Forgets what is loaded, without a command: it is gone, or somebody else's.
     pub(super) fn lose(&mut self) {
-        self.residents.clear();
+        self.loaded.clear();
         self.sessions.clear();
     }
 }
@@ -130,12 +130,12 @@ impl<'a> Tpm<'a> {
             Continuity::Kept => {}
             Continuity::Released => {
                 state.sessions.clear();
-                state.residents.doubt();
+                state.loaded.doubt();
             }
             Continuity::Reset => state.lose(),
         }
         if exchange.sharing() == Sharing::Bare && exchange.continuity() != Continuity::Kept {
-            state.residents = Residents::from_record(&exchange.record().unwrap_or_default());
+            state.loaded = LoadedObjects::from_record(&exchange.record().unwrap_or_default());
         }
         Self {
             exchange,
@@ -152,13 +152,13 @@ impl<'a> Tpm<'a> {
     /// ours to flush; otherwise it would stay in a bare TPM until that is full.
     pub(super) fn discard_forgotten(&mut self) {
         for fingerprint in std::mem::take(&mut self.state.forgotten) {
-            let Some(resident) = self.state.residents.find(&fingerprint).cloned() else {
+            let Some(loaded) = self.state.loaded.find(&fingerprint).cloned() else {
                 continue;
             };
-            if matches!(self.is_still(resident.handle, &fingerprint.name), Ok(true)) {
-                let _ = self.drop_object(resident.handle);
+            if matches!(self.is_still(loaded.handle, &fingerprint.name), Ok(true)) {
+                let _ = self.drop_object(loaded.handle);
             } else {
-                self.state.residents.remove(resident.handle);
+                self.state.loaded.remove(loaded.handle);
             }
         }
     }
@@ -185,7 +185,7 @@ impl<'a> Tpm<'a> {
         }
         // What a cut connection has left is for the next section to find.
         if !self.broken {
-            self.state.residents.set_sessions(Vec::new());
+            self.state.loaded.set_sessions(Vec::new());
         }
         self.save();
     }
@@ -223,7 +223,7 @@ impl<'a> Tpm<'a> {
                 self.drop_session_except(authority)
             } else {
                 if self.sharing() == Sharing::Bare {
-                    let slots = self.state.residents.entries().len() + others;
+                    let slots = self.state.loaded.entries().len() + others;
                     self.state.slots = Some((slots, Instant::now()));
                 }
                 self.evict()?
@@ -289,31 +289,31 @@ impl<'a> Tpm<'a> {
     }
 
     /// Notes a loaded object; it may be evicted by us or, on a bare TPM, by others.
-    pub(super) fn loaded(&mut self, handle: u32, fingerprint: Fingerprint) {
+    pub(super) fn note_loaded(&mut self, handle: u32, fingerprint: Fingerprint) {
         self.drop_double(handle, &fingerprint);
-        self.state.residents.forget(&fingerprint);
+        self.state.loaded.forget(&fingerprint);
         let process = self.state.process;
-        self.state.residents.add(handle, fingerprint, process);
-        self.state.residents.await_answer(None);
+        self.state.loaded.add(handle, fingerprint, process);
+        self.state.loaded.await_answer(None);
         self.pinned.push(handle);
         self.save();
     }
 
     /// Notes a loaded object that shall go at the end of the section at the latest.
-    pub(super) fn loaded_for_now(&mut self, handle: u32, name: Name) {
-        self.loaded(handle, Fingerprint::of_nobody(name));
+    pub(super) fn note_loaded_for_now(&mut self, handle: u32, name: Name) {
+        self.note_loaded(handle, Fingerprint::of_nobody(name));
         self.temporary.push(handle);
     }
 
     /// Whether a handle in the table is still what the table says. If not, somebody who ignores the table has
     /// flushed our object and perhaps put another one there, which is not ours to flush: it is forgotten.
-    fn is_ours(&mut self, resident: &Resident) -> Result<bool> {
-        let (handle, name) = (resident.handle, &resident.identity.name);
-        if resident.confirmed || self.is_still(handle, name)? {
+    fn is_ours(&mut self, loaded: &LoadedObject) -> Result<bool> {
+        let (handle, name) = (loaded.handle, &loaded.identity.name);
+        if loaded.confirmed || self.is_still(handle, name)? {
             return Ok(true);
         }
         log::debug!("{handle:08x} is not {name} any more: left alone");
-        self.state.residents.remove(handle);
+        self.state.loaded.remove(handle);
         self.save();
         Ok(false)
     }
@@ -330,7 +330,7 @@ impl<'a> Tpm<'a> {
         {
             return Err(error);
         }
-        self.state.residents.remove(handle);
+        self.state.loaded.remove(handle);
         self.save();
         Ok(())
     }
@@ -343,15 +343,15 @@ impl<'a> Tpm<'a> {
             (Sharing::Bare, Some((slots, learned))) if learned.elapsed() < SLOTS_BELIEVED => {
                 slots.saturating_sub(needed)
             }
-            _ => Residents::MOST.saturating_sub(needed),
+            _ => LoadedObjects::MOST.saturating_sub(needed),
         };
-        while self.state.residents.entries().len() > most && self.evict()? {}
+        while self.state.loaded.entries().len() > most && self.evict()? {}
         Ok(())
     }
 
     /// Flushes the least recently used object of ours; whether there was one.
     fn evict(&mut self) -> Result<bool> {
-        let Some(oldest) = self.state.residents.oldest(&self.pinned).cloned() else {
+        let Some(oldest) = self.state.loaded.oldest(&self.pinned).cloned() else {
             return Ok(false);
         };
         if self.is_ours(&oldest)? {
@@ -362,21 +362,21 @@ impl<'a> Tpm<'a> {
     }
 
     /// Keeps what loads an evicted key again without its parent, once (TPM2_ContextSave).
-    fn save_context(&mut self, resident: &Resident) {
+    fn save_context(&mut self, loaded: &LoadedObject) {
         // A TPM in this process is reset after each section, and contexts do not survive that.
         if self.sharing() == Sharing::InProcess
-            || resident.owner != self.state.process
-            || resident.identity.digest().is_none()
-            || self.state.saved.contains_key(&resident.identity)
+            || loaded.owner != self.state.process
+            || loaded.identity.digest().is_none()
+            || self.state.saved.contains_key(&loaded.identity)
         {
             return;
         }
         let request = ContextSave {
-            handle: resident.handle,
+            handle: loaded.handle,
         };
         match self.run_once(&request, &Authority::None) {
             Ok(context) => {
-                self.state.saved.insert(resident.identity.clone(), context);
+                self.state.saved.insert(loaded.identity.clone(), context);
             }
             // The key file is still there.
             Err(error) => log::debug!("a key's context could not be saved: {error}"),
@@ -396,7 +396,7 @@ impl<'a> Tpm<'a> {
             Ok(info) => {
                 let same = info.name == *name;
                 if same {
-                    self.state.residents.confirm(handle);
+                    self.state.loaded.confirm(handle);
                 }
                 Ok(same)
             }
@@ -416,7 +416,7 @@ impl<'a> Tpm<'a> {
     /// Flushes what this process loaded and what ended processes left behind.
     pub(super) fn release(&mut self) {
         let own = self.state.process;
-        for entry in self.state.residents.entries().to_vec() {
+        for entry in self.state.loaded.entries().to_vec() {
             if !entry.is_to_be_released_by(own) {
                 continue;
             }
@@ -499,7 +499,7 @@ impl<'a> Tpm<'a> {
 
     pub(super) fn save(&mut self) {
         if self.sharing() == Sharing::Bare {
-            self.exchange.set_record(&self.state.residents.to_record());
+            self.exchange.set_record(&self.state.loaded.to_record());
         }
     }
 }

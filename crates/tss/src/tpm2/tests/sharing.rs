@@ -3,17 +3,17 @@
 
 use super::*;
 use crate::process::Process;
-use crate::tpm2::resident::Residents;
+use crate::tpm2::loaded::LoadedObjects;
 
 /// Replaces the owner of every object in the shared table.
 fn disown(client: &Client, owner: Process) {
     client
         .with(|tpm| {
-            let mut table = Residents::default();
-            for entry in tpm.state.residents.entries() {
+            let mut table = LoadedObjects::default();
+            for entry in tpm.state.loaded.entries() {
                 table.add(entry.handle, entry.identity.clone(), owner);
             }
-            tpm.state.residents = table;
+            tpm.state.loaded = table;
             Ok(())
         })
         .unwrap();
@@ -399,7 +399,7 @@ fn a_garbled_table_is_no_table() {
         );
     }
     // A table that leads to nothing, or to another object.
-    let mut table = Residents::default();
+    let mut table = LoadedObjects::default();
     table.add(0x8000_0002, key.fingerprint().unwrap(), Process::current());
     garble(&table.to_record());
     log.take();

@@ -10,9 +10,9 @@ use super::wire::{Malformed, Reader, Writer};
 use crate::table::{Digest, Entry, Field, Identity, Table};
 
 /// The table.
-pub(super) type Residents = Table<Fingerprint>;
+pub(super) type LoadedObjects = Table<Fingerprint>;
 /// A transient object in the TPM.
-pub(super) type Resident = Entry<Fingerprint>;
+pub(super) type LoadedObject = Entry<Fingerprint>;
 
 /// Which object is loaded, and who may use it: a name is in every certificate of the key, so that it is no proof
 /// that somebody has the key's file.
@@ -251,7 +251,7 @@ mod tests {
             .filter(|(handle, name, ..)| *handle != 0x8000_0000 && *name != self::name(2))
             .collect();
         kept.push((0x8000_0000, name(5), OWNER, 9));
-        let read = Residents::from_record(&written_before(&kept));
+        let read = LoadedObjects::from_record(&written_before(&kept));
         let handles: Vec<u32> = read.entries().iter().map(|entry| entry.handle).collect();
         assert_eq!(handles, [0x8000_0002, 0x8000_0003, 0x8000_0000]);
         assert_eq!(read.find(&object(3)).unwrap().handle, 0x8000_0002);
@@ -271,14 +271,14 @@ mod tests {
             at(0x8000_0002, &name(2), 2),
             at(0x8000_0002, &name(3), u64::MAX),
         ]);
-        let read = Residents::from_record(&record);
+        let read = LoadedObjects::from_record(&record);
         assert_eq!(read.entries().len(), 2);
-        let shared = |entry: &Resident| entry.identity.digest().is_some();
+        let shared = |entry: &LoadedObject| entry.identity.digest().is_some();
         assert!(!read.entries().iter().any(shared));
     }
 
-    fn table() -> Residents {
-        let mut table = Residents::default();
+    fn table() -> LoadedObjects {
+        let mut table = LoadedObjects::default();
         table.add(0x8000_0000, object(1), OWNER);
         table.add(0x8000_0001, object(2), OWNER);
         table.add(0x8000_0002, object(3), OWNER);
@@ -291,30 +291,39 @@ mod tests {
         table.set_sessions(vec![0x0200_0001]);
         for awaited in [Awaited::Object(name(4)), Awaited::Primary, Awaited::Session] {
             table.await_answer(Some((awaited, OWNER)));
-            let read = Residents::from_record(&table.to_record());
+            let read = LoadedObjects::from_record(&table.to_record());
             assert_eq!(read.awaited(), table.awaited());
         }
         let mut expected = table.clone();
         expected.doubt();
-        assert_eq!(Residents::from_record(&table.to_record()), expected);
+        assert_eq!(LoadedObjects::from_record(&table.to_record()), expected);
     }
 
     #[test]
     fn garbage_is_an_empty_table() {
         let record = table().to_record();
-        assert_eq!(Residents::from_record(b""), Residents::default());
-        assert_eq!(Residents::from_record(&[0xff; 4096]), Residents::default());
+        assert_eq!(LoadedObjects::from_record(b""), LoadedObjects::default());
+        assert_eq!(
+            LoadedObjects::from_record(&[0xff; 4096]),
+            LoadedObjects::default()
+        );
         for cut in 0..record.len() {
-            assert_eq!(Residents::from_record(&record[..cut]), Residents::default());
+            assert_eq!(
+                LoadedObjects::from_record(&record[..cut]),
+                LoadedObjects::default()
+            );
         }
         let mut persistent = record;
         persistent[14] = 0x81;
-        assert_eq!(Residents::from_record(&persistent), Residents::default());
+        assert_eq!(
+            LoadedObjects::from_record(&persistent),
+            LoadedObjects::default()
+        );
         let mut table = table();
         table.set_sessions(vec![0x8000_0000]);
         assert_eq!(
-            Residents::from_record(&table.to_record()),
-            Residents::default()
+            LoadedObjects::from_record(&table.to_record()),
+            LoadedObjects::default()
         );
     }
 
@@ -337,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_full_table_fits_a_record() {
-        let mut table = Residents::default();
+        let mut table = LoadedObjects::default();
         table.await_answer(Some((
             Awaited::Object(Name::from_bytes(&[0x0d; 66])),
             OWNER,
@@ -352,11 +361,11 @@ mod tests {
             let record = table.to_record();
             assert!(record.len() <= 4096);
             // For as many as any TPM has slots for there is room with their digests.
-            let read = Residents::from_record(&record);
+            let read = LoadedObjects::from_record(&record);
             assert_eq!(read.entries().len(), table.entries().len());
-            let shared = |entry: &&Resident| entry.identity.digest().is_some();
+            let shared = |entry: &&LoadedObject| entry.identity.digest().is_some();
             let shared = read.entries().iter().filter(shared).count();
-            let most = Residents::MOST - table.entries().len();
+            let most = LoadedObjects::MOST - table.entries().len();
             assert_eq!(shared, table.entries().len().min(most));
         }
     }
