@@ -11,7 +11,7 @@ use super::constants::{CommandCode, handle};
 use super::loaded::{Awaited, Fingerprint};
 use super::name::Entity;
 use super::object::{Object, Parent, Source};
-use super::parent::{ParentHandle, StemKind, as_asked, missing};
+use super::parent::{ParentHandle, ParentKind, as_asked, missing};
 use super::public::{Parms, Public};
 use super::session::{Salt, attribute};
 use super::transaction::{Authority, Tpm};
@@ -153,16 +153,18 @@ impl Tpm<'_> {
         // The key and its parent, which takes a slot also where it is persistent.
         self.make_room(2)?;
         let missing = |error| made_elsewhere(parent, error);
-        let stem = self.parent(parent, true).map_err(missing)?;
-        let loaded = self.load_under(&stem, object, parent, private, to_parent);
-        self.release_parent(&stem);
+        let parent_handle = self.parent(parent, true).map_err(missing)?;
+        let loaded = self.load_under(&parent_handle, object, parent, private, to_parent);
+        self.release_parent(&parent_handle);
         let loaded = match loaded {
             // Another storage root key, made with the same template but another unique field or seed
             // has the same looks. Only the primary itself can tell.
-            Err(error) if stem.kind == StemKind::StandIn && is_not_the_parent(&error) => {
-                let stem = self.parent(parent, false).map_err(missing)?;
-                let loaded = self.load_under(&stem, object, parent, private, to_parent);
-                self.release_parent(&stem);
+            Err(error)
+                if parent_handle.kind == ParentKind::StandIn && is_not_the_parent(&error) =>
+            {
+                let parent_handle = self.parent(parent, false).map_err(missing)?;
+                let loaded = self.load_under(&parent_handle, object, parent, private, to_parent);
+                self.release_parent(&parent_handle);
                 if loaded.is_ok() {
                     self.state.srk.insert(parent.template, None);
                 }
@@ -204,7 +206,7 @@ impl Tpm<'_> {
 
     fn load_under(
         &mut self,
-        stem: &ParentHandle,
+        parent_handle: &ParentHandle,
         object: &Object,
         parent: &Parent,
         private: &[u8],
@@ -212,11 +214,11 @@ impl Tpm<'_> {
     ) -> Result<Entity> {
         // What a key does that was loaded unauthenticated is checked all the same: its signatures are verified, and
         // what is secret goes through a session of its own.
-        let unsaltable = stem.salt_key().is_none()
+        let unsaltable = parent_handle.salt_key().is_none()
             && !to_parent
-            && !self.wants_session(&stem.auth, Stake::Nothing);
-        let authority = if self.wants_session(&stem.auth, Stake::Trust) && !unsaltable {
-            let id = self.parent_session(stem)?;
+            && !self.wants_session(&parent_handle.auth, Stake::Nothing);
+        let authority = if self.wants_session(&parent_handle.auth, Stake::Trust) && !unsaltable {
+            let id = self.parent_session(parent_handle)?;
             let attributes = if to_parent {
                 attribute::CONTINUE
             } else {
@@ -224,20 +226,20 @@ impl Tpm<'_> {
             };
             Authority::Session {
                 id,
-                auth: &stem.auth,
+                auth: &parent_handle.auth,
                 attributes,
             }
         } else {
-            Authority::Password(&stem.auth)
+            Authority::Password(&parent_handle.auth)
         };
         let request = Load {
-            parent: stem.entity.clone(),
+            parent: parent_handle.entity.clone(),
             private,
             public: &object.public,
         };
         let awaited = Awaited::Object(object.name.clone());
         let loaded = self.awaiting(awaited, |tpm| {
-            tpm.run_beside(stem.slots(), &request, &authority)
+            tpm.run_beside(parent_handle.slots(), &request, &authority)
         })?;
         if loaded.name != object.name {
             // Nor is the handle to be trusted then: what was awaited is looked for by its name.
@@ -248,9 +250,9 @@ impl Tpm<'_> {
         }
         let fingerprint = Fingerprint::new(&object.name, parent, private);
         self.note_loaded(loaded.handle, fingerprint);
-        if to_parent && let Some(name) = self.parent_session(stem)? {
+        if to_parent && let Some(name) = self.parent_session(parent_handle)? {
             self.state
-                .stems
+                .salt_keys
                 .insert((parent.handle, parent.template), name);
         }
         Ok(Entity::object(loaded.handle, loaded.name))
@@ -280,21 +282,21 @@ impl Tpm<'_> {
             Stake::Secret
         };
         self.make_room(self.primaries_needed(parent))?;
-        let stem = self
+        let parent_handle = self
             .parent(parent, false)
             .map_err(|error| missing(parent, error))?;
-        let created = self.parent_authority(&stem, stake, |tpm, authority| {
+        let created = self.parent_authority(&parent_handle, stake, |tpm, authority| {
             tpm.run_beside(
-                stem.slots(),
+                parent_handle.slots(),
                 &Create {
-                    parent: stem.entity.clone(),
+                    parent: parent_handle.entity.clone(),
                     auth,
                     template,
                 },
                 authority,
             )
         });
-        self.release_parent(&stem);
+        self.release_parent(&parent_handle);
         let created = created.map_err(|error| missing(parent, error))?;
         // Creation data, hash and ticket say under which parent it was made. The session says so already: the
         // parent's name is in what its HMAC covers.
@@ -312,13 +314,13 @@ impl Tpm<'_> {
     ) -> Result<Vec<u8>> {
         self.make_room(self.primaries_needed(parent))?;
         let under = |tpm: &mut Self, stand_in| {
-            let stem = tpm
+            let parent_handle = tpm
                 .parent(parent, stand_in)
                 .map_err(|error| missing(parent, error))?;
-            let imported = tpm.parent_authority(&stem, Stake::Trust, |tpm, authority| {
+            let imported = tpm.parent_authority(&parent_handle, Stake::Trust, |tpm, authority| {
                 tpm.run(
                     &Import {
-                        parent: stem.entity.clone(),
+                        parent: parent_handle.entity.clone(),
                         public,
                         duplicate,
                         encrypted_seed,
@@ -326,11 +328,11 @@ impl Tpm<'_> {
                     authority,
                 )
             });
-            tpm.release_parent(&stem);
-            Ok::<_, Error>((stem.kind, imported))
+            tpm.release_parent(&parent_handle);
+            Ok::<_, Error>((parent_handle.kind, imported))
         };
         let imported = match under(self, true)? {
-            (StemKind::StandIn, Err(error)) if error.code().is_some() => {
+            (ParentKind::StandIn, Err(error)) if error.code().is_some() => {
                 let (_, imported) = under(self, false)?;
                 if imported.is_ok() {
                     self.state.srk.insert(parent.template, None);
@@ -358,14 +360,14 @@ impl Tpm<'_> {
 
     fn parent_authority<T>(
         &mut self,
-        stem: &ParentHandle,
+        parent_handle: &ParentHandle,
         stake: Stake,
         operation: impl FnOnce(&mut Self, &Authority<'_>) -> Result<T>,
     ) -> Result<T> {
-        if !self.wants_session(&stem.auth, stake) {
-            return operation(self, &Authority::Password(&stem.auth));
+        if !self.wants_session(&parent_handle.auth, stake) {
+            return operation(self, &Authority::Password(&parent_handle.auth));
         }
-        let id = self.parent_session(stem)?;
+        let id = self.parent_session(parent_handle)?;
         let attributes = match stake {
             Stake::Secret => attribute::DECRYPT,
             Stake::Nothing | Stake::Trust => 0,
@@ -374,7 +376,7 @@ impl Tpm<'_> {
             self,
             &Authority::Session {
                 id,
-                auth: &stem.auth,
+                auth: &parent_handle.auth,
                 attributes,
             },
         )

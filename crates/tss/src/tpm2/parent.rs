@@ -28,12 +28,12 @@ pub(super) struct ParentHandle {
     /// Its authorization value.
     pub(super) auth: Secret,
     /// How it came to be here.
-    pub(super) kind: StemKind,
+    pub(super) kind: ParentKind,
 }
 
 /// How a [`ParentHandle`] came to be here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StemKind {
+pub(super) enum ParentKind {
     /// It is persistent, and the one that was asked for.
     Persistent,
     /// It is the storage root key, in the place of the owner primary that was asked for.
@@ -46,7 +46,7 @@ impl ParentHandle {
     /// Slots it takes while it is used, besides those of the table: a persistent parent is brought into one,
     /// a primary is in the table.
     pub(super) fn slots(&self) -> usize {
-        usize::from(self.kind != StemKind::Primary)
+        usize::from(self.kind != ParentKind::Primary)
     }
 
     /// Its public area, if a session can be salted to it.
@@ -95,47 +95,47 @@ impl Tpm<'_> {
                 entity: Entity::object(handle::SRK, info.name),
                 public: Some(info.public),
                 auth: Secret::empty(),
-                kind: StemKind::StandIn,
+                kind: ParentKind::StandIn,
             });
         }
         self.primary(parent)
     }
 
     /// Lets go of a parent: a primary is flushed.
-    pub(super) fn release_parent(&mut self, stem: &ParentHandle) {
-        if stem.kind == StemKind::Primary {
-            let _ = self.drop_object(stem.entity.handle);
+    pub(super) fn release_parent(&mut self, parent_handle: &ParentHandle) {
+        if parent_handle.kind == ParentKind::Primary {
+            let _ = self.drop_object(parent_handle.entity.handle);
         }
     }
 
     /// A session salted to a parent.
-    pub(super) fn parent_session(&mut self, stem: &ParentHandle) -> Result<SessionId> {
-        let public = stem.salt_key().ok_or_else(|| {
+    pub(super) fn parent_session(&mut self, parent_handle: &ParentHandle) -> Result<SessionId> {
+        let public = parent_handle.salt_key().ok_or_else(|| {
             Error::unsupported(format!(
                 "no session can be salted to the parent 0x{:08x}, whose algorithm is not supported: `sessions = never` \
                  does without, so that secrets are sent in clear and whoever is between this process and the TPM can \
                  answer in its place",
-                stem.entity.handle
+                parent_handle.entity.handle
             ))
         })?;
-        self.session(Some((stem.entity.clone(), public)))
+        self.session(Some((parent_handle.entity.clone(), public)))
     }
 
     /// A session salted to `parent`, for what is not itself a key that takes a salt.
     pub(super) fn salted_to(&mut self, parent: &Parent) -> Result<SessionId> {
         let place = (parent.handle, parent.template);
-        let known = self.state.stems.get(&place).cloned();
+        let known = self.state.salt_keys.get(&place).cloned();
         if known.is_some() && self.has_session(&known) {
             return Ok(known);
         }
-        let stem = self
+        let parent_handle = self
             .parent(parent, true)
             .map_err(|error| missing(parent, error))?;
-        let id = self.parent_session(&stem);
-        self.release_parent(&stem);
+        let id = self.parent_session(&parent_handle);
+        self.release_parent(&parent_handle);
         let id = id?;
         if let Some(name) = &id {
-            self.state.stems.insert(place, name.clone());
+            self.state.salt_keys.insert(place, name.clone());
         }
         Ok(id)
     }
@@ -195,7 +195,7 @@ impl Tpm<'_> {
             entity,
             public,
             auth: parent.auth.clone(),
-            kind: StemKind::Persistent,
+            kind: ParentKind::Persistent,
         })
     }
 
@@ -274,7 +274,7 @@ impl Tpm<'_> {
             entity: Entity::object(primary.handle, primary.name),
             public: Some(primary.public),
             auth: Secret::empty(),
-            kind: StemKind::Primary,
+            kind: ParentKind::Primary,
         })
     }
 

@@ -84,9 +84,9 @@ impl Client {
             return Ok(self.read_public(parent.handle)?.name);
         }
         self.with(|tpm| {
-            let stem = tpm.parent(parent, false)?;
-            let name = stem.entity.name.clone();
-            tpm.release_parent(&stem);
+            let parent_handle = tpm.parent(parent, false)?;
+            let name = parent_handle.entity.name.clone();
+            tpm.release_parent(&parent_handle);
             Ok(name)
         })
     }

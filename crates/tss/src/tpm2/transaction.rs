@@ -49,7 +49,7 @@ pub(super) struct State {
     /// Whether the storage root key takes the place of an owner primary; asked once.
     pub(super) srk: Map<PrimaryTemplate, Option<PublicInfo>>,
     /// The names of the parents sessions were salted to.
-    pub(super) stems: Map<(u32, PrimaryTemplate), Name>,
+    pub(super) salt_keys: Map<(u32, PrimaryTemplate), Name>,
     /// How many objects of ours fit, learned when one did not, and when.
     slots: Option<(usize, Instant)>,
     /// Objects to be given up in the next section.
@@ -69,7 +69,7 @@ impl State {
             sessions: Vec::new(),
             parents: Map::default(),
             srk: Map::default(),
-            stems: Map::default(),
+            salt_keys: Map::default(),
             slots: None,
             forgotten: Vec::new(),
             curves: None,

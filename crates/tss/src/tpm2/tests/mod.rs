@@ -87,10 +87,10 @@ impl Simulator {
         client
             .with(|tpm| {
                 let parent = Parent::new(handle::OWNER);
-                let stem = tpm.parent(&parent, false)?;
+                let parent_handle = tpm.parent(&parent, false)?;
                 let request = commands::context::EvictControl {
                     hierarchy: handle::OWNER,
-                    object: stem.entity.clone(),
+                    object: parent_handle.entity.clone(),
                     persistent_handle: handle::SRK,
                 };
                 tpm.run(&request, &Authority::Password(&Secret::empty()))
