@@ -132,7 +132,7 @@ impl Script {
 
 /// Everything that is asked of a client, on a TPM that says what the input makes it say, in a packet of its
 /// own or with the right authorization around it.
-pub fn lying_tpm12(data: &[u8]) {
+pub fn scripted_tpm12(data: &[u8]) {
     let mut input = Input::new(data);
     let choices = input.u8();
     let operation = input.u8();
@@ -147,12 +147,12 @@ pub fn lying_tpm12(data: &[u8]) {
         patience: 2,
     };
     SCRIPT.set(script);
-    let address = "swtpm:path=/nonexistent/liar12".parse().unwrap();
+    let address = "swtpm:path=/nonexistent/scripted-tpm12".parse().unwrap();
     let endpoint = Endpoint::new(address, Origin::CommandLine).unwrap();
     let options = Options {
         limits: Limits::default(),
     };
-    let client = Client::with_connector(endpoint, options, || Box::new(Liar));
+    let client = Client::with_connector(endpoint, options, || Box::new(ScriptedTpm));
     let zeros = AuthValue::well_known();
     let key = Key::new(blob(), AuthValue::well_known());
     // Twice: the second time on what the first has left.
@@ -182,15 +182,15 @@ pub fn lying_tpm12(data: &[u8]) {
     client.release();
 }
 
-struct Liar;
+struct ScriptedTpm;
 
-impl Connect for Liar {
+impl Connect for ScriptedTpm {
     fn begin(&mut self, _: Option<Duration>) -> Result<Box<dyn Exchange + '_>> {
-        Ok(Box::new(Liar))
+        Ok(Box::new(ScriptedTpm))
     }
 }
 
-impl Exchange for Liar {
+impl Exchange for ScriptedTpm {
     fn exchange(&mut self, command: &Command) -> Result<Answer> {
         SCRIPT.with_borrow_mut(|script| answer(script, command))
     }

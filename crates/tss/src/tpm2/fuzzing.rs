@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "not a public interface")]
 
-mod liar;
 mod responses;
+mod scripted;
 
 use crypto::fuzzing::input::Input;
 
@@ -13,9 +13,9 @@ use super::object::Parent;
 use super::public::Public;
 use crate::process::{Process, parse_start_time};
 
-pub use liar::{ADDRESS, deceive, lying_tpm};
-pub use liar::{POINT, deceive_one, tell};
 pub use responses::{responses, sessions};
+pub use scripted::{ADDRESS, deceive, scripted_tpm};
+pub use scripted::{POINT, deceive_one, tell};
 
 pub fn public(data: &[u8]) {
     if let Ok(public) = Public::from_tpm2b(data) {

@@ -21,8 +21,8 @@ use crate::tpm2::{
 };
 use crate::transport::{Continuity, Endpoint, Limits, Origin, Sharing, TransportError};
 
-/// Where the liar lives, for those who reach it by a setting.
-pub const ADDRESS: &str = "swtpm:path=/nonexistent/liar";
+/// Where the scripted TPM is, for those who reach it by a setting.
+pub const ADDRESS: &str = "swtpm:path=/nonexistent/scripted-tpm";
 
 const EC: &[u8] = include_bytes!("../tests/data/e_ec.pem");
 const RSA: &[u8] = include_bytes!("../tests/data/j_rsa.pem");
@@ -86,7 +86,7 @@ impl Script {
     }
 }
 
-/// Puts the liar at [`ADDRESS`], in place of the last one, with `script` to say.
+/// Puts the scripted TPM at [`ADDRESS`], in place of the last one, with `script` to say.
 pub fn deceive(script: &[u8]) {
     tell(script);
     for sessions in [Sessions::Auto, Sessions::Always, Sessions::Never] {
@@ -94,13 +94,13 @@ pub fn deceive(script: &[u8]) {
     }
 }
 
-/// The same for a user with `limits` of its own and without sessions, whom no other thread's liar disturbs.
+/// The same for a user with `limits` of its own and without sessions, whom no other thread's scripted TPM disturbs.
 pub fn deceive_one(script: &[u8], limits: Limits) {
     tell(script);
     registry::begin_anew(client(Sessions::Never, None, limits));
 }
 
-/// What the liar of this thread says next; what it has loaded stays.
+/// What the scripted TPM of this thread says next; what it has loaded stays.
 pub fn tell(script: &[u8]) {
     let mut input = Input::new(script);
     let script = Script {
@@ -124,20 +124,20 @@ fn client(sessions: Sessions, parent_name: Option<Name>, limits: Limits) -> Clie
         parent_name: parent_name.map_or(ParentName::Any, ParentName::Only),
         limits,
     };
-    Client::with_connector(endpoint, options, || Box::new(Liar))
+    Client::with_connector(endpoint, options, || Box::new(ScriptedTpm))
 }
 
-struct Liar;
+struct ScriptedTpm;
 
-impl Connect for Liar {
+impl Connect for ScriptedTpm {
     fn begin(&mut self, _: Option<Duration>) -> Result<Box<dyn Exchange + '_>, TransportError> {
-        Ok(Box::new(Liar))
+        Ok(Box::new(ScriptedTpm))
     }
 
     fn release(&mut self) {}
 }
 
-impl Exchange for Liar {
+impl Exchange for ScriptedTpm {
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
         // At the end of the process the script may be gone.
         let answer = SCRIPT.try_with(|script| answer(&mut script.borrow_mut(), command));
@@ -425,7 +425,7 @@ fn object(pem: &[u8]) -> Object {
 }
 
 /// Operations of a client, in the order that the input gives, on that TPM.
-pub fn lying_tpm(data: &[u8]) {
+pub fn scripted_tpm(data: &[u8]) {
     let mut input = Input::new(data);
     let operations = input.bytes();
     let sessions = input.choose(&[Sessions::Auto, Sessions::Always, Sessions::Never]);
