@@ -24,13 +24,19 @@ pub(super) trait Exchange {
     /// How the TPM is shared; [`Sharing::Daemon`] is tcsd.
     fn sharing(&self) -> Sharing;
     /// Whether the TPM is one of version 1.1, where the transport knows it.
-    fn is_old(&self) -> Option<bool>;
+    fn is_old(&self) -> Option<bool> {
+        None
+    }
     /// Makes the SRK known to tcsd, which wants that before some commands. Nothing on a bare TPM.
-    fn attach_srk(&mut self) -> Result<()>;
+    fn attach_srk(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// The bytes that processes share about a bare TPM; never to be trusted.
-    fn record(&mut self) -> Option<Vec<u8>>;
+    fn record(&mut self) -> Option<Vec<u8>> {
+        None
+    }
     /// Replaces them. A failure is not one of the operation: the record is a hint.
-    fn set_record(&mut self, bytes: &[u8]);
+    fn set_record(&mut self, _bytes: &[u8]) {}
 }
 
 /// A command, complete.

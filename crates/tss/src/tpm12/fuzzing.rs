@@ -206,10 +206,6 @@ impl Exchange for ScriptedTpm {
         SCRIPT.with_borrow(|script| script.daemon.then_some(script.old))
     }
 
-    fn attach_srk(&mut self) -> Result<()> {
-        Ok(())
-    }
-
     fn record(&mut self) -> Option<Vec<u8>> {
         Some(SCRIPT.with_borrow(|script| script.record.clone()))
     }

@@ -44,14 +44,6 @@ impl Exchange for RawExchange<'_> {
         self.section.sharing()
     }
 
-    fn is_old(&self) -> Option<bool> {
-        None
-    }
-
-    fn attach_srk(&mut self) -> Result<()> {
-        Ok(())
-    }
-
     fn record(&mut self) -> Option<Vec<u8>> {
         self.section.record().map(|record| record.bytes().to_vec())
     }

@@ -73,10 +73,4 @@ impl Exchange for DaemonExchange<'_> {
         }
         Ok(())
     }
-
-    fn record(&mut self) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn set_record(&mut self, _: &[u8]) {}
 }
