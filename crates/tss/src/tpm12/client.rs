@@ -16,13 +16,13 @@ use super::commands::capability::{
 use super::commands::crypto::{GetRandom, Sign, StirRandom, UnBind};
 use super::commands::storage::OwnerReadInternalPub;
 use super::constants::{Ordinal, entity, handle};
-use super::exchange::Connect;
-use super::exec::Authority;
 use super::failure::{Failure, Whose, code_of};
-use super::loaded::Fingerprint;
 use super::rc::Code;
 use super::secret::AuthValue;
 use super::tcsd::Daemon;
+use super::transaction::exchange::Connect;
+use super::transaction::exec::Authority;
+use super::transaction::loaded::Fingerprint;
 use super::transaction::{State, Tpm};
 use crate::connection::{self, Connection, EXIT_WAIT};
 use crate::error::{Error, Result};

@@ -10,17 +10,17 @@ use crypto::Hash;
 use crypto::fuzzing::input::Input;
 use zeroize::Zeroizing;
 
-use super::auth::{RequestAuth, ResponseAuth};
 use super::blob::{KeyBlob, PublicKey, Template};
 use super::client::{Client, Key, Options};
 use super::commands::capability::{DaState, PermanentFlags, VersionInfo, VolatileFlags};
 use super::constants::Ordinal;
-use super::exchange::{Answer, Command, Connect, Exchange};
-use super::loaded::LoadedKeys;
 use super::raw;
 use super::rc::Code;
 use super::secret::AuthValue;
+use super::session::{RequestAuth, ResponseAuth};
 use super::tcsd::fuzzing as tcsd;
+use super::transaction::exchange::{Answer, Command, Connect, Exchange};
+use super::transaction::loaded::LoadedKeys;
 use crate::error::Result;
 use crate::transport::{Endpoint, Limits, Origin, Sharing};
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::auth::{RequestAuth, ResponseAuth};
 use super::constants::{Ordinal, tag};
-use super::exchange::{Answer, Command, Connect, Exchange};
 use super::rc::Code;
+use super::session::{RequestAuth, ResponseAuth};
+use super::transaction::exchange::{Answer, Command, Connect, Exchange};
 use crate::error::Result;
 use crate::tpm2::constants::tag as tag2;
 use crate::tpm2::wire::{Malformed, Reader, Writer};

@@ -8,9 +8,9 @@ mod scripted;
 use crypto::fuzzing::input::Input;
 
 use super::Name;
-use super::loaded::{Fingerprint, LoadedObjects};
 use super::object::Parent;
 use super::public::Public;
+use super::transaction::loaded::{Fingerprint, LoadedObjects};
 use crate::process::{Process, parse_start_time};
 
 pub use responses::{responses, sessions};

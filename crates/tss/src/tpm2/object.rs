@@ -6,9 +6,9 @@ use std::fmt;
 use crypto::Secret;
 
 use super::constants::{AlgId, handle};
-use super::loaded::Fingerprint;
 use super::name::Name;
 use super::public::{Public, Scheme};
+use super::transaction::loaded::Fingerprint;
 use super::wire::Malformed;
 
 /// A key. Where it is loaded, if it is, is the client's business.

@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 use super::packet::{self, Reply, Request, Type};
 use super::rpc;
 use crate::error::Result;
-use crate::tpm12::exchange::{Answer, Command};
 use crate::tpm12::failure::Failure;
 use crate::tpm12::rc::Code;
+use crate::tpm12::transaction::exchange::{Answer, Command};
 use crate::transport::{Endpoint, ErrorKind, TransportError, readable, sleep};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);

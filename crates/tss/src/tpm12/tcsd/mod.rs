@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::connection::Connection;
-use super::exchange::{Answer, Command, Connect, Exchange};
+use super::transaction::exchange::{Answer, Command, Connect, Exchange};
 use crate::error::Result;
 use crate::transport::{Endpoint, Limits, Sharing};
 

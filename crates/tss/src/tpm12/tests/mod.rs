@@ -24,8 +24,8 @@ use crypto::{Hash, rsa::RsaPublic};
 use testkit::ports::free_port;
 use testkit::scratch::Scratch;
 
-use super::exchange::{Answer, Command, Connect, Exchange};
 use super::tcsd::Daemon;
+use super::transaction::exchange::{Answer, Command, Connect, Exchange};
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{

@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::process::Process;
-use crate::tpm12::loaded::Awaited;
+use crate::tpm12::transaction::exec::Authority;
+use crate::tpm12::transaction::loaded::Awaited;
 
 /// An answer that was not made by somebody who knows the SRK's secret: its handle is worth nothing, but
 /// something may have been loaded.
@@ -101,7 +102,7 @@ fn a_session_that_was_left_behind_is_found() {
     let leave = |noted: bool, owner: Option<Process>| {
         client
             .with(|tpm| {
-                let opened = tpm.run(&commands::session::Oiap, exec::Authority::None)?;
+                let opened = tpm.run(&commands::session::Oiap, Authority::None)?;
                 let sessions = if noted { vec![opened.handle] } else { vec![] };
                 tpm.state.loaded.set_sessions(sessions);
                 let owner = owner.unwrap_or(tpm.state.process());

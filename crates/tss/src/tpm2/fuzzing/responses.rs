@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 
 use crate::tpm2::commands::{self, Request};
 use crate::tpm2::constants::{AlgId, capability, handle, tag};
-use crate::tpm2::exchange::Exchange;
-use crate::tpm2::exec::{Authorization, execute};
 use crate::tpm2::public::{Public, Scheme};
 use crate::tpm2::session::{HmacSession, Opening, attribute, rp_hash};
+use crate::tpm2::transaction::exchange::Exchange;
+use crate::tpm2::transaction::exec::{Authorization, execute};
 use crate::tpm2::wire::{Reader, Writer};
 use crate::tpm2::{Entity, Name, ResponseCode};
 use crate::transport::fuzzing::frame;

@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 
 use crate::tpm2::client::{Client, Options, Sessions};
 use crate::tpm2::constants::{AlgId, CommandCode, handle, tag};
-use crate::tpm2::exchange::{Connect, Exchange};
 use crate::tpm2::pins::ParentName;
 use crate::tpm2::public::{Parms, Unique};
+use crate::tpm2::transaction::exchange::{Connect, Exchange};
 use crate::tpm2::wire::{Reader, Writer};
 use crate::tpm2::{
     DecryptScheme, Name, Object, Parent, PrimaryTemplate, Public, ResponseCode, SignScheme,

@@ -26,9 +26,9 @@ use zeroize::Zeroizing;
 
 use super::commands::startup::Shutdown;
 use super::constants::{CommandCode, handle};
-use super::exchange::{Connect, Exchange};
 use super::public::Unique;
 use super::transaction::Authority;
+use super::transaction::exchange::{Connect, Exchange};
 use super::*;
 use crate::transport::{Continuity, Endpoint, Limits, Origin, Sharing, Transport, TransportError};
 

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::process::Process;
-use crate::tpm2::loaded::LoadedObjects;
+use crate::tpm2::transaction::loaded::LoadedObjects;
 
 /// Replaces the owner of every object in the shared table.
 fn disown(client: &Client, owner: Process) {

@@ -1,23 +1,28 @@
 //! One critical section: keys brought into the TPM and used, room made, failures explained.
 #![forbid(unsafe_code)]
 
+pub(crate) mod exchange;
+pub(crate) mod exec;
+pub(crate) mod loaded;
+mod recovery;
+
 use std::time::{Duration, Instant};
 
-use super::client::Key;
-use super::commands::Request;
-use super::commands::session::Osap;
-use super::commands::storage::{CreateWrapKey, EvictKey, FlushSpecific, GetPubKey, LoadKey};
-use super::constants::{Ordinal, handle, resource};
-use super::exchange::Exchange;
-use super::exec::{self, Authority};
-use super::failure::{Failure, Whose, code_of};
-use super::loaded::{Fingerprint, LoadedKeys, NOBODY};
-use super::rc::Code;
-use super::secret::AuthValue;
-use super::{KeyBlob, PublicKey, Template, auth};
+use self::exchange::Exchange;
+use self::exec::Authority;
+use self::loaded::{Fingerprint, LoadedKeys, NOBODY};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::Process;
 use crate::table::{Digest, Entry};
+use crate::tpm12::client::Key;
+use crate::tpm12::commands::Request;
+use crate::tpm12::commands::session::Osap;
+use crate::tpm12::commands::storage::{CreateWrapKey, EvictKey, FlushSpecific, GetPubKey, LoadKey};
+use crate::tpm12::constants::{Ordinal, handle, resource};
+use crate::tpm12::failure::{Failure, Whose, code_of};
+use crate::tpm12::rc::Code;
+use crate::tpm12::secret::AuthValue;
+use crate::tpm12::{KeyBlob, PublicKey, Template, session};
 use crate::transport::{Sharing, sleep};
 
 /// How long tcsd is asked again while other clients have all sessions of the TPM.
@@ -32,11 +37,11 @@ const STUMBLES: usize = 10;
 const REFUSALS: usize = 64;
 
 /// What a client knows between sections.
-pub(super) struct State {
+pub(crate) struct State {
     own: Process,
-    pub(super) loaded: LoadedKeys,
+    pub(crate) loaded: LoadedKeys,
     /// Keys to be given up with the next section.
-    pub(super) forgotten: Vec<Fingerprint>,
+    pub(crate) forgotten: Vec<Fingerprint>,
     /// Whether the TPM is one of version 1.1, once that is known.
     old: Option<bool>,
     refused: Vec<Refused>,
@@ -50,7 +55,7 @@ struct Refused {
 }
 
 impl State {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             own: Process::current(),
             loaded: LoadedKeys::default(),
@@ -60,12 +65,12 @@ impl State {
         }
     }
 
-    pub(super) fn process(&self) -> Process {
+    pub(crate) fn process(&self) -> Process {
         self.own
     }
 
     /// Forgets which secrets were refused.
-    pub(super) fn forgive(&mut self) {
+    pub(crate) fn forgive(&mut self) {
         self.refused.clear();
     }
 
@@ -88,12 +93,12 @@ impl State {
 }
 
 /// The TPM for one critical section: who has it runs commands on what is loaded.
-pub(super) struct Tpm<'a> {
-    pub(super) exchange: Box<dyn Exchange + 'a>,
-    pub(super) state: &'a mut State,
+pub(crate) struct Tpm<'a> {
+    pub(crate) exchange: Box<dyn Exchange + 'a>,
+    pub(crate) state: &'a mut State,
     /// Whether the connection failed while an authorization was with the TPM: a wrong one may have been
     /// counted.
-    pub(super) at_stake: bool,
+    pub(crate) at_stake: bool,
     /// The key in use, which no other may push out.
     in_use: Option<u32>,
     started: Instant,
@@ -101,7 +106,7 @@ pub(super) struct Tpm<'a> {
 }
 
 impl<'a> Tpm<'a> {
-    pub(super) fn begin(mut exchange: Box<dyn Exchange + 'a>, state: &'a mut State) -> Self {
+    pub(crate) fn begin(mut exchange: Box<dyn Exchange + 'a>, state: &'a mut State) -> Self {
         let own = std::process::id();
         if state.own.pid != own {
             // A forked child: what the parent has in the TPM is the parent's.
@@ -128,12 +133,12 @@ impl<'a> Tpm<'a> {
     }
 
     /// Whether the connection failed while an authorization was with the TPM.
-    pub(super) fn value_at_stake(&self) -> bool {
+    pub(crate) fn value_at_stake(&self) -> bool {
         self.at_stake
     }
 
     /// Runs a command, making room for it if the TPM is full.
-    pub(super) fn run<R: Request>(
+    pub(crate) fn run<R: Request>(
         &mut self,
         request: &R,
         authority: Authority<'_>,
@@ -163,7 +168,7 @@ impl<'a> Tpm<'a> {
     }
 
     /// A command authorized by the SRK's or the owner's secret.
-    pub(super) fn run_as<R: Request>(
+    pub(crate) fn run_as<R: Request>(
         &mut self,
         whose: Whose,
         request: &R,
@@ -187,7 +192,7 @@ impl<'a> Tpm<'a> {
     /// another key meanwhile, no secret is lost with it, and what comes back shows it. With `certain`
     /// it is made sure of before, for results that do not show it. A key with a password is loaded
     /// each time: its password must not be tried on another key.
-    pub(super) fn with_key<R: Request>(
+    pub(crate) fn with_key<R: Request>(
         &mut self,
         key: &Key,
         secret: &AuthValue,
@@ -347,7 +352,7 @@ impl<'a> Tpm<'a> {
 
     /// Whether a key of tcsd's is in the TPM.
     fn is_present(&mut self, handle: u32) -> Result<bool> {
-        let odd = auth::nonce().map_err(exec::crypto_error)?;
+        let odd = session::nonce().map_err(exec::crypto_error)?;
         match self.run(&Osap { key: handle, odd }, Authority::None) {
             Ok(session) => {
                 self.end_session(session.handle);
@@ -360,7 +365,7 @@ impl<'a> Tpm<'a> {
 
     /// Loads a key under the SRK. It is noted in the shared table at once, so that others can flush it
     /// should this process end before it does; others may use it if `shared`.
-    pub(super) fn load(&mut self, key: &Key, shared: bool) -> Result<u32> {
+    pub(crate) fn load(&mut self, key: &Key, shared: bool) -> Result<u32> {
         let srk = &key.srk;
         loop {
             let old = self.exchange.is_old().or(self.state.old) == Some(true);
@@ -390,7 +395,7 @@ impl<'a> Tpm<'a> {
     }
 
     /// Makes a key under the SRK.
-    pub(super) fn create(
+    pub(crate) fn create(
         &mut self,
         srk: &AuthValue,
         template: &Template,
@@ -413,14 +418,14 @@ impl<'a> Tpm<'a> {
     }
 
     /// The SRK's public part, for who knows its secret.
-    pub(super) fn srk_public(&mut self, srk: &AuthValue) -> Result<PublicKey> {
+    pub(crate) fn srk_public(&mut self, srk: &AuthValue) -> Result<PublicKey> {
         self.exchange.attach_srk()?;
         let request = GetPubKey { key: handle::SRK };
         self.run_as(Whose::Srk, &request, Authority::Oiap(srk))
     }
 
     /// Gives up what this process and ended ones have in the TPM.
-    pub(super) fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         let own = self.state.own;
         for entry in self.state.loaded.entries().to_vec() {
             if entry.is_to_be_released_by(own) {
@@ -461,7 +466,7 @@ impl<'a> Tpm<'a> {
     }
 
     /// Flushes a key that was loaded in this section, or of which it was made sure.
-    pub(super) fn flush_key(&mut self, key: u32) {
+    pub(crate) fn flush_key(&mut self, key: u32) {
         match self.flush(key) {
             // Without an answer it may still be there: the entry stays, for whoever needs the slot.
             Err(error) if code_of(&error).is_none() => log::debug!("flushing {key:08x}: {error}"),
@@ -470,7 +475,7 @@ impl<'a> Tpm<'a> {
     }
 
     /// Forgets a key: TPM_FlushSpecific, or what there is in its place.
-    pub(super) fn flush(&mut self, key: u32) -> Result<()> {
+    pub(crate) fn flush(&mut self, key: u32) -> Result<()> {
         let daemon = self.exchange.sharing() == Sharing::Daemon;
         if daemon || self.exchange.is_old().or(self.state.old) == Some(true) {
             return self.execute(&EvictKey { key }, Authority::None);
@@ -487,7 +492,7 @@ impl<'a> Tpm<'a> {
         self.save();
     }
 
-    pub(super) fn save(&mut self) {
+    pub(crate) fn save(&mut self) {
         if self.exchange.sharing() == Sharing::Bare {
             self.exchange.set_record(&self.state.loaded.to_record());
         }

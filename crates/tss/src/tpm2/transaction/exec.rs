@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use crypto::Secret;
 use zeroize::Zeroizing;
 
-use super::commands::Request;
-use super::constants::{CommandCode, handle, tag};
 use super::exchange::Exchange;
-use super::name::Entity;
-use super::rc::ResponseCode;
-use super::session::{HmacSession, attribute, cp_hash, rp_hash};
-use super::wire::{Malformed, Reader, Writer};
 use crate::error::{Error, ErrorKind, Result};
+use crate::tpm2::commands::Request;
+use crate::tpm2::constants::{CommandCode, handle, tag};
+use crate::tpm2::name::Entity;
+use crate::tpm2::rc::ResponseCode;
+use crate::tpm2::session::{HmacSession, attribute, cp_hash, rp_hash};
+use crate::tpm2::wire::{Malformed, Reader, Writer};
 use crate::transport;
 
 /// How long a busy TPM is asked again: self-tests of slow chips take seconds.
@@ -23,7 +23,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// How a command's first handle is authorized. No command here needs more than one authorization.
-pub(super) enum Authorization<'a> {
+pub(crate) enum Authorization<'a> {
     /// None: the command takes none.
     None,
     /// By password, in clear (Part 1, 19.4); right for empty values.
@@ -40,7 +40,7 @@ pub(super) enum Authorization<'a> {
 }
 
 /// Runs one command on the TPM. Answers that ask for a repetition are obeyed for about 30 seconds.
-pub(super) fn execute<R: Request>(
+pub(crate) fn execute<R: Request>(
     exchange: &mut dyn Exchange,
     request: &R,
     mut authorization: Authorization<'_>,
@@ -287,7 +287,7 @@ fn open(
 }
 
 /// A failure of software cryptography.
-pub(super) fn crypto_error(error: impl std::fmt::Display) -> Error {
+pub(crate) fn crypto_error(error: impl std::fmt::Display) -> Error {
     ErrorKind::Crypto {
         what: error.to_string(),
     }

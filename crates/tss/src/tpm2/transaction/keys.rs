@@ -3,20 +3,20 @@
 
 use crypto::Secret;
 
-use super::cache::{SessionId, Stake};
-use super::commands::context::ContextLoad;
-use super::commands::duplication::Import;
-use super::commands::object::{Create, Created, Load};
-use super::constants::{CommandCode, handle};
 use super::loaded::{Awaited, Fingerprint};
-use super::name::Entity;
-use super::object::{Object, Parent, Source};
 use super::parent::{ParentHandle, ParentKind, as_asked, missing};
-use super::public::{Parms, Public};
-use super::session::{Salt, attribute};
-use super::transaction::{Authority, Tpm};
-use super::wire::Malformed;
+use super::{Authority, Tpm};
 use crate::error::{Error, ErrorKind, Result};
+use crate::tpm2::commands::context::ContextLoad;
+use crate::tpm2::commands::duplication::Import;
+use crate::tpm2::commands::object::{Create, Created, Load};
+use crate::tpm2::constants::{CommandCode, handle};
+use crate::tpm2::name::Entity;
+use crate::tpm2::object::{Object, Parent, Source};
+use crate::tpm2::public::{Parms, Public};
+use crate::tpm2::session::cache::{SessionId, Stake};
+use crate::tpm2::session::{Salt, attribute};
+use crate::tpm2::wire::Malformed;
 
 impl Tpm<'_> {
     /// Uses a key: `operation` runs one command with the key's entity and authority. If the key, or
@@ -24,7 +24,7 @@ impl Tpm<'_> {
     ///
     /// A refused authorization is never repeated, except when the handle turned out not to be the
     /// key's at all.
-    pub(super) fn with_key<T>(
+    pub(crate) fn with_key<T>(
         &mut self,
         object: &Object,
         auth: &Secret,
@@ -259,7 +259,7 @@ impl Tpm<'_> {
     }
 
     /// A session salted to the parent of a key, for keys that take no salt themselves.
-    pub(super) fn salted_to_parent(&mut self, object: &Object) -> Result<SessionId> {
+    pub(crate) fn salted_to_parent(&mut self, object: &Object) -> Result<SessionId> {
         let owner = Parent::new(handle::OWNER);
         let parent = match &object.source {
             Source::Blob { parent, .. } => parent,
@@ -270,7 +270,7 @@ impl Tpm<'_> {
     }
 
     /// TPM2_Create.
-    pub(super) fn create(
+    pub(crate) fn create(
         &mut self,
         parent: &Parent,
         template: &Public,
@@ -305,7 +305,7 @@ impl Tpm<'_> {
     }
 
     /// TPM2_Import.
-    pub(super) fn import(
+    pub(crate) fn import(
         &mut self,
         parent: &Parent,
         public: &Public,

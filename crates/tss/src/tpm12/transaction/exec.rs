@@ -5,19 +5,19 @@ use std::time::{Duration, Instant};
 
 use crypto::CryptoError;
 
-use super::auth::{self, Session};
-use super::commands::Request;
-use super::commands::admin::SelfTestFull;
-use super::commands::session::{Oiap, Osap, TerminateHandle};
-use super::commands::storage::FlushSpecific;
-use super::constants::resource;
+use super::Tpm;
 use super::exchange::{Answer, Command};
-use super::failure::{Failure, code_of};
-use super::rc::Code;
-use super::secret::AuthValue;
-use super::transaction::Tpm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tpm2::wire::{Reader, Writer};
+use crate::tpm12::commands::Request;
+use crate::tpm12::commands::admin::SelfTestFull;
+use crate::tpm12::commands::session::{Oiap, Osap, TerminateHandle};
+use crate::tpm12::commands::storage::FlushSpecific;
+use crate::tpm12::constants::resource;
+use crate::tpm12::failure::{Failure, code_of};
+use crate::tpm12::rc::Code;
+use crate::tpm12::secret::AuthValue;
+use crate::tpm12::session::{self, Session};
 use crate::transport::{Sharing, sleep};
 
 /// How long a busy TPM is asked again: self-tests of slow chips take seconds.
@@ -27,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// How a command is authorized.
 #[derive(Clone, Copy)]
-pub(super) enum Authority<'a> {
+pub(crate) enum Authority<'a> {
     /// Not at all.
     None,
     /// By the secret of the entity it is about.
@@ -43,7 +43,7 @@ pub(super) enum Authority<'a> {
 
 impl Tpm<'_> {
     /// Runs one command.
-    pub(super) fn execute<R: Request>(
+    pub(crate) fn execute<R: Request>(
         &mut self,
         request: &R,
         authority: Authority<'_>,
@@ -105,7 +105,7 @@ impl Tpm<'_> {
     }
 
     fn open(&mut self, authority: Authority<'_>) -> Result<Option<Session>> {
-        let odd = auth::nonce().map_err(crypto_error)?;
+        let odd = session::nonce().map_err(crypto_error)?;
         Ok(match authority {
             Authority::None => None,
             Authority::Oiap(secret) => {
@@ -114,7 +114,7 @@ impl Tpm<'_> {
                 Some(Session::oiap(opened.handle, opened.even, odd, secret))
             }
             Authority::Osap { key, secret } => {
-                let odd_osap = auth::nonce().map_err(crypto_error)?;
+                let odd_osap = session::nonce().map_err(crypto_error)?;
                 let request = Osap { key, odd: odd_osap };
                 let opened = self.execute(&request, Authority::None)?;
                 self.opened(opened.handle);
@@ -185,7 +185,7 @@ impl Tpm<'_> {
     }
 
     /// Ends a session by its handle.
-    pub(super) fn end_session(&mut self, handle: u32) {
+    pub(crate) fn end_session(&mut self, handle: u32) {
         let old =
             self.exchange.sharing() == Sharing::Daemon || self.exchange.is_old() == Some(true);
         let ended = if old {
@@ -239,7 +239,7 @@ fn read<R: Request>(
 }
 
 /// A failure of software cryptography.
-pub(super) fn crypto_error(error: CryptoError) -> Error {
+pub(crate) fn crypto_error(error: CryptoError) -> Error {
     ErrorKind::Crypto {
         what: error.to_string(),
     }

@@ -5,18 +5,18 @@
 //! lock next, and there is nobody else's command under way then, can find it and clear it away. On other TPMs everything goes with the connection.
 #![forbid(unsafe_code)]
 
-use super::commands::object::ReadPublic;
-use super::constants::handle;
 use super::loaded::{Awaited, Fingerprint};
-use super::object::PrimaryTemplate;
-use super::transaction::{Authority, Tpm};
+use super::{Authority, Tpm};
 use crate::error::{ErrorKind, Result};
+use crate::tpm2::commands::object::ReadPublic;
+use crate::tpm2::constants::handle;
+use crate::tpm2::object::PrimaryTemplate;
 use crate::transport::Sharing;
 
 impl Tpm<'_> {
     /// Runs a command that puts something into the TPM. What that is stays noted until it is in the
     /// table, or until the TPM has said that it is not there.
-    pub(super) fn awaiting<T>(
+    pub(crate) fn awaiting<T>(
         &mut self,
         awaited: Awaited,
         run: impl FnOnce(&mut Self) -> Result<T>,
@@ -36,7 +36,7 @@ impl Tpm<'_> {
     }
 
     /// Notes that what was awaited is known, or not there.
-    pub(super) fn arrived(&mut self) {
+    pub(crate) fn arrived(&mut self) {
         if self.state.loaded.awaited().is_some() {
             self.state.loaded.await_answer(None);
             self.save();
@@ -44,7 +44,7 @@ impl Tpm<'_> {
     }
 
     /// Writes down which sessions this section has. A process may be killed at any time.
-    pub(super) fn note_sessions(&mut self) {
+    pub(crate) fn note_sessions(&mut self) {
         if self.sharing() != Sharing::Bare {
             return;
         }
@@ -57,7 +57,7 @@ impl Tpm<'_> {
     }
 
     /// Clears away what an earlier section left behind without coming to its end.
-    pub(super) fn recover(&mut self) -> Result<()> {
+    pub(crate) fn recover(&mut self) -> Result<()> {
         if self.sharing() != Sharing::Bare {
             return Ok(());
         }
@@ -119,7 +119,7 @@ impl Tpm<'_> {
     }
 
     /// Flushes another copy of the object that was loaded as `handle`.
-    pub(super) fn drop_double(&mut self, handle: u32, fingerprint: &Fingerprint) {
+    pub(crate) fn drop_double(&mut self, handle: u32, fingerprint: &Fingerprint) {
         if self.sharing() != Sharing::Bare {
             return;
         }

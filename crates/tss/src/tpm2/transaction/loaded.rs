@@ -3,23 +3,23 @@
 
 use crypto::Hash;
 
-use super::constants;
-use super::name::Name;
-use super::object::{Parent, PrimaryTemplate};
-use super::wire::{Malformed, Reader, Writer};
 use crate::table::{Digest, Entry, Field, Identity, Table};
+use crate::tpm2::constants;
+use crate::tpm2::name::Name;
+use crate::tpm2::object::{Parent, PrimaryTemplate};
+use crate::tpm2::wire::{Malformed, Reader, Writer};
 
 /// The table.
-pub(super) type LoadedObjects = Table<Fingerprint>;
+pub(crate) type LoadedObjects = Table<Fingerprint>;
 /// A transient object in the TPM.
-pub(super) type LoadedObject = Entry<Fingerprint>;
+pub(crate) type LoadedObject = Entry<Fingerprint>;
 
 /// Which object is loaded, and who may use it: a name is in every certificate of the key, so that it is no proof
 /// that somebody has the key's file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Fingerprint {
+pub(crate) struct Fingerprint {
     /// What the TPM calls the object.
-    pub(super) name: Name,
+    pub(crate) name: Name,
     /// A digest of the encrypted private part and of the parent that can decrypt it. `None` for an object that
     /// is there for one operation, or was loaded by a version that did not write this down.
     private: Option<Digest>,
@@ -28,7 +28,7 @@ pub(super) struct Fingerprint {
 impl Fingerprint {
     /// The object of this name that comes of a private part (a `TPM2B_PRIVATE`) under a parent. What the parent
     /// encrypted has its integrity protected, so that two objects have different private parts.
-    pub(super) fn new(name: &Name, parent: &Parent, private: &[u8]) -> Self {
+    pub(crate) fn new(name: &Name, parent: &Parent, private: &[u8]) -> Self {
         let template = match parent.template {
             // A persistent parent has none.
             _ if constants::handle::is_persistent(parent.handle) => 0,
@@ -54,7 +54,7 @@ impl Fingerprint {
     }
 
     /// An object that nobody shall find by what they have.
-    pub(super) fn of_nobody(name: Name) -> Self {
+    pub(crate) fn of_nobody(name: Name) -> Self {
         Self {
             name,
             private: None,

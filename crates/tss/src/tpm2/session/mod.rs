@@ -3,17 +3,19 @@
 //! Sessions are salted and never bound. They use SHA-256, and AES-128 in CFB mode for parameters.
 #![forbid(unsafe_code)]
 
+pub(crate) mod cache;
+
 use std::fmt;
 
 use crypto::{CryptoError, Hash, ecdh, padding, rsa};
 use zeroize::Zeroizing;
 
-use super::attributes::Attributes;
-use super::commands::session::{SessionKind, StartAuthSession, StartedSession};
-use super::constants::{AlgId, Curve, hash_of};
-use super::name::Entity;
-use super::public::{Parms, Public, Unique};
-use super::wire::{Malformed, Writer};
+use crate::tpm2::attributes::Attributes;
+use crate::tpm2::commands::session::{SessionKind, StartAuthSession, StartedSession};
+use crate::tpm2::constants::{AlgId, Curve, hash_of};
+use crate::tpm2::name::Entity;
+use crate::tpm2::public::{Parms, Public, Unique};
+use crate::tpm2::wire::{Malformed, Writer};
 
 /// The hash algorithm of our sessions.
 const HASH: Hash = Hash::Sha256;
@@ -27,17 +29,17 @@ const NONCE_SIZE: usize = 32;
 const SALT_LABEL: &str = "SECRET";
 
 /// `TPMA_SESSION` (Part 2, 8.4).
-pub(super) mod attribute {
+pub(crate) mod attribute {
     /// The session goes on after this command.
-    pub(in super::super) const CONTINUE: u8 = 1;
+    pub(crate) const CONTINUE: u8 = 1;
     /// The first parameter of the command is encrypted.
-    pub(in super::super) const DECRYPT: u8 = 1 << 5;
+    pub(crate) const DECRYPT: u8 = 1 << 5;
     /// The first parameter of the response is encrypted.
-    pub(in super::super) const ENCRYPT: u8 = 1 << 6;
+    pub(crate) const ENCRYPT: u8 = 1 << 6;
 }
 
 /// A salt and its encryption to a key.
-pub(super) struct Salt {
+pub(crate) struct Salt {
     value: Zeroizing<Vec<u8>>,
     encrypted: Vec<u8>,
 }
@@ -45,7 +47,7 @@ pub(super) struct Salt {
 impl Salt {
     /// Whether a session can be salted to this key: it decrypts, and we know its algorithms. The salt comes with OAEP,
     /// which a key that is bound to RSAES does not take off.
-    pub(super) fn fits(public: &Public) -> bool {
+    pub(crate) fn fits(public: &Public) -> bool {
         let algorithms = match public.parms() {
             Parms::Rsa { scheme, .. } => [AlgId::NULL, AlgId::OAEP].contains(&scheme.algorithm()),
             Parms::Ecc { curve, .. } => software_curve(*curve).is_some(),
@@ -57,7 +59,7 @@ impl Salt {
     }
 
     /// A fresh salt for `public` (Part 1, B.10 for RSA, C.6 for ECC).
-    pub(super) fn to(public: &Public) -> Result<Self, SaltError> {
+    pub(crate) fn to(public: &Public) -> Result<Self, SaltError> {
         let hash = hash_of(public.name_alg()).ok_or(SaltError::Unsuitable)?;
         match (public.parms(), public.unique()) {
             (Parms::Rsa { exponent, .. }, Unique::Rsa(modulus)) => {
@@ -100,7 +102,7 @@ fn software_curve(curve: Curve) -> Option<crypto::Curve> {
 
 /// Why no salt could be made.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum SaltError {
+pub(crate) enum SaltError {
     /// The key's type or algorithms do not allow it.
     #[error("no session can be salted to this key: its algorithm is not supported")]
     Unsuitable,
@@ -111,7 +113,7 @@ pub(super) enum SaltError {
 }
 
 /// The first half of a session: our nonce and salt, before the TPM has answered.
-pub(super) struct Opening {
+pub(crate) struct Opening {
     salt_key: Option<Entity>,
     salt: Option<Salt>,
     nonce: Vec<u8>,
@@ -119,7 +121,7 @@ pub(super) struct Opening {
 
 impl Opening {
     /// Prepares a session salted to a key, or without salt.
-    pub(super) fn new(salt_key: Option<(Entity, &Public)>) -> Result<Self, SaltError> {
+    pub(crate) fn new(salt_key: Option<(Entity, &Public)>) -> Result<Self, SaltError> {
         let mut nonce = vec![0; NONCE_SIZE];
         crypto::random(&mut nonce)?;
         let salt = salt_key
@@ -134,7 +136,7 @@ impl Opening {
     }
 
     /// The command that starts it.
-    pub(super) fn request(&self) -> StartAuthSession<'_> {
+    pub(crate) fn request(&self) -> StartAuthSession<'_> {
         StartAuthSession {
             salt_key: self.salt_key.clone(),
             nonce: &self.nonce,
@@ -147,7 +149,7 @@ impl Opening {
 
     /// The session, now that the TPM has answered: `sessionKey = KDFa(salt, "ATH", nonceTPM,
     /// nonceCaller)` (Part 1, 19.6.8). Without salt the key is empty, as the specification has it.
-    pub(super) fn complete(self, started: StartedSession) -> HmacSession {
+    pub(crate) fn complete(self, started: StartedSession) -> HmacSession {
         let key = match &self.salt {
             Some(salt) => crypto::kdf::kdfa(
                 HASH,
@@ -169,7 +171,7 @@ impl Opening {
 }
 
 /// A running HMAC session.
-pub(super) struct HmacSession {
+pub(crate) struct HmacSession {
     handle: u32,
     key: Zeroizing<Vec<u8>>,
     nonce_tpm: Vec<u8>,
@@ -178,22 +180,22 @@ pub(super) struct HmacSession {
 
 impl HmacSession {
     /// The session's handle.
-    pub(super) fn handle(&self) -> u32 {
+    pub(crate) fn handle(&self) -> u32 {
         self.handle
     }
 
     /// Our current nonce.
-    pub(super) fn nonce(&self) -> &[u8] {
+    pub(crate) fn nonce(&self) -> &[u8] {
         &self.nonce_caller
     }
 
     /// Takes a new nonce for the next command (Part 1, 19.6.3).
-    pub(super) fn roll(&mut self) -> Result<(), CryptoError> {
+    pub(crate) fn roll(&mut self) -> Result<(), CryptoError> {
         crypto::random(&mut self.nonce_caller)
     }
 
     /// The HMAC of a command whose parameters hash to `cp_hash` (Part 1, 19.6.5).
-    pub(super) fn authorize(
+    pub(crate) fn authorize(
         &self,
         auth: &[u8],
         cp_hash: &[u8],
@@ -209,7 +211,7 @@ impl HmacSession {
     }
 
     /// Checks the HMAC of a response and takes over the TPM's new nonce.
-    pub(super) fn verify(
+    pub(crate) fn verify(
         &mut self,
         auth: &[u8],
         rp_hash: &[u8],
@@ -226,14 +228,14 @@ impl HmacSession {
     }
 
     /// Encrypts a command's first parameter (Part 1, 21.3).
-    pub(super) fn encrypt(&self, auth: &[u8], parameter: &mut [u8]) -> Result<(), CryptoError> {
+    pub(crate) fn encrypt(&self, auth: &[u8], parameter: &mut [u8]) -> Result<(), CryptoError> {
         let keys = self.parameter_keys(auth, &self.nonce_caller, &self.nonce_tpm);
         let (key, iv) = keys.split_at_checked(AES_SIZE).ok_or(CryptoError::Failed)?;
         crypto::cfb::encrypt(key, iv, parameter)
     }
 
     /// Decrypts a response's first parameter; call after [`HmacSession::verify`].
-    pub(super) fn decrypt(&self, auth: &[u8], parameter: &mut [u8]) -> Result<(), CryptoError> {
+    pub(crate) fn decrypt(&self, auth: &[u8], parameter: &mut [u8]) -> Result<(), CryptoError> {
         let keys = self.parameter_keys(auth, &self.nonce_tpm, &self.nonce_caller);
         let (key, iv) = keys.split_at_checked(AES_SIZE).ok_or(CryptoError::Failed)?;
         crypto::cfb::decrypt(key, iv, parameter)
@@ -280,7 +282,7 @@ fn without_trailing_zeros(bytes: &[u8]) -> &[u8] {
 }
 
 /// `cpHash` (Part 1, 16.7): what a command's HMAC covers. `parameters` as they go over the wire.
-pub(super) fn cp_hash(command: u32, entities: &[Entity], parameters: &[u8]) -> Vec<u8> {
+pub(crate) fn cp_hash(command: u32, entities: &[Entity], parameters: &[u8]) -> Vec<u8> {
     let code = command.to_be_bytes();
     let mut parts: Vec<&[u8]> = vec![&code];
     parts.extend(entities.iter().map(|entity| entity.name.as_bytes()));
@@ -289,7 +291,7 @@ pub(super) fn cp_hash(command: u32, entities: &[Entity], parameters: &[u8]) -> V
 }
 
 /// `rpHash` (Part 1, 16.8): what a response's HMAC covers. Only successful responses have one.
-pub(super) fn rp_hash(command: u32, parameters: &[u8]) -> Vec<u8> {
+pub(crate) fn rp_hash(command: u32, parameters: &[u8]) -> Vec<u8> {
     crypto::hash(HASH, &[&[0; 4], &command.to_be_bytes(), parameters])
 }
 
@@ -336,7 +338,7 @@ mod tests {
         assert!(Salt::fits(&Public::ecc_primary().unwrap()));
         assert!(Salt::fits(&Public::rsa_primary().unwrap()));
         let sign = Public::key_attributes(Attributes::SIGN);
-        let scheme = super::super::public::Scheme::Null;
+        let scheme = crate::tpm2::public::Scheme::Null;
         assert!(!Salt::fits(
             &Public::ecc_template(Curve::NIST_P256, sign, scheme).unwrap()
         ));
@@ -345,9 +347,9 @@ mod tests {
             &Public::ecc_template(Curve::BN_P256, decrypt, scheme).unwrap()
         ));
         let rsa = |scheme| Public::rsa_template(2048, 0, decrypt, scheme, AlgId::SHA256).unwrap();
-        let oaep = super::super::public::Scheme::Hashed(AlgId::OAEP, AlgId::SHA256);
+        let oaep = crate::tpm2::public::Scheme::Hashed(AlgId::OAEP, AlgId::SHA256);
         assert!(Salt::fits(&rsa(scheme)) && Salt::fits(&rsa(oaep)));
-        assert!(!Salt::fits(&rsa(super::super::public::Scheme::Plain(
+        assert!(!Salt::fits(&rsa(crate::tpm2::public::Scheme::Plain(
             AlgId::RSAES
         ))));
     }

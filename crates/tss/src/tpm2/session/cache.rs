@@ -5,31 +5,31 @@ use std::time::{Duration, Instant};
 
 use crypto::Secret;
 
-use super::client::Sessions;
-use super::exec::crypto_error;
-use super::loaded::Awaited;
-use super::name::{Entity, Name};
-use super::public::Public;
-use super::rc::ResponseCode;
-use super::session::{HmacSession, Opening, attribute};
-use super::transaction::{Authority, Tpm};
+use super::{HmacSession, Opening, attribute};
 use crate::error::Result;
+use crate::tpm2::client::Sessions;
+use crate::tpm2::name::{Entity, Name};
+use crate::tpm2::public::Public;
+use crate::tpm2::rc::ResponseCode;
+use crate::tpm2::transaction::exec::crypto_error;
+use crate::tpm2::transaction::loaded::Awaited;
+use crate::tpm2::transaction::{Authority, Tpm};
 use crate::transport::Sharing;
 
 /// Sessions kept for another use.
 const MOST_SESSIONS: usize = 2;
 
 /// A session that may be used again: it is told apart by the key it is salted to.
-pub(super) struct CachedSession {
-    pub(super) id: SessionId,
-    pub(super) session: HmacSession,
-    pub(super) used: Instant,
+pub(crate) struct CachedSession {
+    pub(crate) id: SessionId,
+    pub(crate) session: HmacSession,
+    pub(crate) used: Instant,
 }
 
 /// What is lost where a command goes out under a password: whoever is between this process and the TPM reads it,
 /// and answers what they like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stake {
+pub(crate) enum Stake {
     /// Nothing: what comes back is checked by other means, as a signature is.
     Nothing,
     /// What the answer says is believed: a key that was made, a public area, an object that was loaded.
@@ -39,11 +39,11 @@ pub(super) enum Stake {
 }
 
 /// The name of the key a session is salted to; `None` for a session without salt.
-pub(super) type SessionId = Option<Name>;
+pub(crate) type SessionId = Option<Name>;
 
 impl Tpm<'_> {
     /// Starts a session salted to a key, or finds one that runs.
-    pub(super) fn session(&mut self, salt_key: Option<(Entity, &Public)>) -> Result<SessionId> {
+    pub(crate) fn session(&mut self, salt_key: Option<(Entity, &Public)>) -> Result<SessionId> {
         let id = salt_key.as_ref().map(|(entity, _)| entity.name.clone());
         if self.has_session(&id) {
             return Ok(id);
@@ -66,13 +66,13 @@ impl Tpm<'_> {
     }
 
     /// Whether a session of this salt key runs.
-    pub(super) fn has_session(&self, id: &SessionId) -> bool {
+    pub(crate) fn has_session(&self, id: &SessionId) -> bool {
         self.state.sessions.iter().any(|cached| cached.id == *id)
     }
 
     /// The attributes of a section's last use of a session: it goes on only where a resource manager
     /// keeps it for us.
-    pub(super) fn last_use(&self) -> u8 {
+    pub(crate) fn last_use(&self) -> u8 {
         if self.sharing() == Sharing::Managed {
             attribute::CONTINUE
         } else {
@@ -81,7 +81,7 @@ impl Tpm<'_> {
     }
 
     /// Whether an authorization with this value goes through a session.
-    pub(super) fn wants_session(&self, auth: &Secret, stake: Stake) -> bool {
+    pub(crate) fn wants_session(&self, auth: &Secret, stake: Stake) -> bool {
         match self.options.sessions {
             Sessions::Always => true,
             Sessions::Auto => !auth.is_empty() || stake != Stake::Nothing,
@@ -90,7 +90,7 @@ impl Tpm<'_> {
     }
 
     /// Ends all sessions not used for `idle`.
-    pub(super) fn end_sessions(&mut self, idle: Duration) {
+    pub(crate) fn end_sessions(&mut self, idle: Duration) {
         let (old, cached) = std::mem::take(&mut self.state.sessions)
             .into_iter()
             .partition::<Vec<_>, _>(|cached| cached.used.elapsed() >= idle);
@@ -105,7 +105,7 @@ impl Tpm<'_> {
     /// Ends the session that was used last, since the TPM answered that it is gone; after
     /// `TPM_RC_CONTEXT_GAP` all of them, which are still there and too old to be used. The answer is
     /// not taken on trust: the handle is ours in this section, so flushing it can hit nobody else.
-    pub(super) fn lose_session(&mut self, code: ResponseCode) {
+    pub(crate) fn lose_session(&mut self, code: ResponseCode) {
         if code.is_context_gap() {
             return self.end_sessions(Duration::ZERO);
         }
@@ -123,7 +123,7 @@ impl Tpm<'_> {
     }
 
     /// Ends the session unused for longest, but not the one of `authority`; whether there was one.
-    pub(super) fn drop_session_except(&mut self, authority: &Authority<'_>) -> bool {
+    pub(crate) fn drop_session_except(&mut self, authority: &Authority<'_>) -> bool {
         let needed = match authority {
             Authority::Session { id, .. } => Some(id),
             _ => None,

@@ -1,30 +1,37 @@
 //! One critical section on the TPM: running commands, making room, tidying up.
 #![forbid(unsafe_code)]
 
+pub(crate) mod exchange;
+pub(crate) mod exec;
+mod keys;
+pub(crate) mod loaded;
+pub(crate) mod parent;
+mod recovery;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::time::{Duration, Instant};
 
 use crypto::Secret;
 
-use super::cache::{CachedSession, SessionId};
-use super::client::Options;
-use super::commands::Request;
-use super::commands::capability::{Capabilities, GetCapability};
-use super::commands::context::{ContextSave, FlushContext};
-use super::commands::object::{PublicInfo, ReadPublic};
-use super::constants::{CommandCode, Curve, capability, property};
-use super::exchange::Exchange;
-use super::exec::{Authorization, execute};
-use super::loaded::{Fingerprint, LoadedObject, LoadedObjects};
-use super::name::Name;
-use super::object::PrimaryTemplate;
-use super::rc::ResponseCode;
-use super::session::attribute;
-use super::wire::Malformed;
+use self::exchange::Exchange;
+use self::exec::{Authorization, execute};
+use self::loaded::{Fingerprint, LoadedObject, LoadedObjects};
 use crate::error::{Error, ErrorKind, Lockout, Result};
 use crate::process::Process;
 use crate::table::Identity;
+use crate::tpm2::client::Options;
+use crate::tpm2::commands::Request;
+use crate::tpm2::commands::capability::{Capabilities, GetCapability};
+use crate::tpm2::commands::context::{ContextSave, FlushContext};
+use crate::tpm2::commands::object::{PublicInfo, ReadPublic};
+use crate::tpm2::constants::{CommandCode, Curve, capability, property};
+use crate::tpm2::name::Name;
+use crate::tpm2::object::PrimaryTemplate;
+use crate::tpm2::rc::ResponseCode;
+use crate::tpm2::session::attribute;
+use crate::tpm2::session::cache::{CachedSession, SessionId};
+use crate::tpm2::wire::Malformed;
 use crate::transport::{Continuity, Sharing};
 
 /// Keys kept loaded in a resource manager's space: it swaps every one of them with each command.
@@ -40,29 +47,29 @@ const SLOTS_BELIEVED: Duration = Duration::from_secs(60);
 type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// What a client knows about its TPM between sections.
-pub(super) struct State {
+pub(crate) struct State {
     process: Process,
-    pub(super) loaded: LoadedObjects,
-    pub(super) sessions: Vec<CachedSession>,
+    pub(crate) loaded: LoadedObjects,
+    pub(crate) sessions: Vec<CachedSession>,
     /// Persistent parents, read once.
-    pub(super) parents: Map<u32, PublicInfo>,
+    pub(crate) parents: Map<u32, PublicInfo>,
     /// Whether the storage root key takes the place of an owner primary; asked once.
-    pub(super) srk: Map<PrimaryTemplate, Option<PublicInfo>>,
+    pub(crate) srk: Map<PrimaryTemplate, Option<PublicInfo>>,
     /// The names of the parents sessions were salted to.
-    pub(super) salt_keys: Map<(u32, PrimaryTemplate), Name>,
+    pub(crate) salt_keys: Map<(u32, PrimaryTemplate), Name>,
     /// How many objects of ours fit, learned when one did not, and when.
     slots: Option<(usize, Instant)>,
     /// Objects to be given up in the next section.
-    pub(super) forgotten: Vec<Fingerprint>,
+    pub(crate) forgotten: Vec<Fingerprint>,
     /// The curves the TPM has; asked once.
-    pub(super) curves: Option<Vec<Curve>>,
+    pub(crate) curves: Option<Vec<Curve>>,
     /// Contexts of keys that this process loaded and evicted (`TPMS_CONTEXT`). They last until a TPM reset,
     /// and need no parent: a primary would be made anew, and a persistent parent takes a slot as well.
-    pub(super) saved: Map<Fingerprint, Vec<u8>>,
+    pub(crate) saved: Map<Fingerprint, Vec<u8>>,
 }
 
 impl State {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             process: Process::current(),
             loaded: LoadedObjects::default(),
@@ -78,19 +85,19 @@ impl State {
     }
 
     /// The process that loaded what this state knows of.
-    pub(super) fn process(&self) -> Process {
+    pub(crate) fn process(&self) -> Process {
         self.process
     }
 
     /// Forgets what is loaded, without a command: it is gone, or somebody else's.
-    pub(super) fn lose(&mut self) {
+    pub(crate) fn lose(&mut self) {
         self.loaded.clear();
         self.sessions.clear();
     }
 }
 
 /// How a command is authorized; like [`Authorization`], with the session by name.
-pub(super) enum Authority<'a> {
+pub(crate) enum Authority<'a> {
     /// The command takes no authorization.
     None,
     /// The value itself.
@@ -107,12 +114,12 @@ pub(super) enum Authority<'a> {
 }
 
 /// The TPM for one critical section: who has it runs commands on what is loaded. [`Tpm::close`] must end it.
-pub(super) struct Tpm<'a> {
+pub(crate) struct Tpm<'a> {
     exchange: Box<dyn Exchange + 'a>,
-    pub(super) state: &'a mut State,
-    pub(super) options: &'a Options,
+    pub(crate) state: &'a mut State,
+    pub(crate) options: &'a Options,
     /// Handles the operation in progress needs: never evicted.
-    pub(super) pinned: Vec<u32>,
+    pub(crate) pinned: Vec<u32>,
     /// Transient objects that go at the end of the section.
     temporary: Vec<u32>,
     broken: bool,
@@ -121,7 +128,7 @@ pub(super) struct Tpm<'a> {
 
 impl<'a> Tpm<'a> {
     /// Begins: brings what we believe to be loaded in line with what may have happened meanwhile.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         mut exchange: Box<dyn Exchange + 'a>,
         state: &'a mut State,
         options: &'a Options,
@@ -150,7 +157,7 @@ impl<'a> Tpm<'a> {
 
     /// Gives up objects that did not do what they should. What still is the object it was taken for is
     /// ours to flush; otherwise it would stay in a bare TPM until that is full.
-    pub(super) fn discard_forgotten(&mut self) {
+    pub(crate) fn discard_forgotten(&mut self) {
         for fingerprint in std::mem::take(&mut self.state.forgotten) {
             let Some(loaded) = self.state.loaded.find(&fingerprint).cloned() else {
                 continue;
@@ -165,12 +172,12 @@ impl<'a> Tpm<'a> {
 
     /// Whether the connection ended while an authorization value was with the TPM: nobody knows whether
     /// it counted as a wrong try.
-    pub(super) fn value_at_stake(&self) -> bool {
+    pub(crate) fn value_at_stake(&self) -> bool {
         self.value_at_stake
     }
 
     /// Ends the section: what is left over goes, what others should know is written down.
-    pub(super) fn close(mut self) {
+    pub(crate) fn close(mut self) {
         if self.broken {
             self.state.sessions.clear();
         } else {
@@ -191,12 +198,12 @@ impl<'a> Tpm<'a> {
     }
 
     /// With whom the TPM is shared.
-    pub(super) fn sharing(&self) -> Sharing {
+    pub(crate) fn sharing(&self) -> Sharing {
         self.exchange.sharing()
     }
 
     /// Runs a command. If the TPM has no room, objects and sessions of ours make it.
-    pub(super) fn run<R: Request>(
+    pub(crate) fn run<R: Request>(
         &mut self,
         request: &R,
         authority: &Authority<'_>,
@@ -205,7 +212,7 @@ impl<'a> Tpm<'a> {
     }
 
     /// The same while `others`, such as a persistent parent in use, take slots that are not in the table.
-    pub(super) fn run_beside<R: Request>(
+    pub(crate) fn run_beside<R: Request>(
         &mut self,
         others: usize,
         request: &R,
@@ -284,12 +291,12 @@ impl<'a> Tpm<'a> {
     }
 
     /// TPM2_FlushContext.
-    pub(super) fn flush(&mut self, handle: u32) -> Result<()> {
+    pub(crate) fn flush(&mut self, handle: u32) -> Result<()> {
         self.run_once(&FlushContext { handle }, &Authority::None)
     }
 
     /// Notes a loaded object; it may be evicted by us or, on a bare TPM, by others.
-    pub(super) fn note_loaded(&mut self, handle: u32, fingerprint: Fingerprint) {
+    pub(crate) fn note_loaded(&mut self, handle: u32, fingerprint: Fingerprint) {
         self.drop_double(handle, &fingerprint);
         self.state.loaded.forget(&fingerprint);
         let process = self.state.process;
@@ -300,7 +307,7 @@ impl<'a> Tpm<'a> {
     }
 
     /// Notes a loaded object that shall go at the end of the section at the latest.
-    pub(super) fn note_loaded_for_now(&mut self, handle: u32, name: Name) {
+    pub(crate) fn note_loaded_for_now(&mut self, handle: u32, name: Name) {
         self.note_loaded(handle, Fingerprint::of_nobody(name));
         self.temporary.push(handle);
     }
@@ -320,7 +327,7 @@ impl<'a> Tpm<'a> {
 
     /// Flushes an object that is known to be ours, since it was loaded or looked at while nobody else had the TPM.
     /// It stays in the table unless it is gone for certain.
-    pub(super) fn drop_object(&mut self, handle: u32) -> Result<()> {
+    pub(crate) fn drop_object(&mut self, handle: u32) -> Result<()> {
         self.temporary.retain(|&other| other != handle);
         self.pinned.retain(|&other| other != handle);
         // A TPM in this process is shut down after the section, and everything goes with it.
@@ -336,7 +343,7 @@ impl<'a> Tpm<'a> {
     }
 
     /// Makes room before `needed` objects are loaded, where it is known that there is none.
-    pub(super) fn make_room(&mut self, needed: usize) -> Result<()> {
+    pub(crate) fn make_room(&mut self, needed: usize) -> Result<()> {
         let most = match (self.sharing(), self.state.slots) {
             // The kernel swaps; a primary is there for a moment only.
             (Sharing::Managed, _) => MANAGED_KEYS - 1,
@@ -384,13 +391,13 @@ impl<'a> Tpm<'a> {
     }
 
     /// TPM2_ReadPublic, whose two halves must fit: the name is that of the public area.
-    pub(super) fn read_public(&mut self, handle: u32) -> Result<PublicInfo> {
+    pub(crate) fn read_public(&mut self, handle: u32) -> Result<PublicInfo> {
         self.run(&ReadPublic::of(handle), &Authority::None)
             .and_then(named)
     }
 
     /// Whether `handle` is the object called `name` (TPM2_ReadPublic).
-    pub(super) fn is_still(&mut self, handle: u32, name: &Name) -> Result<bool> {
+    pub(crate) fn is_still(&mut self, handle: u32, name: &Name) -> Result<bool> {
         let answer = self.run_once(&ReadPublic::of(handle), &Authority::None);
         match answer.and_then(named) {
             Ok(info) => {
@@ -414,7 +421,7 @@ impl<'a> Tpm<'a> {
     }
 
     /// Flushes what this process loaded and what ended processes left behind.
-    pub(super) fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         let own = self.state.process;
         for entry in self.state.loaded.entries().to_vec() {
             if !entry.is_to_be_released_by(own) {
@@ -431,7 +438,7 @@ impl<'a> Tpm<'a> {
     }
 
     /// State of the dictionary attack protection, in one TPM2_GetCapability.
-    pub(super) fn lockout(&mut self) -> Result<Lockout> {
+    pub(crate) fn lockout(&mut self) -> Result<Lockout> {
         let count = property::LOCKOUT_RECOVERY - property::PERMANENT + 1;
         let request = GetCapability {
             capability: capability::TPM_PROPERTIES,
@@ -461,7 +468,7 @@ impl<'a> Tpm<'a> {
     }
 
     /// Turns refused authorizations into errors that say how many tries are left.
-    pub(super) fn explain(&mut self, error: Error) -> Error {
+    pub(crate) fn explain(&mut self, error: Error) -> Error {
         let ErrorKind::Tpm { command, code, .. } = error.kind() else {
             return error;
         };
@@ -497,7 +504,7 @@ impl<'a> Tpm<'a> {
         error
     }
 
-    pub(super) fn save(&mut self) {
+    pub(crate) fn save(&mut self) {
         if self.sharing() == Sharing::Bare {
             self.exchange.set_record(&self.state.loaded.to_record());
         }
@@ -505,7 +512,7 @@ impl<'a> Tpm<'a> {
 }
 
 /// What TPM2_ReadPublic answered, if the name is that of the public area.
-pub(super) fn named(info: PublicInfo) -> Result<PublicInfo> {
+pub(crate) fn named(info: PublicInfo) -> Result<PublicInfo> {
     if info.public.name()? == info.name {
         return Ok(info);
     }

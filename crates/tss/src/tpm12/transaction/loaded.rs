@@ -3,29 +3,29 @@
 
 use crypto::Hash;
 
-use super::KeyBlob;
-use super::constants::handle;
 use crate::process::Process;
 use crate::table::{Digest, Entry, Field, Identity, Table};
 use crate::tpm2::wire::{Malformed, Reader, Writer};
+use crate::tpm12::KeyBlob;
+use crate::tpm12::constants::handle;
 
 /// The table.
-pub(super) type LoadedKeys = Table<Fingerprint>;
+pub(crate) type LoadedKeys = Table<Fingerprint>;
 /// The blob of a key that is in the TPM for one operation and must not be used by another.
-pub(super) const NOBODY: Digest = [0; 32];
+pub(crate) const NOBODY: Digest = [0; 32];
 
 /// Which key is loaded, and what can be seen of it in the TPM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint {
+pub(crate) struct Fingerprint {
     /// A digest of the key's blob: of the encrypted private part as well, so that only who has that finds it.
-    pub(super) blob: Digest,
+    pub(crate) blob: Digest,
     /// A digest of its modulus. `None` for a key that was loaded by a version that did not write this down.
-    pub(super) modulus: Option<Digest>,
+    pub(crate) modulus: Option<Digest>,
 }
 
 impl Fingerprint {
     /// The key of a blob.
-    pub(super) fn new(blob: &KeyBlob) -> Self {
+    pub(crate) fn new(blob: &KeyBlob) -> Self {
         Self {
             blob: digest(blob.as_bytes()),
             modulus: Some(digest(blob.modulus())),
@@ -33,7 +33,7 @@ impl Fingerprint {
     }
 
     /// The same key, to be found by nobody.
-    pub(super) fn of_nobody(self) -> Self {
+    pub(crate) fn of_nobody(self) -> Self {
         Self {
             blob: NOBODY,
             ..self
@@ -42,7 +42,7 @@ impl Fingerprint {
 }
 
 /// SHA-256.
-pub(super) fn digest(bytes: &[u8]) -> Digest {
+pub(crate) fn digest(bytes: &[u8]) -> Digest {
     let mut digest = Digest::default();
     digest.copy_from_slice(&crypto::hash(Hash::Sha256, &[bytes]));
     digest
@@ -151,7 +151,7 @@ impl LoadedKeys {
     /// The key to give up for another: one of an ended process, else our own least recently used, else
     /// the least recently used of all. Nobody else is using one, since we have the lock; whoever misses
     /// his loads it again.
-    pub(super) fn victim(&self, own: Process, spare: Option<u32>) -> Option<&Entry<Fingerprint>> {
+    pub(crate) fn victim(&self, own: Process, spare: Option<u32>) -> Option<&Entry<Fingerprint>> {
         let mut candidates: Vec<&Entry<Fingerprint>> = self
             .entries()
             .iter()

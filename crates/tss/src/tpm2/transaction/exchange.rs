@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::transport::{Continuity, Sharing, Transaction, Transport, TransportError};
 
 /// A way to one TPM.
-pub(super) trait Connect: Send {
+pub(crate) trait Connect: Send {
     /// Begins a critical section, waiting at most `lock_wait` for other processes, or the
     /// transport's own limit.
     fn begin(
@@ -20,7 +20,7 @@ pub(super) trait Connect: Send {
 }
 
 /// A critical section: the TPM is ours until it is dropped. It may end in another thread than it began.
-pub(super) trait Exchange: Send {
+pub(crate) trait Exchange: Send {
     /// Sends a command and returns the response, whatever it says.
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError>;
     /// What became of the TPM's memory since our last section.

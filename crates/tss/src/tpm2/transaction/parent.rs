@@ -3,37 +3,37 @@
 
 use crypto::Secret;
 
-use super::attributes::Attributes;
-use super::cache::{SessionId, Stake};
-use super::client::Sessions;
-use super::commands::hierarchy::CreatePrimary;
-use super::commands::object::{PublicInfo, ReadPublic};
-use super::constants::{CommandCode, handle};
 use super::loaded::Awaited;
-use super::name::{Entity, Name};
-use super::object::{Parent, PrimaryTemplate};
-use super::public::Public;
-use super::rc::ResponseCode;
-use super::session::{Salt, attribute};
-use super::transaction::{Authority, Tpm, named};
-use super::wire::Malformed;
+use super::{Authority, Tpm, named};
 use crate::error::{Error, ErrorKind, Result};
+use crate::tpm2::attributes::Attributes;
+use crate::tpm2::client::Sessions;
+use crate::tpm2::commands::hierarchy::CreatePrimary;
+use crate::tpm2::commands::object::{PublicInfo, ReadPublic};
+use crate::tpm2::constants::{CommandCode, handle};
+use crate::tpm2::name::{Entity, Name};
+use crate::tpm2::object::{Parent, PrimaryTemplate};
+use crate::tpm2::public::Public;
+use crate::tpm2::rc::ResponseCode;
+use crate::tpm2::session::cache::{SessionId, Stake};
+use crate::tpm2::session::{Salt, attribute};
+use crate::tpm2::wire::Malformed;
 
 /// A parent that can be used now.
-pub(super) struct ParentHandle {
+pub(crate) struct ParentHandle {
     /// Handle and, where its public area is known, name.
-    pub(super) entity: Entity,
+    pub(crate) entity: Entity,
     /// Its public area; `None` where nobody needs it, with `sessions = never`.
-    pub(super) public: Option<Public>,
+    pub(crate) public: Option<Public>,
     /// Its authorization value.
-    pub(super) auth: Secret,
+    pub(crate) auth: Secret,
     /// How it came to be here.
-    pub(super) kind: ParentKind,
+    pub(crate) kind: ParentKind,
 }
 
 /// How a [`ParentHandle`] came to be here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ParentKind {
+pub(crate) enum ParentKind {
     /// It is persistent, and the one that was asked for.
     Persistent,
     /// It is the storage root key, in the place of the owner primary that was asked for.
@@ -45,18 +45,18 @@ pub(super) enum ParentKind {
 impl ParentHandle {
     /// Slots it takes while it is used, besides those of the table: a persistent parent is brought into one,
     /// a primary is in the table.
-    pub(super) fn slots(&self) -> usize {
+    pub(crate) fn slots(&self) -> usize {
         usize::from(self.kind != ParentKind::Primary)
     }
 
     /// Its public area, if a session can be salted to it.
-    pub(super) fn salt_key(&self) -> Option<&Public> {
+    pub(crate) fn salt_key(&self) -> Option<&Public> {
         self.public.as_ref().filter(|public| Salt::fits(public))
     }
 }
 
 /// Refuses a new object that is not what its template asked for.
-pub(super) fn as_asked(command: CommandCode, made: &Public, template: &Public) -> Result<()> {
+pub(crate) fn as_asked(command: CommandCode, made: &Public, template: &Public) -> Result<()> {
     match made.deviation(template) {
         None => Ok(()),
         Some(what) => Err(ErrorKind::NotAsAsked {
@@ -68,7 +68,7 @@ pub(super) fn as_asked(command: CommandCode, made: &Public, template: &Public) -
 }
 
 /// Says of a parent that is not there what to do.
-pub(super) fn missing(parent: &Parent, error: Error) -> Error {
+pub(crate) fn missing(parent: &Parent, error: Error) -> Error {
     match error.code() {
         Some(code) if code.is_bad_handle() => error.advise(format!(
             "this TPM does not have {parent}; `tpmctl info` lists what there is"
@@ -79,7 +79,7 @@ pub(super) fn missing(parent: &Parent, error: Error) -> Error {
 
 impl Tpm<'_> {
     /// Gets hold of a parent. `stand_in` allows the storage root key in a primary's place.
-    pub(super) fn parent(&mut self, parent: &Parent, stand_in: bool) -> Result<ParentHandle> {
+    pub(crate) fn parent(&mut self, parent: &Parent, stand_in: bool) -> Result<ParentHandle> {
         if handle::is_persistent(parent.handle) {
             return self.persistent_parent(parent);
         }
@@ -102,14 +102,14 @@ impl Tpm<'_> {
     }
 
     /// Lets go of a parent: a primary is flushed.
-    pub(super) fn release_parent(&mut self, parent_handle: &ParentHandle) {
+    pub(crate) fn release_parent(&mut self, parent_handle: &ParentHandle) {
         if parent_handle.kind == ParentKind::Primary {
             let _ = self.drop_object(parent_handle.entity.handle);
         }
     }
 
     /// A session salted to a parent.
-    pub(super) fn parent_session(&mut self, parent_handle: &ParentHandle) -> Result<SessionId> {
+    pub(crate) fn parent_session(&mut self, parent_handle: &ParentHandle) -> Result<SessionId> {
         let public = parent_handle.salt_key().ok_or_else(|| {
             Error::unsupported(format!(
                 "no session can be salted to the parent 0x{:08x}, whose algorithm is not supported: `sessions = never` \
@@ -122,7 +122,7 @@ impl Tpm<'_> {
     }
 
     /// A session salted to `parent`, for what is not itself a key that takes a salt.
-    pub(super) fn salted_to(&mut self, parent: &Parent) -> Result<SessionId> {
+    pub(crate) fn salted_to(&mut self, parent: &Parent) -> Result<SessionId> {
         let place = (parent.handle, parent.template);
         let known = self.state.salt_keys.get(&place).cloned();
         if known.is_some() && self.has_session(&known) {
@@ -140,8 +140,8 @@ impl Tpm<'_> {
         Ok(id)
     }
 
-    /// The public area of a persistent key; see [`Client::read_key`](super::Client::read_key).
-    pub(super) fn read_key(&mut self, handle: u32, name: Option<&Name>) -> Result<PublicInfo> {
+    /// The public area of a persistent key; see [`Client::read_key`](crate::tpm2::Client::read_key).
+    pub(crate) fn read_key(&mut self, handle: u32, name: Option<&Name>) -> Result<PublicInfo> {
         let by_parent = name.is_none()
             && self.options.parent_name.is_anchored()
             && self.options.sessions != Sessions::Never;

@@ -6,23 +6,23 @@
 //! that with the connection.
 #![forbid(unsafe_code)]
 
-use super::commands::Made;
-use super::commands::capability::{self, GetCapability, area};
-use super::commands::storage::GetPubKey;
-use super::constants::resource;
+use super::Tpm;
 use super::exec::Authority;
-use super::failure::code_of;
 use super::loaded::{Awaited, digest};
-use super::rc::Code;
-use super::transaction::Tpm;
 use crate::error::{ErrorKind, Result};
 use crate::table::Digest;
+use crate::tpm12::commands::Made;
+use crate::tpm12::commands::capability::{self, GetCapability, area};
+use crate::tpm12::commands::storage::GetPubKey;
+use crate::tpm12::constants::resource;
+use crate::tpm12::failure::code_of;
+use crate::tpm12::rc::Code;
 use crate::transport::Sharing;
 
 impl Tpm<'_> {
     /// Notes what the next command puts into the TPM. That stays noted until it is in the table, or until
     /// the TPM has said that it is not there.
-    pub(super) fn expect(&mut self, made: &Made<'_>) {
+    pub(crate) fn expect(&mut self, made: &Made<'_>) {
         let awaited = match made {
             Made::Key(blob) => Awaited::Key {
                 modulus: digest(blob.modulus()),
@@ -36,13 +36,13 @@ impl Tpm<'_> {
     }
 
     /// Notes that what was awaited is known, or not there.
-    pub(super) fn arrived(&mut self) {
+    pub(crate) fn arrived(&mut self) {
         self.state.loaded.await_answer(None);
         self.save();
     }
 
     /// Notes a session that was awaited.
-    pub(super) fn opened(&mut self, session: u32) {
+    pub(crate) fn opened(&mut self, session: u32) {
         let mut sessions = self.state.loaded.sessions().to_vec();
         sessions.push(session);
         self.state.loaded.set_sessions(sessions);
@@ -50,7 +50,7 @@ impl Tpm<'_> {
     }
 
     /// Notes that a session has ended.
-    pub(super) fn closed(&mut self, session: u32) {
+    pub(crate) fn closed(&mut self, session: u32) {
         let mut sessions = self.state.loaded.sessions().to_vec();
         sessions.retain(|&other| other != session);
         self.state.loaded.set_sessions(sessions);
@@ -58,7 +58,7 @@ impl Tpm<'_> {
     }
 
     /// Clears away what an earlier section left behind without coming to its end.
-    pub(super) fn recover(&mut self) -> Result<()> {
+    pub(crate) fn recover(&mut self) -> Result<()> {
         if self.exchange.sharing() != Sharing::Bare {
             return Ok(());
         }
@@ -106,7 +106,7 @@ impl Tpm<'_> {
 
     /// Whether what is at `handle` looks like a key of ours: by its modulus, or by needing a
     /// password before it tells its modulus. No password is tried.
-    pub(super) fn may_be(
+    pub(crate) fn may_be(
         &mut self,
         handle: u32,
         modulus: &Digest,
