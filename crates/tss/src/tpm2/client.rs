@@ -16,9 +16,11 @@ use super::name::{Entity, Name};
 use super::object::{DecryptScheme, Object, Parent, SignScheme};
 use super::pins::ParentName;
 use super::public::Public;
-use super::session::Salt;
 use super::session::cache::Stake;
+use super::session::policy::Policy;
+use super::session::{Purpose, Salt};
 use super::transaction::exchange::Connect;
+use super::transaction::keys::KeyAuth;
 use super::transaction::{Authority, State, Tpm};
 use crate::connection::{self, Connection, EXIT_WAIT};
 use crate::error::{Error, ErrorKind, Lockout, Result};
@@ -106,6 +108,28 @@ impl Client {
         scheme: SignScheme,
         digest: &[u8],
     ) -> Result<Signature> {
+        self.with(|tpm| sign(tpm, object, auth.into(), scheme, digest, &Ticket::null()))
+    }
+
+    /// The same with a key that is used by its policy, which is satisfied before: StartAuthSession and the policy's
+    /// commands in addition, or PolicyRestart in the place of StartAuthSession where a session is at hand that was not
+    /// used up. `auth` is not used if the policy does not ask for it.
+    ///
+    /// # Errors
+    ///
+    /// A policy that is not the key's, before anything goes to the TPM.
+    pub fn sign_by_policy(
+        &self,
+        object: &Object,
+        policy: &Policy,
+        auth: &Secret,
+        scheme: SignScheme,
+        digest: &[u8],
+    ) -> Result<Signature> {
+        let auth = KeyAuth {
+            value: auth,
+            policy: Some(policy),
+        };
         self.with(|tpm| sign(tpm, object, auth, scheme, digest, &Ticket::null()))
     }
 
@@ -125,7 +149,14 @@ impl Client {
             if hashed.ticket.is_null() {
                 return Err(ErrorKind::TicketRefused.into());
             }
-            sign(tpm, object, auth, scheme, &hashed.digest, &hashed.ticket)
+            sign(
+                tpm,
+                object,
+                auth.into(),
+                scheme,
+                &hashed.digest,
+                &hashed.ticket,
+            )
         })
     }
 
@@ -140,19 +171,26 @@ impl Client {
         ciphertext: &[u8],
         label: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
-        self.with(|tpm| {
-            tpm.with_key(object, auth, true, |tpm, key, authority| {
-                tpm.run(
-                    &RsaDecrypt {
-                        key: key.clone(),
-                        ciphertext,
-                        scheme: scheme.into(),
-                        label,
-                    },
-                    authority,
-                )
-            })
-        })
+        self.with(|tpm| rsa_decrypt(tpm, object, auth.into(), scheme, ciphertext, label))
+    }
+
+    /// The same with a key that is used by its policy; see [`Client::sign_by_policy`]. The plaintext is encrypted by the
+    /// policy session where the policy asks for the value, which is part of the session's key, and otherwise by a
+    /// session beside it.
+    pub fn rsa_decrypt_by_policy(
+        &self,
+        object: &Object,
+        policy: &Policy,
+        auth: &Secret,
+        scheme: DecryptScheme,
+        ciphertext: &[u8],
+        label: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        let auth = KeyAuth {
+            value: auth,
+            policy: Some(policy),
+        };
+        self.with(|tpm| rsa_decrypt(tpm, object, auth, scheme, ciphertext, label))
     }
 
     /// Applies the raw private operation to a block that was padded for a signature. The same command
@@ -165,7 +203,7 @@ impl Client {
         block: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
         self.with(|tpm| {
-            tpm.with_key(object, auth, false, |tpm, key, authority| {
+            tpm.with_key(object, auth.into(), false, |tpm, key, authority| {
                 let command = RsaDecrypt {
                     key: key.clone(),
                     ciphertext: block,
@@ -187,7 +225,7 @@ impl Client {
         y: &[u8],
     ) -> Result<SecretPoint> {
         self.with(|tpm| {
-            tpm.with_key(object, auth, true, |tpm, key, authority| {
+            tpm.with_key(object, auth.into(), true, |tpm, key, authority| {
                 tpm.run(
                     &EcdhZGen {
                         key: key.clone(),
@@ -241,12 +279,12 @@ impl Client {
             _ => handle::OWNER,
         };
         self.with(|tpm| {
-            tpm.with_key(object, &Secret::empty(), false, |tpm, key, _| {
+            tpm.with_key(object, (&Secret::empty()).into(), false, |tpm, key, _| {
                 let authority = if tpm.wants_session(owner_auth, Stake::Trust) {
                     let id = if Salt::fits(&object.public) {
-                        tpm.session(Some((key.clone(), &object.public)))?
+                        tpm.session(Purpose::Hmac, Some((key.clone(), &object.public)))?
                     } else {
-                        tpm.salted_to_parent(object)?
+                        tpm.salted_to_parent(object, Purpose::Hmac)?
                     };
                     Authority::Session {
                         id,
@@ -262,7 +300,7 @@ impl Client {
                         object: key.clone(),
                         persistent_handle,
                     },
-                    &authority,
+                    &[authority],
                 )
             })
         })
@@ -362,7 +400,7 @@ fn no_key_at(handle: u32, error: Error) -> Error {
 fn sign(
     tpm: &mut Tpm<'_>,
     object: &Object,
-    auth: &Secret,
+    auth: KeyAuth<'_>,
     scheme: SignScheme,
     digest: &[u8],
     ticket: &Ticket,
@@ -373,6 +411,25 @@ fn sign(
             digest,
             scheme: scheme.into(),
             ticket: ticket.clone(),
+        };
+        tpm.run(&request, authority)
+    })
+}
+
+fn rsa_decrypt(
+    tpm: &mut Tpm<'_>,
+    object: &Object,
+    auth: KeyAuth<'_>,
+    scheme: DecryptScheme,
+    ciphertext: &[u8],
+    label: &[u8],
+) -> Result<Zeroizing<Vec<u8>>> {
+    tpm.with_key(object, auth, true, |tpm, key, authority| {
+        let request = RsaDecrypt {
+            key: key.clone(),
+            ciphertext,
+            scheme: scheme.into(),
+            label,
         };
         tpm.run(&request, authority)
     })

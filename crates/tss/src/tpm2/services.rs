@@ -16,7 +16,7 @@ use super::commands::testing::{GetTestResult, SelfTest};
 use super::constants::{AlgId, CommandCode, Curve, capability, handle, property};
 use super::name::Entity;
 use super::object::Parent;
-use super::session::attribute;
+use super::session::{Purpose, attribute};
 use super::transaction::{Authority, Tpm};
 use crate::error::{Error, Result};
 
@@ -111,7 +111,7 @@ impl Client {
         self.with(|tpm| {
             let mut sizes = Vec::new();
             for &bits in candidates {
-                match tpm.run(&TestRsaParms { bits }, &Authority::None) {
+                match tpm.run(&TestRsaParms { bits }, &[]) {
                     Ok(()) => sizes.push(bits),
                     Err(error) => match error.code() {
                         Some(code) if code.is_unknown_command() => return Ok(None),
@@ -151,17 +151,18 @@ impl Client {
                     "the connection ended while the new authorization value was on its way: either value may count now",
                 ));
             }
-            let id = tpm.salted_to(&Parent {
+            let owner = Parent {
                 auth: owner.clone(),
                 ..Parent::new(handle::OWNER)
-            })?;
+            };
+            let id = tpm.salted_to(&owner, Purpose::Hmac)?;
             let authority = Authority::Session {
                 id,
                 auth: old,
                 attributes: tpm.last_use() | attribute::DECRYPT,
             };
             sent.set(true);
-            tpm.run(&HierarchyChangeAuth { hierarchy, new }, &authority)
+            tpm.run(&HierarchyChangeAuth { hierarchy, new }, &[authority])
         })
     }
 
@@ -175,7 +176,7 @@ impl Client {
                     &GetRandom {
                         count: missing.min(64),
                     },
-                    &Authority::None,
+                    &[],
                 )?;
                 if more.is_empty() {
                     return Err(Error::unsupported("the TPM gave no random bytes"));
@@ -189,12 +190,12 @@ impl Client {
 
     /// TPM2_SelfTest (Part 3, 10.2).
     pub fn self_test(&self, full: bool) -> Result<()> {
-        self.with(|tpm| tpm.run(&SelfTest { full }, &Authority::None))
+        self.with(|tpm| tpm.run(&SelfTest { full }, &[]))
     }
 
     /// TPM2_GetTestResult (Part 3, 10.4).
     pub fn test_result(&self) -> Result<TestResult> {
-        self.with(|tpm| tpm.run(&GetTestResult, &Authority::None))
+        self.with(|tpm| tpm.run(&GetTestResult, &[]))
     }
 
     /// Flushes any transient object or session (TPM2_FlushContext, Part 3, 28.4), also others': this is
@@ -209,7 +210,7 @@ impl Client {
 
     /// TPM2_NV_ReadPublic (Part 3, 31.6).
     pub fn nv_read_public(&self, index: u32) -> Result<NvPublic> {
-        self.with(|tpm| tpm.run(&NvReadPublic { index }, &Authority::None))
+        self.with(|tpm| tpm.run(&NvReadPublic { index }, &[]))
             .map_err(|error| error.advise(format!("is there an NV index 0x{index:08x}?")))
     }
 
@@ -230,11 +231,11 @@ impl Tpm<'_> {
                     hash,
                     hierarchy: handle::OWNER,
                 },
-                &Authority::None,
+                &[],
             );
         }
         self.make_room(1)?;
-        let sequence = self.run(&HashSequenceStart { hash }, &Authority::None)?;
+        let sequence = self.run(&HashSequenceStart { hash }, &[])?;
         let result = self.sequence(sequence, message);
         if result.is_err() {
             let _ = self.flush(sequence);
@@ -244,7 +245,7 @@ impl Tpm<'_> {
 
     fn sequence(&mut self, sequence: u32, message: &[u8]) -> Result<Hashed> {
         let empty = Secret::empty();
-        let authority = Authority::Password(&empty);
+        let authority = [Authority::Password(&empty)];
         // Complete takes the last piece, so that it costs no command of its own.
         let last = message.len().saturating_sub(1) / INPUT_BUFFER * INPUT_BUFFER;
         let (pieces, rest) = message.split_at(last);
@@ -300,7 +301,7 @@ impl Tpm<'_> {
                     property,
                     count: PAGE,
                 },
-                &Authority::None,
+                &[],
             )?;
             let Some((last, entries)) = take(page.data) else {
                 break;
@@ -318,7 +319,7 @@ impl Tpm<'_> {
     }
 
     fn nv_read(&mut self, index: u32) -> Result<Vec<u8>> {
-        let public = self.run(&NvReadPublic { index }, &Authority::None)?;
+        let public = self.run(&NvReadPublic { index }, &[])?;
         let authority = if public.attributes & nv_attribute::AUTHREAD != 0 {
             Entity::object(index, public.name.clone())
         } else if public.attributes & nv_attribute::OWNERREAD != 0 {
@@ -348,7 +349,7 @@ impl Tpm<'_> {
                 size,
                 offset,
             };
-            let piece = self.run(&request, &Authority::Password(&empty))?;
+            let piece = self.run(&request, &[Authority::Password(&empty)])?;
             if piece.is_empty() {
                 return Err(Error::unsupported(
                     "the TPM returned nothing of an NV index",

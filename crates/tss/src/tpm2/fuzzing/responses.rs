@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::tpm2::commands::{self, Request};
 use crate::tpm2::constants::{AlgId, capability, handle, tag};
 use crate::tpm2::public::{Public, Scheme};
-use crate::tpm2::session::{HmacSession, Opening, attribute, rp_hash};
+use crate::tpm2::session::{AuthSession, Opening, Purpose, attribute};
 use crate::tpm2::transaction::exchange::Exchange;
 use crate::tpm2::transaction::exec::{Authorization, execute};
 use crate::tpm2::wire::{Reader, Writer};
@@ -98,7 +98,7 @@ macro_rules! with_request {
                 handle: handle::TRANSIENT_FIRST,
             }),
             19 => $run(&commands::context::ContextLoad { context: &[1; 20] }),
-            20 => $run(&Opening::new(None).unwrap().request()),
+            20 => $run(&Opening::new(Purpose::Hmac, None).unwrap().request()),
             21 => $run(&commands::random::GetRandom { count: 8 }),
             22 => $run(&commands::testing::GetTestResult),
             _ => $run(&commands::duplication::Import {
@@ -136,11 +136,9 @@ fn response<R: Request>(request: &R, mode: u8, mut input: Input<'_>) {
         let _ = (code.to_string(), code.meaning(), code.is_retry());
     }
     let none = Secret::empty();
-    let authorization = match with_password {
-        true => Authorization::Password(&none),
-        false => Authorization::None,
-    };
-    let result = execute(&mut Once(Some(response)), request, authorization);
+    let mut password = [Authorization::Password(&none)];
+    let authorizations = &mut password[..usize::from(with_password)];
+    let result = execute(&mut Once(Some(response)), request, authorizations);
     if let Err(error) = &result {
         let _ = (error.to_string(), error.code());
     }
@@ -189,7 +187,7 @@ fn in_session<R: Request>(request: &R, mode: u8, mut input: Input<'_>) {
         handle: handle::HMAC_SESSION_FIRST,
         nonce: input.bytes().to_vec(),
     };
-    let mut session = Opening::new(None).unwrap().complete(started);
+    let mut session = Opening::new(Purpose::Hmac, None).unwrap().complete(started);
     let honest = mode & 1 == 1;
     // A command that begins with no TPM2B cannot have it encrypted, nor its answer.
     let attributes = attribute::CONTINUE | if mode & 2 == 2 { attribute::ENCRYPT } else { 0 };
@@ -217,18 +215,18 @@ fn in_session<R: Request>(request: &R, mode: u8, mut input: Input<'_>) {
 fn run<R: Request>(
     responder: &mut Responder<'_>,
     request: &R,
-    session: &mut HmacSession,
+    session: &mut AuthSession,
     attributes: u8,
 ) -> crate::Result<R::Response> {
     let auth = responder.auth;
     execute(
         responder,
         request,
-        Authorization::Session {
+        &mut [Authorization::Session {
             session,
             auth,
             attributes,
-        },
+        }],
     )
 }
 
@@ -245,7 +243,6 @@ struct Responder<'a> {
 
 impl Exchange for Responder<'_> {
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
-        let code = u32::from_be_bytes(command[6..10].try_into().unwrap());
         // Our nonce stands behind the session's handle.
         let handle = handle::HMAC_SESSION_FIRST.to_be_bytes();
         let at = (14..).step_by(4).find(|&at| command[at..at + 4] == handle);
@@ -255,7 +252,8 @@ impl Exchange for Responder<'_> {
             true => {
                 let end = self.auth.iter().rposition(|&byte| byte != 0);
                 let key = &self.auth[..end.map_or(0, |last| last + 1)];
-                let hash = rp_hash(code, self.parameters);
+                let covered = [&[0; 4], &command[6..10], self.parameters];
+                let hash = crypto::hash(Hash::Sha256, &covered);
                 let parts = [&hash, self.nonce, nonce_caller, &[self.attributes]];
                 crypto::hmac(Hash::Sha256, key, &parts)
             }

@@ -1,9 +1,11 @@
-//! HMAC sessions: who we talk to is who holds the salt key (Part 1, 19 and 21).
+//! Sessions: who we talk to is who holds the salt key (Part 1, 19 and 21).
 //!
-//! Sessions are salted and never bound. They use SHA-256, and AES-128 in CFB mode for parameters.
+//! Sessions are salted or not, and never bound. HMAC sessions use SHA-256, policy sessions the hash algorithm of the
+//! policy; both AES-128 in CFB mode for parameters.
 #![forbid(unsafe_code)]
 
 pub(crate) mod cache;
+pub(crate) mod policy;
 mod salt;
 
 use std::fmt;
@@ -12,19 +14,16 @@ use crypto::{CryptoError, Hash};
 use zeroize::Zeroizing;
 
 use crate::tpm2::commands::session::{SessionKind, StartAuthSession, StartedSession};
-use crate::tpm2::constants::AlgId;
+use crate::tpm2::constants::{AlgId, hash_of};
 use crate::tpm2::name::Entity;
 use crate::tpm2::public::Public;
 
 pub(crate) use salt::{Salt, SaltError};
 
-/// The hash algorithm of our sessions.
-const HASH: Hash = Hash::Sha256;
-const HASH_ALG: AlgId = AlgId::SHA256;
-const HASH_BITS: u32 = 256;
 const AES_BITS: u16 = 128;
 /// Octets of an AES key, and of the CFB mode's first block.
 const AES_SIZE: usize = 16;
+/// The longest nonce; none may be longer than the digest of its session.
 const NONCE_SIZE: usize = 32;
 
 /// `TPMA_SESSION` (Part 2, 8.4).
@@ -37,8 +36,46 @@ pub(crate) mod attribute {
     pub(crate) const ENCRYPT: u8 = 1 << 6;
 }
 
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It authorizes by values, or does nothing but protect parameters.
+    Hmac,
+    /// It authorizes by a policy whose digest this algorithm makes.
+    Policy(AlgId),
+}
+
+impl Purpose {
+    fn kind(self) -> SessionKind {
+        match self {
+            Self::Hmac => SessionKind::Hmac,
+            Self::Policy(_) => SessionKind::Policy,
+        }
+    }
+
+    fn algorithm(self) -> AlgId {
+        match self {
+            Self::Hmac => AlgId::SHA256,
+            Self::Policy(algorithm) => algorithm,
+        }
+    }
+}
+
+/// How a session shows that the value of the entity that it authorizes is known (Part 1, 19.6 and 19.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Showing {
+    /// By its HMAC, of whose key the value is a part: HMAC sessions, and policy sessions after TPM2_PolicyAuthValue.
+    Hmac,
+    /// By the value itself in the HMAC's place, and the answer has none: policy sessions after TPM2_PolicyPassword.
+    Value,
+    /// Not at all: other policy sessions.
+    Nothing,
+}
+
 /// The first half of a session: our nonce and salt, before the TPM has answered.
 pub(crate) struct Opening {
+    purpose: Purpose,
+    hash: Hash,
     salt_key: Option<Entity>,
     salt: Option<Salt>,
     nonce: Vec<u8>,
@@ -46,14 +83,20 @@ pub(crate) struct Opening {
 
 impl Opening {
     /// Prepares a session salted to a key, or without salt.
-    pub(crate) fn new(salt_key: Option<(Entity, &Public)>) -> Result<Self, SaltError> {
-        let mut nonce = vec![0; NONCE_SIZE];
+    pub(crate) fn new(
+        purpose: Purpose,
+        salt_key: Option<(Entity, &Public)>,
+    ) -> Result<Self, SaltError> {
+        let hash = hash_of(purpose.algorithm()).ok_or(SaltError::Unsuitable)?;
+        let mut nonce = vec![0; NONCE_SIZE.min(hash.size())];
         crypto::random(&mut nonce)?;
         let salt = salt_key
             .as_ref()
             .map(|(_, public)| Salt::to(public))
             .transpose()?;
         Ok(Self {
+            purpose,
+            hash,
             salt_key: salt_key.map(|(entity, _)| entity),
             salt,
             nonce,
@@ -66,44 +109,53 @@ impl Opening {
             salt_key: self.salt_key.clone(),
             nonce: &self.nonce,
             encrypted_salt: self.salt.as_ref().map_or(&[], |salt| &salt.encrypted),
-            kind: SessionKind::Hmac,
+            kind: self.purpose.kind(),
             aes_bits: Some(AES_BITS),
-            hash: HASH_ALG,
+            hash: self.purpose.algorithm(),
         }
     }
 
     /// The session, now that the TPM has answered: `sessionKey = KDFa(salt, "ATH", nonceTPM,
     /// nonceCaller)` (Part 1, 19.6.8). Without salt the key is empty, as the specification has it.
-    pub(crate) fn complete(self, started: StartedSession) -> HmacSession {
+    pub(crate) fn complete(self, started: StartedSession) -> AuthSession {
+        let bits = self.hash.size() as u32 * 8;
         let key = match &self.salt {
             Some(salt) => crypto::kdf::kdfa(
-                HASH,
+                self.hash,
                 &salt.value,
                 "ATH",
                 &started.nonce,
                 &self.nonce,
-                HASH_BITS,
+                bits,
             ),
             None => Zeroizing::default(),
         };
-        HmacSession {
+        let showing = match self.purpose {
+            Purpose::Hmac => Showing::Hmac,
+            Purpose::Policy(_) => Showing::Nothing,
+        };
+        AuthSession {
             handle: started.handle,
+            hash: self.hash,
             key,
             nonce_tpm: started.nonce,
             nonce_caller: self.nonce,
+            showing,
         }
     }
 }
 
-/// A running HMAC session.
-pub(crate) struct HmacSession {
+/// A running session.
+pub(crate) struct AuthSession {
     handle: u32,
+    hash: Hash,
     key: Zeroizing<Vec<u8>>,
     nonce_tpm: Vec<u8>,
     nonce_caller: Vec<u8>,
+    showing: Showing,
 }
 
-impl HmacSession {
+impl AuthSession {
     /// The session's handle.
     pub(crate) fn handle(&self) -> u32 {
         self.handle
@@ -114,25 +166,49 @@ impl HmacSession {
         &self.nonce_caller
     }
 
+    /// The TPM's current nonce.
+    pub(crate) fn nonce_tpm(&self) -> &[u8] {
+        &self.nonce_tpm
+    }
+
+    /// How it shows a value from now on.
+    pub(crate) fn show(&mut self, showing: Showing) {
+        self.showing = showing;
+    }
+
     /// Takes a new nonce for the next command (Part 1, 19.6.3).
     pub(crate) fn roll(&mut self) -> Result<(), CryptoError> {
         crypto::random(&mut self.nonce_caller)
     }
 
-    /// The HMAC of a command whose parameters hash to `cp_hash` (Part 1, 19.6.5).
+    /// `cpHash` (Part 1, 16.7): what a command's HMAC covers. `parameters` as they go over the wire.
+    pub(crate) fn cp_hash(&self, command: u32, entities: &[Entity], parameters: &[u8]) -> Vec<u8> {
+        let code = command.to_be_bytes();
+        let mut parts: Vec<&[u8]> = vec![&code];
+        parts.extend(entities.iter().map(|entity| entity.name.as_bytes()));
+        parts.push(parameters);
+        crypto::hash(self.hash, &parts)
+    }
+
+    /// `rpHash` (Part 1, 16.8): what a response's HMAC covers. Only successful responses have one.
+    pub(crate) fn rp_hash(&self, command: u32, parameters: &[u8]) -> Vec<u8> {
+        crypto::hash(self.hash, &[&[0; 4], &command.to_be_bytes(), parameters])
+    }
+
+    /// The HMAC of a command whose parameters hash to `cp_hash` (Part 1, 19.6.5), or what stands in its place.
+    /// `others` are nonces of other sessions that it covers.
     pub(crate) fn authorize(
         &self,
         auth: &[u8],
         cp_hash: &[u8],
+        others: &[u8],
         attributes: u8,
     ) -> Zeroizing<Vec<u8>> {
-        self.hmac(
-            auth,
-            cp_hash,
-            &self.nonce_caller,
-            &self.nonce_tpm,
-            attributes,
-        )
+        if self.showing == Showing::Value {
+            return Zeroizing::new(auth.to_vec());
+        }
+        let nonces = [&self.nonce_caller, &self.nonce_tpm, others];
+        self.hmac(auth, cp_hash, nonces, attributes)
     }
 
     /// Checks the HMAC of a response and takes over the TPM's new nonce.
@@ -144,7 +220,12 @@ impl HmacSession {
         attributes: u8,
         hmac: &[u8],
     ) -> bool {
-        let expected = self.hmac(auth, rp_hash, nonce, &self.nonce_caller, attributes);
+        let nonces = [nonce, &self.nonce_caller, &[]];
+        let expected = match self.showing {
+            // It is answered like a password: by nothing.
+            Showing::Value => Zeroizing::default(),
+            Showing::Hmac | Showing::Nothing => self.hmac(auth, rp_hash, nonces, attributes),
+        };
         if !crypto::constant_time_eq(&expected, hmac) {
             return false;
         }
@@ -159,7 +240,7 @@ impl HmacSession {
         crypto::cfb::encrypt(key, iv, parameter)
     }
 
-    /// Decrypts a response's first parameter; call after [`HmacSession::verify`].
+    /// Decrypts a response's first parameter; call after [`AuthSession::verify`].
     pub(crate) fn decrypt(&self, auth: &[u8], parameter: &mut [u8]) -> Result<(), CryptoError> {
         let keys = self.parameter_keys(auth, &self.nonce_tpm, &self.nonce_caller);
         let (key, iv) = keys.split_at_checked(AES_SIZE).ok_or(CryptoError::Failed)?;
@@ -170,20 +251,24 @@ impl HmacSession {
         &self,
         auth: &[u8],
         hash: &[u8],
-        newer: &[u8],
-        older: &[u8],
+        [newer, older, others]: [&[u8]; 3],
         attributes: u8,
     ) -> Zeroizing<Vec<u8>> {
+        let auth = match self.showing {
+            Showing::Hmac => auth,
+            _ => &[],
+        };
         crypto::hmac(
-            HASH,
+            self.hash,
             &self.keyed(auth),
-            &[hash, newer, older, &[attributes]],
+            &[hash, newer, older, others, &[attributes]],
         )
     }
 
+    /// Whatever the HMAC's key is, the value is part of this one (Part 1, 21.2).
     fn parameter_keys(&self, auth: &[u8], newer: &[u8], older: &[u8]) -> Zeroizing<Vec<u8>> {
         let bits = u32::from(AES_BITS) + 128;
-        crypto::kdf::kdfa(HASH, &self.keyed(auth), "CFB", newer, older, bits)
+        crypto::kdf::kdfa(self.hash, &self.keyed(auth), "CFB", newer, older, bits)
     }
 
     /// `sessionKey || authValue`, the value without trailing zeros (Part 1, 19.6.5 and 21.2).
@@ -192,9 +277,9 @@ impl HmacSession {
     }
 }
 
-impl fmt::Debug for HmacSession {
+impl fmt::Debug for AuthSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HmacSession(0x{:08x})", self.handle)
+        write!(f, "AuthSession(0x{:08x})", self.handle)
     }
 }
 
@@ -204,20 +289,6 @@ fn without_trailing_zeros(bytes: &[u8]) -> &[u8] {
         .rposition(|&byte| byte != 0)
         .map_or(0, |last| last + 1);
     bytes.get(..end).unwrap_or_default()
-}
-
-/// `cpHash` (Part 1, 16.7): what a command's HMAC covers. `parameters` as they go over the wire.
-pub(crate) fn cp_hash(command: u32, entities: &[Entity], parameters: &[u8]) -> Vec<u8> {
-    let code = command.to_be_bytes();
-    let mut parts: Vec<&[u8]> = vec![&code];
-    parts.extend(entities.iter().map(|entity| entity.name.as_bytes()));
-    parts.push(parameters);
-    crypto::hash(HASH, &parts)
-}
-
-/// `rpHash` (Part 1, 16.8): what a response's HMAC covers. Only successful responses have one.
-pub(crate) fn rp_hash(command: u32, parameters: &[u8]) -> Vec<u8> {
-    crypto::hash(HASH, &[&[0; 4], &command.to_be_bytes(), parameters])
 }
 
 #[cfg(test)]
@@ -234,25 +305,30 @@ mod tests {
 
     #[test]
     fn a_session_without_salt_has_an_empty_key() {
-        let session = Opening::new(None).unwrap().complete(StartedSession {
-            handle: 0x0200_0000,
-            nonce: vec![1; 32],
-        });
+        let session = Opening::new(Purpose::Hmac, None)
+            .unwrap()
+            .complete(StartedSession {
+                handle: 0x0200_0000,
+                nonce: vec![1; 32],
+            });
         assert!(session.key.is_empty());
-        assert_eq!(format!("{session:?}"), "HmacSession(0x02000000)");
+        assert_eq!(format!("{session:?}"), "AuthSession(0x02000000)");
     }
 
     #[test]
     fn a_changed_response_is_refused_and_the_nonce_kept() {
-        let mut session = Opening::new(None).unwrap().complete(StartedSession {
-            handle: 0x0200_0000,
-            nonce: vec![1; 32],
-        });
-        let hash = rp_hash(0x15d, b"parameters");
-        let good = session.hmac(b"pin", &hash, &[2; 32], session.nonce(), 1);
+        let mut session = Opening::new(Purpose::Hmac, None)
+            .unwrap()
+            .complete(StartedSession {
+                handle: 0x0200_0000,
+                nonce: vec![1; 32],
+            });
+        let hash = session.rp_hash(0x15d, b"parameters");
+        let other = session.rp_hash(0x15d, b"Parameters");
+        let good = session.hmac(b"pin", &hash, [&[2; 32], session.nonce(), &[]], 1);
         assert!(!session.verify(b"other", &hash, &[2; 32], 1, &good));
         assert!(!session.verify(b"pin", &hash, &[2; 32], 0, &good));
-        assert!(!session.verify(b"pin", &rp_hash(0x15d, b"Parameters"), &[2; 32], 1, &good));
+        assert!(!session.verify(b"pin", &other, &[2; 32], 1, &good));
         assert_eq!(session.nonce_tpm, [1; 32]);
         assert!(session.verify(b"pin", &hash, &[2; 32], 1, &good));
         assert_eq!(session.nonce_tpm, [2; 32]);

@@ -166,7 +166,7 @@ fn a_storage_root_key_that_only_looks_like_the_primary() {
     client
         .with(|tpm| {
             let empty = Secret::empty();
-            let password = Authority::Password(&empty);
+            let password = [Authority::Password(&empty)];
             let request = commands::hierarchy::CreatePrimary {
                 hierarchy: handle::OWNER,
                 template: &template,

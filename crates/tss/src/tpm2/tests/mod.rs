@@ -7,8 +7,10 @@ mod decryption;
 mod faults;
 mod foreign;
 mod oracle;
+mod policy;
 mod secrets;
 mod services;
+mod sessions;
 mod sharing;
 mod trust;
 
@@ -93,7 +95,7 @@ impl Simulator {
                     object: parent_handle.entity.clone(),
                     persistent_handle: handle::SRK,
                 };
-                tpm.run(&request, &Authority::Password(&Secret::empty()))
+                tpm.run(&request, &[Authority::Password(&Secret::empty())])
             })
             .unwrap();
     }
@@ -117,9 +119,7 @@ impl Simulator {
     /// Ends the simulator in an orderly way and starts it again on the same state and socket.
     fn restart(&mut self) {
         let (client, _) = self.client(Sessions::Never);
-        client
-            .with(|tpm| tpm.run(&Shutdown, &Authority::None))
-            .unwrap();
+        client.with(|tpm| tpm.run(&Shutdown, &[])).unwrap();
         let _ = self.child.kill();
         let _ = self.child.wait();
         fs::remove_file(self.socket()).unwrap();

@@ -4,7 +4,7 @@
 use super::*;
 use crate::tpm2::constants::property;
 
-fn tool(simulator: &Simulator, arguments: &[&str]) {
+pub(super) fn tool(simulator: &Simulator, arguments: &[&str]) {
     let output = Command::new(arguments[0])
         .args(&arguments[1..])
         .env("TPM2TOOLS_TCTI", simulator.address())
@@ -155,15 +155,15 @@ fn contexts_and_external_keys() {
                 public,
                 hierarchy: handle::NULL,
             };
-            let loaded = tpm.run(&request, &Authority::None)?;
+            let loaded = tpm.run(&request, &[])?;
             assert_eq!(loaded.name, key.name);
             let save = commands::context::ContextSave {
                 handle: loaded.handle,
             };
-            let context = tpm.run(&save, &Authority::None)?;
+            let context = tpm.run(&save, &[])?;
             tpm.flush(loaded.handle)?;
             let load = commands::context::ContextLoad { context: &context };
-            let handle = tpm.run(&load, &Authority::None)?;
+            let handle = tpm.run(&load, &[])?;
             let scheme = Scheme::Plain(AlgId::RSAES);
             let request = commands::asymmetric::RsaEncrypt {
                 handle,
@@ -171,7 +171,7 @@ fn contexts_and_external_keys() {
                 scheme,
                 label: b"",
             };
-            let ciphertext = tpm.run(&request, &Authority::None)?;
+            let ciphertext = tpm.run(&request, &[])?;
             assert_eq!(ciphertext.len(), 256);
             tpm.flush(handle)
         })

@@ -272,7 +272,7 @@ fn objects_of_others_are_never_touched() {
         };
         let empty = Secret::empty();
         foreign
-            .with(|tpm| tpm.run(&request, &Authority::Password(&empty)))
+            .with(|tpm| tpm.run(&request, &[Authority::Password(&empty)]))
             .unwrap()
             .handle
     };

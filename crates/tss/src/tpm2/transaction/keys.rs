@@ -15,11 +15,30 @@ use crate::tpm2::name::Entity;
 use crate::tpm2::object::{Object, Parent, Source};
 use crate::tpm2::public::{Parms, Public};
 use crate::tpm2::session::cache::{SessionId, Stake};
-use crate::tpm2::session::{Salt, attribute};
+use crate::tpm2::session::policy::Policy;
+use crate::tpm2::session::{Purpose, Salt, attribute};
 use crate::tpm2::wire::Malformed;
 
+/// What a key's use is authorized by.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyAuth<'a> {
+    /// The key's authorization value.
+    pub(crate) value: &'a Secret,
+    /// The policy by which it is used; then the value counts only if that asks for it.
+    pub(crate) policy: Option<&'a Policy>,
+}
+
+impl<'a> From<&'a Secret> for KeyAuth<'a> {
+    fn from(value: &'a Secret) -> Self {
+        Self {
+            value,
+            policy: None,
+        }
+    }
+}
+
 impl Tpm<'_> {
-    /// Uses a key: `operation` runs one command with the key's entity and authority. If the key, or
+    /// Uses a key: `operation` runs one command with the key's entity and authorities. If the key, or
     /// a session, turns out to be gone, it is loaded again and the operation repeated, once.
     ///
     /// A refused authorization is never repeated, except when the handle turned out not to be the
@@ -27,10 +46,13 @@ impl Tpm<'_> {
     pub(crate) fn with_key<T>(
         &mut self,
         object: &Object,
-        auth: &Secret,
+        auth: KeyAuth<'_>,
         secret_answer: bool,
-        operation: impl Fn(&mut Self, &Entity, &Authority<'_>) -> Result<T>,
+        operation: impl Fn(&mut Self, &Entity, &[Authority<'_>]) -> Result<T>,
     ) -> Result<T> {
+        if let Some(policy) = auth.policy {
+            policy.check(&object.public)?;
+        }
         let first = match self.attempt(object, auth, secret_answer, &operation) {
             Err(error) => error,
             done => return done,
@@ -44,9 +66,9 @@ impl Tpm<'_> {
     fn attempt<T>(
         &mut self,
         object: &Object,
-        auth: &Secret,
+        auth: KeyAuth<'_>,
         secret_answer: bool,
-        operation: &impl Fn(&mut Self, &Entity, &Authority<'_>) -> Result<T>,
+        operation: &impl Fn(&mut Self, &Entity, &[Authority<'_>]) -> Result<T>,
     ) -> Result<T> {
         let stake = if secret_answer {
             Stake::Secret
@@ -54,25 +76,61 @@ impl Tpm<'_> {
             // A signature is verified by whoever asked for it.
             Stake::Nothing
         };
-        let session = self.wants_session(auth, stake);
-        let to_self = session && Salt::fits(&object.public);
-        let entity = self.entity(object, auth, secret_answer, session && !to_self, to_self)?;
-        let authority = if session {
-            let id = if to_self {
-                self.session(Some((entity.clone(), &object.public)))?
-            } else {
-                self.salted_to_parent(object)?
-            };
-            let answer = if secret_answer { attribute::ENCRYPT } else { 0 };
-            Authority::Session {
-                id,
-                auth,
-                attributes: self.last_use() | answer,
+        let none = Secret::empty();
+        // Whoever does not know the value cannot know either what parameters are encrypted with, of which it is a part
+        // also where the policy does not ask for it (Part 1, 21.2). Another session encrypts then.
+        let (value, beside) = match auth.policy {
+            Some(policy) if !policy.asks_for_value() => {
+                (&none, secret_answer && self.wants_session(&none, stake))
             }
-        } else {
-            Authority::Password(auth)
+            _ => (auth.value, false),
         };
-        let result = operation(self, &entity, &authority)?;
+        let purpose = match auth.policy {
+            Some(_) => Purpose::Policy(object.public.name_alg()),
+            None => Purpose::Hmac,
+        };
+        let salted = self.wants_session(value, if beside { Stake::Nothing } else { stake });
+        let to_self = (salted || beside) && Salt::fits(&object.public);
+        let to_parent = match (salted, beside) {
+            _ if to_self => None,
+            (true, _) => Some(purpose),
+            (false, true) => Some(Purpose::Hmac),
+            (false, false) => None,
+        };
+        let entity = self.entity(object, value, secret_answer, to_parent, to_self)?;
+        let salted_session = |tpm: &mut Self, purpose| match to_self {
+            true => tpm.session(purpose, Some((entity.clone(), &object.public))),
+            false => tpm.salted_to_parent(object, purpose),
+        };
+        let own = match (salted, auth.policy) {
+            (true, _) => Some(salted_session(self, purpose)?),
+            (false, Some(_)) => Some(self.session(purpose, None)?),
+            (false, None) => None,
+        };
+        let other = match beside {
+            true => Some(salted_session(self, Purpose::Hmac)?),
+            false => None,
+        };
+        if let (Some(policy), Some(id)) = (auth.policy, &own) {
+            self.satisfy(id, policy)?;
+        }
+        let answer = if secret_answer { attribute::ENCRYPT } else { 0 };
+        let mut authorities = vec![match own {
+            Some(id) => Authority::Session {
+                id,
+                auth: value,
+                attributes: self.last_use() | if salted && !beside { answer } else { 0 },
+            },
+            None => Authority::Password(value),
+        }];
+        if let Some(id) = other {
+            authorities.push(Authority::Session {
+                id,
+                auth: &none,
+                attributes: self.last_use() | answer,
+            });
+        }
+        let result = operation(self, &entity, &authorities)?;
         self.state.loaded.touch(entity.handle);
         Ok(result)
     }
@@ -83,7 +141,7 @@ impl Tpm<'_> {
         object: &Object,
         auth: &Secret,
         secret: bool,
-        to_parent: bool,
+        to_parent: Option<Purpose>,
         to_self: bool,
     ) -> Result<Entity> {
         let (parent, private) = match &object.source {
@@ -117,7 +175,7 @@ impl Tpm<'_> {
             self.state.parents.clear();
         }
         if code.is_lost_session() {
-            self.lose_session(code);
+            self.lose_sessions(code);
             return Ok(true);
         }
         let Some(fingerprint) = object.fingerprint() else {
@@ -144,10 +202,12 @@ impl Tpm<'_> {
         object: &Object,
         parent: &Parent,
         private: &[u8],
-        to_parent: bool,
+        to_parent: Option<Purpose>,
     ) -> Result<Entity> {
         let fingerprint = Fingerprint::new(&object.name, parent, private);
-        if !to_parent && let Some(entity) = self.load_context(&fingerprint)? {
+        if to_parent.is_none()
+            && let Some(entity) = self.load_context(&fingerprint)?
+        {
             return Ok(entity);
         }
         // The key and its parent, which takes a slot also where it is persistent.
@@ -190,7 +250,7 @@ impl Tpm<'_> {
         self.make_room(1)?;
         let request = ContextLoad { context: &context };
         let awaited = Awaited::Object(key.name.clone());
-        match self.awaiting(awaited, |tpm| tpm.run(&request, &Authority::None)) {
+        match self.awaiting(awaited, |tpm| tpm.run(&request, &[])) {
             Ok(handle) => {
                 self.note_loaded(handle, key.clone());
                 Ok(Some(Entity::object(handle, key.name.clone())))
@@ -210,16 +270,16 @@ impl Tpm<'_> {
         object: &Object,
         parent: &Parent,
         private: &[u8],
-        to_parent: bool,
+        to_parent: Option<Purpose>,
     ) -> Result<Entity> {
         // What a key does that was loaded unauthenticated is checked all the same: its signatures are verified, and
         // what is secret goes through a session of its own.
         let unsaltable = parent_handle.salt_key().is_none()
-            && !to_parent
+            && to_parent.is_none()
             && !self.wants_session(&parent_handle.auth, Stake::Nothing);
         let authority = if self.wants_session(&parent_handle.auth, Stake::Trust) && !unsaltable {
-            let id = self.parent_session(parent_handle)?;
-            let attributes = if to_parent {
+            let id = self.parent_session(parent_handle, Purpose::Hmac)?;
+            let attributes = if to_parent == Some(Purpose::Hmac) {
                 attribute::CONTINUE
             } else {
                 self.last_use()
@@ -239,7 +299,7 @@ impl Tpm<'_> {
         };
         let awaited = Awaited::Object(object.name.clone());
         let loaded = self.awaiting(awaited, |tpm| {
-            tpm.run_beside(parent_handle.slots(), &request, &authority)
+            tpm.run_beside(parent_handle.slots(), &request, &[authority])
         })?;
         if loaded.name != object.name {
             // Nor is the handle to be trusted then: what was awaited is looked for by its name.
@@ -250,23 +310,28 @@ impl Tpm<'_> {
         }
         let fingerprint = Fingerprint::new(&object.name, parent, private);
         self.note_loaded(loaded.handle, fingerprint);
-        if to_parent && let Some(name) = self.parent_session(parent_handle)? {
-            self.state
-                .salt_keys
-                .insert((parent.handle, parent.template), name);
+        if let Some(purpose) = to_parent {
+            self.parent_session(parent_handle, purpose)?;
+            let place = (parent.handle, parent.template);
+            let name = parent_handle.entity.name.clone();
+            self.state.salt_keys.insert(place, name);
         }
         Ok(Entity::object(loaded.handle, loaded.name))
     }
 
     /// A session salted to the parent of a key, for keys that take no salt themselves.
-    pub(crate) fn salted_to_parent(&mut self, object: &Object) -> Result<SessionId> {
+    pub(crate) fn salted_to_parent(
+        &mut self,
+        object: &Object,
+        purpose: Purpose,
+    ) -> Result<SessionId> {
         let owner = Parent::new(handle::OWNER);
         let parent = match &object.source {
             Source::Blob { parent, .. } => parent,
             // The parent of a persistent key is not known; the standard one is as good as any.
             Source::Persistent(_) => &owner,
         };
-        self.salted_to(parent)
+        self.salted_to(parent, purpose)
     }
 
     /// TPM2_Create.
@@ -362,24 +427,20 @@ impl Tpm<'_> {
         &mut self,
         parent_handle: &ParentHandle,
         stake: Stake,
-        operation: impl FnOnce(&mut Self, &Authority<'_>) -> Result<T>,
+        operation: impl FnOnce(&mut Self, &[Authority<'_>]) -> Result<T>,
     ) -> Result<T> {
         if !self.wants_session(&parent_handle.auth, stake) {
-            return operation(self, &Authority::Password(&parent_handle.auth));
+            return operation(self, &[Authority::Password(&parent_handle.auth)]);
         }
-        let id = self.parent_session(parent_handle)?;
-        let attributes = match stake {
-            Stake::Secret => attribute::DECRYPT,
-            Stake::Nothing | Stake::Trust => 0,
-        };
-        operation(
-            self,
-            &Authority::Session {
-                id,
-                auth: &parent_handle.auth,
-                attributes,
+        let authority = Authority::Session {
+            id: self.parent_session(parent_handle, Purpose::Hmac)?,
+            auth: &parent_handle.auth,
+            attributes: match stake {
+                Stake::Secret => attribute::DECRYPT,
+                Stake::Nothing | Stake::Trust => 0,
             },
-        )
+        };
+        operation(self, &[authority])
     }
 }
 

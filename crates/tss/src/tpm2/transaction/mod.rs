@@ -3,7 +3,7 @@
 
 pub(crate) mod exchange;
 pub(crate) mod exec;
-mod keys;
+pub(crate) mod keys;
 pub(crate) mod loaded;
 pub(crate) mod parent;
 mod recovery;
@@ -96,17 +96,16 @@ impl State {
     }
 }
 
-/// How a command is authorized; like [`Authorization`], with the session by name.
+/// One entry of a command's list: how a handle is authorized, or what else protects the command. Like
+/// [`Authorization`], with the session by name.
 pub(crate) enum Authority<'a> {
-    /// The command takes no authorization.
-    None,
     /// The value itself.
     Password(&'a Secret),
     /// A session of [`Tpm::session`].
     Session {
         /// Which.
         id: SessionId,
-        /// The entity's authorization value.
+        /// The authorization value of the entity that it authorizes; empty if it authorizes none.
         auth: &'a Secret,
         /// Bits of [`attribute`].
         attributes: u8,
@@ -206,9 +205,9 @@ impl<'a> Tpm<'a> {
     pub(crate) fn run<R: Request>(
         &mut self,
         request: &R,
-        authority: &Authority<'_>,
+        authorities: &[Authority<'_>],
     ) -> Result<R::Response> {
-        self.run_beside(0, request, authority)
+        self.run_beside(0, request, authorities)
     }
 
     /// The same while `others`, such as a persistent parent in use, take slots that are not in the table.
@@ -216,10 +215,10 @@ impl<'a> Tpm<'a> {
         &mut self,
         others: usize,
         request: &R,
-        authority: &Authority<'_>,
+        authorities: &[Authority<'_>],
     ) -> Result<R::Response> {
         loop {
-            let error = match self.run_once(request, authority) {
+            let error = match self.run_once(request, authorities) {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
@@ -227,7 +226,7 @@ impl<'a> Tpm<'a> {
                 return Err(error);
             };
             let room = if code.is_session_memory() {
-                self.drop_session_except(authority)
+                self.drop_session_except(authorities)
             } else {
                 if self.sharing() == Sharing::Bare {
                     let slots = self.state.loaded.entries().len() + others;
@@ -245,54 +244,68 @@ impl<'a> Tpm<'a> {
     fn run_once<R: Request>(
         &mut self,
         request: &R,
-        authority: &Authority<'_>,
+        authorities: &[Authority<'_>],
     ) -> Result<R::Response> {
-        let authorization = match authority {
-            Authority::None => Authorization::None,
-            Authority::Password(auth) => Authorization::Password(auth),
-            Authority::Session {
-                id,
-                auth,
-                attributes,
-            } => {
-                let cached = self
-                    .state
-                    .sessions
-                    .iter_mut()
-                    .find(|cached| cached.id == *id);
-                let cached = cached
-                    .ok_or_else(|| Error::unsupported("a session ended before its command"))?;
-                cached.used = Instant::now();
-                Authorization::Session {
-                    session: &mut cached.session,
+        let now = Instant::now();
+        let mut sessions: Vec<_> = self.state.sessions.iter_mut().collect();
+        let mut authorizations = Vec::with_capacity(authorities.len());
+        for authority in authorities {
+            authorizations.push(match authority {
+                Authority::Password(auth) => Authorization::Password(auth),
+                Authority::Session {
+                    id,
                     auth,
-                    attributes: *attributes,
+                    attributes,
+                } => {
+                    // Out of the list: none may be twice in a command.
+                    let place = sessions.iter().position(|cached| cached.id == *id);
+                    let cached = place.map(|place| sessions.swap_remove(place));
+                    let cached = cached
+                        .ok_or_else(|| Error::unsupported("a session ended before its command"))?;
+                    cached.used = now;
+                    Authorization::Session {
+                        session: &mut cached.session,
+                        auth,
+                        attributes: *attributes,
+                    }
+                }
+            });
+        }
+        let result = execute(&mut *self.exchange, request, &mut authorizations);
+        match &result {
+            Ok(_) => {
+                for authority in authorities {
+                    match authority {
+                        Authority::Password(_) => {}
+                        Authority::Session { id, attributes, .. }
+                            if attributes & attribute::CONTINUE == 0 =>
+                        {
+                            self.state.sessions.retain(|cached| cached.id != *id);
+                        }
+                        // The TPM has forgotten what was asserted.
+                        Authority::Session { id, .. } => {
+                            if let Some(cached) = self.cached(id) {
+                                cached.fresh = true;
+                            }
+                        }
+                    }
                 }
             }
-        };
-        let result = execute(&mut *self.exchange, request, authorization);
-        match (&result, authority) {
-            (Ok(_), Authority::Session { id, attributes, .. })
-                if attributes & attribute::CONTINUE == 0 =>
-            {
-                self.state.sessions.retain(|cached| cached.id != *id);
-            }
-            (Err(error), _) if matches!(error.kind(), ErrorKind::Transport(_)) => {
+            Err(error) if matches!(error.kind(), ErrorKind::Transport(_)) => {
                 self.broken = true;
                 // It stays so when a later command of the same section fails as well.
-                self.value_at_stake |= match authority {
-                    Authority::None => false,
+                self.value_at_stake |= authorities.iter().any(|authority| match authority {
                     Authority::Password(auth) | Authority::Session { auth, .. } => !auth.is_empty(),
-                };
+                });
             }
-            _ => {}
+            Err(_) => {}
         }
         result
     }
 
     /// TPM2_FlushContext.
     pub(crate) fn flush(&mut self, handle: u32) -> Result<()> {
-        self.run_once(&FlushContext { handle }, &Authority::None)
+        self.run_once(&FlushContext { handle }, &[])
     }
 
     /// Notes a loaded object; it may be evicted by us or, on a bare TPM, by others.
@@ -381,7 +394,7 @@ impl<'a> Tpm<'a> {
         let request = ContextSave {
             handle: loaded.handle,
         };
-        match self.run_once(&request, &Authority::None) {
+        match self.run_once(&request, &[]) {
             Ok(context) => {
                 self.state.saved.insert(loaded.identity.clone(), context);
             }
@@ -392,13 +405,12 @@ impl<'a> Tpm<'a> {
 
     /// TPM2_ReadPublic, whose two halves must fit: the name is that of the public area.
     pub(crate) fn read_public(&mut self, handle: u32) -> Result<PublicInfo> {
-        self.run(&ReadPublic::of(handle), &Authority::None)
-            .and_then(named)
+        self.run(&ReadPublic::of(handle), &[]).and_then(named)
     }
 
     /// Whether `handle` is the object called `name` (TPM2_ReadPublic).
     pub(crate) fn is_still(&mut self, handle: u32, name: &Name) -> Result<bool> {
-        let answer = self.run_once(&ReadPublic::of(handle), &Authority::None);
+        let answer = self.run_once(&ReadPublic::of(handle), &[]);
         match answer.and_then(named) {
             Ok(info) => {
                 let same = info.name == *name;
@@ -445,7 +457,7 @@ impl<'a> Tpm<'a> {
             property: property::PERMANENT,
             count,
         };
-        let page = self.run(&request, &Authority::None)?;
+        let page = self.run(&request, &[])?;
         let Capabilities::Properties(properties) = page.data else {
             return Err(Error::unsupported(
                 "the TPM does not tell its lockout state",

@@ -16,7 +16,7 @@ use crate::tpm2::object::{Parent, PrimaryTemplate};
 use crate::tpm2::public::Public;
 use crate::tpm2::rc::ResponseCode;
 use crate::tpm2::session::cache::{SessionId, Stake};
-use crate::tpm2::session::{Salt, attribute};
+use crate::tpm2::session::{Purpose, Salt, attribute};
 use crate::tpm2::wire::Malformed;
 
 /// A parent that can be used now.
@@ -109,7 +109,11 @@ impl Tpm<'_> {
     }
 
     /// A session salted to a parent.
-    pub(crate) fn parent_session(&mut self, parent_handle: &ParentHandle) -> Result<SessionId> {
+    pub(crate) fn parent_session(
+        &mut self,
+        parent_handle: &ParentHandle,
+        purpose: Purpose,
+    ) -> Result<SessionId> {
         let public = parent_handle.salt_key().ok_or_else(|| {
             Error::unsupported(format!(
                 "no session can be salted to the parent 0x{:08x}, whose algorithm is not supported: `sessions = never` \
@@ -118,26 +122,28 @@ impl Tpm<'_> {
                 parent_handle.entity.handle
             ))
         })?;
-        self.session(Some((parent_handle.entity.clone(), public)))
+        self.session(purpose, Some((parent_handle.entity.clone(), public)))
     }
 
     /// A session salted to `parent`, for what is not itself a key that takes a salt.
-    pub(crate) fn salted_to(&mut self, parent: &Parent) -> Result<SessionId> {
+    pub(crate) fn salted_to(&mut self, parent: &Parent, purpose: Purpose) -> Result<SessionId> {
         let place = (parent.handle, parent.template);
-        let known = self.state.salt_keys.get(&place).cloned();
-        if known.is_some() && self.has_session(&known) {
+        let known = self.state.salt_keys.get(&place);
+        let known = known.map(|name| SessionId::new(purpose, Some(name)));
+        if let Some(known) = known.filter(|known| self.has_session(known)) {
             return Ok(known);
         }
         let parent_handle = self
             .parent(parent, true)
             .map_err(|error| missing(parent, error))?;
-        let id = self.parent_session(&parent_handle);
+        let id = self.parent_session(&parent_handle, purpose);
         self.release_parent(&parent_handle);
-        let id = id?;
-        if let Some(name) = &id {
-            self.state.salt_keys.insert(place, name.clone());
+        if id.is_ok() {
+            self.state
+                .salt_keys
+                .insert(place, parent_handle.entity.name);
         }
-        Ok(id)
+        id
     }
 
     /// The public area of a persistent key; see [`Client::read_key`](crate::tpm2::Client::read_key).
@@ -148,7 +154,7 @@ impl Tpm<'_> {
         let mut info = self.read_public(handle)?;
         if by_parent {
             // Again, with a session: the object's name is part of what that authenticates, so it must be known before.
-            let id = self.salted_to(&Parent::new(handle::OWNER))?;
+            let id = self.salted_to(&Parent::new(handle::OWNER), Purpose::Hmac)?;
             let request = ReadPublic {
                 object: Entity::object(handle, info.name),
             };
@@ -158,7 +164,7 @@ impl Tpm<'_> {
                 // A session that authorizes nothing must do something else.
                 attributes: self.last_use() | attribute::ENCRYPT,
             };
-            info = self.run(&request, &authority).and_then(named)?;
+            info = self.run(&request, &[authority]).and_then(named)?;
             // The HMAC tells names apart, not handles: the answer may be about any object in the TPM, and anybody can
             // load one of their own there (TPM2_LoadExternal, TPM2_Import). None of these is fixedTPM.
             if !info.public.attributes().contains(Attributes::FIXED_TPM) {
@@ -251,7 +257,7 @@ impl Tpm<'_> {
                 // There is no key to salt it to before the primary exists; the value still stays here. That the
                 // answer is the TPM's shows in what the primary is used for: a session salted to it.
                 Authority::Session {
-                    id: self.session(None)?,
+                    id: self.session(Purpose::Hmac, None)?,
                     auth: &parent.auth,
                     attributes: 0,
                 }
@@ -260,7 +266,7 @@ impl Tpm<'_> {
             hierarchy: parent.handle,
             template: &template,
         };
-        let primary = self.awaiting(Awaited::Primary, |tpm| tpm.run(&request, &authority))?;
+        let primary = self.awaiting(Awaited::Primary, |tpm| tpm.run(&request, &[authority]))?;
         if primary.public.name()? != primary.name {
             return Err(Malformed {
                 what: "answer to TPM2_CreatePrimary: the name is not the public area's",

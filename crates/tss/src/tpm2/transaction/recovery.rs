@@ -5,8 +5,8 @@
 //! lock next, and there is nobody else's command under way then, can find it and clear it away. On other TPMs everything goes with the connection.
 #![forbid(unsafe_code)]
 
+use super::Tpm;
 use super::loaded::{Awaited, Fingerprint};
-use super::{Authority, Tpm};
 use crate::error::{ErrorKind, Result};
 use crate::tpm2::commands::object::ReadPublic;
 use crate::tpm2::constants::handle;
@@ -96,7 +96,7 @@ impl Tpm<'_> {
             Awaited::Primary if own => {
                 let mut primaries = self.unknown_objects()?;
                 primaries.retain(|&left| {
-                    let info = self.run(&ReadPublic::of(left), &Authority::None);
+                    let info = self.run(&ReadPublic::of(left), &[]);
                     info.is_ok_and(|info| PrimaryTemplate::made(&info.public))
                 });
                 // One among several may be another program's.
