@@ -5,11 +5,13 @@
 //! those at hand; `transaction`, one critical section in which commands are run on what is loaded.
 #![forbid(unsafe_code)]
 
+mod capability;
 pub mod client;
 pub mod commands;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod nv;
 pub mod object;
 pub mod pins;
 pub mod registry;
@@ -26,6 +28,7 @@ pub use commands::object::{Created, PublicInfo};
 pub use commands::signing::Signature;
 pub use constants::{AlgId, CommandCode, Curve};
 pub use name::{Entity, Name};
+pub use nv::NvPublic;
 pub use object::{DecryptScheme, Object, Parent, PrimaryTemplate, SignScheme, Source};
 pub use pins::{ParentName, Pins};
 pub use public::{Parms, Public, Scheme, Symmetric, Unique};
