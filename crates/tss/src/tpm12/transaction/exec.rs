@@ -3,11 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crypto::CryptoError;
-
 use super::Tpm;
 use super::exchange::{Answer, Command};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result, crypto_error};
 use crate::tpm2::wire::{Reader, Writer};
 use crate::tpm12::commands::Request;
 use crate::tpm12::commands::admin::SelfTestFull;
@@ -236,12 +234,4 @@ fn read<R: Request>(
     let response = request.parse(answer.handle, &mut reader)?;
     reader.finish()?;
     Ok(response)
-}
-
-/// A failure of software cryptography.
-pub(crate) fn crypto_error(error: CryptoError) -> Error {
-    ErrorKind::Crypto {
-        what: error.to_string(),
-    }
-    .into()
 }

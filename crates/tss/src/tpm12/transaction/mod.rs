@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use self::exchange::Exchange;
 use self::exec::Authority;
 use self::loaded::{Fingerprint, LoadedKeys, NOBODY};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, crypto_error};
 use crate::process::Process;
 use crate::table::{Digest, Entry};
 use crate::tpm12::client::Key;
@@ -38,7 +38,7 @@ const REFUSALS: usize = 64;
 
 /// What a client knows between sections.
 pub(crate) struct State {
-    own: Process,
+    process: Process,
     pub(crate) loaded: LoadedKeys,
     /// Keys to be given up with the next section.
     pub(crate) forgotten: Vec<Fingerprint>,
@@ -57,7 +57,7 @@ struct Refused {
 impl State {
     pub(crate) fn new() -> Self {
         Self {
-            own: Process::current(),
+            process: Process::current(),
             loaded: LoadedKeys::default(),
             forgotten: Vec::new(),
             old: None,
@@ -66,7 +66,7 @@ impl State {
     }
 
     pub(crate) fn process(&self) -> Process {
-        self.own
+        self.process
     }
 
     /// Forgets which secrets were refused.
@@ -107,11 +107,6 @@ pub(crate) struct Tpm<'a> {
 
 impl<'a> Tpm<'a> {
     pub(crate) fn begin(mut exchange: Box<dyn Exchange + 'a>, state: &'a mut State) -> Self {
-        let own = std::process::id();
-        if state.own.pid != own {
-            // A forked child: what the parent has in the TPM is the parent's.
-            state.own = Process::current();
-        }
         state.loaded = match exchange.record() {
             Some(record) => LoadedKeys::from_record(&record),
             None => LoadedKeys::default(),
@@ -352,7 +347,7 @@ impl<'a> Tpm<'a> {
 
     /// Whether a key of tcsd's is in the TPM.
     fn is_present(&mut self, handle: u32) -> Result<bool> {
-        let odd = session::nonce().map_err(exec::crypto_error)?;
+        let odd = session::nonce().map_err(crypto_error)?;
         match self.run(&Osap { key: handle, odd }, Authority::None) {
             Ok(session) => {
                 self.end_session(session.handle);
@@ -381,7 +376,9 @@ impl<'a> Tpm<'a> {
                             true => key.fingerprint,
                             false => key.fingerprint.of_nobody(),
                         };
-                        self.state.loaded.add(handle, fingerprint, self.state.own);
+                        self.state
+                            .loaded
+                            .add(handle, fingerprint, self.state.process);
                         self.arrived();
                     }
                     return Ok(handle);
@@ -426,7 +423,7 @@ impl<'a> Tpm<'a> {
 
     /// Gives up what this process and ended ones have in the TPM.
     pub(crate) fn release(&mut self) {
-        let own = self.state.own;
+        let own = self.state.process;
         for entry in self.state.loaded.entries().to_vec() {
             if entry.is_to_be_released_by(own) {
                 self.give_up(&entry);
@@ -506,7 +503,7 @@ impl<'a> Tpm<'a> {
                 true
             }
             Sharing::Bare => {
-                let (own, in_use) = (self.state.own, self.in_use);
+                let (own, in_use) = (self.state.process, self.in_use);
                 while let Some(victim) = self.state.loaded.victim(own, in_use).cloned() {
                     log::debug!("the TPM is full; giving up {:08x}", victim.handle);
                     let flushed = self.give_up(&victim);

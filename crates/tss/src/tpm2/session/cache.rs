@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 use crypto::Secret;
 
 use super::{AuthSession, Opening, Purpose, attribute};
-use crate::error::Result;
+use crate::error::{Result, crypto_error};
 use crate::tpm2::client::Sessions;
 use crate::tpm2::name::{Entity, Name};
 use crate::tpm2::public::Public;
 use crate::tpm2::rc::ResponseCode;
-use crate::tpm2::transaction::exec::crypto_error;
 use crate::tpm2::transaction::loaded::Awaited;
 use crate::tpm2::transaction::{Authority, Tpm};
 use crate::transport::Sharing;

@@ -8,7 +8,7 @@ use crypto::Secret;
 use zeroize::Zeroizing;
 
 use super::exchange::Exchange;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, crypto_error};
 use crate::tpm2::commands::Request;
 use crate::tpm2::constants::{CommandCode, handle, tag};
 use crate::tpm2::name::Entity;
@@ -329,12 +329,4 @@ fn open<'a>(
             .map_err(crypto_error)?;
     }
     Ok(parameters)
-}
-
-/// A failure of software cryptography.
-pub(crate) fn crypto_error(error: impl std::fmt::Display) -> Error {
-    ErrorKind::Crypto {
-        what: error.to_string(),
-    }
-    .into()
 }
