@@ -39,8 +39,8 @@ macro_rules! replays {
 }
 
 replays! {
-    tss2_pem tss2_der uri trust der padding signatures public responses sessions lying_tpm record
-    tss_key_blob tpm12_structures tpm12_replies tcsd_packets lying_tpm12 address state_file settings decoders dispatch
+    tss2_pem tss2_der uri trust der padding signatures public responses sessions scripted_tpm record
+    tss_key_blob tpm12_structures tpm12_replies tcsd_packets scripted_tpm12 address state_file settings decoders dispatch
 }
 
 fn replay(name: &str) {

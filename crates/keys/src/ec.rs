@@ -230,7 +230,7 @@ mod tests {
     use crate::tss2::KeyFile;
     use crate::{Config, Tpm};
 
-    /// The start of a liar's script: somebody manages the TPM, the connection stays, and at the script's end
+    /// The start of a TPM's script: somebody manages the TPM, the connection stays, and at the script's end
     /// everything succeeds.
     const MANAGED: [u8; 2] = [2 | 1 << 2 | 16, 0];
 

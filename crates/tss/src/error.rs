@@ -301,6 +301,14 @@ impl std::error::Error for Error {
     }
 }
 
+/// A failure of software cryptography.
+pub(crate) fn crypto_error(error: impl std::fmt::Display) -> Error {
+    ErrorKind::Crypto {
+        what: error.to_string(),
+    }
+    .into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

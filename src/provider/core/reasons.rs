@@ -8,7 +8,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_ulong, c_void};
 
-use tss::transport::AppendOnly;
+use tss::os::AppendOnly;
 
 use super::Core;
 use super::error::{REASONS, Reason};

@@ -65,7 +65,7 @@ impl Provider {
         }
     }
 
-    /// With the liar for a TPM.
+    /// With the scripted TPM.
     pub(super) fn usual(verify: bool, eager: bool) -> Self {
         let setting =
             |name: &str, value: &str| (CString::new(name).unwrap(), CString::new(value).unwrap());

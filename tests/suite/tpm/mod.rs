@@ -7,6 +7,6 @@ mod first_use;
 mod interposer;
 mod many_keys;
 mod random_faults;
-mod strays;
-mod strays12;
+mod recovery;
+mod recovery12;
 mod tpm12;

@@ -14,7 +14,7 @@ pub(crate) const EXIT_WAIT: Duration = Duration::from_millis(300);
 
 /// Connection and knowledge, used by whoever has the turn.
 pub(crate) struct Inner<L: ?Sized, S> {
-    pub(crate) link: Box<L>,
+    pub(crate) connector: Box<L>,
     pub(crate) state: S,
 }
 
@@ -35,7 +35,7 @@ impl<L: ?Sized + 'static, S: 'static> Connection<L, S> {
     ) -> Self {
         let shown = format!("{} ({})", endpoint.address(), endpoint.origin()).into();
         let make = move || Inner {
-            link: connect(),
+            connector: connect(),
             state: know(),
         };
         Self {

@@ -16,14 +16,14 @@ use super::commands::capability::{
 use super::commands::crypto::{GetRandom, Sign, StirRandom, UnBind};
 use super::commands::storage::OwnerReadInternalPub;
 use super::constants::{Ordinal, entity, handle};
-use super::exec::Authority;
 use super::failure::{Failure, Whose, code_of};
-use super::link::Link;
-use super::loaded::Fingerprint;
 use super::rc::Code;
 use super::secret::AuthValue;
 use super::tcsd::Daemon;
-use super::work::{State, Work};
+use super::transaction::exchange::Connect;
+use super::transaction::exec::Authority;
+use super::transaction::loaded::Fingerprint;
+use super::transaction::{State, Tpm};
 use crate::client::connection::{self, Connection, EXIT_WAIT};
 use crate::error::{Error, Result};
 use crate::transport::{Endpoint, Family, Limits, Sharing, Transport};
@@ -70,31 +70,31 @@ impl Key {
 /// somebody who knows the secret (`SessionIntegrity`) or what is no answer (`Malformed`). A secret that was
 /// refused once is not sent to the TPM again by this client: [`Failure::WrongSecret`] comes at once.
 pub struct Client {
-    connection: Connection<dyn Link, State>,
+    connection: Connection<dyn Connect, State>,
     options: Options,
 }
 
-type Inner = connection::Inner<dyn Link, State>;
+type Inner = connection::Inner<dyn Connect, State>;
 
 impl Client {
     /// A client of its own. Nothing is opened before the first use. Most callers want
     /// [`Client::shared`](super::registry).
     pub fn new(endpoint: Arc<Endpoint>, options: Options) -> Self {
         let (to, limits) = (endpoint.clone(), options.limits);
-        let connect = move || -> Box<dyn Link> {
+        let connect = move || -> Box<dyn Connect> {
             match to.sharing() {
                 Sharing::Daemon => Box::new(Daemon::new(to.clone(), limits)),
                 _ => Box::new(Transport::new(to.clone(), limits)),
             }
         };
-        Self::with_links(endpoint, options, connect)
+        Self::with_connector(endpoint, options, connect)
     }
 
-    /// A client whose commands go through the link that `connect` makes for each process.
-    pub(super) fn with_links(
+    /// A client whose commands go through the connector that `connect` makes for each process.
+    pub(super) fn with_connector(
         endpoint: Arc<Endpoint>,
         options: Options,
-        connect: impl Fn() -> Box<dyn Link> + Send + Sync + 'static,
+        connect: impl Fn() -> Box<dyn Connect> + Send + Sync + 'static,
     ) -> Self {
         Self {
             connection: Connection::new(endpoint, connect, State::new),
@@ -122,7 +122,7 @@ impl Client {
     /// Costs OIAP, LoadKey2 and Sign; with a password OIAP or OSAP in addition; without one, on a bare
     /// TPM, Sign alone from the second time on.
     pub fn sign(&self, key: &Key, secret: &AuthValue, data: &[u8]) -> Result<Vec<u8>> {
-        self.with(|work| work.with_key(key, secret, false, |key| Sign { key, data }))
+        self.with(|tpm| tpm.with_key(key, secret, false, |key| Sign { key, data }))
     }
 
     /// Decrypts (TPM_UnBind, part 3, 10.3), with the padding that the key was made for. PKCS#1 v1.5: the
@@ -138,8 +138,8 @@ impl Client {
         secret: &AuthValue,
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
-        self.with(|work| {
-            work.with_key(key, secret, true, |key| UnBind {
+        self.with(|tpm| {
+            tpm.with_key(key, secret, true, |key| UnBind {
                 key,
                 data: ciphertext,
             })
@@ -162,8 +162,8 @@ impl Client {
         usage: &AuthValue,
         migration: &AuthValue,
     ) -> Result<KeyBlob> {
-        self.with(|work| {
-            let made = work.create(srk, template, usage, migration)?;
+        self.with(|tpm| {
+            let made = tpm.create(srk, template, usage, migration)?;
             asked::new_key(made, template)
         })
     }
@@ -175,14 +175,14 @@ impl Client {
     /// [`Failure::Refused`] with `TPM_INVALID_KEYHANDLE` unless the owner has allowed it
     /// (`tpm_restrictsrk -a`).
     pub fn srk_public(&self, srk: &AuthValue) -> Result<PublicKey> {
-        self.with(|work| asked::storage_root_key(Ordinal::GET_PUB_KEY, work.srk_public(srk)?))
+        self.with(|tpm| asked::storage_root_key(Ordinal::GET_PUB_KEY, tpm.srk_public(srk)?))
     }
 
     /// The same for the TPM's owner, always (TPM_OwnerReadInternalPub).
     pub fn srk_public_for_owner(&self, owner: &AuthValue) -> Result<PublicKey> {
         let request = OwnerReadInternalPub { key: handle::SRK };
-        self.with(|work| {
-            let public = work.run_as(Whose::Owner, &request, Authority::Oiap(owner))?;
+        self.with(|tpm| {
+            let public = tpm.run_as(Whose::Owner, &request, Authority::Oiap(owner))?;
             asked::storage_root_key(Ordinal::OWNER_READ_INTERNAL_PUB, public)
         })
     }
@@ -191,7 +191,7 @@ impl Client {
     /// tell.
     pub fn version(&self) -> Result<Option<VersionInfo>> {
         let request = GetCapability::area(area::VERSION_VAL);
-        match self.with(|work| work.run(&request, Authority::None)) {
+        match self.with(|tpm| tpm.run(&request, Authority::None)) {
             Ok(bytes) => Ok(Some(VersionInfo::parse(&bytes).map_err(|e| self.place(e))?)),
             // TPM_BAD_MODE: the area is unknown.
             Err(error) if code_of(&error) == Some(Code(0x2c)) => Ok(None),
@@ -203,7 +203,7 @@ impl Client {
     /// that every TPM before 2.0 answers, in whatever state.
     pub fn structure_version(&self) -> Result<[u8; 4]> {
         let request = GetCapability::area(area::VERSION);
-        let bytes = self.with(|work| work.run(&request, Authority::None))?;
+        let bytes = self.with(|tpm| tpm.run(&request, Authority::None))?;
         let malformed = crate::tpm2::wire::Malformed {
             what: "TPM_STRUCT_VER",
         };
@@ -212,12 +212,12 @@ impl Client {
 
     /// Slots, sessions, flags, whether there is an owner: eight commands. What a TPM does not tell is `None`.
     pub fn properties(&self) -> Result<Properties> {
-        self.with(|work| {
-            let manufacturer = ask(work, area::PROPERTY, property::MANUFACTURER)?;
+        self.with(|tpm| {
+            let manufacturer = ask(tpm, area::PROPERTY, property::MANUFACTURER)?;
             let manufacturer = manufacturer.try_into().unwrap_or_default();
-            let owned = capability::truth(&ask(work, area::PROPERTY, property::OWNER)?)?;
+            let owned = capability::truth(&ask(tpm, area::PROPERTY, property::OWNER)?)?;
             let mut number = |part| {
-                optional(ask(work, area::PROPERTY, part))
+                optional(ask(tpm, area::PROPERTY, part))
                     .and_then(|bytes| Ok(bytes.map(|b| capability::number(&b)).transpose()?))
             };
             Ok(Properties {
@@ -227,10 +227,10 @@ impl Client {
                 free_key_slots: number(property::KEYS)?,
                 sessions: number(property::MAX_AUTH_SESSIONS)?,
                 free_sessions: number(property::AUTH_SESSIONS)?,
-                permanent: optional(ask(work, area::FLAG, property::PERMANENT_FLAGS))?
+                permanent: optional(ask(tpm, area::FLAG, property::PERMANENT_FLAGS))?
                     .map(|bytes| PermanentFlags::parse(&bytes))
                     .transpose()?,
-                volatile: optional(ask(work, area::FLAG, property::VOLATILE_FLAGS))?
+                volatile: optional(ask(tpm, area::FLAG, property::VOLATILE_FLAGS))?
                     .map(|bytes| VolatileFlags::parse(&bytes))
                     .transpose()?,
             })
@@ -240,7 +240,7 @@ impl Client {
     /// The state of the dictionary attack logic for keys; `None` where the TPM does not tell.
     pub fn lockout(&self) -> Result<Option<DaState>> {
         let request = GetCapability::short_part(area::DA_LOGIC, entity::KEY_HANDLE);
-        let answer = self.with(|work| work.run(&request, Authority::None));
+        let answer = self.with(|tpm| tpm.run(&request, Authority::None));
         optional(answer)?
             .map(|bytes| DaState::parse(&bytes).map_err(|e| self.place(e)))
             .transpose()
@@ -249,7 +249,7 @@ impl Client {
     /// Handles of the keys that are loaded in the TPM, whoever loaded them.
     pub fn loaded_keys(&self) -> Result<Vec<u32>> {
         let request = GetCapability::area(area::KEY_HANDLE);
-        let bytes = self.with(|work| work.run(&request, Authority::None))?;
+        let bytes = self.with(|tpm| tpm.run(&request, Authority::None))?;
         capability::handles(&bytes).map_err(|e| self.place(e))
     }
 
@@ -259,24 +259,24 @@ impl Client {
     ///
     /// [`Failure::Refused`] with `TPM_FAILEDSELFTEST` if the TPM found a fault.
     pub fn self_test(&self) -> Result<()> {
-        self.with(|work| work.run(&SelfTestFull, Authority::None))
+        self.with(|tpm| tpm.run(&SelfTestFull, Authority::None))
     }
 
     /// What the manufacturer says about the last self-test; its meaning is the manufacturer's.
     pub fn test_result(&self) -> Result<Vec<u8>> {
-        self.with(|work| work.run(&GetTestResult, Authority::None))
+        self.with(|tpm| tpm.run(&GetTestResult, Authority::None))
     }
 
     /// So many random bytes of the TPM, in as many commands as that takes.
     pub fn random(&self, count: usize) -> Result<Zeroizing<Vec<u8>>> {
-        self.with(|work| {
+        self.with(|tpm| {
             let mut bytes = Zeroizing::new(Vec::with_capacity(count));
             while bytes.len() < count {
                 let missing = u32::try_from(count - bytes.len()).unwrap_or(u32::MAX);
                 let request = GetRandom {
                     count: missing.min(1024),
                 };
-                let more = work.run(&request, Authority::None)?;
+                let more = tpm.run(&request, Authority::None)?;
                 if more.is_empty() {
                     return Err(Failure::Refused {
                         command: "TPM_GetRandom",
@@ -292,10 +292,10 @@ impl Client {
 
     /// Adds to the state of the TPM's generator of random numbers.
     pub fn stir_random(&self, bytes: &[u8]) -> Result<()> {
-        self.with(|work| {
+        self.with(|tpm| {
             bytes
                 .chunks(STIR_MOST)
-                .try_for_each(|data| work.run(&StirRandom { data }, Authority::None))
+                .try_for_each(|data| tpm.run(&StirRandom { data }, Authority::None))
         })
     }
 
@@ -328,18 +328,19 @@ impl Client {
     /// process nothing is ever left. Waits 300 ms at most for other users of the TPM. In a process that only
     /// inherited the client nothing happens.
     pub fn release_at_exit(&self) {
-        self.connection.with_lock_at_exit(|Inner { link, state }| {
-            if state.loaded.has_any_to_release(state.process())
-                && let Ok(turn) = link.turn(Some(EXIT_WAIT))
-            {
-                Work::begin(turn, state).release();
-            }
-        });
+        self.connection
+            .with_lock_at_exit(|Inner { connector, state }| {
+                if state.loaded.has_any_to_release(state.process())
+                    && let Ok(exchange) = connector.begin(Some(EXIT_WAIT))
+                {
+                    Tpm::begin(exchange, state).release();
+                }
+            });
     }
 
     /// Runs an operation in a critical section, a second time if the connection was cut before an
     /// authorization was with the TPM.
-    pub(super) fn with<T>(&self, operation: impl Fn(&mut Work<'_>) -> Result<T>) -> Result<T> {
+    pub(super) fn with<T>(&self, operation: impl Fn(&mut Tpm<'_>) -> Result<T>) -> Result<T> {
         if self.endpoint().family() == Some(Family::Tpm2) {
             // libtpms would switch on a TPM 2.0 first, or make a new one.
             return Err(self.place(Failure::NotTpm12 {
@@ -355,23 +356,20 @@ impl Client {
     }
 }
 
-/// The operation's result, and [`Work::value_at_stake`].
-fn once<T>(
-    inner: &mut Inner,
-    operation: &impl Fn(&mut Work<'_>) -> Result<T>,
-) -> (Result<T>, bool) {
-    let Inner { link, state } = inner;
-    let turn = match link.turn(None) {
-        Ok(turn) => turn,
+/// The operation's result, and [`Tpm::value_at_stake`].
+fn once<T>(inner: &mut Inner, operation: &impl Fn(&mut Tpm<'_>) -> Result<T>) -> (Result<T>, bool) {
+    let Inner { connector, state } = inner;
+    let exchange = match connector.begin(None) {
+        Ok(exchange) => exchange,
         Err(error) => return (Err(error), false),
     };
-    let mut work = Work::begin(turn, state);
-    let result = work.gather_strays().and_then(|()| operation(&mut work));
-    (result, work.value_at_stake())
+    let mut tpm = Tpm::begin(exchange, state);
+    let result = tpm.recover().and_then(|()| operation(&mut tpm));
+    (result, tpm.value_at_stake())
 }
 
-fn ask(work: &mut Work<'_>, area: u32, part: u32) -> Result<Vec<u8>> {
-    work.run(&GetCapability::part(area, part), Authority::None)
+fn ask(tpm: &mut Tpm<'_>, area: u32, part: u32) -> Result<Vec<u8>> {
+    tpm.run(&GetCapability::part(area, part), Authority::None)
 }
 
 /// What a TPM does not tell is not an error.

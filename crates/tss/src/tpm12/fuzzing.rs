@@ -10,17 +10,17 @@ use crypto::Hash;
 use crypto::fuzzing::input::Input;
 use zeroize::Zeroizing;
 
-use super::auth::{RequestAuth, ResponseAuth};
 use super::blob::{KeyBlob, PublicKey, Template};
 use super::client::{Client, Key, Options};
 use super::commands::capability::{DaState, PermanentFlags, VersionInfo, VolatileFlags};
 use super::constants::Ordinal;
-use super::link::{Answer, Command, Link, Turn};
-use super::loaded::Loaded;
 use super::raw;
 use super::rc::Code;
 use super::secret::AuthValue;
+use super::session::{RequestAuth, ResponseAuth};
 use super::tcsd::fuzzing as tcsd;
+use super::transaction::exchange::{Answer, Command, Connect, Exchange};
+use super::transaction::loaded::LoadedKeys;
 use crate::error::Result;
 use crate::transport::{Endpoint, Limits, Origin, Sharing};
 
@@ -69,8 +69,8 @@ pub fn tpm12_structures(data: &[u8]) {
     let _ = PermanentFlags::parse(data);
     let _ = VolatileFlags::parse(data);
     let _ = DaState::parse(data);
-    let table = Loaded::from_record(data);
-    assert_eq!(Loaded::from_record(&table.to_record()), table);
+    let table = LoadedKeys::from_record(data);
+    assert_eq!(LoadedKeys::from_record(&table.to_record()), table);
 }
 
 /// One answer of a bare TPM to a command.
@@ -132,7 +132,7 @@ impl Script {
 
 /// Everything that is asked of a client, on a TPM that says what the input makes it say, in a packet of its
 /// own or with the right authorization around it.
-pub fn lying_tpm12(data: &[u8]) {
+pub fn scripted_tpm12(data: &[u8]) {
     let mut input = Input::new(data);
     let choices = input.u8();
     let operation = input.u8();
@@ -147,12 +147,12 @@ pub fn lying_tpm12(data: &[u8]) {
         patience: 2,
     };
     SCRIPT.set(script);
-    let address = "swtpm:path=/nonexistent/liar12".parse().unwrap();
+    let address = "swtpm:path=/nonexistent/scripted-tpm12".parse().unwrap();
     let endpoint = Endpoint::new(address, Origin::CommandLine).unwrap();
     let options = Options {
         limits: Limits::default(),
     };
-    let client = Client::with_links(endpoint, options, || Box::new(Liar));
+    let client = Client::with_connector(endpoint, options, || Box::new(ScriptedTpm));
     let zeros = AuthValue::well_known();
     let key = Key::new(blob(), AuthValue::well_known());
     // Twice: the second time on what the first has left.
@@ -182,15 +182,15 @@ pub fn lying_tpm12(data: &[u8]) {
     client.release();
 }
 
-struct Liar;
+struct ScriptedTpm;
 
-impl Link for Liar {
-    fn turn(&mut self, _: Option<Duration>) -> Result<Box<dyn Turn + '_>> {
-        Ok(Box::new(Liar))
+impl Connect for ScriptedTpm {
+    fn begin(&mut self, _: Option<Duration>) -> Result<Box<dyn Exchange + '_>> {
+        Ok(Box::new(ScriptedTpm))
     }
 }
 
-impl Turn for Liar {
+impl Exchange for ScriptedTpm {
     fn exchange(&mut self, command: &Command) -> Result<Answer> {
         SCRIPT.with_borrow_mut(|script| answer(script, command))
     }
@@ -204,10 +204,6 @@ impl Turn for Liar {
 
     fn is_old(&self) -> Option<bool> {
         SCRIPT.with_borrow(|script| script.daemon.then_some(script.old))
-    }
-
-    fn attach_srk(&mut self) -> Result<()> {
-        Ok(())
     }
 
     fn record(&mut self) -> Option<Vec<u8>> {

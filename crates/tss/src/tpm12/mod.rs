@@ -3,37 +3,29 @@
 //!
 //! [`Client`] is the way in; [`Key`] is what it works on. The TPM is reached by itself (a device,
 //! swtpm, libtpms in this process) or through TrouSerS' daemon tcsd, and everything above
-//! `link` is the same for both: a command is its ordinal, its parameters as the TPM's wire has them,
+//! `transaction::exchange` is the same for both: a command is its ordinal, its parameters as the TPM's wire has them,
 //! since those are what authorizations cover, and an authorization.
 //!
-//! From the wire up: [`constants`], [`rc`] and [`blob`]; `auth`, the arithmetic of OIAP and OSAP;
-//! [`commands`], which know bytes only; `raw` and `tcsd`, which carry a command; `exec`, which authorizes
-//! and runs one; `loaded`, what is in the TPM; `work`, one critical section, and
-//! `strays`, what one leaves that does not come to its end.
+//! From the wire up: `structures`, what goes over it; [`commands`], which know bytes only; `session`, the arithmetic of
+//! OIAP and OSAP; `raw` and `tcsd`, which carry a command; `transaction`, one critical section in which commands are run
+//! on what is loaded.
 #![forbid(unsafe_code)]
 
 mod asked;
-mod auth;
-pub mod blob;
 pub mod client;
 pub mod commands;
-pub mod constants;
-mod exec;
 pub mod failure;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod link;
-mod loaded;
 mod raw;
-pub mod rc;
 pub mod registry;
-mod secret;
-mod strays;
+mod session;
+mod structures;
 mod tcsd;
 #[cfg(test)]
 mod tests;
-mod work;
+mod transaction;
 mod wrap;
 
 pub use blob::{EncScheme, Format, KeyBlob, PublicKey, SigScheme, Template, Usage};
@@ -42,5 +34,7 @@ pub use commands::capability::{DaState, PermanentFlags, Properties, VersionInfo,
 pub use failure::{Failure, Whose};
 pub use rc::Code;
 pub use registry::release_all_at_exit;
-pub use secret::AuthValue;
+use structures::secret;
+pub use structures::secret::AuthValue;
+pub use structures::{blob, constants, rc};
 pub use wrap::wrap;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::auth::{RequestAuth, ResponseAuth};
 use super::constants::{Ordinal, tag};
-use super::link::{Answer, Command, Link, Turn};
 use super::rc::Code;
+use super::session::{RequestAuth, ResponseAuth};
+use super::transaction::exchange::{Answer, Command, Connect, Exchange};
 use crate::error::Result;
 use crate::tpm2::constants::tag as tag2;
 use crate::tpm2::wire::{Malformed, Reader, Writer};
@@ -17,21 +17,21 @@ use crate::transport::{Sharing, Transaction, Transport};
 /// nonceEven, continueAuthSession, HMAC: the end of an authorized answer.
 const AUTH: usize = 20 + 1 + 20;
 
-impl Link for Transport {
-    fn turn(&mut self, wait: Option<Duration>) -> Result<Box<dyn Turn + '_>> {
+impl Connect for Transport {
+    fn begin(&mut self, wait: Option<Duration>) -> Result<Box<dyn Exchange + '_>> {
         let section = match wait {
             Some(wait) => self.section_within(wait)?,
             None => self.section()?,
         };
-        Ok(Box::new(RawTurn { section }))
+        Ok(Box::new(RawExchange { section }))
     }
 }
 
-struct RawTurn<'a> {
+struct RawExchange<'a> {
     section: Transaction<'a>,
 }
 
-impl Turn for RawTurn<'_> {
+impl Exchange for RawExchange<'_> {
     fn exchange(&mut self, command: &Command) -> Result<Answer> {
         // tcsd wants an swtpm that hangs up after every answer (`--server ...,disconnect`), and it
         // cannot be seen from here whether this one does.
@@ -42,14 +42,6 @@ impl Turn for RawTurn<'_> {
 
     fn sharing(&self) -> Sharing {
         self.section.sharing()
-    }
-
-    fn is_old(&self) -> Option<bool> {
-        None
-    }
-
-    fn attach_srk(&mut self) -> Result<()> {
-        Ok(())
     }
 
     fn record(&mut self) -> Option<Vec<u8>> {

@@ -12,14 +12,16 @@ use super::commands::context::EvictControl;
 use super::commands::hash::Ticket;
 use super::commands::signing::Sign;
 use super::constants::{AlgId, handle};
-use super::link::Link;
 use super::name::{Entity, Name};
 use super::object::{DecryptScheme, Object, Parent, SignScheme};
 use super::pins::ParentName;
-use super::pool::Stake;
 use super::public::Public;
-use super::session::Salt;
-use super::work::{Authority, State, Work};
+use super::session::cache::Stake;
+use super::session::policy::Policy;
+use super::session::{Purpose, Salt};
+use super::transaction::exchange::Connect;
+use super::transaction::keys::KeyAuth;
+use super::transaction::{Authority, State, Tpm};
 use crate::client::connection::{self, Connection, EXIT_WAIT};
 use crate::error::{Error, ErrorKind, Lockout, Result};
 use crate::transport::{Endpoint, Limits, Sharing, Transport};
@@ -53,26 +55,26 @@ pub struct Options {
 
 /// A client of one TPM, shared by all keys of a process that are in it.
 pub struct Client {
-    connection: Connection<dyn Link, State>,
+    connection: Connection<dyn Connect, State>,
     options: Options,
 }
 
-type Inner = connection::Inner<dyn Link, State>;
+type Inner = connection::Inner<dyn Connect, State>;
 
 impl Client {
     /// A client of its own, with a connection of its own. Nothing is opened before the first use.
     /// Most callers want [`Client::shared`](super::registry).
     pub fn new(endpoint: Arc<Endpoint>, options: Options) -> Self {
         let (to, limits) = (endpoint.clone(), options.limits);
-        let connect = move || Box::new(Transport::new(to.clone(), limits)) as Box<dyn Link>;
-        Self::with_links(endpoint, options, connect)
+        let connect = move || Box::new(Transport::new(to.clone(), limits)) as Box<dyn Connect>;
+        Self::with_connector(endpoint, options, connect)
     }
 
-    /// A client whose commands go through the link that `connect` makes for each process.
-    pub(super) fn with_links(
+    /// A client whose commands go through the connector that `connect` makes for each process.
+    pub(super) fn with_connector(
         endpoint: Arc<Endpoint>,
         options: Options,
-        connect: impl Fn() -> Box<dyn Link> + Send + Sync + 'static,
+        connect: impl Fn() -> Box<dyn Connect> + Send + Sync + 'static,
     ) -> Self {
         Self {
             connection: Connection::new(endpoint, connect, State::new),
@@ -93,7 +95,7 @@ impl Client {
     /// Makes a key under `parent` with authorization value `auth` (TPM2_Create, Part 3, 12.1). It is
     /// not loaded. Under a hierarchy: CreatePrimary, Create, FlushContext.
     pub fn create(&self, parent: &Parent, template: &Public, auth: &Secret) -> Result<Created> {
-        self.with(|work| work.create(parent, template, auth))
+        self.with(|tpm| tpm.create(parent, template, auth))
     }
 
     /// Signs a digest (TPM2_Sign, Part 3, 20.2). The caller verifies the signature; if it is wrong,
@@ -106,7 +108,29 @@ impl Client {
         scheme: SignScheme,
         digest: &[u8],
     ) -> Result<Signature> {
-        self.with(|work| sign(work, object, auth, scheme, digest, &Ticket::null()))
+        self.with(|tpm| sign(tpm, object, auth.into(), scheme, digest, &Ticket::null()))
+    }
+
+    /// The same with a key that is used by its policy, which is satisfied before: StartAuthSession and the policy's
+    /// commands in addition, or PolicyRestart in the place of StartAuthSession where a session is at hand that was not
+    /// used up. `auth` is not used if the policy does not ask for it.
+    ///
+    /// # Errors
+    ///
+    /// A policy that is not the key's, before anything goes to the TPM.
+    pub fn sign_by_policy(
+        &self,
+        object: &Object,
+        policy: &Policy,
+        auth: &Secret,
+        scheme: SignScheme,
+        digest: &[u8],
+    ) -> Result<Signature> {
+        let auth = KeyAuth {
+            value: auth,
+            policy: Some(policy),
+        };
+        self.with(|tpm| sign(tpm, object, auth, scheme, digest, &Ticket::null()))
     }
 
     /// Signs a message with a restricted key: the TPM makes the digest and vouches for it
@@ -119,13 +143,20 @@ impl Client {
         hash: AlgId,
         message: &[u8],
     ) -> Result<Signature> {
-        self.with(|work| {
+        self.with(|tpm| {
             // Before the key is loaded: a sequence needs a slot of its own.
-            let hashed = work.hash(hash, message)?;
+            let hashed = tpm.hash(hash, message)?;
             if hashed.ticket.is_null() {
                 return Err(ErrorKind::TicketRefused.into());
             }
-            sign(work, object, auth, scheme, &hashed.digest, &hashed.ticket)
+            sign(
+                tpm,
+                object,
+                auth.into(),
+                scheme,
+                &hashed.digest,
+                &hashed.ticket,
+            )
         })
     }
 
@@ -140,19 +171,26 @@ impl Client {
         ciphertext: &[u8],
         label: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
-        self.with(|work| {
-            work.with_key(object, auth, true, |work, key, authority| {
-                work.run(
-                    &RsaDecrypt {
-                        key: key.clone(),
-                        ciphertext,
-                        scheme: scheme.into(),
-                        label,
-                    },
-                    authority,
-                )
-            })
-        })
+        self.with(|tpm| rsa_decrypt(tpm, object, auth.into(), scheme, ciphertext, label))
+    }
+
+    /// The same with a key that is used by its policy; see [`Client::sign_by_policy`]. The plaintext is encrypted by the
+    /// policy session where the policy asks for the value, which is part of the session's key, and otherwise by a
+    /// session beside it.
+    pub fn rsa_decrypt_by_policy(
+        &self,
+        object: &Object,
+        policy: &Policy,
+        auth: &Secret,
+        scheme: DecryptScheme,
+        ciphertext: &[u8],
+        label: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        let auth = KeyAuth {
+            value: auth,
+            policy: Some(policy),
+        };
+        self.with(|tpm| rsa_decrypt(tpm, object, auth, scheme, ciphertext, label))
     }
 
     /// Applies the raw private operation to a block that was padded for a signature. The same command
@@ -164,15 +202,15 @@ impl Client {
         auth: &Secret,
         block: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
-        self.with(|work| {
-            work.with_key(object, auth, false, |work, key, authority| {
+        self.with(|tpm| {
+            tpm.with_key(object, auth.into(), false, |tpm, key, authority| {
                 let command = RsaDecrypt {
                     key: key.clone(),
                     ciphertext: block,
                     scheme: DecryptScheme::Null.into(),
                     label: &[],
                 };
-                work.run(&command, authority)
+                tpm.run(&command, authority)
             })
         })
     }
@@ -186,9 +224,9 @@ impl Client {
         x: &[u8],
         y: &[u8],
     ) -> Result<SecretPoint> {
-        self.with(|work| {
-            work.with_key(object, auth, true, |work, key, authority| {
-                work.run(
+        self.with(|tpm| {
+            tpm.with_key(object, auth.into(), true, |tpm, key, authority| {
+                tpm.run(
                     &EcdhZGen {
                         key: key.clone(),
                         x,
@@ -203,7 +241,7 @@ impl Client {
     /// The public area at a handle (TPM2_ReadPublic, Part 3, 12.4), as the TPM says, or who poses as it. The
     /// name is that of the area; use [`Client::read_key`] for what shall be believed.
     pub fn read_public(&self, handle: u32) -> Result<PublicInfo> {
-        self.with(|work| work.read_public(handle))
+        self.with(|tpm| tpm.read_public(handle))
             .map_err(|error| no_key_at(handle, error))
     }
 
@@ -211,7 +249,7 @@ impl Client {
     /// `name`, or else a session salted to the parent that `parent-name` demands (then four commands instead of
     /// one). With neither it is what [`Client::read_public`] says.
     pub fn read_key(&self, handle: u32, name: Option<&Name>) -> Result<PublicInfo> {
-        self.with(|work| work.read_key(handle, name))
+        self.with(|tpm| tpm.read_key(handle, name))
             .map_err(|error| no_key_at(handle, error))
     }
 
@@ -225,7 +263,7 @@ impl Client {
         duplicate: &[u8],
         encrypted_seed: &[u8],
     ) -> Result<Vec<u8>> {
-        self.with(|work| work.import(parent, public, duplicate, encrypted_seed))
+        self.with(|tpm| tpm.import(parent, public, duplicate, encrypted_seed))
     }
 
     /// Makes a key persistent, or removes the persistent key at its own handle (TPM2_EvictControl,
@@ -240,29 +278,29 @@ impl Client {
             handle::PLATFORM_PERSISTENT_FIRST.. => handle::PLATFORM,
             _ => handle::OWNER,
         };
-        self.with(|work| {
-            work.with_key(object, &Secret::empty(), false, |work, key, _| {
-                let authority = if work.wants_session(owner_auth, Stake::Trust) {
+        self.with(|tpm| {
+            tpm.with_key(object, (&Secret::empty()).into(), false, |tpm, key, _| {
+                let authority = if tpm.wants_session(owner_auth, Stake::Trust) {
                     let id = if Salt::fits(&object.public) {
-                        work.session(Some((key.clone(), &object.public)))?
+                        tpm.session(Purpose::Hmac, Some((key.clone(), &object.public)))?
                     } else {
-                        work.salted_to_parent(object)?
+                        tpm.salted_to_parent(object, Purpose::Hmac)?
                     };
                     Authority::Session {
                         id,
                         auth: owner_auth,
-                        attributes: work.last_use(),
+                        attributes: tpm.last_use(),
                     }
                 } else {
                     Authority::Password(owner_auth)
                 };
-                work.run(
+                tpm.run(
                     &EvictControl {
                         hierarchy,
                         object: key.clone(),
                         persistent_handle,
                     },
-                    &authority,
+                    &[authority],
                 )
             })
         })
@@ -278,60 +316,61 @@ impl Client {
     /// Gives up a loaded key, with the next section and not now: what is there gave a wrong signature.
     /// The next use loads the key again.
     pub fn forget(&self, object: &Object) {
-        self.entered(|inner| inner.state.forgotten.extend(object.fingerprint()));
+        self.with_lock(|inner| inner.state.forgotten.extend(object.fingerprint()));
     }
 
     /// State of the TPM's dictionary attack protection, in one command.
     pub fn lockout(&self) -> Result<Lockout> {
-        self.with(|work| work.lockout())
+        self.with(|tpm| tpm.lockout())
     }
 
     /// Flushes what this process left in a bare TPM, and what ended processes did; nothing on a TPM
     /// whose connection owns its objects. Waits 300 ms at most for other users of the TPM. In a process
     /// that only inherited the client nothing happens.
     pub fn release_at_exit(&self) {
-        self.connection.with_lock_at_exit(|Inner { link, state }| {
-            if state.residents.has_any_to_release(state.process())
-                && let Ok(turn) = link.turn(Some(EXIT_WAIT))
-            {
-                let mut work = Work::begin(turn, state, &self.options);
-                work.release();
-                work.close();
-            }
-        });
+        self.connection
+            .with_lock_at_exit(|Inner { connector, state }| {
+                if state.loaded.has_any_to_release(state.process())
+                    && let Ok(exchange) = connector.begin(Some(EXIT_WAIT))
+                {
+                    let mut tpm = Tpm::begin(exchange, state, &self.options);
+                    tpm.release();
+                    tpm.close();
+                }
+            });
     }
 
     /// Runs an operation in a critical section, a second time if the connection was cut before an
     /// authorization value was with the TPM.
-    pub(super) fn with<T>(&self, operation: impl Fn(&mut Work<'_>) -> Result<T>) -> Result<T> {
+    pub(super) fn with<T>(&self, operation: impl Fn(&mut Tpm<'_>) -> Result<T>) -> Result<T> {
         self.connection.run(|inner| self.once(inner, &operation))
     }
 
-    /// The operation's result, and [`Work::value_at_stake`].
+    /// The operation's result, and [`Tpm::value_at_stake`].
     fn once<T>(
         &self,
         inner: &mut Inner,
-        operation: &impl Fn(&mut Work<'_>) -> Result<T>,
+        operation: &impl Fn(&mut Tpm<'_>) -> Result<T>,
     ) -> (Result<T>, bool) {
-        let Inner { link, state } = inner;
-        let turn = match link.turn(None) {
-            Ok(turn) => turn,
+        let Inner { connector, state } = inner;
+        let exchange = match connector.begin(None) {
+            Ok(exchange) => exchange,
             Err(error) => return (Err(error.into()), false),
         };
-        let mut work = Work::begin(turn, state, &self.options);
-        work.discard_forgotten();
-        let result = work.gather_strays().and_then(|()| operation(&mut work));
-        let result = result.map_err(|error| work.explain(error));
-        let value_at_stake = work.value_at_stake();
-        work.close();
+        let mut tpm = Tpm::begin(exchange, state, &self.options);
+        tpm.discard_forgotten();
+        let result = tpm.recover().and_then(|()| operation(&mut tpm));
+        let result = result.map_err(|error| tpm.explain(error));
+        let value_at_stake = tpm.value_at_stake();
+        tpm.close();
         (result, value_at_stake)
     }
 
     /// Closes the connection to a TPM that drops what belonged to it then.
     fn disconnect(&self) {
         if self.endpoint().sharing() == Sharing::Managed {
-            self.entered(|inner| {
-                inner.link.release();
+            self.with_lock(|inner| {
+                inner.connector.release();
                 inner.state.lose();
             });
         }
@@ -340,12 +379,12 @@ impl Client {
     /// Forgets everything about the TPM.
     #[cfg(any(test, fuzzing, feature = "fuzzing"))]
     pub(super) fn begin_anew(&self) {
-        self.entered(|inner| inner.state = State::new());
+        self.with_lock(|inner| inner.state = State::new());
     }
 
     /// Waits for this process's turn on the TPM and lends connection and state.
-    pub(super) fn entered<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
-        self.connection.with_lock(work)
+    pub(super) fn with_lock<T>(&self, tpm: impl FnOnce(&mut Inner) -> T) -> T {
+        self.connection.with_lock(tpm)
     }
 }
 
@@ -359,21 +398,40 @@ fn no_key_at(handle: u32, error: Error) -> Error {
 }
 
 fn sign(
-    work: &mut Work<'_>,
+    tpm: &mut Tpm<'_>,
     object: &Object,
-    auth: &Secret,
+    auth: KeyAuth<'_>,
     scheme: SignScheme,
     digest: &[u8],
     ticket: &Ticket,
 ) -> Result<Signature> {
-    work.with_key(object, auth, false, |work, key: &Entity, authority| {
+    tpm.with_key(object, auth, false, |tpm, key: &Entity, authority| {
         let request = Sign {
             key: key.clone(),
             digest,
             scheme: scheme.into(),
             ticket: ticket.clone(),
         };
-        work.run(&request, authority)
+        tpm.run(&request, authority)
+    })
+}
+
+fn rsa_decrypt(
+    tpm: &mut Tpm<'_>,
+    object: &Object,
+    auth: KeyAuth<'_>,
+    scheme: DecryptScheme,
+    ciphertext: &[u8],
+    label: &[u8],
+) -> Result<Zeroizing<Vec<u8>>> {
+    tpm.with_key(object, auth, true, |tpm, key, authority| {
+        let request = RsaDecrypt {
+            key: key.clone(),
+            ciphertext,
+            scheme: scheme.into(),
+            label,
+        };
+        tpm.run(&request, authority)
     })
 }
 

@@ -2,20 +2,20 @@
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "not a public interface")]
 
-mod liar;
 mod responses;
+mod scripted;
 
 use crypto::fuzzing::input::Input;
 
 use super::Name;
 use super::object::Parent;
 use super::public::Public;
-use super::resident::{Fingerprint, Residents};
+use super::transaction::loaded::{Fingerprint, LoadedObjects};
 use crate::os::process::{Process, parse_start_time};
 
-pub use liar::{ADDRESS, deceive, lying_tpm};
-pub use liar::{POINT, deceive_one, tell};
 pub use responses::{responses, sessions};
+pub use scripted::{ADDRESS, deceive, scripted_tpm};
+pub use scripted::{POINT, deceive_one, tell};
 
 pub fn public(data: &[u8]) {
     if let Ok(public) = Public::from_tpm2b(data) {
@@ -58,8 +58,8 @@ pub fn record(data: &[u8]) {
     }
     let mut input = Input::new(data);
     let steps = input.bytes();
-    let mut table = Residents::from_record(input.rest());
-    let again = Residents::from_record(&table.to_record());
+    let mut table = LoadedObjects::from_record(input.rest());
+    let again = LoadedObjects::from_record(&table.to_record());
     assert_eq!(again, table);
     for &step in steps {
         let handle = 0x8000_0000 + u32::from(step >> 4);
@@ -81,7 +81,7 @@ pub fn record(data: &[u8]) {
             6 => drop(table.oldest(&[handle]).cloned()),
             _ => drop(table.find(&object).cloned()),
         }
-        assert!(table.entries().len() <= Residents::MOST);
+        assert!(table.entries().len() <= LoadedObjects::MOST);
         assert!(table.to_record().len() <= crate::transport::Record::CAPACITY);
     }
 }

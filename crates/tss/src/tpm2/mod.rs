@@ -1,39 +1,26 @@
 //! A client of TPM 2.0 (TCG TPM 2.0 Library, revisions 1.38 to 1.83).
 //!
-//! [`Client`] is the way in; [`Object`] and [`Parent`] are what it works on. Behind them, from the
-//! wire up: [`wire`] and [`constants`]; [`commands`], which know bytes only; `exec`, which runs one;
-//! `session`; `work`, one critical section with what is loaded, and `pool`, its sessions; `parent` and `keys`, which bring a key
-//! into reach.
+//! [`Client`] is the way in; [`Object`] and [`Parent`] are what it works on. Behind them, from the wire up:
+//! `structures`, what goes over it; [`commands`], which know bytes only; `session`, who we talk to, and its cache of
+//! those at hand; `transaction`, one critical section in which commands are run on what is loaded.
 #![forbid(unsafe_code)]
 
-pub mod attributes;
+mod capability;
 pub mod client;
 pub mod commands;
-pub mod constants;
-mod exec;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod keys;
-mod link;
-pub mod name;
+mod nv;
 pub mod object;
-mod parent;
 pub mod pins;
-mod pool;
-pub mod public;
-pub mod rc;
-mod rc_names;
 pub mod registry;
-mod resident;
 pub mod services;
 mod session;
-mod strays;
-mod template;
+mod structures;
 #[cfg(test)]
 mod tests;
-pub mod wire;
-mod work;
+mod transaction;
 
 pub use attributes::Attributes;
 pub use client::{Client, Options, Sessions};
@@ -41,8 +28,11 @@ pub use commands::object::{Created, PublicInfo};
 pub use commands::signing::Signature;
 pub use constants::{AlgId, CommandCode, Curve};
 pub use name::{Entity, Name};
+pub use nv::NvPublic;
 pub use object::{DecryptScheme, Object, Parent, PrimaryTemplate, SignScheme, Source};
 pub use pins::{ParentName, Pins};
 pub use public::{Parms, Public, Scheme, Symmetric, Unique};
 pub use rc::{ResponseCode, Subject};
 pub use registry::release_all_at_exit;
+pub use session::policy::{PcrSelection, Policy, PolicyCommand};
+pub use structures::{attributes, constants, name, public, rc, wire};

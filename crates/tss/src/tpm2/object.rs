@@ -8,7 +8,7 @@ use crypto::Secret;
 use super::constants::{AlgId, handle};
 use super::name::Name;
 use super::public::{Public, Scheme};
-use super::resident::Fingerprint;
+use super::transaction::loaded::Fingerprint;
 use super::wire::Malformed;
 
 /// A key. Where it is loaded, if it is, is the client's business.

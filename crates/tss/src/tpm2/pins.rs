@@ -83,10 +83,10 @@ impl Client {
         if handle::is_persistent(parent.handle) {
             return Ok(self.read_public(parent.handle)?.name);
         }
-        self.with(|work| {
-            let stem = work.parent(parent, false)?;
-            let name = stem.entity.name.clone();
-            work.release_parent(&stem);
+        self.with(|tpm| {
+            let parent_handle = tpm.parent(parent, false)?;
+            let name = parent_handle.entity.name.clone();
+            tpm.release_parent(&parent_handle);
             Ok(name)
         })
     }

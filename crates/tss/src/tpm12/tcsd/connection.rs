@@ -13,8 +13,8 @@ use super::rpc;
 use crate::backoff::{Backoff, Pace};
 use crate::error::Result;
 use crate::tpm12::failure::Failure;
-use crate::tpm12::link::{Answer, Command};
 use crate::tpm12::rc::Code;
+use crate::tpm12::transaction::exchange::{Answer, Command};
 use crate::transport::{Endpoint, ErrorKind, TransportError, readable};
 
 const PACE: Pace = Pace::doubling(Duration::from_millis(2), Duration::from_millis(64));

@@ -4,7 +4,7 @@
 use super::packet::{self, Reply};
 use super::rpc;
 use crate::error::Result;
-use crate::tpm12::link::{Answer, Command};
+use crate::tpm12::transaction::exchange::{Answer, Command};
 
 /// An answer, as a connection takes it apart.
 pub(in crate::tpm12) fn answer(command: &Command, packet: &[u8]) -> Result<Answer> {

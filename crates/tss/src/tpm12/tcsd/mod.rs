@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::connection::Connection;
-use super::link::{Answer, Command, Link, Turn};
+use super::transaction::exchange::{Answer, Command, Connect, Exchange};
 use crate::error::Result;
 use crate::transport::{Endpoint, Limits, Sharing};
 
@@ -34,26 +34,26 @@ impl Daemon {
     }
 }
 
-impl Link for Daemon {
-    fn turn(&mut self, wait: Option<Duration>) -> Result<Box<dyn Turn + '_>> {
+impl Connect for Daemon {
+    fn begin(&mut self, wait: Option<Duration>) -> Result<Box<dyn Exchange + '_>> {
         let wait = wait.unwrap_or(self.limits.lock_wait);
         let deadline = Instant::now()
             .checked_add(wait)
             .unwrap_or_else(|| Instant::now() + Duration::from_secs(86400));
         let connection = Connection::open(&self.endpoint, deadline, self.limits.command_wait)?;
-        Ok(Box::new(DaemonTurn {
+        Ok(Box::new(DaemonExchange {
             connection,
             srk_attached: false,
         }))
     }
 }
 
-struct DaemonTurn<'a> {
+struct DaemonExchange<'a> {
     connection: Connection<'a>,
     srk_attached: bool,
 }
 
-impl Turn for DaemonTurn<'_> {
+impl Exchange for DaemonExchange<'_> {
     fn exchange(&mut self, command: &Command) -> Result<Answer> {
         self.connection.exchange(command)
     }
@@ -73,10 +73,4 @@ impl Turn for DaemonTurn<'_> {
         }
         Ok(())
     }
-
-    fn record(&mut self) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn set_record(&mut self, _: &[u8]) {}
 }

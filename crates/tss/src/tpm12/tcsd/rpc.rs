@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 
 use super::packet::{Reply, Request, Type};
 use crate::tpm2::wire::{Malformed, Reader};
-use crate::tpm12::auth::{RequestAuth, ResponseAuth};
 use crate::tpm12::constants::Ordinal;
-use crate::tpm12::link::{Answer, Command};
 use crate::tpm12::raw::read_auth;
 use crate::tpm12::rc::Code;
+use crate::tpm12::session::{RequestAuth, ResponseAuth};
+use crate::tpm12::transaction::exchange::{Answer, Command};
 
 /// Opens a context.
 pub(super) const OPEN_CONTEXT: u32 = 1;

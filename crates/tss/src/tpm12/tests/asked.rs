@@ -18,8 +18,8 @@ fn assert_not_as_asked<T: std::fmt::Debug>(result: Result<T>, command: &str, par
 
 #[test]
 fn a_new_key_that_is_not_the_one_that_was_asked_for_is_refused() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, log) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, log) = simulator.client();
     let template = Template::legacy(1024, true);
     let create = || client.create(&zeros(), &template, &zeros(), &zeros());
     let other = |change: &dyn Fn(&mut Template)| {
@@ -80,13 +80,13 @@ fn a_new_key_that_is_not_the_one_that_was_asked_for_is_refused() {
     log.inject("CreateWrapKey", Fault::Forge(good()));
     assert_eq!(create().unwrap().as_bytes(), good());
     create().unwrap();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn a_root_key_that_cannot_be_one_is_not_wrapped_under() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, log) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, log) = simulator.client();
     let weak = PublicKey::from_modulus(&[0xc3; 128]).to_bytes();
     let even = PublicKey::from_modulus(&[0xc2; 256]).to_bytes();
     let mut signs = PublicKey::from_modulus(&[0xc3; 256]).to_bytes();
@@ -103,5 +103,5 @@ fn a_root_key_that_cannot_be_one_is_not_wrapped_under() {
         assert_not_as_asked(owner, "TPM_OwnerReadInternalPub", part);
     }
     client.srk_public(&zeros()).unwrap();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }

@@ -1,8 +1,8 @@
 //! The arithmetic of authorizations against packets of other clients: `tests/data/tpm12/tcsd-packets.txt`.
 #![forbid(unsafe_code)]
 
-use super::auth::{RequestAuth, ResponseAuth, Session};
 use super::constants::Ordinal;
+use super::session::{RequestAuth, ResponseAuth, Session};
 use super::*;
 
 /// The packets of one direction with one name, in order.

@@ -4,26 +4,26 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use super::work::{State, Work};
+use super::transaction::{State, Tpm};
 use super::*;
 
 /// Loads so many keys through a connection of its own that tcsd swaps out others, and gives them up.
 fn crowd_out(address: &str, keys: &[Key]) {
-    let mut link = Daemon::new(endpoint(address), limits());
+    let mut connector = Daemon::new(endpoint(address), limits());
     let mut state = State::new();
-    let mut work = Work::begin(link.turn(None).unwrap(), &mut state);
+    let mut tpm = Tpm::begin(connector.begin(None).unwrap(), &mut state);
     for key in keys {
-        work.load(key, false).unwrap();
+        tpm.load(key, false).unwrap();
     }
 }
 
 #[test]
 fn keys_that_tcsd_swapped_out_are_loaded_again_without_a_try_spent() {
-    let tpm = Tpm::with_tcsd();
-    let (client, log) = tpm.client();
+    let simulator = Simulator::with_tcsd();
+    let (client, log) = simulator.client();
     let crowd = Arc::new(wrapped_keys(&client, 25, None));
     let crowding = || {
-        let (address, crowd) = (tpm.address(), crowd.clone());
+        let (address, crowd) = (simulator.address(), crowd.clone());
         Fault::Before(Box::new(move || crowd_out(&address, &crowd)))
     };
     let tries = || client.lockout().unwrap().unwrap().count.unwrap();
@@ -63,9 +63,9 @@ fn a_tcsd_that_is_not_there_is_named_with_its_setting() {
 
 #[test]
 fn a_tcsd_that_is_killed_in_mid_call_is_an_error_at_once() {
-    let mut tpm = Tpm::with_tcsd();
-    let (client, _) = tpm.client();
-    let (mut tcsd, port) = tpm.tcsd.take().unwrap();
+    let mut simulator = Simulator::with_tcsd();
+    let (client, _) = simulator.client();
+    let (mut tcsd, port) = simulator.tcsd.take().unwrap();
     let started = Instant::now();
     let error = std::thread::scope(|scope| {
         let worker = scope.spawn(|| {
@@ -96,10 +96,10 @@ fn a_tcsd_that_is_killed_in_mid_call_is_an_error_at_once() {
 
 #[test]
 fn a_tpm_that_tcsd_has_lost_is_an_error_that_says_so() {
-    let mut tpm = Tpm::with_tcsd();
-    let (client, _) = tpm.client();
-    let _ = tpm.swtpm.kill();
-    let _ = tpm.swtpm.wait();
+    let mut simulator = Simulator::with_tcsd();
+    let (client, _) = simulator.client();
+    let _ = simulator.swtpm.kill();
+    let _ = simulator.swtpm.wait();
     let error = client
         .sign(&key_file("tss.pem"), &zeros(), &digest_info())
         .unwrap_err();

@@ -15,8 +15,8 @@ fn round_robin(client: &Client, keys: &[Key]) {
 
 #[test]
 fn forty_keys_round_robin_on_a_bare_tpm() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, _) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, _) = simulator.client();
     let keys = wrapped_keys(&client, 40, None);
     round_robin(&client, &keys);
     assert!(client.loaded_keys().unwrap().len() > 10);
@@ -25,13 +25,13 @@ fn forty_keys_round_robin_on_a_bare_tpm() {
         sign(&client, &key, Some(b"p"));
     }
     client.release();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn forty_keys_round_robin_through_tcsd() {
-    let tpm = Tpm::with_tcsd();
-    let (client, _) = tpm.client();
+    let simulator = Simulator::with_tcsd();
+    let (client, _) = simulator.client();
     let keys = wrapped_keys(&client, 40, None);
     round_robin(&client, &keys);
 }
@@ -50,15 +50,17 @@ fn twelve_processes_at_once_wait_for_tcsds_ten_connections() {
         }
         return;
     }
-    let tpm = Tpm::with_tcsd();
-    let processes: Vec<_> = (0..12).map(|_| start_alone(many, &tpm.address())).collect();
+    let simulator = Simulator::with_tcsd();
+    let processes: Vec<_> = (0..12)
+        .map(|_| start_alone(many, &simulator.address()))
+        .collect();
     processes.into_iter().for_each(finish_alone);
 }
 
 #[test]
 fn thirty_threads_with_clients_of_their_own_wait_their_turn() {
-    let tpm = Tpm::with_tcsd();
-    let address = tpm.address();
+    let simulator = Simulator::with_tcsd();
+    let address = simulator.address();
     std::thread::scope(|scope| {
         for _ in 0..30 {
             scope.spawn(|| {
@@ -83,17 +85,19 @@ fn twelve_processes_share_a_bare_tpm() {
         release_all_at_exit();
         return;
     }
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let processes: Vec<_> = (0..12).map(|_| start_alone(many, &tpm.address())).collect();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let processes: Vec<_> = (0..12)
+        .map(|_| start_alone(many, &simulator.address()))
+        .collect();
     processes.into_iter().for_each(finish_alone);
-    tpm.client().0.release();
-    tpm.assert_empty();
+    simulator.client().0.release();
+    simulator.assert_empty();
 }
 
 #[test]
 fn connections_that_others_hold_are_waited_for_and_then_an_error() {
-    let tpm = Tpm::with_tcsd();
-    let (_, port) = tpm.tcsd.as_ref().unwrap();
+    let simulator = Simulator::with_tcsd();
+    let (_, port) = simulator.tcsd.as_ref().unwrap();
     let mut held = Vec::new();
     // Contexts are opened until tcsd has no thread left and hangs up, and not only because the thread of a
     // connection of before has not quite ended.
@@ -115,11 +119,11 @@ fn connections_that_others_hold_are_waited_for_and_then_an_error() {
         lock_wait: Duration::from_millis(300),
         ..limits()
     };
-    let (client, _) = client_of(&tpm.address(), short);
+    let (client, _) = client_of(&simulator.address(), short);
     let error = client.structure_version().unwrap_err();
     assert_eq!(transport(&error), TransportErrorKind::Busy, "{error}");
     assert!(error.to_string().contains("num_threads"), "{error}");
-    let (client, _) = tpm.client();
+    let (client, _) = simulator.client();
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| client.structure_version().unwrap());
         std::thread::sleep(Duration::from_millis(300));

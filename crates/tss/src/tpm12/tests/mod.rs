@@ -6,8 +6,8 @@ mod captured;
 mod daemon;
 mod many;
 mod raw;
+mod recovery;
 mod secrets;
-mod strays;
 mod transports;
 
 use std::fs;
@@ -24,8 +24,8 @@ use crypto::{Hash, rsa::RsaPublic};
 use testkit::ports::free_port;
 use testkit::scratch::Scratch;
 
-use super::link::{Answer, Command, Link, Turn};
 use super::tcsd::Daemon;
+use super::transaction::exchange::{Answer, Command, Connect, Exchange};
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{
@@ -44,14 +44,14 @@ enum Server {
 }
 
 /// A simulated TPM 1.2 of one test, and perhaps a tcsd in front of it.
-struct Tpm {
+struct Simulator {
     directory: Scratch,
     address: String,
     swtpm: Child,
     tcsd: Option<(Child, u16)>,
 }
 
-impl Tpm {
+impl Simulator {
     /// The TPM that the key files in `tests/data/tpm12` belong to: owner and SRK have the well-known secret.
     fn of_the_key_files(server: Server) -> Self {
         let directory = Scratch::new();
@@ -182,7 +182,7 @@ impl Tpm {
     }
 }
 
-impl Drop for Tpm {
+impl Drop for Simulator {
     fn drop(&mut self) {
         if let Some((tcsd, _)) = &mut self.tcsd {
             let _ = tcsd.kill();
@@ -254,15 +254,15 @@ fn client_of(address: &str, limits: Limits) -> (Client, Log) {
     let endpoint = endpoint(address);
     let log = Log::default();
     let (to, seen) = (endpoint.clone(), log.clone());
-    let connect = move || -> Box<dyn Link> {
-        let inner: Box<dyn Link> = match to.sharing() {
+    let connect = move || -> Box<dyn Connect> {
+        let inner: Box<dyn Connect> = match to.sharing() {
             Sharing::Daemon => Box::new(Daemon::new(to.clone(), limits)),
             _ => Box::new(Transport::new(to.clone(), limits)),
         };
         let log = seen.clone();
         Box::new(Seen { inner, log })
     };
-    let client = Client::with_links(endpoint, Options { limits }, connect);
+    let client = Client::with_connector(endpoint, Options { limits }, connect);
     (client, log)
 }
 
@@ -312,25 +312,25 @@ impl Log {
 }
 
 struct Seen {
-    inner: Box<dyn Link>,
+    inner: Box<dyn Connect>,
     log: Log,
 }
 
-struct SeenTurn<'a> {
-    inner: Box<dyn Turn + 'a>,
+struct SeenExchange<'a> {
+    inner: Box<dyn Exchange + 'a>,
     log: Log,
 }
 
-impl Link for Seen {
-    fn turn(&mut self, wait: Option<Duration>) -> Result<Box<dyn Turn + '_>> {
-        Ok(Box::new(SeenTurn {
-            inner: self.inner.turn(wait)?,
+impl Connect for Seen {
+    fn begin(&mut self, wait: Option<Duration>) -> Result<Box<dyn Exchange + '_>> {
+        Ok(Box::new(SeenExchange {
+            inner: self.inner.begin(wait)?,
             log: self.log.clone(),
         }))
     }
 }
 
-impl Turn for SeenTurn<'_> {
+impl Exchange for SeenExchange<'_> {
     fn exchange(&mut self, command: &Command) -> Result<Answer> {
         let name = command.ordinal.name().trim_start_matches("TPM_").to_owned();
         let fault = {
@@ -392,7 +392,7 @@ impl Turn for SeenTurn<'_> {
     }
 }
 
-impl SeenTurn<'_> {
+impl SeenExchange<'_> {
     /// What the key of the session is that was opened.
     fn overhear(&self, command: &Command, answer: &Answer) {
         let key = match command.ordinal.name() {

@@ -5,8 +5,8 @@ use super::*;
 
 #[test]
 fn a_key_without_a_password_stays_and_one_with_a_password_does_not() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, log) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, log) = simulator.client();
     let plain = key_file("tss.pem");
     sign(&client, &plain, None);
     log.expect("OIAP LoadKey2 Sign");
@@ -28,13 +28,13 @@ fn a_key_without_a_password_stays_and_one_with_a_password_does_not() {
     log.expect("Sign GetPubKey FlushSpecific");
     client.release_at_exit();
     log.expect("");
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn every_error_path_flushes_what_it_loaded() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, log) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, log) = simulator.client();
     let (plain, secret) = (key_file("tss.pem"), key_file("tss-auth.pem"));
     let password = AuthValue::from_password(PASSWORD);
     let plain_sign = || client.sign(&plain, &zeros(), &digest_info());
@@ -72,24 +72,24 @@ fn every_error_path_flushes_what_it_loaded() {
         .create(&zeros(), &Template::legacy(1024, false), &zeros(), &zeros())
         .unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::SessionIntegrity { .. }));
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn a_handle_that_was_lost_or_leads_elsewhere_is_made_again() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, log) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, log) = simulator.client();
     let plain = key_file("tss.pem");
     sign(&client, &plain, None);
     // Another client of ours flushes all that ended processes and this one have loaded.
-    tpm.client().0.release();
+    simulator.client().0.release();
     log.clear();
     {
-        let (other, _) = tpm.client();
+        let (other, _) = simulator.client();
         let handle = other.loaded_keys().unwrap()[0];
         other
-            .with(|work| {
-                work.flush_key(handle);
+            .with(|tpm| {
+                tpm.flush_key(handle);
                 Ok(())
             })
             .unwrap();
@@ -120,8 +120,8 @@ fn a_handle_that_was_lost_or_leads_elsewhere_is_made_again() {
 
 #[test]
 fn a_tpm_of_version_1_1_gets_the_old_commands() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, log) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, log) = simulator.client();
     let secret = key_file("tss-auth.pem");
     log.inject("LoadKey2", Fault::Code(0xa));
     sign(&client, &secret, Some(PASSWORD));
@@ -129,13 +129,13 @@ fn a_tpm_of_version_1_1_gets_the_old_commands() {
     log.expect("OIAP LoadKey2!a Terminate_Handle OIAP LoadKey OIAP Sign EvictKey");
     sign(&client, &secret, Some(PASSWORD));
     log.expect("OIAP LoadKey OIAP Sign EvictKey");
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn a_full_tpm_gives_up_our_least_recently_used_key_and_says_so_when_there_is_none() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, log) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, log) = simulator.client();
     let plain = key_file("tss.pem");
     let other = key_file("my.key");
     sign(&client, &plain, None);
@@ -164,8 +164,8 @@ fn a_full_tpm_gives_up_our_least_recently_used_key_and_says_so_when_there_is_non
 #[test]
 fn a_child_process_leaves_its_parents_keys_alone() {
     use crate::transport::testing::Forked;
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, log) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, log) = simulator.client();
     let plain = key_file("tss.pem");
     sign(&client, &plain, None);
     log.clear();
@@ -184,25 +184,25 @@ fn a_child_process_leaves_its_parents_keys_alone() {
     sign(&client, &plain, None);
     log.expect("Sign");
     client.release();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 /// Another program flushes our key, and its own gets the handle, which is in our table then.
 #[test]
 fn a_key_that_took_the_place_of_ours_is_left_alone() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, log) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, log) = simulator.client();
     let plain = key_file("tss.pem");
     let take_place = |theirs: &Key| {
         let handle = client
-            .with(|work| {
-                for entry in work.state.loaded.entries().to_vec() {
-                    work.flush_key(entry.handle);
+            .with(|tpm| {
+                for entry in tpm.state.loaded.entries().to_vec() {
+                    tpm.flush_key(entry.handle);
                 }
-                let handle = work.load(theirs, true)?;
-                let own = work.state.process();
-                work.state.loaded.add(handle, plain.fingerprint, own);
-                work.save();
+                let handle = tpm.load(theirs, true)?;
+                let own = tpm.state.process();
+                tpm.state.loaded.add(handle, plain.fingerprint, own);
+                tpm.save();
                 Ok(handle)
             })
             .unwrap();
@@ -233,7 +233,7 @@ fn a_key_that_took_the_place_of_ours_is_left_alone() {
             log.clear();
             client.release_at_exit();
             log.expect("");
-            client.with(|work| work.flush(theirs)).unwrap();
+            client.with(|tpm| tpm.flush(theirs)).unwrap();
         }
     }
     // What is ours goes.
@@ -241,14 +241,14 @@ fn a_key_that_took_the_place_of_ours_is_left_alone() {
     log.clear();
     client.release_at_exit();
     log.expect("GetPubKey FlushSpecific");
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 /// A blob's fingerprint is that of all of it, so that what is loaded serves only who has the private part.
 #[test]
 fn a_forged_blob_signs_nothing() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, _) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, _) = simulator.client();
     let plain = key_file("tss.pem");
     sign(&client, &plain, None);
     let mut forged = blob_of("tss.pem");
@@ -256,10 +256,10 @@ fn a_forged_blob_signs_nothing() {
     forged[end - 200..].fill(0);
     let forged = Key::new(KeyBlob::parse(&forged).unwrap(), zeros());
     assert_eq!(forged.blob().modulus(), plain.blob().modulus());
-    for client in [&client, &tpm.client().0] {
+    for client in [&client, &simulator.client().0] {
         client.sign(&forged, &zeros(), &digest_info()).unwrap_err();
     }
     sign(&client, &plain, None);
     client.release();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }

@@ -49,38 +49,44 @@ fn the_secrets_are_told_apart(client: &Client, log: &Log) {
 
 #[test]
 fn raw_secrets_are_told_apart_and_not_tried_twice() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, log) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, log) = simulator.client();
     the_secrets_are_told_apart(&client, &log);
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn through_tcsd_secrets_are_told_apart_and_not_tried_twice() {
-    let tpm = Tpm::with_tcsd();
-    let (client, log) = tpm.client();
+    let simulator = Simulator::with_tcsd();
+    let (client, log) = simulator.client();
     the_secrets_are_told_apart(&client, &log);
 }
 
 #[test]
 fn a_wrong_password_costs_one_try() {
-    for tpm in [Tpm::of_the_key_files(Server::Unix), Tpm::with_tcsd()] {
-        let (client, _) = tpm.client();
+    for simulator in [
+        Simulator::of_the_key_files(Server::Unix),
+        Simulator::with_tcsd(),
+    ] {
+        let (client, _) = simulator.client();
         let count = || client.lockout().unwrap().unwrap().count.unwrap();
         let before = count();
         let bad = AuthValue::from_password(b"wrong");
         let file = key_file("tss-auth.pem");
         client.sign(&file, &bad, &digest_info()).unwrap_err();
-        assert_eq!(count(), before + 1, "{}", tpm.address());
+        assert_eq!(count(), before + 1, "{}", simulator.address());
         client.sign(&file, &bad, &digest_info()).unwrap_err();
-        assert_eq!(count(), before + 1, "{}", tpm.address());
+        assert_eq!(count(), before + 1, "{}", simulator.address());
     }
 }
 
 #[test]
 fn a_locked_tpm_says_so_and_recovers() {
-    for tpm in [Tpm::of_the_key_files(Server::Unix), Tpm::with_tcsd()] {
-        let (client, _) = tpm.client();
+    for simulator in [
+        Simulator::of_the_key_files(Server::Unix),
+        Simulator::with_tcsd(),
+    ] {
+        let (client, _) = simulator.client();
         let file = key_file("tss-auth.pem");
         let mut locked = None;
         for number in 0..20 {
@@ -109,8 +115,8 @@ fn a_locked_tpm_says_so_and_recovers() {
 
 #[test]
 fn a_tpm_without_an_owner_and_a_key_of_another_tpm() {
-    let tpm = Tpm::unowned(Server::Unix);
-    let (client, _) = tpm.client();
+    let simulator = Simulator::unowned(Server::Unix);
+    let (client, _) = simulator.client();
     assert!(!client.properties().unwrap().owned);
     let error = client
         .sign(&key_file("tss.pem"), &zeros(), &digest_info())
@@ -127,10 +133,10 @@ fn a_tpm_without_an_owner_and_a_key_of_another_tpm() {
         matches!(failure(&error), Failure::Unowned { .. }),
         "{error}"
     );
-    tpm.assert_empty();
+    simulator.assert_empty();
 
-    let tpm = Tpm::unowned(Server::Tcp).behind_tcsd(false);
-    let (client, _) = tpm.client();
+    let simulator = Simulator::unowned(Server::Tcp).behind_tcsd(false);
+    let (client, _) = simulator.client();
     for error in [
         client
             .sign(&key_file("tss.pem"), &zeros(), &digest_info())
@@ -146,8 +152,8 @@ fn a_tpm_without_an_owner_and_a_key_of_another_tpm() {
         assert!(error.to_string().contains("tpm_takeownership"), "{error}");
     }
 
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, _) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, _) = simulator.client();
     let mut foreign = blob_of("tss.pem");
     let last = foreign.len() - 10;
     foreign[last] ^= 1;
@@ -157,5 +163,5 @@ fn a_tpm_without_an_owner_and_a_key_of_another_tpm() {
         matches!(failure(&error), Failure::ForeignKey { .. }),
         "{error}"
     );
-    tpm.assert_empty();
+    simulator.assert_empty();
 }

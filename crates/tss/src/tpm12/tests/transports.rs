@@ -73,26 +73,26 @@ fn everything(client: &Client) {
 
 #[test]
 fn raw_through_a_unix_socket() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, _) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, _) = simulator.client();
     everything(&client);
     client.release();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn raw_through_tcp_where_the_tpm_hangs_up_after_every_answer() {
-    let tpm = Tpm::of_the_key_files(Server::Tcp);
-    let (client, _) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Tcp);
+    let (client, _) = simulator.client();
     everything(&client);
     client.release();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn through_tcsd() {
-    let tpm = Tpm::with_tcsd();
-    let (client, _) = tpm.client();
+    let simulator = Simulator::with_tcsd();
+    let (client, _) = simulator.client();
     everything(&client);
 }
 
@@ -113,15 +113,15 @@ fn in_this_process() {
 
 #[test]
 fn raw_clients_and_tcsd_share_one_tpm() {
-    let tpm = Tpm::with_tcsd();
-    let (through, _) = tpm.client();
-    let (past, _) = tpm.raw_client();
+    let simulator = Simulator::with_tcsd();
+    let (through, _) = simulator.client();
+    let (past, _) = simulator.raw_client();
     for _ in 0..3 {
         sign(&through, &key_file("tss.pem"), None);
         sign(&past, &key_file("my.key"), None);
     }
     past.release();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub mod hash;
 pub mod hierarchy;
 pub mod nv;
 pub mod object;
+pub mod policy;
 pub mod random;
 pub mod session;
 pub mod signing;

@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 
 use crate::tpm2::commands::{self, Request};
 use crate::tpm2::constants::{AlgId, capability, handle, tag};
-use crate::tpm2::exec::{Authorization, execute};
-use crate::tpm2::link::Turn;
 use crate::tpm2::public::{Public, Scheme};
-use crate::tpm2::session::{HmacSession, Opening, attribute, rp_hash};
+use crate::tpm2::session::{AuthSession, Opening, Purpose, attribute};
+use crate::tpm2::transaction::exchange::Exchange;
+use crate::tpm2::transaction::exec::{Authorization, execute};
 use crate::tpm2::wire::{Reader, Writer};
 use crate::tpm2::{Entity, Name, ResponseCode};
 use crate::transport::fuzzing::frame;
@@ -98,7 +98,7 @@ macro_rules! with_request {
                 handle: handle::TRANSIENT_FIRST,
             }),
             19 => $run(&commands::context::ContextLoad { context: &[1; 20] }),
-            20 => $run(&Opening::new(None).unwrap().request()),
+            20 => $run(&Opening::new(Purpose::Hmac, None).unwrap().request()),
             21 => $run(&commands::random::GetRandom { count: 8 }),
             22 => $run(&commands::testing::GetTestResult),
             _ => $run(&commands::duplication::Import {
@@ -136,11 +136,9 @@ fn response<R: Request>(request: &R, mode: u8, mut input: Input<'_>) {
         let _ = (code.to_string(), code.meaning(), code.is_retry());
     }
     let none = Secret::empty();
-    let authorization = match with_password {
-        true => Authorization::Password(&none),
-        false => Authorization::None,
-    };
-    let result = execute(&mut Once(Some(response)), request, authorization);
+    let mut password = [Authorization::Password(&none)];
+    let authorizations = &mut password[..usize::from(with_password)];
+    let result = execute(&mut Once(Some(response)), request, authorizations);
     if let Err(error) = &result {
         let _ = (error.to_string(), error.code());
     }
@@ -189,11 +187,11 @@ fn in_session<R: Request>(request: &R, mode: u8, mut input: Input<'_>) {
         handle: handle::HMAC_SESSION_FIRST,
         nonce: input.bytes().to_vec(),
     };
-    let mut session = Opening::new(None).unwrap().complete(started);
+    let mut session = Opening::new(Purpose::Hmac, None).unwrap().complete(started);
     let honest = mode & 1 == 1;
     // A command that begins with no TPM2B cannot have it encrypted, nor its answer.
     let attributes = attribute::CONTINUE | if mode & 2 == 2 { attribute::ENCRYPT } else { 0 };
-    let mut tpm = Tpm {
+    let mut responder = Responder {
         auth: &auth,
         honest,
         handle: R::ANSWERS_HANDLE.then(|| input.u32()),
@@ -202,7 +200,7 @@ fn in_session<R: Request>(request: &R, mode: u8, mut input: Input<'_>) {
         hmac: input.bytes(),
         parameters: input.rest(),
     };
-    let result = run(&mut tpm, request, &mut session, attributes);
+    let result = run(&mut responder, request, &mut session, attributes);
     if let Err(error) = &result {
         let _ = error.to_string();
     }
@@ -215,25 +213,25 @@ fn in_session<R: Request>(request: &R, mode: u8, mut input: Input<'_>) {
 }
 
 fn run<R: Request>(
-    tpm: &mut Tpm<'_>,
+    responder: &mut Responder<'_>,
     request: &R,
-    session: &mut HmacSession,
+    session: &mut AuthSession,
     attributes: u8,
 ) -> crate::Result<R::Response> {
-    let auth = tpm.auth;
+    let auth = responder.auth;
     execute(
-        tpm,
+        responder,
         request,
-        Authorization::Session {
+        &mut [Authorization::Session {
             session,
             auth,
             attributes,
-        },
+        }],
     )
 }
 
-/// A TPM with an unsalted session.
-struct Tpm<'a> {
+/// Answers in the place of a TPM with an unsalted session.
+struct Responder<'a> {
     auth: &'a Secret,
     honest: bool,
     handle: Option<u32>,
@@ -243,9 +241,8 @@ struct Tpm<'a> {
     parameters: &'a [u8],
 }
 
-impl Turn for Tpm<'_> {
+impl Exchange for Responder<'_> {
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
-        let code = u32::from_be_bytes(command[6..10].try_into().unwrap());
         // Our nonce stands behind the session's handle.
         let handle = handle::HMAC_SESSION_FIRST.to_be_bytes();
         let at = (14..).step_by(4).find(|&at| command[at..at + 4] == handle);
@@ -255,7 +252,8 @@ impl Turn for Tpm<'_> {
             true => {
                 let end = self.auth.iter().rposition(|&byte| byte != 0);
                 let key = &self.auth[..end.map_or(0, |last| last + 1)];
-                let hash = rp_hash(code, self.parameters);
+                let covered = [&[0; 4], &command[6..10], self.parameters];
+                let hash = crypto::hash(Hash::Sha256, &covered);
                 let parts = [&hash, self.nonce, nonce_caller, &[self.attributes]];
                 crypto::hmac(Hash::Sha256, key, &parts)
             }
@@ -286,7 +284,7 @@ impl Turn for Tpm<'_> {
 /// One response; who asks again gets TPM_RC_FAILURE.
 struct Once(Option<Vec<u8>>);
 
-impl Turn for Once {
+impl Exchange for Once {
     fn transact(&mut self, _: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
         let failure = || [&[0x80, 1, 0, 0, 0, 10][..], &[0, 0, 1, 1]].concat();
         Ok(Zeroizing::new(self.0.take().unwrap_or_else(failure)))

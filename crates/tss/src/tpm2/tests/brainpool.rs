@@ -16,15 +16,15 @@ const KEY: u32 = 0x8100_0042;
 /// A TPM with one persistent key that signs and agrees, and asks for an empty password.
 struct Scripted(EcKey<Private>);
 
-impl Link for Scripted {
-    fn turn(&mut self, _: Option<Duration>) -> Result<Box<dyn Turn + '_>, TransportError> {
-        Ok(Box::new(ScriptedTurn(&self.0)))
+impl Connect for Scripted {
+    fn begin(&mut self, _: Option<Duration>) -> Result<Box<dyn Exchange + '_>, TransportError> {
+        Ok(Box::new(ScriptedExchange(&self.0)))
     }
 
     fn release(&mut self) {}
 }
 
-struct ScriptedTurn<'a>(&'a EcKey<Private>);
+struct ScriptedExchange<'a>(&'a EcKey<Private>);
 
 /// A `TPM2B` at the beginning of `bytes`, and what is behind it.
 fn tpm2b(bytes: &[u8]) -> (&[u8], &[u8]) {
@@ -37,7 +37,7 @@ fn to_tpm2b(bytes: &[u8]) -> Vec<u8> {
     [&size.to_be_bytes()[..], bytes].concat()
 }
 
-impl Turn for ScriptedTurn<'_> {
+impl Exchange for ScriptedExchange<'_> {
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
         assert_eq!(command[10..14], KEY.to_be_bytes());
         let authorizations = u32::from_be_bytes(command[14..18].try_into().unwrap());
@@ -146,8 +146,8 @@ fn a_brainpool_key_signs_and_agrees() {
         let endpoint =
             Endpoint::new(address.parse().unwrap(), Origin::Environment("TPM_TCTI")).unwrap();
         let scripted = key.clone();
-        let connect = move || Box::new(Scripted(scripted.clone())) as Box<dyn Link>;
-        let client = Client::with_links(endpoint, options(Sessions::Never), connect);
+        let connect = move || Box::new(Scripted(scripted.clone())) as Box<dyn Connect>;
+        let client = Client::with_connector(endpoint, options(Sessions::Never), connect);
 
         let half = EcPublic::new(software, &x, &y).unwrap();
         let digest = crypto::hash(Hash::Sha512, &[b"message"]);

@@ -5,22 +5,22 @@ use super::*;
 
 #[test]
 fn creation_under_a_hierarchy_takes_four_commands() {
-    let tpm = Tpm::new();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    let (client, log) = simulator.client(Sessions::Auto);
     make(&client, &owner(), &sign_only(), b"");
     log.expect("CreatePrimary StartAuthSession Create FlushContext");
     // No probe for a storage root key either where there is one.
-    tpm.provision();
+    simulator.provision();
     make(&client, &owner(), &sign_only(), b"");
     log.expect("CreatePrimary StartAuthSession Create FlushContext");
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn under_a_persistent_parent() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &Parent::new(handle::SRK), &sign_only(), b"");
     log.expect("ReadPublic StartAuthSession Create");
     sign(&client, &key, b"");
@@ -29,13 +29,13 @@ fn under_a_persistent_parent() {
     log.expect("Sign");
     client.release_at_exit();
     log.expect("ReadPublic FlushContext");
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn under_a_hierarchy_with_and_without_a_storage_root_key() {
-    let tpm = Tpm::new();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_only(), b"");
     log.take();
     sign(&client, &key, b"");
@@ -49,8 +49,8 @@ fn under_a_hierarchy_with_and_without_a_storage_root_key() {
     client.release_at_exit();
     log.expect("ReadPublic FlushContext ReadPublic FlushContext");
 
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     sign(&client, &key, b"");
     log.expect("ReadPublic StartAuthSession Load Sign");
     sign(&client, &other, b"");
@@ -58,13 +58,13 @@ fn under_a_hierarchy_with_and_without_a_storage_root_key() {
     sign(&client, &key, b"");
     log.expect("Sign");
     client.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn under_the_other_hierarchies_and_templates() {
-    let tpm = Tpm::new();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    let (client, log) = simulator.client(Sessions::Auto);
     for handle in [handle::NULL, handle::ENDORSEMENT, handle::PLATFORM] {
         let key = make(&client, &Parent::new(handle), &sign_only(), b"");
         log.take();
@@ -89,13 +89,13 @@ fn under_the_other_hierarchies_and_templates() {
         sign(&client, &key, b"");
     }
     client.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn a_persistent_key_takes_one_command() {
-    let tpm = Tpm::new();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_only(), b"");
     client
         .evict_control(&key, 0x8100_0002, &Secret::empty())
@@ -119,10 +119,10 @@ fn a_persistent_key_takes_one_command() {
 
 #[test]
 fn thirty_two_keys_on_three_slots() {
-    let tpm = Tpm::new();
-    tpm.provision();
+    let simulator = Simulator::new();
+    simulator.provision();
     for managed in [false, true] {
-        let (client, log) = tpm.client_with(options(Sessions::Auto), managed);
+        let (client, log) = simulator.client_with(options(Sessions::Auto), managed);
         let keys: Vec<_> = (0..32)
             .map(|_| make(&client, &owner(), &sign_only(), b""))
             .collect();
@@ -144,20 +144,20 @@ fn thirty_two_keys_on_three_slots() {
         assert_eq!(loads, 32);
         if managed {
             assert_eq!(cost.len(), 32 * 3);
-            tpm.clear_away();
+            simulator.clear_away();
         } else {
             client.release_at_exit();
         }
-        tpm.assert_empty();
+        simulator.assert_empty();
     }
 }
 
 /// A primary is what costs most on a real chip: it is made once for each key, not once for each eviction.
 #[test]
 fn keys_under_a_primary_come_back_by_their_contexts() {
-    let mut tpm = Tpm::new();
+    let mut simulator = Simulator::new();
     for managed in [false, true] {
-        let (client, log) = tpm.client_with(options(Sessions::Auto), managed);
+        let (client, log) = simulator.client_with(options(Sessions::Auto), managed);
         let keys: Vec<_> = (0..8)
             .map(|_| make(&client, &owner(), &sign_only(), b""))
             .collect();
@@ -179,32 +179,32 @@ fn keys_under_a_primary_come_back_by_their_contexts() {
         let swap = if managed { 3 } else { 4 };
         assert_eq!(third.len(), 8 * swap, "{third:?}");
         if managed {
-            tpm.clear_away();
+            simulator.clear_away();
         } else {
             client.release_at_exit();
         }
-        tpm.assert_empty();
+        simulator.assert_empty();
 
         // Contexts do not survive a reset, keys do.
-        tpm.restart();
+        simulator.restart();
         let after = round();
         // Nor does the session to the first parent, where a resource manager kept it.
         let primaries = 8 + usize::from(managed);
         assert_eq!(count(&after, "CreatePrimary"), primaries, "{after:?}");
         if managed {
-            tpm.clear_away();
+            simulator.clear_away();
         } else {
             client.release_at_exit();
         }
-        tpm.assert_empty();
+        simulator.assert_empty();
     }
 }
 
 #[test]
 fn a_restricted_key_signs_what_the_tpm_has_hashed() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let usage = Attributes::SIGN.with(Attributes::RESTRICTED);
     let scheme = Scheme::Hashed(AlgId::ECDSA, AlgId::SHA256);
     let attributes = Public::key_attributes(usage);
@@ -241,5 +241,5 @@ fn a_restricted_key_signs_what_the_tpm_has_hashed() {
         .unwrap_err();
     assert!(error.to_string().contains("TPM_GENERATED_VALUE"), "{error}");
     client.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }

@@ -14,9 +14,9 @@ fn modulus(key: &Object) -> rsa::RsaPublic {
 
 #[test]
 fn rsa_with_all_paddings() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &rsa_decrypt(), b"");
     log.take();
     let public = modulus(&key);
@@ -56,14 +56,14 @@ fn rsa_with_all_paddings() {
         .unwrap();
     assert!(is_good(&key, &digest(), &signature));
     client.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn a_wrong_padding_is_the_tpms_own_answer() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &rsa_decrypt(), b"");
     log.take();
     let ciphertext = modulus(&key).public_op(&[1; 256]).unwrap();
@@ -87,14 +87,14 @@ fn a_wrong_padding_is_the_tpms_own_answer() {
         )
         .unwrap();
     client.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn a_managed_tpm_keeps_the_session() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.managed_client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.managed_client(Sessions::Auto);
     let key = make(&client, &owner(), &rsa_decrypt(), PIN);
     log.take();
     let ciphertext = modulus(&key)
@@ -116,13 +116,13 @@ fn a_managed_tpm_keeps_the_session() {
 
 #[test]
 fn key_agreement_on_both_sides() {
-    let tpm = Tpm::new();
-    tpm.provision();
+    let simulator = Simulator::new();
+    simulator.provision();
     for (curve, software) in [
         (Curve::NIST_P256, crypto::Curve::P256),
         (Curve::NIST_P384, crypto::Curve::P384),
     ] {
-        let (client, log) = tpm.client(Sessions::Auto);
+        let (client, log) = simulator.client(Sessions::Auto);
         let attributes = Public::key_attributes(Attributes::DECRYPT);
         let template = Public::ecc_template(curve, attributes, Scheme::Null).unwrap();
         let key = make(&client, &owner(), &template, b"");
@@ -153,14 +153,14 @@ fn key_agreement_on_both_sides() {
         );
         client.release_at_exit();
     }
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn without_sessions_everything_is_in_clear_and_works() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Never);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Never);
     let key = make(&client, &owner(), &rsa_decrypt(), PIN);
     assert!(log.carried(PIN));
     log.take();

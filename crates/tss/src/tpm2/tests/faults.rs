@@ -6,9 +6,9 @@ use crate::ErrorKind;
 
 #[test]
 fn a_busy_tpm_is_asked_again() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_only(), PIN);
     log.take();
     for code in [0x922, 0x908, 0x90a, 0x920, 0x000b_0922] {
@@ -20,9 +20,9 @@ fn a_busy_tpm_is_asked_again() {
 
 #[test]
 fn a_changed_response_is_an_error_and_never_a_result() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_and_decrypt(), PIN);
     sign(&client, &key, PIN);
     // The last bytes are the HMAC, before it attributes and nonce, before those the signature.
@@ -41,24 +41,24 @@ fn a_changed_response_is_an_error_and_never_a_result() {
     }
     sign(&client, &key, PIN);
     client.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn lost_objects_and_sessions_come_back() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.managed_client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.managed_client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_and_decrypt(), PIN);
     sign(&client, &key, PIN);
     for handle in client.loaded_objects().unwrap() {
-        tpm.client(Sessions::Never).0.flush(handle).unwrap();
+        simulator.client(Sessions::Never).0.flush(handle).unwrap();
     }
     log.take();
     sign(&client, &key, PIN);
     log.expect("Sign!910 Load Sign");
     for handle in client.loaded_sessions().unwrap() {
-        tpm.client(Sessions::Never).0.flush(handle).unwrap();
+        simulator.client(Sessions::Never).0.flush(handle).unwrap();
     }
     log.take();
     sign(&client, &key, PIN);
@@ -71,9 +71,9 @@ fn lost_objects_and_sessions_come_back() {
 
 #[test]
 fn a_handle_that_stays_bad_is_an_error() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_only(), b"");
     sign(&client, &key, b"");
     log.take();
@@ -88,9 +88,9 @@ fn a_handle_that_stays_bad_is_an_error() {
 
 #[test]
 fn a_wrong_value_is_not_tried_again_after_a_stale_handle() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_and_decrypt(), PIN);
     sign(&client, &key, PIN);
     log.take();
@@ -106,9 +106,9 @@ fn a_wrong_value_is_not_tried_again_after_a_stale_handle() {
 
 #[test]
 fn no_room_for_a_session() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_only(), PIN);
     log.take();
     log.inject("StartAuthSession", Fault::Code(0x903));

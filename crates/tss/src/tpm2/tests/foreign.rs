@@ -42,8 +42,8 @@ fn key(name: &str) -> Object {
 
 #[test]
 fn other_tools_keys_sign() {
-    let tpm = Tpm::of_the_key_files();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::of_the_key_files();
+    let (client, log) = simulator.client(Sessions::Auto);
     for (name, scheme) in [
         ("e_ec.pem", SignScheme::Null),
         ("j_ec.pem", ECDSA),
@@ -74,13 +74,13 @@ fn other_tools_keys_sign() {
     let public = rsa::RsaPublic::with_exponent(modulus, 0).unwrap();
     assert!(public.verify_pkcs1_unprefixed(b"payload", &raw));
     client.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn an_importable_key_is_imported_and_signs() {
-    let tpm = Tpm::of_the_key_files();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::of_the_key_files();
+    let (client, log) = simulator.client(Sessions::Auto);
     let [secret, public, duplicate] = octets("j_imp_ec.pem").try_into().unwrap();
     let public = Public::from_tpm2b(&public).unwrap();
     let private = client
@@ -95,13 +95,13 @@ fn an_importable_key_is_imported_and_signs() {
 
 #[test]
 fn a_key_of_another_tpm_is_named_as_such() {
-    let tpm = Tpm::new();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    let (client, log) = simulator.client(Sessions::Auto);
     for provisioned in [false, true] {
         if provisioned {
-            tpm.provision();
+            simulator.provision();
         }
-        let (client, log) = tpm.client(Sessions::Auto);
+        let (client, log) = simulator.client(Sessions::Auto);
         let key = key("o_ec.pem");
         let error = client
             .sign(&key, &Secret::empty(), ECDSA, &digest())
@@ -125,7 +125,7 @@ fn a_key_of_another_tpm_is_named_as_such() {
         } else {
             "ReadPublic!18b CreatePrimary StartAuthSession Load!1df FlushContext FlushContext"
         });
-        tpm.assert_empty();
+        simulator.assert_empty();
     }
     let rsa = Parent {
         template: PrimaryTemplate::Rsa,
@@ -146,13 +146,13 @@ fn a_key_of_another_tpm_is_named_as_such() {
         .unwrap_err();
     assert!(error.to_string().contains("rsaParent"), "{error}");
     log.take();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn a_storage_root_key_that_only_looks_like_the_primary() {
-    let tpm = Tpm::new();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_only(), PIN);
     // The TCG's provisioning guidance fills the unique field with zeros: the same looks, another key.
     let zeros = Unique::Ecc {
@@ -164,22 +164,22 @@ fn a_storage_root_key_that_only_looks_like_the_primary() {
     let template =
         Public::assemble(AlgId::SHA256, standard.attributes(), &[], parms, zeros).unwrap();
     client
-        .with(|work| {
+        .with(|tpm| {
             let empty = Secret::empty();
-            let password = Authority::Password(&empty);
+            let password = [Authority::Password(&empty)];
             let request = commands::hierarchy::CreatePrimary {
                 hierarchy: handle::OWNER,
                 template: &template,
             };
-            let primary = work.run(&request, &password)?;
+            let primary = tpm.run(&request, &password)?;
             let object = Entity::object(primary.handle, primary.name);
             let request = commands::context::EvictControl {
                 hierarchy: handle::OWNER,
                 object,
                 persistent_handle: handle::SRK,
             };
-            work.run(&request, &password)?;
-            work.flush(primary.handle)
+            tpm.run(&request, &password)?;
+            tpm.flush(primary.handle)
         })
         .unwrap();
     log.take();
@@ -190,13 +190,13 @@ fn a_storage_root_key_that_only_looks_like_the_primary() {
     sign(&client, &other, b"");
     log.expect("CreatePrimary StartAuthSession Load FlushContext Sign");
     client.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn a_missing_parent_is_named() {
-    let tpm = Tpm::new();
-    let (client, _) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    let (client, _) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_only(), b"");
     let Source::Blob { private, .. } = key.source.clone() else {
         panic!("a blob")

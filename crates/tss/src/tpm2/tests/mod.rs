@@ -7,8 +7,10 @@ mod decryption;
 mod faults;
 mod foreign;
 mod oracle;
+mod policy;
 mod secrets;
 mod services;
+mod sessions;
 mod sharing;
 mod trust;
 
@@ -26,9 +28,9 @@ use zeroize::Zeroizing;
 
 use super::commands::startup::Shutdown;
 use super::constants::{CommandCode, handle};
-use super::link::{Link, Turn};
 use super::public::Unique;
-use super::work::Authority;
+use super::transaction::Authority;
+use super::transaction::exchange::{Connect, Exchange};
 use super::*;
 use crate::transport::{Continuity, Endpoint, Limits, Origin, Sharing, Transport, TransportError};
 
@@ -36,12 +38,12 @@ use crate::transport::{Continuity, Endpoint, Limits, Origin, Sharing, Transport,
 const SOCKET: &str = "client-test";
 
 /// A simulated TPM of one test.
-struct Tpm {
+struct Simulator {
     directory: Scratch,
     child: Child,
 }
 
-impl Tpm {
+impl Simulator {
     /// A TPM fresh from the factory.
     fn new() -> Self {
         Self::start(Scratch::new())
@@ -85,15 +87,15 @@ impl Tpm {
     fn provision(&self) {
         let (client, _) = self.client(Sessions::Never);
         client
-            .with(|work| {
+            .with(|tpm| {
                 let parent = Parent::new(handle::OWNER);
-                let stem = work.parent(&parent, false)?;
+                let parent_handle = tpm.parent(&parent, false)?;
                 let request = commands::context::EvictControl {
                     hierarchy: handle::OWNER,
-                    object: stem.entity.clone(),
+                    object: parent_handle.entity.clone(),
                     persistent_handle: handle::SRK,
                 };
-                work.run(&request, &Authority::Password(&Secret::empty()))
+                tpm.run(&request, &[Authority::Password(&Secret::empty())])
             })
             .unwrap();
     }
@@ -117,9 +119,7 @@ impl Tpm {
     /// Ends the simulator in an orderly way and starts it again on the same state and socket.
     fn restart(&mut self) {
         let (client, _) = self.client(Sessions::Never);
-        client
-            .with(|work| work.run(&Shutdown, &Authority::None))
-            .unwrap();
+        client.with(|tpm| tpm.run(&Shutdown, &[])).unwrap();
         let _ = self.child.kill();
         let _ = self.child.wait();
         fs::remove_file(self.socket()).unwrap();
@@ -127,7 +127,7 @@ impl Tpm {
     }
 }
 
-impl Drop for Tpm {
+impl Drop for Simulator {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -170,9 +170,9 @@ fn client_of(address: &str, options: Options, managed: bool) -> (Client, Log) {
             inner: Transport::new(to.clone(), limits),
             log: told.clone(),
             managed: managed.then_some(false),
-        }) as Box<dyn Link>
+        }) as Box<dyn Connect>
     };
-    (Client::with_links(endpoint, options, connect), log)
+    (Client::with_connector(endpoint, options, connect), log)
 }
 
 fn options(sessions: Sessions) -> Options {
@@ -259,14 +259,14 @@ struct Counted {
     managed: Option<bool>,
 }
 
-struct CountedTurn<'a> {
-    inner: Box<dyn Turn + 'a>,
+struct CountedExchange<'a> {
+    inner: Box<dyn Exchange + 'a>,
     log: Log,
     managed: Option<Continuity>,
 }
 
-impl Link for Counted {
-    fn turn(&mut self, wait: Option<Duration>) -> Result<Box<dyn Turn + '_>, TransportError> {
+impl Connect for Counted {
+    fn begin(&mut self, wait: Option<Duration>) -> Result<Box<dyn Exchange + '_>, TransportError> {
         let managed = self.managed.map(|before| {
             if before {
                 Continuity::Kept
@@ -275,8 +275,8 @@ impl Link for Counted {
             }
         });
         self.managed = self.managed.map(|_| true);
-        let inner = self.inner.turn(wait)?;
-        Ok(Box::new(CountedTurn {
+        let inner = self.inner.begin(wait)?;
+        Ok(Box::new(CountedExchange {
             inner,
             log: self.log.clone(),
             managed,
@@ -288,7 +288,7 @@ impl Link for Counted {
     }
 }
 
-impl Turn for CountedTurn<'_> {
+impl Exchange for CountedExchange<'_> {
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
         let code = CommandCode(u32::from_be_bytes(command[6..10].try_into().unwrap()));
         let name = code.to_string().trim_start_matches("TPM2_").to_owned();

@@ -43,13 +43,17 @@ fn same_response<R: TpmUnmarshalBody + TpmMarshalBody>(bytes: &[u8], what: Comma
     assert_eq!(parameters, rest[..parameters.len()], "{what}");
 }
 
-/// The attributes of a command's session, if it has one.
+/// The attributes of a command's sessions, together.
 fn session_attributes(command: &TpmCommand) -> u8 {
-    let area = command.auth_area().unwrap();
-    match area.get(4..6) {
-        Some(size) => area[6 + usize::from(u16::from_be_bytes([size[0], size[1]]))],
-        None => 0,
+    let mut area = command.auth_area().unwrap();
+    let mut attributes = 0;
+    while let Some(size) = area.get(4..6) {
+        let nonce = usize::from(u16::from_be_bytes([size[0], size[1]]));
+        attributes |= area[6 + nonce];
+        let hmac = &area[7 + nonce..];
+        area = &hmac[2 + usize::from(u16::from_be_bytes([hmac[0], hmac[1]]))..];
     }
+    attributes
 }
 
 macro_rules! opinions {
@@ -70,6 +74,14 @@ macro_rules! opinions {
                         same_response::<$response>(response, code);
                     }
                 })*
+                super::sessions::CERTIFY => {
+                    if attributes & attribute::DECRYPT == 0 {
+                        same_command::<TpmCertifyCommand>(command, code);
+                    }
+                    if success && attributes & attribute::ENCRYPT == 0 {
+                        same_response::<TpmCertifyResponse>(response, code);
+                    }
+                }
                 // The other implementation wants a private part, which is optional.
                 CommandCode::LOAD_EXTERNAL => {
                     same_response::<TpmLoadExternalResponse>(response, code);
@@ -98,6 +110,10 @@ opinions! {
     LOAD: TpmLoadCommand, TpmLoadResponse;
     NV_READ: TpmNvReadCommand, TpmNvReadResponse;
     NV_READ_PUBLIC: TpmNvReadPublicCommand, TpmNvReadPublicResponse;
+    POLICY_AUTH_VALUE: TpmPolicyAuthValueCommand, TpmPolicyAuthValueResponse;
+    POLICY_PASSWORD: TpmPolicyPasswordCommand, TpmPolicyPasswordResponse;
+    POLICY_PCR: TpmPolicyPcrCommand, TpmPolicyPcrResponse;
+    POLICY_RESTART: TpmPolicyRestartCommand, TpmPolicyRestartResponse;
     READ_PUBLIC: TpmReadPublicCommand, TpmReadPublicResponse;
     RSA_DECRYPT: TpmRsaDecryptCommand, TpmRsaDecryptResponse;
     RSA_ENCRYPT: TpmRsaEncryptCommand, TpmRsaEncryptResponse;

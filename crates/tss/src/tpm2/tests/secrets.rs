@@ -6,7 +6,7 @@ use crate::ErrorKind;
 
 #[test]
 fn a_value_never_crosses_the_bus() {
-    let tpm = Tpm::new();
+    let simulator = Simulator::new();
     let parents = [
         owner(),
         Parent {
@@ -16,23 +16,23 @@ fn a_value_never_crosses_the_bus() {
     ];
     for template in [sign_only(), sign_and_decrypt()] {
         for parent in &parents {
-            let (client, log) = tpm.client(Sessions::Auto);
+            let (client, log) = simulator.client(Sessions::Auto);
             let key = make(&client, parent, &template, PIN);
             log.expect("CreatePrimary StartAuthSession Create FlushContext");
             sign(&client, &key, PIN);
             sign(&client, &key, PIN);
             assert!(!log.carried(PIN));
             client.release_at_exit();
-            tpm.assert_empty();
+            simulator.assert_empty();
         }
     }
 }
 
 #[test]
 fn costs_on_a_bare_tpm() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_only(), PIN);
     log.take();
     sign(&client, &key, PIN);
@@ -49,13 +49,13 @@ fn costs_on_a_bare_tpm() {
     client.sign(&key, &PIN.into(), rsassa, &digest()).unwrap();
     log.expect("StartAuthSession Sign");
     client.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn costs_on_a_managed_tpm() {
-    let tpm = Tpm::new();
-    let (client, log) = tpm.managed_client(Sessions::Auto);
+    let simulator = Simulator::new();
+    let (client, log) = simulator.managed_client(Sessions::Auto);
     for template in [sign_only(), sign_and_decrypt()] {
         let key = make(&client, &owner(), &template, PIN);
         log.take();
@@ -75,9 +75,9 @@ fn costs_on_a_managed_tpm() {
 fn a_wrong_value_is_tried_once_and_tells_the_tries_left() {
     for sessions in [Sessions::Auto, Sessions::Never] {
         for template in [sign_only(), sign_and_decrypt()] {
-            let tpm = Tpm::new();
-            tpm.provision();
-            let (client, log) = tpm.client(sessions);
+            let simulator = Simulator::new();
+            simulator.provision();
+            let (client, log) = simulator.client(sessions);
             let before = client.lockout().unwrap();
             let key = make(&client, &owner(), &template, PIN);
             log.take();
@@ -94,7 +94,7 @@ fn a_wrong_value_is_tried_once_and_tells_the_tries_left() {
                 panic!("{error}")
             };
             assert_eq!(*tries, left);
-            assert!(error.to_string().contains(&tpm.address()), "{error}");
+            assert!(error.to_string().contains(&simulator.address()), "{error}");
             assert_eq!(
                 log.take()
                     .iter()
@@ -105,15 +105,15 @@ fn a_wrong_value_is_tried_once_and_tells_the_tries_left() {
             assert_eq!(client.lockout().unwrap().counter, before.counter + 1);
             sign(&client, &key, PIN);
             client.release_at_exit();
-            tpm.assert_empty();
+            simulator.assert_empty();
         }
     }
 }
 
 #[test]
 fn without_dictionary_attack_protection_no_tries_are_counted() {
-    let tpm = Tpm::new();
-    let (client, _) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    let (client, _) = simulator.client(Sessions::Auto);
     let attributes = Public::key_attributes(Attributes::SIGN.with(Attributes::NO_DA));
     let template = Public::ecc_template(Curve::NIST_P256, attributes, Scheme::Null).unwrap();
     let key = make(&client, &owner(), &template, PIN);
@@ -135,8 +135,8 @@ fn without_dictionary_attack_protection_no_tries_are_counted() {
 
 #[test]
 fn a_locked_tpm_says_for_how_long() {
-    let tpm = Tpm::new();
-    let (client, _) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    let (client, _) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_only(), PIN);
     let tries = client.lockout().unwrap().max_tries;
     let wrong = Secret::new(b"wrong".to_vec());
@@ -160,9 +160,9 @@ fn a_locked_tpm_says_for_how_long() {
 
 #[test]
 fn always_means_also_without_a_value() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Always);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Always);
     let key = make(&client, &owner(), &sign_and_decrypt(), b"");
     log.expect("CreatePrimary StartAuthSession Create FlushContext");
     sign(&client, &key, b"");
@@ -174,13 +174,13 @@ fn always_means_also_without_a_value() {
     sign(&client, &key, b"");
     log.expect("StartAuthSession Load Sign");
     client.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn a_parent_with_a_value() {
-    let tpm = Tpm::new();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    let (client, log) = simulator.client(Sessions::Auto);
     // A storage key with a value of its own, made persistent.
     let storage = Public::ecc_primary().unwrap();
     let parent = make(&client, &owner(), &storage, PIN);
@@ -225,18 +225,18 @@ fn a_parent_with_a_value() {
         "{error}"
     );
     client.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn a_parent_of_another_name_is_refused() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, _) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, _) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_only(), PIN);
     let name = client.read_public(handle::SRK).unwrap().name;
     let with_name = |name: &Name| {
-        tpm.client_with(
+        simulator.client_with(
             Options {
                 parent_name: ParentName::Only(name.clone()),
                 ..options(Sessions::Auto)
@@ -263,15 +263,15 @@ fn a_parent_of_another_name_is_refused() {
         );
     }
     assert!(!log.take().iter().any(|name| name == "Load"));
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn values_that_end_in_zeros_and_long_ones() {
-    let tpm = Tpm::new();
-    tpm.provision();
+    let simulator = Simulator::new();
+    simulator.provision();
     for value in [&b"pin\0\0"[..], &[0, 0], &[9; 32]] {
-        let (client, _) = tpm.client(Sessions::Auto);
+        let (client, _) = simulator.client(Sessions::Auto);
         let key = make(&client, &owner(), &sign_only(), value);
         sign(&client, &key, value);
         client.release_at_exit();

@@ -4,11 +4,11 @@
 use super::*;
 use crate::tpm2::constants::property;
 
-fn tool(tpm: &Tpm, arguments: &[&str]) {
+pub(super) fn tool(simulator: &Simulator, arguments: &[&str]) {
     let output = Command::new(arguments[0])
         .args(&arguments[1..])
-        .env("TPM2TOOLS_TCTI", tpm.address())
-        .current_dir(tpm.directory.path())
+        .env("TPM2TOOLS_TCTI", simulator.address())
+        .current_dir(simulator.directory.path())
         .output()
         .expect("tpm2-tools: apt-get install tpm2-tools");
     assert!(
@@ -20,9 +20,9 @@ fn tool(tpm: &Tpm, arguments: &[&str]) {
 
 #[test]
 fn capabilities() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let properties = client
         .capability_properties(property::FIXED, property::PERMANENT)
         .unwrap();
@@ -60,8 +60,8 @@ fn capabilities() {
 /// Which curves there are is asked once for each client, and not before somebody wants to know.
 #[test]
 fn curves_are_asked_once() {
-    let tpm = Tpm::new();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    let (client, log) = simulator.client(Sessions::Auto);
     assert_eq!(client.known_curves(), None);
     log.expect("");
     // A failure is no answer to remember.
@@ -79,8 +79,8 @@ fn curves_are_asked_once() {
 
 #[test]
 fn random_numbers_and_tests() {
-    let tpm = Tpm::new();
-    let (client, _) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    let (client, _) = simulator.client(Sessions::Auto);
     let (one, two) = (client.random(100).unwrap(), client.random(100).unwrap());
     assert_eq!((one.len(), two.len()), (100, 100));
     assert_ne!(one, two);
@@ -90,16 +90,16 @@ fn random_numbers_and_tests() {
 
 #[test]
 fn nv_memory() {
-    let tpm = Tpm::new();
+    let simulator = Simulator::new();
     let content: Vec<u8> = (0..1500u32).map(|number| number as u8).collect();
-    fs::write(tpm.directory.path().join("content"), &content).unwrap();
-    let (client, log) = tpm.client(Sessions::Auto);
+    fs::write(simulator.directory.path().join("content"), &content).unwrap();
+    let (client, log) = simulator.client(Sessions::Auto);
     for (index, attributes) in [
         ("0x1500001", "ownerwrite|authread|ownerread"),
         ("0x1500002", "ownerwrite|ownerread"),
     ] {
         tool(
-            &tpm,
+            &simulator,
             &[
                 "tpm2_nvdefine",
                 index,
@@ -114,7 +114,10 @@ fn nv_memory() {
         let number = u32::from_str_radix(&index[2..], 16).unwrap();
         let error = client.nv_read(number).unwrap_err();
         assert!(error.to_string().contains("never written"), "{error}");
-        tool(&tpm, &["tpm2_nvwrite", index, "-C", "o", "-i", "content"]);
+        tool(
+            &simulator,
+            &["tpm2_nvwrite", index, "-C", "o", "-i", "content"],
+        );
         log.take();
         assert_eq!(client.nv_read(number).unwrap(), content);
         log.expect("NV_ReadPublic GetCapability NV_Read NV_Read");
@@ -123,7 +126,7 @@ fn nv_memory() {
     let error = client.nv_read(0x0150_0099).unwrap_err();
     assert!(error.to_string().contains("TPM_RC_HANDLE"), "{error}");
     tool(
-        &tpm,
+        &simulator,
         &[
             "tpm2_nvdefine",
             "0x1500003",
@@ -141,26 +144,26 @@ fn nv_memory() {
 
 #[test]
 fn contexts_and_external_keys() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, _) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, _) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &rsa_decrypt(), b"");
     client
-        .with(|work| {
+        .with(|tpm| {
             let public = &key.public;
             let request = commands::object::LoadExternal {
                 public,
                 hierarchy: handle::NULL,
             };
-            let loaded = work.run(&request, &Authority::None)?;
+            let loaded = tpm.run(&request, &[])?;
             assert_eq!(loaded.name, key.name);
             let save = commands::context::ContextSave {
                 handle: loaded.handle,
             };
-            let context = work.run(&save, &Authority::None)?;
-            work.flush(loaded.handle)?;
+            let context = tpm.run(&save, &[])?;
+            tpm.flush(loaded.handle)?;
             let load = commands::context::ContextLoad { context: &context };
-            let handle = work.run(&load, &Authority::None)?;
+            let handle = tpm.run(&load, &[])?;
             let scheme = Scheme::Plain(AlgId::RSAES);
             let request = commands::asymmetric::RsaEncrypt {
                 handle,
@@ -168,20 +171,20 @@ fn contexts_and_external_keys() {
                 scheme,
                 label: b"",
             };
-            let ciphertext = work.run(&request, &Authority::None)?;
+            let ciphertext = tpm.run(&request, &[])?;
             assert_eq!(ciphertext.len(), 256);
-            work.flush(handle)
+            tpm.flush(handle)
         })
         .unwrap();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn a_tpm_that_cannot_be_reached_names_itself() {
-    let tpm = Tpm::new();
-    let (client, _) = tpm.client(Sessions::Auto);
-    let address = tpm.address();
-    drop(tpm);
+    let simulator = Simulator::new();
+    let (client, _) = simulator.client(Sessions::Auto);
+    let address = simulator.address();
+    drop(simulator);
     let error = client.random(1).unwrap_err().to_string();
     assert!(
         error.contains(&address) && error.contains("TPM_TCTI"),
@@ -191,7 +194,7 @@ fn a_tpm_that_cannot_be_reached_names_itself() {
 
 #[test]
 fn a_hierarchys_value_is_set_by_one_salted_session() {
-    let tpm = Tpm::new();
+    let simulator = Simulator::new();
     let (none, first, second) = (
         Secret::empty(),
         Secret::from(&b"first"[..]),
@@ -199,7 +202,7 @@ fn a_hierarchys_value_is_set_by_one_salted_session() {
     );
     // Whatever the settings say: the value would cross in clear.
     for sessions in [Sessions::Never, Sessions::Auto, Sessions::Always] {
-        let (client, log) = tpm.client(sessions);
+        let (client, log) = simulator.client(sessions);
         let change = |hierarchy, old, new| client.change_hierarchy_auth(hierarchy, old, new, &none);
         change(handle::LOCKOUT, &none, &first).unwrap();
         log.expect(
@@ -212,9 +215,9 @@ fn a_hierarchys_value_is_set_by_one_salted_session() {
         change(handle::LOCKOUT, &first, &none).unwrap();
         client.release_at_exit();
     }
-    tpm.assert_empty();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    simulator.assert_empty();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     client
         .change_hierarchy_auth(handle::OWNER, &none, &first, &none)
         .unwrap();
@@ -232,5 +235,5 @@ fn a_hierarchys_value_is_set_by_one_salted_session() {
         matches!(error.kind(), crate::ErrorKind::SessionIntegrity { .. }),
         "{error}"
     );
-    tpm.assert_empty();
+    simulator.assert_empty();
 }

@@ -3,17 +3,17 @@
 
 use super::*;
 use crate::os::process::Process;
-use crate::tpm2::resident::Residents;
+use crate::tpm2::transaction::loaded::LoadedObjects;
 
 /// Replaces the owner of every object in the shared table.
 fn disown(client: &Client, owner: Process) {
     client
-        .with(|work| {
-            let mut table = Residents::default();
-            for entry in work.state.residents.entries() {
+        .with(|tpm| {
+            let mut table = LoadedObjects::default();
+            for entry in tpm.state.loaded.entries() {
                 table.add(entry.handle, entry.identity.clone(), owner);
             }
-            work.state.residents = table;
+            tpm.state.loaded = table;
             Ok(())
         })
         .unwrap();
@@ -56,11 +56,11 @@ fn forgeries(key: &Object) -> [Object; 4] {
 /// Neither what is loaded nor what was saved when it was evicted serves who has the public area alone.
 #[test]
 fn a_name_is_not_a_capability() {
-    let tpm = Tpm::new();
-    tpm.provision();
+    let simulator = Simulator::new();
+    simulator.provision();
     for managed in [false, true] {
         for pin in [&b""[..], PIN] {
-            let (client, log) = tpm.client_with(options(Sessions::Auto), managed);
+            let (client, log) = simulator.client_with(options(Sessions::Auto), managed);
             let key = make(&client, &owner(), &sign_only(), pin);
             let refused = |what: &str| {
                 for forged in forgeries(&key) {
@@ -87,11 +87,11 @@ fn a_name_is_not_a_capability() {
             refused("evicted and saved");
             sign(&client, &key, pin);
             if managed {
-                tpm.clear_away();
+                simulator.clear_away();
             } else {
                 client.release_at_exit();
             }
-            tpm.assert_empty();
+            simulator.assert_empty();
             assert_eq!(client.lockout().unwrap().counter, 0);
         }
     }
@@ -100,9 +100,9 @@ fn a_name_is_not_a_capability() {
 /// Another program flushes our object, and its own gets the handle.
 #[test]
 fn what_took_the_place_of_ours_is_left_alone() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_only(), b"");
     let exit: &dyn Fn() = &|| client.release_at_exit();
     let forget: &dyn Fn() = &|| {
@@ -121,7 +121,7 @@ fn what_took_the_place_of_ours_is_left_alone() {
         sign(&client, &key, b"");
         let taken = client.loaded_objects().unwrap();
         assert_eq!(taken.len(), 1, "{how}");
-        let (foreign, _) = tpm.managed_client(Sessions::Never);
+        let (foreign, _) = simulator.managed_client(Sessions::Never);
         foreign.flush(taken[0]).unwrap();
         let other = make(&foreign, &owner(), &sign_only(), b"other");
         foreign
@@ -143,16 +143,16 @@ fn what_took_the_place_of_ours_is_left_alone() {
         leave();
         log.expect(&cost.replacen("ReadPublic", "ReadPublic!910", 1));
         client.release_at_exit();
-        tpm.assert_empty();
+        simulator.assert_empty();
     }
 }
 
 #[test]
 fn two_workers_pay_for_one_load() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (one, one_log) = tpm.client(Sessions::Auto);
-    let (two, two_log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (one, one_log) = simulator.client(Sessions::Auto);
+    let (two, two_log) = simulator.client(Sessions::Auto);
     let key = make(&one, &owner(), &sign_only(), b"");
     one_log.take();
     sign(&one, &key, b"");
@@ -165,12 +165,12 @@ fn two_workers_pay_for_one_load() {
     }
     assert_eq!(one_log.take().len() + two_log.take().len(), 10);
     one.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
     // The other one notices, and loads the key for itself.
     sign(&two, &key, b"");
     two_log.expect("ReadPublic StartAuthSession Load Sign");
     two.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
@@ -200,16 +200,24 @@ fn another_process_uses_what_is_loaded() {
         log.expect("");
         return;
     }
-    let tpm = Tpm::new();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_only(), b"");
     sign(&client, &key, b"");
     log.take();
-    fs::write(tpm.directory.path().join("public"), key.public.to_tpm2b()).unwrap();
-    fs::write(tpm.directory.path().join("private"), private_part(&key)).unwrap();
+    fs::write(
+        simulator.directory.path().join("public"),
+        key.public.to_tpm2b(),
+    )
+    .unwrap();
+    fs::write(
+        simulator.directory.path().join("private"),
+        private_part(&key),
+    )
+    .unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
         .args([NAME, "--exact", "--test-threads=1"])
-        .env(ADDRESS, tpm.address())
+        .env(ADDRESS, simulator.address())
         .output()
         .unwrap();
     let shown = String::from_utf8_lossy(&output.stdout);
@@ -221,14 +229,14 @@ fn another_process_uses_what_is_loaded() {
     sign(&client, &key, b"");
     log.expect("Sign");
     client.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn what_a_killed_process_left_is_used_or_cleared_away() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (killed, _) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (killed, _) = simulator.client(Sessions::Auto);
     // Two, since a persistent parent needs the third slot while it is used.
     let keys: Vec<_> = (0..2)
         .map(|_| make(&killed, &owner(), &sign_only(), b""))
@@ -237,7 +245,7 @@ fn what_a_killed_process_left_is_used_or_cleared_away() {
         sign(&killed, key, b"");
     }
     disown(&killed, ended());
-    let (client, log) = tpm.client(Sessions::Auto);
+    let (client, log) = simulator.client(Sessions::Auto);
     sign(&client, &keys[0], b"");
     log.expect("Sign");
     // The TPM is full of a dead process's objects; one goes, once its name is confirmed.
@@ -246,17 +254,17 @@ fn what_a_killed_process_left_is_used_or_cleared_away() {
     sign(&client, &new, b"");
     log.expect("StartAuthSession Load Sign");
     client.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn objects_of_others_are_never_touched() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_only(), b"");
     // A program that does not know the table fills the TPM.
-    let (foreign, _) = tpm.managed_client(Sessions::Never);
+    let (foreign, _) = simulator.managed_client(Sessions::Never);
     let fill = || {
         let request = commands::hierarchy::CreatePrimary {
             hierarchy: handle::NULL,
@@ -264,7 +272,7 @@ fn objects_of_others_are_never_touched() {
         };
         let empty = Secret::empty();
         foreign
-            .with(|work| work.run(&request, &Authority::Password(&empty)))
+            .with(|tpm| tpm.run(&request, &[Authority::Password(&empty)]))
             .unwrap()
             .handle
     };
@@ -279,7 +287,7 @@ fn objects_of_others_are_never_touched() {
         "0x902",
         "tpmctl flush",
         "/dev/tpmrm0",
-        &tpm.address(),
+        &simulator.address(),
         "TPM_TCTI",
     ] {
         assert!(text.contains(part), "{part} in {text}");
@@ -299,9 +307,9 @@ fn objects_of_others_are_never_touched() {
 fn a_handle_that_changed_hands() {
     for pin in [&b""[..], PIN] {
         for template in [sign_only(), sign_and_decrypt(), rsa_decrypt()] {
-            let tpm = Tpm::new();
-            tpm.provision();
-            let (client, log) = tpm.client(Sessions::Auto);
+            let simulator = Simulator::new();
+            simulator.provision();
+            let (client, log) = simulator.client(Sessions::Auto);
             let key = make(&client, &owner(), &template, pin);
             let scheme = match key.public.object_type() {
                 AlgId::RSA => SignScheme::Rsassa(AlgId::SHA256),
@@ -311,7 +319,7 @@ fn a_handle_that_changed_hands() {
             client.sign(&key, &auth, scheme, &digest()).unwrap();
             // Somebody flushes it and puts another key of the same kind in its place.
             let taken = client.loaded_objects().unwrap()[0];
-            let (foreign, _) = tpm.managed_client(Sessions::Never);
+            let (foreign, _) = simulator.managed_client(Sessions::Never);
             foreign.flush(taken).unwrap();
             let other = make(&foreign, &owner(), &template, b"other");
             foreign
@@ -349,28 +357,28 @@ fn a_handle_that_changed_hands() {
 
 #[test]
 fn a_restarted_tpm_goes_unnoticed() {
-    let mut tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let mut simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_and_decrypt(), PIN);
     sign(&client, &key, PIN);
-    tpm.restart();
+    simulator.restart();
     // The same socket, another swtpm; the state went with the directory.
     let (client, log) = (client, log);
     log.take();
     sign(&client, &key, PIN);
     client.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn a_garbled_table_is_no_table() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), &sign_only(), b"");
     let garble = |bytes: &[u8]| {
-        let address = tpm.address().parse().unwrap();
+        let address = simulator.address().parse().unwrap();
         let endpoint = Endpoint::new(address, Origin::Detected).unwrap();
         let mut channel = Transport::new(endpoint, options(Sessions::Auto).limits);
         channel.section().unwrap().record().unwrap().set(bytes);
@@ -391,7 +399,7 @@ fn a_garbled_table_is_no_table() {
         );
     }
     // A table that leads to nothing, or to another object.
-    let mut table = Residents::default();
+    let mut table = LoadedObjects::default();
     table.add(0x8000_0002, key.fingerprint().unwrap(), Process::current());
     garble(&table.to_record());
     log.take();
@@ -451,10 +459,10 @@ fn a_tpm_inside_the_process_starts_anew_in_every_section() {
 /// One connection, one cache, many threads: with more keys than slots, each evicts what another has just used.
 #[test]
 fn threads_share_a_client() {
-    let tpm = Tpm::new();
-    tpm.provision();
+    let simulator = Simulator::new();
+    simulator.provision();
     for managed in [false, true] {
-        let (client, log) = tpm.client_with(options(Sessions::Auto), managed);
+        let (client, log) = simulator.client_with(options(Sessions::Auto), managed);
         let parent = Parent::new(handle::SRK);
         let keys: Vec<_> = (0..4)
             .map(|n| {
@@ -480,10 +488,10 @@ fn threads_share_a_client() {
         let signed = log.take().iter().filter(|name| *name == "Sign").count();
         assert_eq!(signed, 8 * 12);
         if managed {
-            tpm.clear_away();
+            simulator.clear_away();
         } else {
             client.release_at_exit();
         }
-        tpm.assert_empty();
+        simulator.assert_empty();
     }
 }

@@ -7,29 +7,29 @@ use crate::{Error, ErrorKind};
 const KEY: u32 = 0x8100_0002;
 
 /// A client for which only the standard primary of this TPM is a parent.
-fn anchored(tpm: &Tpm, sessions: Sessions) -> (Client, Log) {
-    let (client, _) = tpm.client(Sessions::Never);
+fn anchored(simulator: &Simulator, sessions: Sessions) -> (Client, Log) {
+    let (client, _) = simulator.client(Sessions::Never);
     let name = client.read_public(handle::SRK).unwrap().name;
-    with_parent(tpm, sessions, name)
+    with_parent(simulator, sessions, name)
 }
 
-fn with_parent(tpm: &Tpm, sessions: Sessions, name: Name) -> (Client, Log) {
+fn with_parent(simulator: &Simulator, sessions: Sessions, name: Name) -> (Client, Log) {
     let options = Options {
         parent_name: ParentName::Only(name),
         ..options(sessions)
     };
-    tpm.client_with(options, false)
+    simulator.client_with(options, false)
 }
 
 /// A TPM with a storage root key and a persistent key.
-fn with_persistent_key(template: &Public, auth: &[u8]) -> (Tpm, Object) {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, _) = tpm.client(Sessions::Auto);
+fn with_persistent_key(template: &Public, auth: &[u8]) -> (Simulator, Object) {
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, _) = simulator.client(Sessions::Auto);
     let key = make(&client, &owner(), template, auth);
     client.evict_control(&key, KEY, &Secret::empty()).unwrap();
     client.release_at_exit();
-    (tpm, Object::persistent(KEY, key.public).unwrap())
+    (simulator, Object::persistent(KEY, key.public).unwrap())
 }
 
 #[track_caller]
@@ -45,9 +45,9 @@ fn assert_forged<T: std::fmt::Debug>(result: Result<T, Error>) {
 
 #[test]
 fn a_changed_answer_that_would_be_believed_is_refused() {
-    let tpm = Tpm::new();
-    tpm.provision();
-    let (client, log) = tpm.client(Sessions::Auto);
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
     let none = Secret::empty();
     // Of Create the private part, the public area's key and its attributes, and the HMAC.
     for parent in [owner(), Parent::new(handle::SRK)] {
@@ -67,13 +67,13 @@ fn a_changed_answer_that_would_be_believed_is_refused() {
         client.evict_control(&there, KEY, &none).unwrap();
     }
     client.release_at_exit();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn an_unauthenticated_object_of_another_kind_is_refused_too() {
-    let tpm = Tpm::new();
-    let (client, log) = tpm.client(Sessions::Never);
+    let simulator = Simulator::new();
+    let (client, log) = simulator.client(Sessions::Never);
     let created = client
         .create(&owner(), &sign_only(), &Secret::empty())
         .unwrap();
@@ -90,13 +90,13 @@ fn an_unauthenticated_object_of_another_kind_is_refused_too() {
     };
     assert_eq!(*command, "TPM2_Create");
     assert!(what.contains("attributes"), "{what}");
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn a_persistent_key_is_vouched_for_by_its_name() {
-    let (tpm, key) = with_persistent_key(&sign_only(), b"");
-    let (client, log) = tpm.client(Sessions::Auto);
+    let (simulator, key) = with_persistent_key(&sign_only(), b"");
+    let (client, log) = simulator.client(Sessions::Auto);
     let read = client.read_key(KEY, Some(&key.name)).unwrap();
     assert_eq!(read.public, key.public);
     log.expect("ReadPublic");
@@ -115,8 +115,8 @@ fn a_persistent_key_is_vouched_for_by_its_name() {
 
 #[test]
 fn a_persistent_key_is_vouched_for_by_the_parent_s_name() {
-    let (tpm, key) = with_persistent_key(&sign_only(), b"");
-    let (client, log) = anchored(&tpm, Sessions::Auto);
+    let (simulator, key) = with_persistent_key(&sign_only(), b"");
+    let (client, log) = anchored(&simulator, Sessions::Auto);
     log.take();
     assert_eq!(client.read_key(KEY, None).unwrap().name, key.name);
     log.expect("ReadPublic ReadPublic StartAuthSession ReadPublic");
@@ -128,18 +128,18 @@ fn a_persistent_key_is_vouched_for_by_the_parent_s_name() {
         log.expect("ReadPublic StartAuthSession ReadPublic FlushContext!1cb");
     }
     // The URI's own name comes first and costs less.
-    let (client, log) = anchored(&tpm, Sessions::Auto);
+    let (client, log) = anchored(&simulator, Sessions::Auto);
     client.read_key(KEY, Some(&key.name)).unwrap();
     log.expect("ReadPublic");
     // Another parent vouches for nothing.
-    let (client, _) = with_parent(&tpm, Sessions::Auto, key.name.clone());
+    let (client, _) = with_parent(&simulator, Sessions::Auto, key.name.clone());
     assert!(matches!(
         client.read_key(KEY, None).unwrap_err().kind(),
         ErrorKind::ParentName { .. }
     ));
-    tpm.assert_empty();
+    simulator.assert_empty();
     // Who gives sessions up gives this up.
-    let (client, log) = anchored(&tpm, Sessions::Never);
+    let (client, log) = anchored(&simulator, Sessions::Never);
     client.read_key(KEY, None).unwrap();
     log.expect("ReadPublic");
 }

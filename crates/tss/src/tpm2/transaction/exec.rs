@@ -7,27 +7,26 @@ use std::time::Instant;
 use crypto::Secret;
 use zeroize::Zeroizing;
 
-use super::commands::Request;
-use super::constants::{CommandCode, handle, tag};
-use super::link::Turn;
-use super::name::Entity;
-use super::rc::ResponseCode;
-use super::session::{HmacSession, attribute, cp_hash, rp_hash};
-use super::wire::{Malformed, Reader, Writer};
+use super::exchange::Exchange;
 use crate::backoff::Backoff;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, crypto_error};
+use crate::tpm2::commands::Request;
+use crate::tpm2::constants::{CommandCode, handle, tag};
+use crate::tpm2::name::Entity;
+use crate::tpm2::rc::ResponseCode;
+use crate::tpm2::session::{AuthSession, attribute};
+use crate::tpm2::wire::{Malformed, Reader, Writer};
 
-/// How a command's first handle is authorized. No command here needs more than one authorization.
-pub(super) enum Authorization<'a> {
-    /// None: the command takes none.
-    None,
-    /// By password, in clear (Part 1, 19.4); right for empty values.
+/// One entry of a command's authorization area (Part 1, 17): the first ones authorize its handles, in their order;
+/// what follows protects the command's parameters and nothing else.
+pub(crate) enum Authorization<'a> {
+    /// A password, in clear (Part 1, 19.4); right for empty values.
     Password(&'a Secret),
-    /// By an HMAC session.
+    /// A session.
     Session {
         /// The session.
-        session: &'a mut HmacSession,
-        /// The entity's authorization value.
+        session: &'a mut AuthSession,
+        /// The authorization value of the entity that it authorizes; empty if it authorizes none.
         auth: &'a Secret,
         /// Bits of [`attribute`].
         attributes: u8,
@@ -35,25 +34,25 @@ pub(super) enum Authorization<'a> {
 }
 
 /// Runs one command on the TPM. Answers that ask for a repetition are obeyed for about 30 seconds.
-pub(super) fn execute<R: Request>(
-    turn: &mut dyn Turn,
-    request: &R,
-    mut authorization: Authorization<'_>,
+pub(crate) fn execute<'a, R: Request>(
+    exchange: &mut dyn Exchange,
+    request: &'a R,
+    authorizations: &mut [Authorization<'a>],
 ) -> Result<R::Response> {
     let entities = request.handles();
-    let command = assemble(request, &entities, &mut authorization)?;
-    let response = transact(turn, R::CODE, &entities, &command)?;
+    let command = assemble(request, &entities, authorizations)?;
+    let response = transact(exchange, R::CODE, &entities, &command)?;
     let answer = Answer::read(
         R::CODE,
         &response,
         R::ANSWERS_HANDLE,
-        !matches!(authorization, Authorization::None),
+        !authorizations.is_empty(),
     )?;
     if answer.code != ResponseCode::SUCCESS {
         return Err(Error::tpm(R::CODE, answer.code));
     }
     let changed = request.changed_auth();
-    let parameters = open(R::CODE, &answer, changed, &mut authorization)?;
+    let parameters = open(R::CODE, &answer, changed, authorizations)?;
     let what = R::CODE.name().unwrap_or("response");
     let mut reader = Reader::new(&parameters, what);
     let result = request.parse(answer.handle, &mut reader)?;
@@ -64,42 +63,14 @@ pub(super) fn execute<R: Request>(
 fn assemble<R: Request>(
     request: &R,
     entities: &[Entity],
-    authorization: &mut Authorization<'_>,
+    authorizations: &mut [Authorization<'_>],
 ) -> Result<Zeroizing<Vec<u8>>> {
     let what = R::CODE.name().unwrap_or("command");
     let mut parameters = Writer::new();
     request.parameters(&mut parameters);
     let mut parameters = parameters.finish(what)?;
-    let mut area = Writer::new();
-    match authorization {
-        Authorization::None => {}
-        Authorization::Password(auth) => {
-            area.u32(handle::PASSWORD)
-                .tpm2b(&[])
-                .u8(attribute::CONTINUE)
-                .tpm2b(auth);
-        }
-        Authorization::Session {
-            session,
-            auth,
-            attributes,
-        } => {
-            session.roll().map_err(crypto_error)?;
-            if *attributes & attribute::DECRYPT != 0 {
-                session
-                    .encrypt(auth, first_parameter(&mut parameters, what)?)
-                    .map_err(crypto_error)?;
-            }
-            let cp_hash = cp_hash(R::CODE.0, entities, &parameters);
-            let hmac = session.authorize(auth, &cp_hash, *attributes);
-            area.u32(session.handle())
-                .tpm2b(session.nonce())
-                .u8(*attributes)
-                .tpm2b(&hmac);
-        }
-    }
-    let area = area.finish(what)?;
-    let sessions = !matches!(authorization, Authorization::None);
+    let sessions = !authorizations.is_empty();
+    let area = authorize(R::CODE, entities, &mut parameters, authorizations)?;
     // Tag, size and code; handles; the area's size and the area; parameters.
     let size =
         10 + 4 * entities.len() + if sessions { 4 + area.len() } else { 0 } + parameters.len();
@@ -121,6 +92,89 @@ fn assemble<R: Request>(
     Ok(command.finish(what)?)
 }
 
+/// Encrypts the parameters, where a session does that, and makes the authorization area.
+fn authorize(
+    command: CommandCode,
+    entities: &[Entity],
+    parameters: &mut [u8],
+    authorizations: &mut [Authorization<'_>],
+) -> Result<Zeroizing<Vec<u8>>> {
+    let what = command.name().unwrap_or("command");
+    for authorization in &mut *authorizations {
+        if let Authorization::Session { session, .. } = authorization {
+            session.roll().map_err(crypto_error)?;
+        }
+    }
+    if let Some((session, auth)) = the_one_with(attribute::DECRYPT, authorizations) {
+        session
+            .encrypt(auth, first_parameter(parameters, what)?)
+            .map_err(crypto_error)?;
+    }
+    let nonces = nonces_of_others(authorizations);
+    let mut area = Writer::new();
+    for (index, authorization) in authorizations.iter().enumerate() {
+        match authorization {
+            Authorization::Password(auth) => {
+                area.u32(handle::PASSWORD)
+                    .tpm2b(&[])
+                    .u8(attribute::CONTINUE)
+                    .tpm2b(auth);
+            }
+            Authorization::Session {
+                session,
+                auth,
+                attributes,
+            } => {
+                let cp_hash = session.cp_hash(command.0, entities, parameters);
+                let others = if index == 0 { &nonces[..] } else { &[] };
+                let hmac = session.authorize(auth, &cp_hash, others, *attributes);
+                area.u32(session.handle())
+                    .tpm2b(session.nonce())
+                    .u8(*attributes)
+                    .tpm2b(&hmac);
+            }
+        }
+    }
+    Ok(area.finish(what)?)
+}
+
+/// The session with a bit of [`attribute`], and the value of the entity that it authorizes.
+fn the_one_with<'a>(
+    bit: u8,
+    authorizations: &'a [Authorization<'_>],
+) -> Option<(&'a AuthSession, &'a Secret)> {
+    authorizations
+        .iter()
+        .find_map(|authorization| match authorization {
+            Authorization::Session {
+                session,
+                auth,
+                attributes,
+            } if attributes & bit != 0 => Some((&**session, *auth)),
+            _ => None,
+        })
+}
+
+/// What the first session's HMAC covers of the others: the TPM's nonce of the one that encrypts the command, and of the
+/// one that encrypts its answer if that is a third one (Part 1, 19.6.5). Nobody can take them out of the command then.
+fn nonces_of_others(authorizations: &[Authorization<'_>]) -> Vec<u8> {
+    let first = match authorizations.first() {
+        Some(Authorization::Session { session, .. }) => Some(session.handle()),
+        _ => None,
+    };
+    let mut known: Vec<u32> = first.into_iter().collect();
+    let mut nonces = Vec::new();
+    for bit in [attribute::DECRYPT, attribute::ENCRYPT] {
+        if let Some((session, _)) = the_one_with(bit, authorizations)
+            && !known.contains(&session.handle())
+        {
+            known.push(session.handle());
+            nonces.extend_from_slice(session.nonce_tpm());
+        }
+    }
+    nonces
+}
+
 /// The content of the `TPM2B` that parameters begin with: what sessions encrypt.
 fn first_parameter<'a>(
     parameters: &'a mut [u8],
@@ -132,7 +186,7 @@ fn first_parameter<'a>(
 
 /// Sends a command until the TPM does not ask for a repetition any more.
 fn transact(
-    turn: &mut dyn Turn,
+    exchange: &mut dyn Exchange,
     code: CommandCode,
     entities: &[Entity],
     command: &[u8],
@@ -140,7 +194,7 @@ fn transact(
     let mut backoff = Backoff::of_a_busy_tpm();
     loop {
         let sent = Instant::now();
-        let response = turn.transact(command)?;
+        let response = exchange.transact(command)?;
         let answered = Reader::new(response.get(6..).unwrap_or_default(), "response")
             .u32()
             .map(ResponseCode)?;
@@ -236,52 +290,35 @@ impl<'a> Answer<'a> {
 }
 
 /// Checks the response's authorization area and returns its parameters in clear.
-fn open(
+fn open<'a>(
     command: CommandCode,
     answer: &Answer<'_>,
-    changed_auth: Option<&Secret>,
-    authorization: &mut Authorization<'_>,
+    mut changed_auth: Option<&'a Secret>,
+    authorizations: &mut [Authorization<'a>],
 ) -> Result<Zeroizing<Vec<u8>>> {
     let what = command.name().unwrap_or("response");
     let mut parameters = Zeroizing::new(answer.parameters.to_vec());
     let mut area = Reader::new(answer.authorization, what);
-    match authorization {
-        Authorization::None => {}
-        Authorization::Password(_) => {
-            // Empty nonce and HMAC; the attributes say nothing.
-            area.tpm2b()?;
-            area.u8()?;
-            area.tpm2b()?;
-        }
-        Authorization::Session {
-            session,
-            auth,
-            attributes,
-        } => {
-            let nonce = area.tpm2b()?;
-            let answered = area.u8()?;
-            let hmac = area.tpm2b()?;
-            let rp_hash = rp_hash(command.0, &parameters);
-            // A new value counts from the answer on (Part 1, 19.6.5).
-            let auth = changed_auth.unwrap_or(auth);
+    // A new value is that of the first handle, and counts from the answer on (Part 1, 19.6.5).
+    for authorization in &mut *authorizations {
+        let nonce = area.tpm2b()?;
+        let answered = area.u8()?;
+        let hmac = area.tpm2b()?;
+        let changed_auth = changed_auth.take();
+        // A password is answered with an empty nonce and HMAC; the attributes say nothing.
+        if let Authorization::Session { session, auth, .. } = authorization {
+            *auth = changed_auth.unwrap_or(auth);
+            let rp_hash = session.rp_hash(command.0, &parameters);
             if !session.verify(auth, &rp_hash, nonce, answered, hmac) {
                 return Err(ErrorKind::SessionIntegrity { command: what }.into());
-            }
-            if *attributes & attribute::ENCRYPT != 0 {
-                session
-                    .decrypt(auth, first_parameter(&mut parameters, what)?)
-                    .map_err(crypto_error)?;
             }
         }
     }
     area.finish()?;
-    Ok(parameters)
-}
-
-/// A failure of software cryptography.
-pub(super) fn crypto_error(error: impl std::fmt::Display) -> Error {
-    ErrorKind::Crypto {
-        what: error.to_string(),
+    if let Some((session, auth)) = the_one_with(attribute::ENCRYPT, authorizations) {
+        session
+            .decrypt(auth, first_parameter(&mut parameters, what)?)
+            .map_err(crypto_error)?;
     }
-    .into()
+    Ok(parameters)
 }

@@ -3,29 +3,29 @@
 
 use crypto::Hash;
 
-use super::KeyBlob;
-use super::constants::handle;
 use crate::client::table::{Digest, Entry, Field, Identity, Table};
 use crate::os::process::Process;
 use crate::tpm2::wire::{Malformed, Reader, Writer};
+use crate::tpm12::KeyBlob;
+use crate::tpm12::constants::handle;
 
 /// The table.
-pub(super) type Loaded = Table<Fingerprint>;
+pub(crate) type LoadedKeys = Table<Fingerprint>;
 /// The blob of a key that is in the TPM for one operation and must not be used by another.
-pub(super) const NOBODY: Digest = [0; 32];
+pub(crate) const NOBODY: Digest = [0; 32];
 
 /// Which key is loaded, and what can be seen of it in the TPM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint {
+pub(crate) struct Fingerprint {
     /// A digest of the key's blob: of the encrypted private part as well, so that only who has that finds it.
-    pub(super) blob: Digest,
+    pub(crate) blob: Digest,
     /// A digest of its modulus. `None` for a key that was loaded by a version that did not write this down.
-    pub(super) modulus: Option<Digest>,
+    pub(crate) modulus: Option<Digest>,
 }
 
 impl Fingerprint {
     /// The key of a blob.
-    pub(super) fn new(blob: &KeyBlob) -> Self {
+    pub(crate) fn new(blob: &KeyBlob) -> Self {
         Self {
             blob: digest(blob.as_bytes()),
             modulus: Some(digest(blob.modulus())),
@@ -33,7 +33,7 @@ impl Fingerprint {
     }
 
     /// The same key, to be found by nobody.
-    pub(super) fn of_nobody(self) -> Self {
+    pub(crate) fn of_nobody(self) -> Self {
         Self {
             blob: NOBODY,
             ..self
@@ -42,7 +42,7 @@ impl Fingerprint {
 }
 
 /// SHA-256.
-pub(super) fn digest(bytes: &[u8]) -> Digest {
+pub(crate) fn digest(bytes: &[u8]) -> Digest {
     let mut digest = Digest::default();
     digest.copy_from_slice(&crypto::hash(Hash::Sha256, &[bytes]));
     digest
@@ -147,11 +147,11 @@ impl Field for Awaited {
     }
 }
 
-impl Loaded {
+impl LoadedKeys {
     /// The key to give up for another: one of an ended process, else our own least recently used, else
     /// the least recently used of all. Nobody else is using one, since we have the lock; whoever misses
     /// his loads it again.
-    pub(super) fn victim(&self, own: Process, spare: Option<u32>) -> Option<&Entry<Fingerprint>> {
+    pub(crate) fn victim(&self, own: Process, spare: Option<u32>) -> Option<&Entry<Fingerprint>> {
         let mut candidates: Vec<&Entry<Fingerprint>> = self
             .entries()
             .iter()
@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    fn victim(loaded: &Loaded, own: Process, spare: Option<u32>) -> Option<u32> {
+    fn victim(loaded: &LoadedKeys, own: Process, spare: Option<u32>) -> Option<u32> {
         loaded.victim(own, spare).map(|entry| entry.handle)
     }
 
@@ -196,7 +196,7 @@ mod tests {
             writer.u8(0).u16(0);
             writer.finish("record").unwrap().to_vec()
         };
-        let mut loaded = Loaded::default();
+        let mut loaded = LoadedKeys::default();
         loaded.add(1, key(1), own);
         loaded.add(2, key(2).of_nobody(), own);
         let carrier = u64::MAX;
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(loaded.to_record(), record);
         entries.insert(2, (3, [3; 32], 4));
         entries.remove(3);
-        let read = Loaded::from_record(&before(&entries));
+        let read = LoadedKeys::from_record(&before(&entries));
         let seen: Vec<_> = read.entries().iter().map(|entry| entry.identity).collect();
         let unknown = Fingerprint {
             blob: [3; 32],
@@ -225,22 +225,25 @@ mod tests {
     #[test]
     fn a_table_survives_its_record_and_loses_its_certainty() {
         let own = Process::current();
-        let mut loaded = Loaded::default();
+        let mut loaded = LoadedKeys::default();
         loaded.add(1, key(1), own);
         loaded.add(2, key(2), own);
         loaded.touch(1);
         let record = loaded.to_record();
-        let read = Loaded::from_record(&record);
+        let read = LoadedKeys::from_record(&record);
         assert_eq!(read.entries().len(), 2);
         assert!(read.entries().iter().all(|entry| !entry.confirmed));
         assert_eq!(victim(&read, own, None), Some(2));
         assert_eq!(victim(&read, own, Some(2)), Some(1));
         for end in 0..record.len() {
-            assert_eq!(Loaded::from_record(&record[..end]), Loaded::default());
+            assert_eq!(
+                LoadedKeys::from_record(&record[..end]),
+                LoadedKeys::default()
+            );
         }
         assert_eq!(
-            Loaded::from_record(&[&record[..], &[0]].concat()),
-            Loaded::default()
+            LoadedKeys::from_record(&[&record[..], &[0]].concat()),
+            LoadedKeys::default()
         );
     }
 
@@ -252,7 +255,7 @@ mod tests {
             started: own.started + 1,
         };
         let parent = Process { pid: 1, started: 0 };
-        let mut loaded = Loaded::default();
+        let mut loaded = LoadedKeys::default();
         loaded.add(1, key(1), parent);
         loaded.add(2, key(2), own);
         assert_eq!(victim(&loaded, own, None), Some(2));
@@ -266,18 +269,18 @@ mod tests {
     #[test]
     fn the_table_has_an_end_and_fits_its_record() {
         let own = Process::current();
-        let mut loaded = Loaded::default();
+        let mut loaded = LoadedKeys::default();
         for handle in 0..100 {
             loaded.add(handle, key(7), own);
         }
-        assert_eq!(loaded.entries().len(), Loaded::MOST);
+        assert_eq!(loaded.entries().len(), LoadedKeys::MOST);
         assert!(loaded.to_record().len() <= crate::transport::Record::CAPACITY);
     }
 
     #[test]
     fn a_record_keeps_what_was_under_way() {
         let own = Process::current();
-        let mut loaded = Loaded::default();
+        let mut loaded = LoadedKeys::default();
         loaded.set_sessions(vec![0x0012_3456]);
         let awaited = |needs_auth| Awaited::Key {
             modulus: [3; 32],
@@ -285,14 +288,17 @@ mod tests {
         };
         for awaited in [awaited(false), awaited(true), Awaited::Session] {
             loaded.await_answer(Some((awaited, own)));
-            assert_eq!(Loaded::from_record(&loaded.to_record()), loaded);
+            assert_eq!(LoadedKeys::from_record(&loaded.to_record()), loaded);
         }
         // A table of a TPM 2.0.
-        let mut residents = loaded.to_record();
-        residents[..4].copy_from_slice(&0x7470_6d04u32.to_be_bytes());
-        assert_eq!(Loaded::from_record(&residents), Loaded::default());
+        let mut objects = loaded.to_record();
+        objects[..4].copy_from_slice(&0x7470_6d04u32.to_be_bytes());
+        assert_eq!(LoadedKeys::from_record(&objects), LoadedKeys::default());
         // The SRK.
         loaded.add(handle::SRK, key(1), own);
-        assert_eq!(Loaded::from_record(&loaded.to_record()), Loaded::default());
+        assert_eq!(
+            LoadedKeys::from_record(&loaded.to_record()),
+            LoadedKeys::default()
+        );
     }
 }

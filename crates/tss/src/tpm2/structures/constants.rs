@@ -152,6 +152,7 @@ numbers! {
         CONTEXT_SAVE = 0x0162, "TPM2_ContextSave";
         FLUSH_CONTEXT = 0x0165, "TPM2_FlushContext";
         LOAD_EXTERNAL = 0x0167, "TPM2_LoadExternal";
+        POLICY_AUTH_VALUE = 0x016b, "TPM2_PolicyAuthValue";
         READ_PUBLIC = 0x0173, "TPM2_ReadPublic";
         RSA_ENCRYPT = 0x0174, "TPM2_RSA_Encrypt";
         START_AUTH_SESSION = 0x0176, "TPM2_StartAuthSession";
@@ -159,9 +160,11 @@ numbers! {
         GET_RANDOM = 0x017b, "TPM2_GetRandom";
         GET_TEST_RESULT = 0x017c, "TPM2_GetTestResult";
         HASH = 0x017d, "TPM2_Hash";
+        POLICY_PCR = 0x017f, "TPM2_PolicyPCR";
         POLICY_RESTART = 0x0180, "TPM2_PolicyRestart";
         HASH_SEQUENCE_START = 0x0186, "TPM2_HashSequenceStart";
         TEST_PARMS = 0x018a, "TPM2_TestParms";
+        POLICY_PASSWORD = 0x018c, "TPM2_PolicyPassword";
     }
 }
 

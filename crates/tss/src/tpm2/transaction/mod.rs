@@ -1,30 +1,37 @@
 //! One critical section on the TPM: running commands, making room, tidying up.
 #![forbid(unsafe_code)]
 
+pub(crate) mod exchange;
+pub(crate) mod exec;
+pub(crate) mod keys;
+pub(crate) mod loaded;
+pub(crate) mod parent;
+mod recovery;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::time::{Duration, Instant};
 
 use crypto::Secret;
 
-use super::client::Options;
-use super::commands::Request;
-use super::commands::capability::{Capabilities, GetCapability};
-use super::commands::context::{ContextSave, FlushContext};
-use super::commands::object::{PublicInfo, ReadPublic};
-use super::constants::{CommandCode, Curve, capability, property};
-use super::exec::{Authorization, execute};
-use super::link::Turn;
-use super::name::Name;
-use super::object::PrimaryTemplate;
-use super::pool::{Kept, SessionId};
-use super::rc::ResponseCode;
-use super::resident::{Fingerprint, Resident, Residents};
-use super::session::attribute;
-use super::wire::Malformed;
+use self::exchange::Exchange;
+use self::exec::{Authorization, execute};
+use self::loaded::{Fingerprint, LoadedObject, LoadedObjects};
 use crate::client::table::Identity;
 use crate::error::{Error, ErrorKind, Lockout, Result};
 use crate::os::process::Process;
+use crate::tpm2::client::Options;
+use crate::tpm2::commands::Request;
+use crate::tpm2::commands::capability::{Capabilities, GetCapability};
+use crate::tpm2::commands::context::{ContextSave, FlushContext};
+use crate::tpm2::commands::object::{PublicInfo, ReadPublic};
+use crate::tpm2::constants::{CommandCode, Curve, capability, property};
+use crate::tpm2::name::Name;
+use crate::tpm2::object::PrimaryTemplate;
+use crate::tpm2::rc::ResponseCode;
+use crate::tpm2::session::attribute;
+use crate::tpm2::session::cache::{CachedSession, SessionId};
+use crate::tpm2::wire::Malformed;
 use crate::transport::{Continuity, Sharing};
 
 /// Keys kept loaded in a resource manager's space: it swaps every one of them with each command.
@@ -40,36 +47,36 @@ const SLOTS_BELIEVED: Duration = Duration::from_secs(60);
 type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// What a client knows about its TPM between sections.
-pub(super) struct State {
+pub(crate) struct State {
     process: Process,
-    pub(super) residents: Residents,
-    pub(super) sessions: Vec<Kept>,
+    pub(crate) loaded: LoadedObjects,
+    pub(crate) sessions: Vec<CachedSession>,
     /// Persistent parents, read once.
-    pub(super) parents: Map<u32, PublicInfo>,
+    pub(crate) parents: Map<u32, PublicInfo>,
     /// Whether the storage root key takes the place of an owner primary; asked once.
-    pub(super) srk: Map<PrimaryTemplate, Option<PublicInfo>>,
+    pub(crate) srk: Map<PrimaryTemplate, Option<PublicInfo>>,
     /// The names of the parents sessions were salted to.
-    pub(super) stems: Map<(u32, PrimaryTemplate), Name>,
+    pub(crate) salt_keys: Map<(u32, PrimaryTemplate), Name>,
     /// How many objects of ours fit, learned when one did not, and when.
     slots: Option<(usize, Instant)>,
     /// Objects to be given up in the next section.
-    pub(super) forgotten: Vec<Fingerprint>,
+    pub(crate) forgotten: Vec<Fingerprint>,
     /// The curves the TPM has; asked once.
-    pub(super) curves: Option<Vec<Curve>>,
+    pub(crate) curves: Option<Vec<Curve>>,
     /// Contexts of keys that this process loaded and evicted (`TPMS_CONTEXT`). They last until a TPM reset,
     /// and need no parent: a primary would be made anew, and a persistent parent takes a slot as well.
-    pub(super) saved: Map<Fingerprint, Vec<u8>>,
+    pub(crate) saved: Map<Fingerprint, Vec<u8>>,
 }
 
 impl State {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             process: Process::current(),
-            residents: Residents::default(),
+            loaded: LoadedObjects::default(),
             sessions: Vec::new(),
             parents: Map::default(),
             srk: Map::default(),
-            stems: Map::default(),
+            salt_keys: Map::default(),
             slots: None,
             forgotten: Vec::new(),
             curves: None,
@@ -78,67 +85,66 @@ impl State {
     }
 
     /// The process that loaded what this state knows of.
-    pub(super) fn process(&self) -> Process {
+    pub(crate) fn process(&self) -> Process {
         self.process
     }
 
     /// Forgets what is loaded, without a command: it is gone, or somebody else's.
-    pub(super) fn lose(&mut self) {
-        self.residents.clear();
+    pub(crate) fn lose(&mut self) {
+        self.loaded.clear();
         self.sessions.clear();
     }
 }
 
-/// How a command is authorized; like [`Authorization`], with the session by name.
-pub(super) enum Authority<'a> {
-    /// The command takes no authorization.
-    None,
+/// One entry of a command's list: how a handle is authorized, or what else protects the command. Like
+/// [`Authorization`], with the session by name.
+pub(crate) enum Authority<'a> {
     /// The value itself.
     Password(&'a Secret),
-    /// A session of [`Work::session`].
+    /// A session of [`Tpm::session`].
     Session {
         /// Which.
         id: SessionId,
-        /// The entity's authorization value.
+        /// The authorization value of the entity that it authorizes; empty if it authorizes none.
         auth: &'a Secret,
         /// Bits of [`attribute`].
         attributes: u8,
     },
 }
 
-/// A critical section in progress. [`Work::close`] must end it.
-pub(super) struct Work<'a> {
-    turn: Box<dyn Turn + 'a>,
-    pub(super) state: &'a mut State,
-    pub(super) options: &'a Options,
+/// The TPM for one critical section: who has it runs commands on what is loaded. [`Tpm::close`] must end it.
+pub(crate) struct Tpm<'a> {
+    exchange: Box<dyn Exchange + 'a>,
+    pub(crate) state: &'a mut State,
+    pub(crate) options: &'a Options,
     /// Handles the operation in progress needs: never evicted.
-    pub(super) pinned: Vec<u32>,
+    pub(crate) pinned: Vec<u32>,
     /// Transient objects that go at the end of the section.
     temporary: Vec<u32>,
     broken: bool,
     value_at_stake: bool,
 }
 
-impl<'a> Work<'a> {
+impl<'a> Tpm<'a> {
     /// Begins: brings what we believe to be loaded in line with what may have happened meanwhile.
-    pub(super) fn begin(
-        mut turn: Box<dyn Turn + 'a>,
+    pub(crate) fn begin(
+        mut exchange: Box<dyn Exchange + 'a>,
         state: &'a mut State,
         options: &'a Options,
     ) -> Self {
-        match turn.continuity() {
+        match exchange.continuity() {
             Continuity::Kept => {}
             Continuity::Released => {
                 state.sessions.clear();
-                state.residents.doubt();
+                state.loaded.doubt();
             }
             Continuity::Reset => state.lose(),
         }
-        if turn.sharing() == Sharing::Bare && turn.continuity() != Continuity::Kept {
-            state.residents = Residents::from_record(&turn.record().unwrap_or_default());
+        if exchange.sharing() == Sharing::Bare && exchange.continuity() != Continuity::Kept {
+            state.loaded = LoadedObjects::from_record(&exchange.record().unwrap_or_default());
         }
         Self {
-            turn,
+            exchange,
             state,
             options,
             pinned: Vec::new(),
@@ -150,27 +156,27 @@ impl<'a> Work<'a> {
 
     /// Gives up objects that did not do what they should. What still is the object it was taken for is
     /// ours to flush; otherwise it would stay in a bare TPM until that is full.
-    pub(super) fn discard_forgotten(&mut self) {
+    pub(crate) fn discard_forgotten(&mut self) {
         for fingerprint in std::mem::take(&mut self.state.forgotten) {
-            let Some(resident) = self.state.residents.find(&fingerprint).cloned() else {
+            let Some(loaded) = self.state.loaded.find(&fingerprint).cloned() else {
                 continue;
             };
-            if matches!(self.is_still(resident.handle, &fingerprint.name), Ok(true)) {
-                let _ = self.drop_object(resident.handle);
+            if matches!(self.is_still(loaded.handle, &fingerprint.name), Ok(true)) {
+                let _ = self.drop_object(loaded.handle);
             } else {
-                self.state.residents.remove(resident.handle);
+                self.state.loaded.remove(loaded.handle);
             }
         }
     }
 
     /// Whether the connection ended while an authorization value was with the TPM: nobody knows whether
     /// it counted as a wrong try.
-    pub(super) fn value_at_stake(&self) -> bool {
+    pub(crate) fn value_at_stake(&self) -> bool {
         self.value_at_stake
     }
 
     /// Ends the section: what is left over goes, what others should know is written down.
-    pub(super) fn close(mut self) {
+    pub(crate) fn close(mut self) {
         if self.broken {
             self.state.sessions.clear();
         } else {
@@ -185,34 +191,34 @@ impl<'a> Work<'a> {
         }
         // What a cut connection has left is for the next section to find.
         if !self.broken {
-            self.state.residents.set_sessions(Vec::new());
+            self.state.loaded.set_sessions(Vec::new());
         }
         self.save();
     }
 
     /// With whom the TPM is shared.
-    pub(super) fn sharing(&self) -> Sharing {
-        self.turn.sharing()
+    pub(crate) fn sharing(&self) -> Sharing {
+        self.exchange.sharing()
     }
 
     /// Runs a command. If the TPM has no room, objects and sessions of ours make it.
-    pub(super) fn run<R: Request>(
+    pub(crate) fn run<R: Request>(
         &mut self,
         request: &R,
-        authority: &Authority<'_>,
+        authorities: &[Authority<'_>],
     ) -> Result<R::Response> {
-        self.run_beside(0, request, authority)
+        self.run_beside(0, request, authorities)
     }
 
     /// The same while `others`, such as a persistent parent in use, take slots that are not in the table.
-    pub(super) fn run_beside<R: Request>(
+    pub(crate) fn run_beside<R: Request>(
         &mut self,
         others: usize,
         request: &R,
-        authority: &Authority<'_>,
+        authorities: &[Authority<'_>],
     ) -> Result<R::Response> {
         loop {
-            let error = match self.run_once(request, authority) {
+            let error = match self.run_once(request, authorities) {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
@@ -220,10 +226,10 @@ impl<'a> Work<'a> {
                 return Err(error);
             };
             let room = if code.is_session_memory() {
-                self.drop_session_except(authority)
+                self.drop_session_except(authorities)
             } else {
                 if self.sharing() == Sharing::Bare {
-                    let slots = self.state.residents.entries().len() + others;
+                    let slots = self.state.loaded.entries().len() + others;
                     self.state.slots = Some((slots, Instant::now()));
                 }
                 self.evict()?
@@ -238,85 +244,103 @@ impl<'a> Work<'a> {
     fn run_once<R: Request>(
         &mut self,
         request: &R,
-        authority: &Authority<'_>,
+        authorities: &[Authority<'_>],
     ) -> Result<R::Response> {
-        let authorization = match authority {
-            Authority::None => Authorization::None,
-            Authority::Password(auth) => Authorization::Password(auth),
-            Authority::Session {
-                id,
-                auth,
-                attributes,
-            } => {
-                let kept = self.state.sessions.iter_mut().find(|kept| kept.id == *id);
-                let kept =
-                    kept.ok_or_else(|| Error::unsupported("a session ended before its command"))?;
-                kept.used = Instant::now();
-                Authorization::Session {
-                    session: &mut kept.session,
+        let now = Instant::now();
+        let mut sessions: Vec<_> = self.state.sessions.iter_mut().collect();
+        let mut authorizations = Vec::with_capacity(authorities.len());
+        for authority in authorities {
+            authorizations.push(match authority {
+                Authority::Password(auth) => Authorization::Password(auth),
+                Authority::Session {
+                    id,
                     auth,
-                    attributes: *attributes,
+                    attributes,
+                } => {
+                    // Out of the list: none may be twice in a command.
+                    let place = sessions.iter().position(|cached| cached.id == *id);
+                    let cached = place.map(|place| sessions.swap_remove(place));
+                    let cached = cached
+                        .ok_or_else(|| Error::unsupported("a session ended before its command"))?;
+                    cached.used = now;
+                    Authorization::Session {
+                        session: &mut cached.session,
+                        auth,
+                        attributes: *attributes,
+                    }
+                }
+            });
+        }
+        let result = execute(&mut *self.exchange, request, &mut authorizations);
+        match &result {
+            Ok(_) => {
+                for authority in authorities {
+                    match authority {
+                        Authority::Password(_) => {}
+                        Authority::Session { id, attributes, .. }
+                            if attributes & attribute::CONTINUE == 0 =>
+                        {
+                            self.state.sessions.retain(|cached| cached.id != *id);
+                        }
+                        // The TPM has forgotten what was asserted.
+                        Authority::Session { id, .. } => {
+                            if let Some(cached) = self.cached(id) {
+                                cached.fresh = true;
+                            }
+                        }
+                    }
                 }
             }
-        };
-        let result = execute(&mut *self.turn, request, authorization);
-        match (&result, authority) {
-            (Ok(_), Authority::Session { id, attributes, .. })
-                if attributes & attribute::CONTINUE == 0 =>
-            {
-                self.state.sessions.retain(|kept| kept.id != *id);
-            }
-            (Err(error), _) if matches!(error.kind(), ErrorKind::Transport(_)) => {
+            Err(error) if matches!(error.kind(), ErrorKind::Transport(_)) => {
                 self.broken = true;
                 // It stays so when a later command of the same section fails as well.
-                self.value_at_stake |= match authority {
-                    Authority::None => false,
+                self.value_at_stake |= authorities.iter().any(|authority| match authority {
                     Authority::Password(auth) | Authority::Session { auth, .. } => !auth.is_empty(),
-                };
+                });
             }
-            _ => {}
+            Err(_) => {}
         }
         result
     }
 
     /// TPM2_FlushContext.
-    pub(super) fn flush(&mut self, handle: u32) -> Result<()> {
-        self.run_once(&FlushContext { handle }, &Authority::None)
+    pub(crate) fn flush(&mut self, handle: u32) -> Result<()> {
+        self.run_once(&FlushContext { handle }, &[])
     }
 
     /// Notes a loaded object; it may be evicted by us or, on a bare TPM, by others.
-    pub(super) fn loaded(&mut self, handle: u32, fingerprint: Fingerprint) {
+    pub(crate) fn note_loaded(&mut self, handle: u32, fingerprint: Fingerprint) {
         self.drop_double(handle, &fingerprint);
-        self.state.residents.forget(&fingerprint);
+        self.state.loaded.forget(&fingerprint);
         let process = self.state.process;
-        self.state.residents.add(handle, fingerprint, process);
-        self.state.residents.await_answer(None);
+        self.state.loaded.add(handle, fingerprint, process);
+        self.state.loaded.await_answer(None);
         self.pinned.push(handle);
         self.save();
     }
 
     /// Notes a loaded object that shall go at the end of the section at the latest.
-    pub(super) fn loaded_for_now(&mut self, handle: u32, name: Name) {
-        self.loaded(handle, Fingerprint::of_nobody(name));
+    pub(crate) fn note_loaded_for_now(&mut self, handle: u32, name: Name) {
+        self.note_loaded(handle, Fingerprint::of_nobody(name));
         self.temporary.push(handle);
     }
 
     /// Whether a handle in the table is still what the table says. If not, somebody who ignores the table has
     /// flushed our object and perhaps put another one there, which is not ours to flush: it is forgotten.
-    fn is_ours(&mut self, resident: &Resident) -> Result<bool> {
-        let (handle, name) = (resident.handle, &resident.identity.name);
-        if resident.confirmed || self.is_still(handle, name)? {
+    fn is_ours(&mut self, loaded: &LoadedObject) -> Result<bool> {
+        let (handle, name) = (loaded.handle, &loaded.identity.name);
+        if loaded.confirmed || self.is_still(handle, name)? {
             return Ok(true);
         }
         log::debug!("{handle:08x} is not {name} any more: left alone");
-        self.state.residents.remove(handle);
+        self.state.loaded.remove(handle);
         self.save();
         Ok(false)
     }
 
     /// Flushes an object that is known to be ours, since it was loaded or looked at while nobody else had the TPM.
     /// It stays in the table unless it is gone for certain.
-    pub(super) fn drop_object(&mut self, handle: u32) -> Result<()> {
+    pub(crate) fn drop_object(&mut self, handle: u32) -> Result<()> {
         self.temporary.retain(|&other| other != handle);
         self.pinned.retain(|&other| other != handle);
         // A TPM in this process is shut down after the section, and everything goes with it.
@@ -326,28 +350,28 @@ impl<'a> Work<'a> {
         {
             return Err(error);
         }
-        self.state.residents.remove(handle);
+        self.state.loaded.remove(handle);
         self.save();
         Ok(())
     }
 
     /// Makes room before `needed` objects are loaded, where it is known that there is none.
-    pub(super) fn make_room(&mut self, needed: usize) -> Result<()> {
+    pub(crate) fn make_room(&mut self, needed: usize) -> Result<()> {
         let most = match (self.sharing(), self.state.slots) {
             // The kernel swaps; a primary is there for a moment only.
             (Sharing::Managed, _) => MANAGED_KEYS - 1,
             (Sharing::Bare, Some((slots, learned))) if learned.elapsed() < SLOTS_BELIEVED => {
                 slots.saturating_sub(needed)
             }
-            _ => Residents::MOST.saturating_sub(needed),
+            _ => LoadedObjects::MOST.saturating_sub(needed),
         };
-        while self.state.residents.entries().len() > most && self.evict()? {}
+        while self.state.loaded.entries().len() > most && self.evict()? {}
         Ok(())
     }
 
     /// Flushes the least recently used object of ours; whether there was one.
     fn evict(&mut self) -> Result<bool> {
-        let Some(oldest) = self.state.residents.oldest(&self.pinned).cloned() else {
+        let Some(oldest) = self.state.loaded.oldest(&self.pinned).cloned() else {
             return Ok(false);
         };
         if self.is_ours(&oldest)? {
@@ -358,21 +382,21 @@ impl<'a> Work<'a> {
     }
 
     /// Keeps what loads an evicted key again without its parent, once (TPM2_ContextSave).
-    fn save_context(&mut self, resident: &Resident) {
+    fn save_context(&mut self, loaded: &LoadedObject) {
         // A TPM in this process is reset after each section, and contexts do not survive that.
         if self.sharing() == Sharing::InProcess
-            || resident.owner != self.state.process
-            || resident.identity.digest().is_none()
-            || self.state.saved.contains_key(&resident.identity)
+            || loaded.owner != self.state.process
+            || loaded.identity.digest().is_none()
+            || self.state.saved.contains_key(&loaded.identity)
         {
             return;
         }
         let request = ContextSave {
-            handle: resident.handle,
+            handle: loaded.handle,
         };
-        match self.run_once(&request, &Authority::None) {
+        match self.run_once(&request, &[]) {
             Ok(context) => {
-                self.state.saved.insert(resident.identity.clone(), context);
+                self.state.saved.insert(loaded.identity.clone(), context);
             }
             // The key file is still there.
             Err(error) => log::debug!("a key's context could not be saved: {error}"),
@@ -380,19 +404,18 @@ impl<'a> Work<'a> {
     }
 
     /// TPM2_ReadPublic, whose two halves must fit: the name is that of the public area.
-    pub(super) fn read_public(&mut self, handle: u32) -> Result<PublicInfo> {
-        self.run(&ReadPublic::of(handle), &Authority::None)
-            .and_then(named)
+    pub(crate) fn read_public(&mut self, handle: u32) -> Result<PublicInfo> {
+        self.run(&ReadPublic::of(handle), &[]).and_then(named)
     }
 
     /// Whether `handle` is the object called `name` (TPM2_ReadPublic).
-    pub(super) fn is_still(&mut self, handle: u32, name: &Name) -> Result<bool> {
-        let answer = self.run_once(&ReadPublic::of(handle), &Authority::None);
+    pub(crate) fn is_still(&mut self, handle: u32, name: &Name) -> Result<bool> {
+        let answer = self.run_once(&ReadPublic::of(handle), &[]);
         match answer.and_then(named) {
             Ok(info) => {
                 let same = info.name == *name;
                 if same {
-                    self.state.residents.confirm(handle);
+                    self.state.loaded.confirm(handle);
                 }
                 Ok(same)
             }
@@ -410,9 +433,9 @@ impl<'a> Work<'a> {
     }
 
     /// Flushes what this process loaded and what ended processes left behind.
-    pub(super) fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         let own = self.state.process;
-        for entry in self.state.residents.entries().to_vec() {
+        for entry in self.state.loaded.entries().to_vec() {
             if !entry.is_to_be_released_by(own) {
                 continue;
             }
@@ -427,14 +450,14 @@ impl<'a> Work<'a> {
     }
 
     /// State of the dictionary attack protection, in one TPM2_GetCapability.
-    pub(super) fn lockout(&mut self) -> Result<Lockout> {
+    pub(crate) fn lockout(&mut self) -> Result<Lockout> {
         let count = property::LOCKOUT_RECOVERY - property::PERMANENT + 1;
         let request = GetCapability {
             capability: capability::TPM_PROPERTIES,
             property: property::PERMANENT,
             count,
         };
-        let page = self.run(&request, &Authority::None)?;
+        let page = self.run(&request, &[])?;
         let Capabilities::Properties(properties) = page.data else {
             return Err(Error::unsupported(
                 "the TPM does not tell its lockout state",
@@ -457,7 +480,7 @@ impl<'a> Work<'a> {
     }
 
     /// Turns refused authorizations into errors that say how many tries are left.
-    pub(super) fn explain(&mut self, error: Error) -> Error {
+    pub(crate) fn explain(&mut self, error: Error) -> Error {
         let ErrorKind::Tpm { command, code, .. } = error.kind() else {
             return error;
         };
@@ -493,15 +516,15 @@ impl<'a> Work<'a> {
         error
     }
 
-    pub(super) fn save(&mut self) {
+    pub(crate) fn save(&mut self) {
         if self.sharing() == Sharing::Bare {
-            self.turn.set_record(&self.state.residents.to_record());
+            self.exchange.set_record(&self.state.loaded.to_record());
         }
     }
 }
 
 /// What TPM2_ReadPublic answered, if the name is that of the public area.
-pub(super) fn named(info: PublicInfo) -> Result<PublicInfo> {
+pub(crate) fn named(info: PublicInfo) -> Result<PublicInfo> {
     if info.public.name()? == info.name {
         return Ok(info);
     }

@@ -6,23 +6,23 @@
 //! that with the connection.
 #![forbid(unsafe_code)]
 
-use super::commands::Made;
-use super::commands::capability::{self, GetCapability, area};
-use super::commands::storage::GetPubKey;
-use super::constants::resource;
+use super::Tpm;
 use super::exec::Authority;
-use super::failure::code_of;
 use super::loaded::{Awaited, digest};
-use super::rc::Code;
-use super::work::Work;
 use crate::client::table::Digest;
 use crate::error::{ErrorKind, Result};
+use crate::tpm12::commands::Made;
+use crate::tpm12::commands::capability::{self, GetCapability, area};
+use crate::tpm12::commands::storage::GetPubKey;
+use crate::tpm12::constants::resource;
+use crate::tpm12::failure::code_of;
+use crate::tpm12::rc::Code;
 use crate::transport::Sharing;
 
-impl Work<'_> {
+impl Tpm<'_> {
     /// Notes what the next command puts into the TPM. That stays noted until it is in the table, or until
     /// the TPM has said that it is not there.
-    pub(super) fn expect(&mut self, made: &Made<'_>) {
+    pub(crate) fn expect(&mut self, made: &Made<'_>) {
         let awaited = match made {
             Made::Key(blob) => Awaited::Key {
                 modulus: digest(blob.modulus()),
@@ -36,13 +36,13 @@ impl Work<'_> {
     }
 
     /// Notes that what was awaited is known, or not there.
-    pub(super) fn arrived(&mut self) {
+    pub(crate) fn arrived(&mut self) {
         self.state.loaded.await_answer(None);
         self.save();
     }
 
     /// Notes a session that was awaited.
-    pub(super) fn opened(&mut self, session: u32) {
+    pub(crate) fn opened(&mut self, session: u32) {
         let mut sessions = self.state.loaded.sessions().to_vec();
         sessions.push(session);
         self.state.loaded.set_sessions(sessions);
@@ -50,7 +50,7 @@ impl Work<'_> {
     }
 
     /// Notes that a session has ended.
-    pub(super) fn closed(&mut self, session: u32) {
+    pub(crate) fn closed(&mut self, session: u32) {
         let mut sessions = self.state.loaded.sessions().to_vec();
         sessions.retain(|&other| other != session);
         self.state.loaded.set_sessions(sessions);
@@ -58,8 +58,8 @@ impl Work<'_> {
     }
 
     /// Clears away what an earlier section left behind without coming to its end.
-    pub(super) fn gather_strays(&mut self) -> Result<()> {
-        if self.turn.sharing() != Sharing::Bare {
+    pub(crate) fn recover(&mut self) -> Result<()> {
+        if self.exchange.sharing() != Sharing::Bare {
             return Ok(());
         }
         // Sessions end with their section, so whatever is still noted is nobody's.
@@ -84,18 +84,18 @@ impl Work<'_> {
                 needs_auth,
             } => {
                 // One among several may be another program's copy of the same key.
-                if let [stray] = self.unknown_keys()?[..]
-                    && self.may_be(stray, &modulus, needs_auth)?
+                if let [left] = self.unknown_keys()?[..]
+                    && self.may_be(left, &modulus, needs_auth)?
                 {
-                    log::debug!("key {stray:08x} was left behind: flushed");
-                    told(self.flush(stray))?;
+                    log::debug!("key {left:08x} was left behind: flushed");
+                    answered(self.flush(left))?;
                 }
             }
             // The connection was cut just now, so that this is the one; after a longer time it may be
             // anybody's.
             Awaited::Session if process == self.state.process() => {
-                if let [stray] = self.sessions()?[..] {
-                    self.end_session(stray);
+                if let [left] = self.sessions()?[..] {
+                    self.end_session(left);
                 }
             }
             Awaited::Session => {}
@@ -106,7 +106,7 @@ impl Work<'_> {
 
     /// Whether what is at `handle` looks like a key of ours: by its modulus, or by needing a
     /// password before it tells its modulus. No password is tried.
-    pub(super) fn may_be(
+    pub(crate) fn may_be(
         &mut self,
         handle: u32,
         modulus: &Digest,
@@ -118,7 +118,7 @@ impl Work<'_> {
         {
             return Ok(needs_auth);
         }
-        let public = told(public)?;
+        let public = answered(public)?;
         Ok(public.is_some_and(|public| digest(public.modulus()) == *modulus))
     }
 
@@ -136,7 +136,7 @@ impl Work<'_> {
     }
 
     fn handles(&mut self, request: &GetCapability) -> Result<Vec<u32>> {
-        let list = told(self.execute(request, Authority::None))?;
+        let list = answered(self.execute(request, Authority::None))?;
         Ok(list
             .and_then(|list| capability::handles(&list).ok())
             .unwrap_or_default())
@@ -145,7 +145,7 @@ impl Work<'_> {
 
 /// What the TPM does not tell, or not in a form that can be read, is left alone: no reason to fail. If there
 /// is no answer, what is left behind is still to be looked for.
-fn told<T>(answer: Result<T>) -> Result<Option<T>> {
+fn answered<T>(answer: Result<T>) -> Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if matches!(error.kind(), ErrorKind::Transport(_)) => Err(error),

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 /// Format-zero codes: `TPM_RC_VER1` (0x100) and `TPM_RC_WARN` (0x900).
-pub(super) const FORMAT_ZERO_CODES: &[(u32, &str, &str)] = &[
+pub(crate) const FORMAT_ZERO_CODES: &[(u32, &str, &str)] = &[
     (
         0x01e,
         "TPM_RC_BAD_TAG",
@@ -175,7 +175,7 @@ pub(super) const FORMAT_ZERO_CODES: &[(u32, &str, &str)] = &[
 ];
 
 /// Format-one codes, without parameter, handle or session number.
-pub(super) const FORMAT_ONE_CODES: &[(u32, &str, &str)] = &[
+pub(crate) const FORMAT_ONE_CODES: &[(u32, &str, &str)] = &[
     (
         0x081,
         "TPM_RC_ASYMMETRIC",

@@ -3,27 +3,25 @@
 
 use std::time::Instant;
 
-use crypto::CryptoError;
-
-use super::auth::{self, Session};
-use super::commands::Request;
-use super::commands::admin::SelfTestFull;
-use super::commands::session::{Oiap, Osap, TerminateHandle};
-use super::commands::storage::FlushSpecific;
-use super::constants::resource;
-use super::failure::{Failure, code_of};
-use super::link::{Answer, Command};
-use super::rc::Code;
-use super::secret::AuthValue;
-use super::work::Work;
+use super::Tpm;
+use super::exchange::{Answer, Command};
 use crate::backoff::Backoff;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result, crypto_error};
 use crate::tpm2::wire::{Reader, Writer};
+use crate::tpm12::commands::Request;
+use crate::tpm12::commands::admin::SelfTestFull;
+use crate::tpm12::commands::session::{Oiap, Osap, TerminateHandle};
+use crate::tpm12::commands::storage::FlushSpecific;
+use crate::tpm12::constants::resource;
+use crate::tpm12::failure::{Failure, code_of};
+use crate::tpm12::rc::Code;
+use crate::tpm12::secret::AuthValue;
+use crate::tpm12::session::{self, Session};
 use crate::transport::Sharing;
 
 /// How a command is authorized.
 #[derive(Clone, Copy)]
-pub(super) enum Authority<'a> {
+pub(crate) enum Authority<'a> {
     /// Not at all.
     None,
     /// By the secret of the entity it is about.
@@ -37,9 +35,9 @@ pub(super) enum Authority<'a> {
     },
 }
 
-impl Work<'_> {
+impl Tpm<'_> {
     /// Runs one command.
-    pub(super) fn execute<R: Request>(
+    pub(crate) fn execute<R: Request>(
         &mut self,
         request: &R,
         authority: Authority<'_>,
@@ -88,7 +86,7 @@ impl Work<'_> {
                 // A TPM 1.1 that does not know the command does not know TPM_FlushSpecific either.
                 Code::BAD_ORDINAL => self.terminate(session.as_ref()),
                 // What is refused before its authorization is looked at leaves the session open.
-                _ if self.turn.sharing() != Sharing::Daemon => self.end(session.as_ref()),
+                _ if self.exchange.sharing() != Sharing::Daemon => self.end(session.as_ref()),
                 // tcsd ends it with the connection.
                 _ => {}
             }
@@ -97,7 +95,7 @@ impl Work<'_> {
     }
 
     fn open(&mut self, authority: Authority<'_>) -> Result<Option<Session>> {
-        let odd = auth::nonce().map_err(crypto_error)?;
+        let odd = session::nonce().map_err(crypto_error)?;
         Ok(match authority {
             Authority::None => None,
             Authority::Oiap(secret) => {
@@ -106,7 +104,7 @@ impl Work<'_> {
                 Some(Session::oiap(opened.handle, opened.even, odd, secret))
             }
             Authority::Osap { key, secret } => {
-                let odd_osap = auth::nonce().map_err(crypto_error)?;
+                let odd_osap = session::nonce().map_err(crypto_error)?;
                 let request = Osap { key, odd: odd_osap };
                 let opened = self.execute(&request, Authority::None)?;
                 self.opened(opened.handle);
@@ -143,7 +141,7 @@ impl Work<'_> {
             self.expect(made);
         }
         let sent = Instant::now();
-        let answer = self.turn.exchange(&command).inspect_err(|_| {
+        let answer = self.exchange.exchange(&command).inspect_err(|_| {
             // Not taken back by a later command: none goes out any more.
             self.at_stake |= auth.is_some();
         })?;
@@ -177,8 +175,9 @@ impl Work<'_> {
     }
 
     /// Ends a session by its handle.
-    pub(super) fn end_session(&mut self, handle: u32) {
-        let old = self.turn.sharing() == Sharing::Daemon || self.turn.is_old() == Some(true);
+    pub(crate) fn end_session(&mut self, handle: u32) {
+        let old =
+            self.exchange.sharing() == Sharing::Daemon || self.exchange.is_old() == Some(true);
         let ended = if old {
             self.execute(&TerminateHandle { handle }, Authority::None)
         } else {
@@ -227,12 +226,4 @@ fn read<R: Request>(
     let response = request.parse(answer.handle, &mut reader)?;
     reader.finish()?;
     Ok(response)
-}
-
-/// A failure of software cryptography.
-pub(super) fn crypto_error(error: CryptoError) -> Error {
-    ErrorKind::Crypto {
-        what: error.to_string(),
-    }
-    .into()
 }

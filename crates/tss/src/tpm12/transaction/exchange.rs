@@ -5,58 +5,64 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::auth::{RequestAuth, ResponseAuth};
-use super::constants::Ordinal;
-use super::rc::Code;
 use crate::error::Result;
+use crate::tpm12::constants::Ordinal;
+use crate::tpm12::rc::Code;
+use crate::tpm12::session::{RequestAuth, ResponseAuth};
 use crate::transport::Sharing;
 
 /// A way to one TPM.
-pub(super) trait Link: Send {
+pub(crate) trait Connect: Send {
     /// Begins a critical section, waiting at most `wait` for others, or as long as the limits say.
-    fn turn(&mut self, wait: Option<Duration>) -> Result<Box<dyn Turn + '_>>;
+    fn begin(&mut self, wait: Option<Duration>) -> Result<Box<dyn Exchange + '_>>;
 }
 
 /// A critical section.
-pub(super) trait Turn {
+pub(crate) trait Exchange {
     /// Sends a command and returns the answer, whatever it says. Fails when there is none.
     fn exchange(&mut self, command: &Command) -> Result<Answer>;
     /// How the TPM is shared; [`Sharing::Daemon`] is tcsd.
     fn sharing(&self) -> Sharing;
     /// Whether the TPM is one of version 1.1, where the transport knows it.
-    fn is_old(&self) -> Option<bool>;
+    fn is_old(&self) -> Option<bool> {
+        None
+    }
     /// Makes the SRK known to tcsd, which wants that before some commands. Nothing on a bare TPM.
-    fn attach_srk(&mut self) -> Result<()>;
+    fn attach_srk(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// The bytes that processes share about a bare TPM; never to be trusted.
-    fn record(&mut self) -> Option<Vec<u8>>;
+    fn record(&mut self) -> Option<Vec<u8>> {
+        None
+    }
     /// Replaces them. A failure is not one of the operation: the record is a hint.
-    fn set_record(&mut self, bytes: &[u8]);
+    fn set_record(&mut self, _bytes: &[u8]) {}
 }
 
 /// A command, complete.
-pub(super) struct Command {
-    pub(super) ordinal: Ordinal,
+pub(crate) struct Command {
+    pub(crate) ordinal: Ordinal,
     /// The key's handle, where the command has one before its parameters.
-    pub(super) key: Option<u32>,
+    pub(crate) key: Option<u32>,
     /// The parameters as the TPM's wire has them, which is what authorizations cover.
-    pub(super) parameters: Zeroizing<Vec<u8>>,
-    pub(super) auth: Option<RequestAuth>,
+    pub(crate) parameters: Zeroizing<Vec<u8>>,
+    pub(crate) auth: Option<RequestAuth>,
 }
 
 /// An answer, taken apart. Nothing of it is to be believed before its authorization is verified.
-pub(super) struct Answer {
-    pub(super) code: Code,
+pub(crate) struct Answer {
+    pub(crate) code: Code,
     /// A loaded key's handle; otherwise 0.
-    pub(super) handle: u32,
+    pub(crate) handle: u32,
     /// The parameters as the TPM's wire has them, which is what authorizations cover. With
     /// TPM_LoadKey that is the TPM's handle of the key.
-    pub(super) parameters: Zeroizing<Vec<u8>>,
-    pub(super) auth: Option<ResponseAuth>,
+    pub(crate) parameters: Zeroizing<Vec<u8>>,
+    pub(crate) auth: Option<ResponseAuth>,
 }
 
 impl Answer {
     /// A refusal.
-    pub(super) fn refusal(code: Code) -> Self {
+    pub(crate) fn refusal(code: Code) -> Self {
         Self {
             code,
             handle: 0,

@@ -3,37 +3,37 @@
 
 use crypto::Secret;
 
-use super::attributes::Attributes;
-use super::client::Sessions;
-use super::commands::hierarchy::CreatePrimary;
-use super::commands::object::{PublicInfo, ReadPublic};
-use super::constants::{CommandCode, handle};
-use super::name::{Entity, Name};
-use super::object::{Parent, PrimaryTemplate};
-use super::pool::{SessionId, Stake};
-use super::public::Public;
-use super::rc::ResponseCode;
-use super::resident::Awaited;
-use super::session::{Salt, attribute};
-use super::wire::Malformed;
-use super::work::{Authority, Work, named};
+use super::loaded::Awaited;
+use super::{Authority, Tpm, named};
 use crate::error::{Error, ErrorKind, Result};
+use crate::tpm2::attributes::Attributes;
+use crate::tpm2::client::Sessions;
+use crate::tpm2::commands::hierarchy::CreatePrimary;
+use crate::tpm2::commands::object::{PublicInfo, ReadPublic};
+use crate::tpm2::constants::{CommandCode, handle};
+use crate::tpm2::name::{Entity, Name};
+use crate::tpm2::object::{Parent, PrimaryTemplate};
+use crate::tpm2::public::Public;
+use crate::tpm2::rc::ResponseCode;
+use crate::tpm2::session::cache::{SessionId, Stake};
+use crate::tpm2::session::{Purpose, Salt, attribute};
+use crate::tpm2::wire::Malformed;
 
 /// A parent that can be used now.
-pub(super) struct ParentHandle {
+pub(crate) struct ParentHandle {
     /// Handle and, where its public area is known, name.
-    pub(super) entity: Entity,
+    pub(crate) entity: Entity,
     /// Its public area; `None` where nobody needs it, with `sessions = never`.
-    pub(super) public: Option<Public>,
+    pub(crate) public: Option<Public>,
     /// Its authorization value.
-    pub(super) auth: Secret,
+    pub(crate) auth: Secret,
     /// How it came to be here.
-    pub(super) kind: StemKind,
+    pub(crate) kind: ParentKind,
 }
 
 /// How a [`ParentHandle`] came to be here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StemKind {
+pub(crate) enum ParentKind {
     /// It is persistent, and the one that was asked for.
     Persistent,
     /// It is the storage root key, in the place of the owner primary that was asked for.
@@ -45,18 +45,18 @@ pub(super) enum StemKind {
 impl ParentHandle {
     /// Slots it takes while it is used, besides those of the table: a persistent parent is brought into one,
     /// a primary is in the table.
-    pub(super) fn slots(&self) -> usize {
-        usize::from(self.kind != StemKind::Primary)
+    pub(crate) fn slots(&self) -> usize {
+        usize::from(self.kind != ParentKind::Primary)
     }
 
     /// Its public area, if a session can be salted to it.
-    pub(super) fn salt_key(&self) -> Option<&Public> {
+    pub(crate) fn salt_key(&self) -> Option<&Public> {
         self.public.as_ref().filter(|public| Salt::fits(public))
     }
 }
 
 /// Refuses a new object that is not what its template asked for.
-pub(super) fn as_asked(command: CommandCode, made: &Public, template: &Public) -> Result<()> {
+pub(crate) fn as_asked(command: CommandCode, made: &Public, template: &Public) -> Result<()> {
     match made.deviation(template) {
         None => Ok(()),
         Some(what) => Err(ErrorKind::NotAsAsked {
@@ -68,7 +68,7 @@ pub(super) fn as_asked(command: CommandCode, made: &Public, template: &Public) -
 }
 
 /// Says of a parent that is not there what to do.
-pub(super) fn missing(parent: &Parent, error: Error) -> Error {
+pub(crate) fn missing(parent: &Parent, error: Error) -> Error {
     match error.code() {
         Some(code) if code.is_bad_handle() => error.advise(format!(
             "this TPM does not have {parent}; `tpmctl info` lists what there is"
@@ -77,9 +77,9 @@ pub(super) fn missing(parent: &Parent, error: Error) -> Error {
     }
 }
 
-impl Work<'_> {
+impl Tpm<'_> {
     /// Gets hold of a parent. `stand_in` allows the storage root key in a primary's place.
-    pub(super) fn parent(&mut self, parent: &Parent, stand_in: bool) -> Result<ParentHandle> {
+    pub(crate) fn parent(&mut self, parent: &Parent, stand_in: bool) -> Result<ParentHandle> {
         if handle::is_persistent(parent.handle) {
             return self.persistent_parent(parent);
         }
@@ -95,60 +95,66 @@ impl Work<'_> {
                 entity: Entity::object(handle::SRK, info.name),
                 public: Some(info.public),
                 auth: Secret::empty(),
-                kind: StemKind::StandIn,
+                kind: ParentKind::StandIn,
             });
         }
         self.primary(parent)
     }
 
     /// Lets go of a parent: a primary is flushed.
-    pub(super) fn release_parent(&mut self, stem: &ParentHandle) {
-        if stem.kind == StemKind::Primary {
-            let _ = self.drop_object(stem.entity.handle);
+    pub(crate) fn release_parent(&mut self, parent_handle: &ParentHandle) {
+        if parent_handle.kind == ParentKind::Primary {
+            let _ = self.drop_object(parent_handle.entity.handle);
         }
     }
 
     /// A session salted to a parent.
-    pub(super) fn parent_session(&mut self, stem: &ParentHandle) -> Result<SessionId> {
-        let public = stem.salt_key().ok_or_else(|| {
+    pub(crate) fn parent_session(
+        &mut self,
+        parent_handle: &ParentHandle,
+        purpose: Purpose,
+    ) -> Result<SessionId> {
+        let public = parent_handle.salt_key().ok_or_else(|| {
             Error::unsupported(format!(
                 "no session can be salted to the parent 0x{:08x}, whose algorithm is not supported: `sessions = never` \
                  does without, so that secrets are sent in clear and whoever is between this process and the TPM can \
                  answer in its place",
-                stem.entity.handle
+                parent_handle.entity.handle
             ))
         })?;
-        self.session(Some((stem.entity.clone(), public)))
+        self.session(purpose, Some((parent_handle.entity.clone(), public)))
     }
 
     /// A session salted to `parent`, for what is not itself a key that takes a salt.
-    pub(super) fn salted_to(&mut self, parent: &Parent) -> Result<SessionId> {
+    pub(crate) fn salted_to(&mut self, parent: &Parent, purpose: Purpose) -> Result<SessionId> {
         let place = (parent.handle, parent.template);
-        let known = self.state.stems.get(&place).cloned();
-        if known.is_some() && self.has_session(&known) {
+        let known = self.state.salt_keys.get(&place);
+        let known = known.map(|name| SessionId::new(purpose, Some(name)));
+        if let Some(known) = known.filter(|known| self.has_session(known)) {
             return Ok(known);
         }
-        let stem = self
+        let parent_handle = self
             .parent(parent, true)
             .map_err(|error| missing(parent, error))?;
-        let id = self.parent_session(&stem);
-        self.release_parent(&stem);
-        let id = id?;
-        if let Some(name) = &id {
-            self.state.stems.insert(place, name.clone());
+        let id = self.parent_session(&parent_handle, purpose);
+        self.release_parent(&parent_handle);
+        if id.is_ok() {
+            self.state
+                .salt_keys
+                .insert(place, parent_handle.entity.name);
         }
-        Ok(id)
+        id
     }
 
-    /// The public area of a persistent key; see [`Client::read_key`](super::Client::read_key).
-    pub(super) fn read_key(&mut self, handle: u32, name: Option<&Name>) -> Result<PublicInfo> {
+    /// The public area of a persistent key; see [`Client::read_key`](crate::tpm2::Client::read_key).
+    pub(crate) fn read_key(&mut self, handle: u32, name: Option<&Name>) -> Result<PublicInfo> {
         let by_parent = name.is_none()
             && self.options.parent_name.is_anchored()
             && self.options.sessions != Sessions::Never;
         let mut info = self.read_public(handle)?;
         if by_parent {
             // Again, with a session: the object's name is part of what that authenticates, so it must be known before.
-            let id = self.salted_to(&Parent::new(handle::OWNER))?;
+            let id = self.salted_to(&Parent::new(handle::OWNER), Purpose::Hmac)?;
             let request = ReadPublic {
                 object: Entity::object(handle, info.name),
             };
@@ -158,7 +164,7 @@ impl Work<'_> {
                 // A session that authorizes nothing must do something else.
                 attributes: self.last_use() | attribute::ENCRYPT,
             };
-            info = self.run(&request, &authority).and_then(named)?;
+            info = self.run(&request, &[authority]).and_then(named)?;
             // The HMAC tells names apart, not handles: the answer may be about any object in the TPM, and anybody can
             // load one of their own there (TPM2_LoadExternal, TPM2_Import). None of these is fixedTPM.
             if !info.public.attributes().contains(Attributes::FIXED_TPM) {
@@ -195,7 +201,7 @@ impl Work<'_> {
             entity,
             public,
             auth: parent.auth.clone(),
-            kind: StemKind::Persistent,
+            kind: ParentKind::Persistent,
         })
     }
 
@@ -251,7 +257,7 @@ impl Work<'_> {
                 // There is no key to salt it to before the primary exists; the value still stays here. That the
                 // answer is the TPM's shows in what the primary is used for: a session salted to it.
                 Authority::Session {
-                    id: self.session(None)?,
+                    id: self.session(Purpose::Hmac, None)?,
                     auth: &parent.auth,
                     attributes: 0,
                 }
@@ -260,21 +266,21 @@ impl Work<'_> {
             hierarchy: parent.handle,
             template: &template,
         };
-        let primary = self.awaiting(Awaited::Primary, |work| work.run(&request, &authority))?;
+        let primary = self.awaiting(Awaited::Primary, |tpm| tpm.run(&request, &[authority]))?;
         if primary.public.name()? != primary.name {
             return Err(Malformed {
                 what: "answer to TPM2_CreatePrimary: the name is not the public area's",
             }
             .into());
         }
-        self.loaded_for_now(primary.handle, primary.name.clone());
+        self.note_loaded_for_now(primary.handle, primary.name.clone());
         as_asked(CommandCode::CREATE_PRIMARY, &primary.public, &template)?;
         self.check_name(parent.handle, &primary.name)?;
         Ok(ParentHandle {
             entity: Entity::object(primary.handle, primary.name),
             public: Some(primary.public),
             auth: Secret::empty(),
-            kind: StemKind::Primary,
+            kind: ParentKind::Primary,
         })
     }
 

@@ -3,14 +3,15 @@
 
 use super::*;
 use crate::os::process::Process;
-use crate::tpm12::loaded::Awaited;
+use crate::tpm12::transaction::exec::Authority;
+use crate::tpm12::transaction::loaded::Awaited;
 
 /// An answer that was not made by somebody who knows the SRK's secret: its handle is worth nothing, but
 /// something may have been loaded.
 #[test]
 fn a_key_whose_answer_was_not_believed_is_found() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, log) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, log) = simulator.client();
     let (plain, secret) = (key_file("tss.pem"), key_file("tss-auth.pem"));
     for fault in [Fault::FlipHmac, Fault::NoAuth] {
         log.inject("LoadKey2", fault);
@@ -30,13 +31,13 @@ fn a_key_whose_answer_was_not_believed_is_found() {
     log.expect("GetCapability GetPubKey!1 FlushSpecific OIAP LoadKey2 OIAP Sign FlushSpecific");
     assert_eq!(client.lockout().unwrap(), before);
     client.release();
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 #[test]
 fn what_the_tpm_refused_is_not_looked_for() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, log) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, log) = simulator.client();
     let plain = key_file("tss.pem");
     for command in ["OIAP", "LoadKey2"] {
         log.inject(command, Fault::Code(9));
@@ -47,20 +48,20 @@ fn what_the_tpm_refused_is_not_looked_for() {
         client.release();
         log.clear();
     }
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 /// A key that is alone and not in the table, while another one is awaited.
 #[test]
 fn a_key_that_does_not_look_like_the_awaited_one_stays() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, log) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, log) = simulator.client();
     let (plain, secret) = (key_file("tss.pem"), key_file("tss-auth.pem"));
     for (there, needs_auth) in [(&plain, false), (&plain, true), (&secret, false)] {
-        let handle = client.with(|work| work.load(there, true)).unwrap();
+        let handle = client.with(|tpm| tpm.load(there, true)).unwrap();
         client
-            .with(|work| {
-                work.state.loaded.remove(handle);
+            .with(|tpm| {
+                tpm.state.loaded.remove(handle);
                 let awaited = Awaited::Key {
                     modulus: [7; 32],
                     needs_auth,
@@ -69,8 +70,8 @@ fn a_key_that_does_not_look_like_the_awaited_one_stays() {
                     pid: u32::MAX,
                     started: 1,
                 };
-                work.state.loaded.await_answer(Some((awaited, ended)));
-                work.save();
+                tpm.state.loaded.await_answer(Some((awaited, ended)));
+                tpm.save();
                 Ok(())
             })
             .unwrap();
@@ -79,35 +80,35 @@ fn a_key_that_does_not_look_like_the_awaited_one_stays() {
         let refused = if there.blob().needs_auth() { "!1" } else { "" };
         log.expect(&format!("GetCapability GetPubKey{refused} GetCapability"));
         client
-            .with(|work| {
-                work.flush_key(handle);
+            .with(|tpm| {
+                tpm.flush_key(handle);
                 Ok(())
             })
             .unwrap();
     }
-    tpm.assert_empty();
+    simulator.assert_empty();
 }
 
 /// Sessions in the table are flushed, one that nobody heard of only if it is alone and its connection was cut
 /// just now.
 #[test]
 fn a_session_that_was_left_behind_is_found() {
-    let tpm = Tpm::of_the_key_files(Server::Unix);
-    let (client, log) = tpm.client();
+    let simulator = Simulator::of_the_key_files(Server::Unix);
+    let (client, log) = simulator.client();
     let another = Process {
         pid: u32::MAX,
         started: 1,
     };
     let leave = |noted: bool, owner: Option<Process>| {
         client
-            .with(|work| {
-                let opened = work.run(&commands::session::Oiap, exec::Authority::None)?;
+            .with(|tpm| {
+                let opened = tpm.run(&commands::session::Oiap, Authority::None)?;
                 let sessions = if noted { vec![opened.handle] } else { vec![] };
-                work.state.loaded.set_sessions(sessions);
-                let owner = owner.unwrap_or(work.state.process());
+                tpm.state.loaded.set_sessions(sessions);
+                let owner = owner.unwrap_or(tpm.state.process());
                 let awaited = (!noted).then_some((Awaited::Session, owner));
-                work.state.loaded.await_answer(awaited);
-                work.save();
+                tpm.state.loaded.await_answer(awaited);
+                tpm.save();
                 Ok(opened.handle)
             })
             .unwrap()
@@ -118,7 +119,7 @@ fn a_session_that_was_left_behind_is_found() {
         client.loaded_keys().unwrap();
         log.expect("GetCapability FlushSpecific GetCapability");
     }
-    tpm.assert_empty();
+    simulator.assert_empty();
     let first = leave(false, Some(another));
     log.clear();
     client.loaded_keys().unwrap();
@@ -128,12 +129,12 @@ fn a_session_that_was_left_behind_is_found() {
     client.loaded_keys().unwrap();
     log.expect("GetCapability GetCapability");
     client
-        .with(|work| {
-            work.end_session(first);
-            work.end_session(second);
+        .with(|tpm| {
+            tpm.end_session(first);
+            tpm.end_session(second);
             Ok(())
         })
         .unwrap();
     log.expect("FlushSpecific FlushSpecific");
-    tpm.assert_empty();
+    simulator.assert_empty();
 }

@@ -3,39 +3,61 @@
 
 use crypto::Secret;
 
-use super::commands::context::ContextLoad;
-use super::commands::duplication::Import;
-use super::commands::object::{Create, Created, Load};
-use super::constants::{CommandCode, handle};
-use super::name::Entity;
-use super::object::{Object, Parent, Source};
-use super::parent::{ParentHandle, StemKind, as_asked, missing};
-use super::pool::{SessionId, Stake};
-use super::public::{Parms, Public};
-use super::resident::{Awaited, Fingerprint};
-use super::session::{Salt, attribute};
-use super::wire::Malformed;
-use super::work::{Authority, Work};
+use super::loaded::{Awaited, Fingerprint};
+use super::parent::{ParentHandle, ParentKind, as_asked, missing};
+use super::{Authority, Tpm};
 use crate::error::{Error, ErrorKind, Result};
+use crate::tpm2::commands::context::ContextLoad;
+use crate::tpm2::commands::duplication::Import;
+use crate::tpm2::commands::object::{Create, Created, Load};
+use crate::tpm2::constants::{CommandCode, handle};
+use crate::tpm2::name::Entity;
+use crate::tpm2::object::{Object, Parent, Source};
+use crate::tpm2::public::{Parms, Public};
+use crate::tpm2::session::cache::{SessionId, Stake};
+use crate::tpm2::session::policy::Policy;
+use crate::tpm2::session::{Purpose, Salt, attribute};
+use crate::tpm2::wire::Malformed;
 
-impl Work<'_> {
-    /// Uses a key: `operation` runs one command with the key's entity and authority. If the key, or
+/// What a key's use is authorized by.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyAuth<'a> {
+    /// The key's authorization value.
+    pub(crate) value: &'a Secret,
+    /// The policy by which it is used; then the value counts only if that asks for it.
+    pub(crate) policy: Option<&'a Policy>,
+}
+
+impl<'a> From<&'a Secret> for KeyAuth<'a> {
+    fn from(value: &'a Secret) -> Self {
+        Self {
+            value,
+            policy: None,
+        }
+    }
+}
+
+impl Tpm<'_> {
+    /// Uses a key: `operation` runs one command with the key's entity and authorities. If the key, or
     /// a session, turns out to be gone, it is loaded again and the operation repeated, once.
     ///
     /// A refused authorization is never repeated, except when the handle turned out not to be the
     /// key's at all.
-    pub(super) fn with_key<T>(
+    pub(crate) fn with_key<T>(
         &mut self,
         object: &Object,
-        auth: &Secret,
+        auth: KeyAuth<'_>,
         secret_answer: bool,
-        operation: impl Fn(&mut Self, &Entity, &Authority<'_>) -> Result<T>,
+        operation: impl Fn(&mut Self, &Entity, &[Authority<'_>]) -> Result<T>,
     ) -> Result<T> {
+        if let Some(policy) = auth.policy {
+            policy.check(&object.public)?;
+        }
         let first = match self.attempt(object, auth, secret_answer, &operation) {
             Err(error) => error,
             done => return done,
         };
-        if !self.recover(object, &first)? {
+        if !self.forget_lost(object, &first)? {
             return Err(first);
         }
         self.attempt(object, auth, secret_answer, &operation)
@@ -44,9 +66,9 @@ impl Work<'_> {
     fn attempt<T>(
         &mut self,
         object: &Object,
-        auth: &Secret,
+        auth: KeyAuth<'_>,
         secret_answer: bool,
-        operation: &impl Fn(&mut Self, &Entity, &Authority<'_>) -> Result<T>,
+        operation: &impl Fn(&mut Self, &Entity, &[Authority<'_>]) -> Result<T>,
     ) -> Result<T> {
         let stake = if secret_answer {
             Stake::Secret
@@ -54,36 +76,72 @@ impl Work<'_> {
             // A signature is verified by whoever asked for it.
             Stake::Nothing
         };
-        let session = self.wants_session(auth, stake);
-        let to_self = session && Salt::fits(&object.public);
-        let entity = self.entity(object, auth, secret_answer, session && !to_self, to_self)?;
-        let authority = if session {
-            let id = if to_self {
-                self.session(Some((entity.clone(), &object.public)))?
-            } else {
-                self.salted_to_parent(object)?
-            };
-            let answer = if secret_answer { attribute::ENCRYPT } else { 0 };
-            Authority::Session {
-                id,
-                auth,
-                attributes: self.last_use() | answer,
+        let none = Secret::empty();
+        // Whoever does not know the value cannot know either what parameters are encrypted with, of which it is a part
+        // also where the policy does not ask for it (Part 1, 21.2). Another session encrypts then.
+        let (value, beside) = match auth.policy {
+            Some(policy) if !policy.asks_for_value() => {
+                (&none, secret_answer && self.wants_session(&none, stake))
             }
-        } else {
-            Authority::Password(auth)
+            _ => (auth.value, false),
         };
-        let result = operation(self, &entity, &authority)?;
-        self.state.residents.touch(entity.handle);
+        let purpose = match auth.policy {
+            Some(_) => Purpose::Policy(object.public.name_alg()),
+            None => Purpose::Hmac,
+        };
+        let salted = self.wants_session(value, if beside { Stake::Nothing } else { stake });
+        let to_self = (salted || beside) && Salt::fits(&object.public);
+        let to_parent = match (salted, beside) {
+            _ if to_self => None,
+            (true, _) => Some(purpose),
+            (false, true) => Some(Purpose::Hmac),
+            (false, false) => None,
+        };
+        let entity = self.entity(object, value, secret_answer, to_parent, to_self)?;
+        let salted_session = |tpm: &mut Self, purpose| match to_self {
+            true => tpm.session(purpose, Some((entity.clone(), &object.public))),
+            false => tpm.salted_to_parent(object, purpose),
+        };
+        let own = match (salted, auth.policy) {
+            (true, _) => Some(salted_session(self, purpose)?),
+            (false, Some(_)) => Some(self.session(purpose, None)?),
+            (false, None) => None,
+        };
+        let other = match beside {
+            true => Some(salted_session(self, Purpose::Hmac)?),
+            false => None,
+        };
+        if let (Some(policy), Some(id)) = (auth.policy, &own) {
+            self.satisfy(id, policy)?;
+        }
+        let answer = if secret_answer { attribute::ENCRYPT } else { 0 };
+        let mut authorities = vec![match own {
+            Some(id) => Authority::Session {
+                id,
+                auth: value,
+                attributes: self.last_use() | if salted && !beside { answer } else { 0 },
+            },
+            None => Authority::Password(value),
+        }];
+        if let Some(id) = other {
+            authorities.push(Authority::Session {
+                id,
+                auth: &none,
+                attributes: self.last_use() | answer,
+            });
+        }
+        let result = operation(self, &entity, &authorities)?;
+        self.state.loaded.touch(entity.handle);
         Ok(result)
     }
 
-    /// The key's handle: persistent, resident, or loaded now.
+    /// The key's handle: persistent, loaded, or loaded now.
     fn entity(
         &mut self,
         object: &Object,
         auth: &Secret,
         secret: bool,
-        to_parent: bool,
+        to_parent: Option<Purpose>,
         to_self: bool,
     ) -> Result<Entity> {
         let (parent, private) = match &object.source {
@@ -91,24 +149,24 @@ impl Work<'_> {
             Source::Blob { parent, private } => (parent, private),
         };
         let fingerprint = Fingerprint::new(&object.name, parent, private);
-        if let Some(resident) = self.state.residents.find(&fingerprint).cloned() {
+        if let Some(loaded) = self.state.loaded.find(&fingerprint).cloned() {
             // Before a secret goes to a handle that may have changed hands, it is confirmed. A session
             // salted to the key confirms it too: with RSA nothing but the key can even start it. On a
             // curve a wrong key shows only when the value is refused, which may count as a try.
             let rsa = matches!(object.public.parms(), Parms::Rsa { .. });
             let proof = to_self && (rsa || auth.is_empty());
-            let doubtful = !resident.confirmed && !proof && (!auth.is_empty() || secret);
-            if !doubtful || self.is_still(resident.handle, &object.name)? {
-                self.pinned.push(resident.handle);
-                return Ok(Entity::object(resident.handle, object.name.clone()));
+            let doubtful = !loaded.confirmed && !proof && (!auth.is_empty() || secret);
+            if !doubtful || self.is_still(loaded.handle, &object.name)? {
+                self.pinned.push(loaded.handle);
+                return Ok(Entity::object(loaded.handle, object.name.clone()));
             }
-            self.state.residents.forget(&fingerprint);
+            self.state.loaded.forget(&fingerprint);
         }
         self.load(object, parent, private, to_parent)
     }
 
     /// Decides whether an error means that something of ours is gone, and forgets it then.
-    fn recover(&mut self, object: &Object, error: &Error) -> Result<bool> {
+    fn forget_lost(&mut self, object: &Object, error: &Error) -> Result<bool> {
         let Some(code) = error.code() else {
             return Ok(false);
         };
@@ -117,23 +175,23 @@ impl Work<'_> {
             self.state.parents.clear();
         }
         if code.is_lost_session() {
-            self.lose_session(code);
+            self.lose_sessions(code);
             return Ok(true);
         }
         let Some(fingerprint) = object.fingerprint() else {
             return Ok(false);
         };
-        let Some(resident) = self.state.residents.find(&fingerprint).cloned() else {
+        let Some(loaded) = self.state.loaded.find(&fingerprint).cloned() else {
             return Ok(false);
         };
         let gone = if code.is_bad_handle() {
             true
         } else {
-            !resident.confirmed && !self.is_still(resident.handle, &object.name)?
+            !loaded.confirmed && !self.is_still(loaded.handle, &object.name)?
         };
         if gone {
-            self.state.residents.lose(&fingerprint);
-            self.pinned.retain(|&pinned| pinned != resident.handle);
+            self.state.loaded.lose(&fingerprint);
+            self.pinned.retain(|&pinned| pinned != loaded.handle);
         }
         Ok(gone)
     }
@@ -144,25 +202,29 @@ impl Work<'_> {
         object: &Object,
         parent: &Parent,
         private: &[u8],
-        to_parent: bool,
+        to_parent: Option<Purpose>,
     ) -> Result<Entity> {
         let fingerprint = Fingerprint::new(&object.name, parent, private);
-        if !to_parent && let Some(entity) = self.load_context(&fingerprint)? {
+        if to_parent.is_none()
+            && let Some(entity) = self.load_context(&fingerprint)?
+        {
             return Ok(entity);
         }
         // The key and its parent, which takes a slot also where it is persistent.
         self.make_room(2)?;
         let missing = |error| made_elsewhere(parent, error);
-        let stem = self.parent(parent, true).map_err(missing)?;
-        let loaded = self.load_under(&stem, object, parent, private, to_parent);
-        self.release_parent(&stem);
+        let parent_handle = self.parent(parent, true).map_err(missing)?;
+        let loaded = self.load_under(&parent_handle, object, parent, private, to_parent);
+        self.release_parent(&parent_handle);
         let loaded = match loaded {
             // Another storage root key, made with the same template but another unique field or seed
             // has the same looks. Only the primary itself can tell.
-            Err(error) if stem.kind == StemKind::StandIn && is_not_the_parent(&error) => {
-                let stem = self.parent(parent, false).map_err(missing)?;
-                let loaded = self.load_under(&stem, object, parent, private, to_parent);
-                self.release_parent(&stem);
+            Err(error)
+                if parent_handle.kind == ParentKind::StandIn && is_not_the_parent(&error) =>
+            {
+                let parent_handle = self.parent(parent, false).map_err(missing)?;
+                let loaded = self.load_under(&parent_handle, object, parent, private, to_parent);
+                self.release_parent(&parent_handle);
                 if loaded.is_ok() {
                     self.state.srk.insert(parent.template, None);
                 }
@@ -188,9 +250,9 @@ impl Work<'_> {
         self.make_room(1)?;
         let request = ContextLoad { context: &context };
         let awaited = Awaited::Object(key.name.clone());
-        match self.awaiting(awaited, |work| work.run(&request, &Authority::None)) {
+        match self.awaiting(awaited, |tpm| tpm.run(&request, &[])) {
             Ok(handle) => {
-                self.loaded(handle, key.clone());
+                self.note_loaded(handle, key.clone());
                 Ok(Some(Entity::object(handle, key.name.clone())))
             }
             // A TPM that was reset since takes no context of before.
@@ -204,40 +266,40 @@ impl Work<'_> {
 
     fn load_under(
         &mut self,
-        stem: &ParentHandle,
+        parent_handle: &ParentHandle,
         object: &Object,
         parent: &Parent,
         private: &[u8],
-        to_parent: bool,
+        to_parent: Option<Purpose>,
     ) -> Result<Entity> {
         // What a key does that was loaded unauthenticated is checked all the same: its signatures are verified, and
         // what is secret goes through a session of its own.
-        let unsaltable = stem.salt_key().is_none()
-            && !to_parent
-            && !self.wants_session(&stem.auth, Stake::Nothing);
-        let authority = if self.wants_session(&stem.auth, Stake::Trust) && !unsaltable {
-            let id = self.parent_session(stem)?;
-            let attributes = if to_parent {
+        let unsaltable = parent_handle.salt_key().is_none()
+            && to_parent.is_none()
+            && !self.wants_session(&parent_handle.auth, Stake::Nothing);
+        let authority = if self.wants_session(&parent_handle.auth, Stake::Trust) && !unsaltable {
+            let id = self.parent_session(parent_handle, Purpose::Hmac)?;
+            let attributes = if to_parent == Some(Purpose::Hmac) {
                 attribute::CONTINUE
             } else {
                 self.last_use()
             };
             Authority::Session {
                 id,
-                auth: &stem.auth,
+                auth: &parent_handle.auth,
                 attributes,
             }
         } else {
-            Authority::Password(&stem.auth)
+            Authority::Password(&parent_handle.auth)
         };
         let request = Load {
-            parent: stem.entity.clone(),
+            parent: parent_handle.entity.clone(),
             private,
             public: &object.public,
         };
         let awaited = Awaited::Object(object.name.clone());
-        let loaded = self.awaiting(awaited, |work| {
-            work.run_beside(stem.slots(), &request, &authority)
+        let loaded = self.awaiting(awaited, |tpm| {
+            tpm.run_beside(parent_handle.slots(), &request, &[authority])
         })?;
         if loaded.name != object.name {
             // Nor is the handle to be trusted then: what was awaited is looked for by its name.
@@ -247,28 +309,33 @@ impl Work<'_> {
             .into());
         }
         let fingerprint = Fingerprint::new(&object.name, parent, private);
-        self.loaded(loaded.handle, fingerprint);
-        if to_parent && let Some(name) = self.parent_session(stem)? {
-            self.state
-                .stems
-                .insert((parent.handle, parent.template), name);
+        self.note_loaded(loaded.handle, fingerprint);
+        if let Some(purpose) = to_parent {
+            self.parent_session(parent_handle, purpose)?;
+            let place = (parent.handle, parent.template);
+            let name = parent_handle.entity.name.clone();
+            self.state.salt_keys.insert(place, name);
         }
         Ok(Entity::object(loaded.handle, loaded.name))
     }
 
     /// A session salted to the parent of a key, for keys that take no salt themselves.
-    pub(super) fn salted_to_parent(&mut self, object: &Object) -> Result<SessionId> {
+    pub(crate) fn salted_to_parent(
+        &mut self,
+        object: &Object,
+        purpose: Purpose,
+    ) -> Result<SessionId> {
         let owner = Parent::new(handle::OWNER);
         let parent = match &object.source {
             Source::Blob { parent, .. } => parent,
             // The parent of a persistent key is not known; the standard one is as good as any.
             Source::Persistent(_) => &owner,
         };
-        self.salted_to(parent)
+        self.salted_to(parent, purpose)
     }
 
     /// TPM2_Create.
-    pub(super) fn create(
+    pub(crate) fn create(
         &mut self,
         parent: &Parent,
         template: &Public,
@@ -280,21 +347,21 @@ impl Work<'_> {
             Stake::Secret
         };
         self.make_room(self.primaries_needed(parent))?;
-        let stem = self
+        let parent_handle = self
             .parent(parent, false)
             .map_err(|error| missing(parent, error))?;
-        let created = self.parent_authority(&stem, stake, |work, authority| {
-            work.run_beside(
-                stem.slots(),
+        let created = self.parent_authority(&parent_handle, stake, |tpm, authority| {
+            tpm.run_beside(
+                parent_handle.slots(),
                 &Create {
-                    parent: stem.entity.clone(),
+                    parent: parent_handle.entity.clone(),
                     auth,
                     template,
                 },
                 authority,
             )
         });
-        self.release_parent(&stem);
+        self.release_parent(&parent_handle);
         let created = created.map_err(|error| missing(parent, error))?;
         // Creation data, hash and ticket say under which parent it was made. The session says so already: the
         // parent's name is in what its HMAC covers.
@@ -303,7 +370,7 @@ impl Work<'_> {
     }
 
     /// TPM2_Import.
-    pub(super) fn import(
+    pub(crate) fn import(
         &mut self,
         parent: &Parent,
         public: &Public,
@@ -311,14 +378,14 @@ impl Work<'_> {
         encrypted_seed: &[u8],
     ) -> Result<Vec<u8>> {
         self.make_room(self.primaries_needed(parent))?;
-        let under = |work: &mut Self, stand_in| {
-            let stem = work
+        let under = |tpm: &mut Self, stand_in| {
+            let parent_handle = tpm
                 .parent(parent, stand_in)
                 .map_err(|error| missing(parent, error))?;
-            let imported = work.parent_authority(&stem, Stake::Trust, |work, authority| {
-                work.run(
+            let imported = tpm.parent_authority(&parent_handle, Stake::Trust, |tpm, authority| {
+                tpm.run(
                     &Import {
-                        parent: stem.entity.clone(),
+                        parent: parent_handle.entity.clone(),
                         public,
                         duplicate,
                         encrypted_seed,
@@ -326,11 +393,11 @@ impl Work<'_> {
                     authority,
                 )
             });
-            work.release_parent(&stem);
-            Ok::<_, Error>((stem.kind, imported))
+            tpm.release_parent(&parent_handle);
+            Ok::<_, Error>((parent_handle.kind, imported))
         };
         let imported = match under(self, true)? {
-            (StemKind::StandIn, Err(error)) if error.code().is_some() => {
+            (ParentKind::StandIn, Err(error)) if error.code().is_some() => {
                 let (_, imported) = under(self, false)?;
                 if imported.is_ok() {
                     self.state.srk.insert(parent.template, None);
@@ -358,26 +425,22 @@ impl Work<'_> {
 
     fn parent_authority<T>(
         &mut self,
-        stem: &ParentHandle,
+        parent_handle: &ParentHandle,
         stake: Stake,
-        operation: impl FnOnce(&mut Self, &Authority<'_>) -> Result<T>,
+        operation: impl FnOnce(&mut Self, &[Authority<'_>]) -> Result<T>,
     ) -> Result<T> {
-        if !self.wants_session(&stem.auth, stake) {
-            return operation(self, &Authority::Password(&stem.auth));
+        if !self.wants_session(&parent_handle.auth, stake) {
+            return operation(self, &[Authority::Password(&parent_handle.auth)]);
         }
-        let id = self.parent_session(stem)?;
-        let attributes = match stake {
-            Stake::Secret => attribute::DECRYPT,
-            Stake::Nothing | Stake::Trust => 0,
-        };
-        operation(
-            self,
-            &Authority::Session {
-                id,
-                auth: &stem.auth,
-                attributes,
+        let authority = Authority::Session {
+            id: self.parent_session(parent_handle, Purpose::Hmac)?,
+            auth: &parent_handle.auth,
+            attributes: match stake {
+                Stake::Secret => attribute::DECRYPT,
+                Stake::Nothing | Stake::Trust => 0,
             },
-        )
+        };
+        operation(self, &[authority])
     }
 }
 

@@ -215,7 +215,7 @@ impl PublicKey {
     }
 }
 
-/// What a key shall be: the input of TPM_CreateWrapKey and of [`wrap`](super::wrap::wrap).
+/// What a key shall be: the input of TPM_CreateWrapKey and of [`wrap`](crate::tpm12::wrap::wrap).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     /// What for.
@@ -255,12 +255,12 @@ impl Template {
     }
 
     /// The structure TPM_CreateWrapKey takes: a key without its public and private parts.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         self.blob(Vec::new(), Vec::new()).bytes
     }
 
     /// The key of this kind with these parts; its bytes are made here.
-    pub(super) fn blob(&self, modulus: Vec<u8>, enc_data: Vec<u8>) -> KeyBlob {
+    pub(crate) fn blob(&self, modulus: Vec<u8>, enc_data: Vec<u8>) -> KeyBlob {
         let mut blob = KeyBlob {
             bytes: Vec::new(),
             format: Format::Key,
@@ -401,7 +401,7 @@ impl KeyBlob {
     }
 
     /// The part that the private part's digest covers: all before `encDataSize`.
-    pub(super) fn public_bytes(&self) -> &[u8] {
+    pub(crate) fn public_bytes(&self) -> &[u8] {
         let end = self.bytes.len().saturating_sub(4 + self.enc_data.len());
         self.bytes.get(..end).unwrap_or_default()
     }
@@ -422,7 +422,7 @@ impl KeyBlob {
 }
 
 /// A 32-bit length, bounded.
-pub(super) fn length(reader: &mut Reader<'_>) -> Result<usize, Malformed> {
+pub(crate) fn length(reader: &mut Reader<'_>) -> Result<usize, Malformed> {
     usize::try_from(reader.u32()?)
         .ok()
         .filter(|&size| size <= MOST)
@@ -430,7 +430,7 @@ pub(super) fn length(reader: &mut Reader<'_>) -> Result<usize, Malformed> {
 }
 
 /// A 32-bit length and as many bytes.
-pub(super) fn sized(writer: &mut Writer, bytes: &[u8]) {
+pub(crate) fn sized(writer: &mut Writer, bytes: &[u8]) {
     writer.u32(count(bytes)).bytes(bytes);
 }
 

@@ -3,23 +3,23 @@
 
 use crypto::Hash;
 
-use super::constants;
-use super::name::Name;
-use super::object::{Parent, PrimaryTemplate};
-use super::wire::{Malformed, Reader, Writer};
 use crate::client::table::{Digest, Entry, Field, Identity, Table};
+use crate::tpm2::constants;
+use crate::tpm2::name::Name;
+use crate::tpm2::object::{Parent, PrimaryTemplate};
+use crate::tpm2::wire::{Malformed, Reader, Writer};
 
 /// The table.
-pub(super) type Residents = Table<Fingerprint>;
+pub(crate) type LoadedObjects = Table<Fingerprint>;
 /// A transient object in the TPM.
-pub(super) type Resident = Entry<Fingerprint>;
+pub(crate) type LoadedObject = Entry<Fingerprint>;
 
 /// Which object is loaded, and who may use it: a name is in every certificate of the key, so that it is no proof
 /// that somebody has the key's file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Fingerprint {
+pub(crate) struct Fingerprint {
     /// What the TPM calls the object.
-    pub(super) name: Name,
+    pub(crate) name: Name,
     /// A digest of the encrypted private part and of the parent that can decrypt it. `None` for an object that
     /// is there for one operation, or was loaded by a version that did not write this down.
     private: Option<Digest>,
@@ -28,7 +28,7 @@ pub(super) struct Fingerprint {
 impl Fingerprint {
     /// The object of this name that comes of a private part (a `TPM2B_PRIVATE`) under a parent. What the parent
     /// encrypted has its integrity protected, so that two objects have different private parts.
-    pub(super) fn new(name: &Name, parent: &Parent, private: &[u8]) -> Self {
+    pub(crate) fn new(name: &Name, parent: &Parent, private: &[u8]) -> Self {
         let template = match parent.template {
             // A persistent parent has none.
             _ if constants::handle::is_persistent(parent.handle) => 0,
@@ -54,7 +54,7 @@ impl Fingerprint {
     }
 
     /// An object that nobody shall find by what they have.
-    pub(super) fn of_nobody(name: Name) -> Self {
+    pub(crate) fn of_nobody(name: Name) -> Self {
         Self {
             name,
             private: None,
@@ -251,7 +251,7 @@ mod tests {
             .filter(|(handle, name, ..)| *handle != 0x8000_0000 && *name != self::name(2))
             .collect();
         kept.push((0x8000_0000, name(5), OWNER, 9));
-        let read = Residents::from_record(&written_before(&kept));
+        let read = LoadedObjects::from_record(&written_before(&kept));
         let handles: Vec<u32> = read.entries().iter().map(|entry| entry.handle).collect();
         assert_eq!(handles, [0x8000_0002, 0x8000_0003, 0x8000_0000]);
         assert_eq!(read.find(&object(3)).unwrap().handle, 0x8000_0002);
@@ -271,14 +271,14 @@ mod tests {
             at(0x8000_0002, &name(2), 2),
             at(0x8000_0002, &name(3), u64::MAX),
         ]);
-        let read = Residents::from_record(&record);
+        let read = LoadedObjects::from_record(&record);
         assert_eq!(read.entries().len(), 2);
-        let shared = |entry: &Resident| entry.identity.digest().is_some();
+        let shared = |entry: &LoadedObject| entry.identity.digest().is_some();
         assert!(!read.entries().iter().any(shared));
     }
 
-    fn table() -> Residents {
-        let mut table = Residents::default();
+    fn table() -> LoadedObjects {
+        let mut table = LoadedObjects::default();
         table.add(0x8000_0000, object(1), OWNER);
         table.add(0x8000_0001, object(2), OWNER);
         table.add(0x8000_0002, object(3), OWNER);
@@ -291,30 +291,39 @@ mod tests {
         table.set_sessions(vec![0x0200_0001]);
         for awaited in [Awaited::Object(name(4)), Awaited::Primary, Awaited::Session] {
             table.await_answer(Some((awaited, OWNER)));
-            let read = Residents::from_record(&table.to_record());
+            let read = LoadedObjects::from_record(&table.to_record());
             assert_eq!(read.awaited(), table.awaited());
         }
         let mut expected = table.clone();
         expected.doubt();
-        assert_eq!(Residents::from_record(&table.to_record()), expected);
+        assert_eq!(LoadedObjects::from_record(&table.to_record()), expected);
     }
 
     #[test]
     fn garbage_is_an_empty_table() {
         let record = table().to_record();
-        assert_eq!(Residents::from_record(b""), Residents::default());
-        assert_eq!(Residents::from_record(&[0xff; 4096]), Residents::default());
+        assert_eq!(LoadedObjects::from_record(b""), LoadedObjects::default());
+        assert_eq!(
+            LoadedObjects::from_record(&[0xff; 4096]),
+            LoadedObjects::default()
+        );
         for cut in 0..record.len() {
-            assert_eq!(Residents::from_record(&record[..cut]), Residents::default());
+            assert_eq!(
+                LoadedObjects::from_record(&record[..cut]),
+                LoadedObjects::default()
+            );
         }
         let mut persistent = record;
         persistent[14] = 0x81;
-        assert_eq!(Residents::from_record(&persistent), Residents::default());
+        assert_eq!(
+            LoadedObjects::from_record(&persistent),
+            LoadedObjects::default()
+        );
         let mut table = table();
         table.set_sessions(vec![0x8000_0000]);
         assert_eq!(
-            Residents::from_record(&table.to_record()),
-            Residents::default()
+            LoadedObjects::from_record(&table.to_record()),
+            LoadedObjects::default()
         );
     }
 
@@ -337,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_full_table_fits_a_record() {
-        let mut table = Residents::default();
+        let mut table = LoadedObjects::default();
         table.await_answer(Some((
             Awaited::Object(Name::from_bytes(&[0x0d; 66])),
             OWNER,
@@ -352,11 +361,11 @@ mod tests {
             let record = table.to_record();
             assert!(record.len() <= 4096);
             // For as many as any TPM has slots for there is room with their digests.
-            let read = Residents::from_record(&record);
+            let read = LoadedObjects::from_record(&record);
             assert_eq!(read.entries().len(), table.entries().len());
-            let shared = |entry: &&Resident| entry.identity.digest().is_some();
+            let shared = |entry: &&LoadedObject| entry.identity.digest().is_some();
             let shared = read.entries().iter().filter(shared).count();
-            let most = Residents::MOST - table.entries().len();
+            let most = LoadedObjects::MOST - table.entries().len();
             assert_eq!(shared, table.entries().len().min(most));
         }
     }

@@ -1,29 +1,29 @@
 //! What a section leaves in a bare TPM when it does not come to its end: its connection was cut, or its
 //! process was killed.
 //!
-//! The table of residents says before each command what that puts into the TPM, so that whoever has the
+//! The table of loaded objects says before each command what that puts into the TPM, so that whoever has the
 //! lock next, and there is nobody else's command under way then, can find it and clear it away. On other TPMs everything goes with the connection.
 #![forbid(unsafe_code)]
 
-use super::commands::object::ReadPublic;
-use super::constants::handle;
-use super::object::PrimaryTemplate;
-use super::resident::{Awaited, Fingerprint};
-use super::work::{Authority, Work};
+use super::Tpm;
+use super::loaded::{Awaited, Fingerprint};
 use crate::error::{ErrorKind, Result};
+use crate::tpm2::commands::object::ReadPublic;
+use crate::tpm2::constants::handle;
+use crate::tpm2::object::PrimaryTemplate;
 use crate::transport::Sharing;
 
-impl Work<'_> {
+impl Tpm<'_> {
     /// Runs a command that puts something into the TPM. What that is stays noted until it is in the
     /// table, or until the TPM has said that it is not there.
-    pub(super) fn awaiting<T>(
+    pub(crate) fn awaiting<T>(
         &mut self,
         awaited: Awaited,
         run: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
         if self.sharing() == Sharing::Bare {
             let process = self.state.process();
-            self.state.residents.await_answer(Some((awaited, process)));
+            self.state.loaded.await_answer(Some((awaited, process)));
             self.save();
         }
         let result = run(self);
@@ -36,33 +36,33 @@ impl Work<'_> {
     }
 
     /// Notes that what was awaited is known, or not there.
-    pub(super) fn arrived(&mut self) {
-        if self.state.residents.awaited().is_some() {
-            self.state.residents.await_answer(None);
+    pub(crate) fn arrived(&mut self) {
+        if self.state.loaded.awaited().is_some() {
+            self.state.loaded.await_answer(None);
             self.save();
         }
     }
 
     /// Writes down which sessions this section has. A process may be killed at any time.
-    pub(super) fn note_sessions(&mut self) {
+    pub(crate) fn note_sessions(&mut self) {
         if self.sharing() != Sharing::Bare {
             return;
         }
         let handles = self.state.sessions.iter();
-        let handles: Vec<u32> = handles.map(|kept| kept.session.handle()).collect();
-        if self.state.residents.sessions() != handles {
-            self.state.residents.set_sessions(handles);
+        let handles: Vec<u32> = handles.map(|cached| cached.session.handle()).collect();
+        if self.state.loaded.sessions() != handles {
+            self.state.loaded.set_sessions(handles);
             self.save();
         }
     }
 
     /// Clears away what an earlier section left behind without coming to its end.
-    pub(super) fn gather_strays(&mut self) -> Result<()> {
+    pub(crate) fn recover(&mut self) -> Result<()> {
         if self.sharing() != Sharing::Bare {
             return Ok(());
         }
         // Sections end their sessions, so whatever is still noted is nobody's.
-        let sessions = self.state.residents.sessions().to_vec();
+        let sessions = self.state.loaded.sessions().to_vec();
         if !sessions.is_empty() {
             let there = self.handles(handle::HMAC_SESSION_FIRST)?;
             for session in sessions {
@@ -71,20 +71,20 @@ impl Work<'_> {
                     let _ = self.flush(session);
                 }
             }
-            self.state.residents.set_sessions(Vec::new());
+            self.state.loaded.set_sessions(Vec::new());
             self.save();
         }
-        let Some((awaited, process)) = self.state.residents.awaited().cloned() else {
+        let Some((awaited, process)) = self.state.loaded.awaited().cloned() else {
             return Ok(());
         };
         let own = process == self.state.process();
         match awaited {
             Awaited::Object(name) => {
-                for stray in self.unknown_objects()? {
-                    if self.is_still(stray, &name)? {
-                        log::debug!("object {stray:08x} was left behind: flushed");
+                for left in self.unknown_objects()? {
+                    if self.is_still(left, &name)? {
+                        log::debug!("object {left:08x} was left behind: flushed");
                         // Without an answer it is still to be looked for.
-                        match self.flush(stray) {
+                        match self.flush(left) {
                             Err(error) if error.code().is_none() => return Err(error),
                             _ => break,
                         }
@@ -95,21 +95,21 @@ impl Work<'_> {
             // anybody's, since primaries of one template are all alike.
             Awaited::Primary if own => {
                 let mut primaries = self.unknown_objects()?;
-                primaries.retain(|&stray| {
-                    let info = self.run(&ReadPublic::of(stray), &Authority::None);
+                primaries.retain(|&left| {
+                    let info = self.run(&ReadPublic::of(left), &[]);
                     info.is_ok_and(|info| PrimaryTemplate::made(&info.public))
                 });
                 // One among several may be another program's.
-                if let [stray] = primaries[..] {
-                    let _ = self.flush(stray);
+                if let [left] = primaries[..] {
+                    let _ = self.flush(left);
                 }
             }
             // Of a session nothing shows whose it is. There is one in each first use of a key, so that killed
             // processes would fill the TPM's few slots: the only session that there is, where one was awaited by a
             // process that has ended and nobody of ours has had the TPM since, is taken for that one.
             Awaited::Session if own || process.has_ended() => {
-                if let [stray] = self.handles(handle::HMAC_SESSION_FIRST)?[..] {
-                    let _ = self.flush(stray);
+                if let [left] = self.handles(handle::HMAC_SESSION_FIRST)?[..] {
+                    let _ = self.flush(left);
                 }
             }
             Awaited::Primary | Awaited::Session => {}
@@ -119,11 +119,11 @@ impl Work<'_> {
     }
 
     /// Flushes another copy of the object that was loaded as `handle`.
-    pub(super) fn drop_double(&mut self, handle: u32, fingerprint: &Fingerprint) {
+    pub(crate) fn drop_double(&mut self, handle: u32, fingerprint: &Fingerprint) {
         if self.sharing() != Sharing::Bare {
             return;
         }
-        if let Some(double) = self.state.residents.double(fingerprint, handle).cloned()
+        if let Some(double) = self.state.loaded.double(fingerprint, handle).cloned()
             && matches!(self.is_still(double.handle, &fingerprint.name), Ok(true))
         {
             let _ = self.drop_object(double.handle);
@@ -132,8 +132,8 @@ impl Work<'_> {
 
     /// Transient objects that are not in the table.
     fn unknown_objects(&mut self) -> Result<Vec<u32>> {
-        let known = |work: &Self, object: &u32| {
-            let entries = work.state.residents.entries();
+        let known = |tpm: &Self, object: &u32| {
+            let entries = tpm.state.loaded.entries();
             entries.iter().any(|entry| entry.handle == *object)
         };
         let mut objects = match self.handles(handle::TRANSIENT_FIRST) {

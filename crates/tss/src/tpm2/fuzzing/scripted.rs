@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 
 use crate::tpm2::client::{Client, Options, Sessions};
 use crate::tpm2::constants::{AlgId, CommandCode, handle, tag};
-use crate::tpm2::link::{Link, Turn};
 use crate::tpm2::pins::ParentName;
 use crate::tpm2::public::{Parms, Unique};
+use crate::tpm2::transaction::exchange::{Connect, Exchange};
 use crate::tpm2::wire::{Reader, Writer};
 use crate::tpm2::{
     DecryptScheme, Name, Object, Parent, PrimaryTemplate, Public, ResponseCode, SignScheme,
@@ -21,8 +21,8 @@ use crate::tpm2::{
 };
 use crate::transport::{Continuity, Endpoint, Limits, Origin, Sharing, TransportError};
 
-/// Where the liar lives, for those who reach it by a setting.
-pub const ADDRESS: &str = "swtpm:path=/nonexistent/liar";
+/// Where the scripted TPM is, for those who reach it by a setting.
+pub const ADDRESS: &str = "swtpm:path=/nonexistent/scripted-tpm";
 
 const EC: &[u8] = include_bytes!("../tests/data/e_ec.pem");
 const RSA: &[u8] = include_bytes!("../tests/data/j_rsa.pem");
@@ -86,7 +86,7 @@ impl Script {
     }
 }
 
-/// Puts the liar at [`ADDRESS`], in place of the last one, with `script` to say.
+/// Puts the scripted TPM at [`ADDRESS`], in place of the last one, with `script` to say.
 pub fn deceive(script: &[u8]) {
     tell(script);
     for sessions in [Sessions::Auto, Sessions::Always, Sessions::Never] {
@@ -94,13 +94,13 @@ pub fn deceive(script: &[u8]) {
     }
 }
 
-/// The same for a user with `limits` of its own and without sessions, whom no other thread's liar disturbs.
+/// The same for a user with `limits` of its own and without sessions, whom no other thread's scripted TPM disturbs.
 pub fn deceive_one(script: &[u8], limits: Limits) {
     tell(script);
     registry::begin_anew(client(Sessions::Never, None, limits));
 }
 
-/// What the liar of this thread says next; what it has loaded stays.
+/// What the scripted TPM of this thread says next; what it has loaded stays.
 pub fn tell(script: &[u8]) {
     let mut input = Input::new(script);
     let script = Script {
@@ -124,20 +124,20 @@ fn client(sessions: Sessions, parent_name: Option<Name>, limits: Limits) -> Clie
         parent_name: parent_name.map_or(ParentName::Any, ParentName::Only),
         limits,
     };
-    Client::with_links(endpoint, options, || Box::new(Liar))
+    Client::with_connector(endpoint, options, || Box::new(ScriptedTpm))
 }
 
-struct Liar;
+struct ScriptedTpm;
 
-impl Link for Liar {
-    fn turn(&mut self, _: Option<Duration>) -> Result<Box<dyn Turn + '_>, TransportError> {
-        Ok(Box::new(Liar))
+impl Connect for ScriptedTpm {
+    fn begin(&mut self, _: Option<Duration>) -> Result<Box<dyn Exchange + '_>, TransportError> {
+        Ok(Box::new(ScriptedTpm))
     }
 
     fn release(&mut self) {}
 }
 
-impl Turn for Liar {
+impl Exchange for ScriptedTpm {
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
         // At the end of the process the script may be gone.
         let answer = SCRIPT.try_with(|script| answer(&mut script.borrow_mut(), command));
@@ -425,7 +425,7 @@ fn object(pem: &[u8]) -> Object {
 }
 
 /// Operations of a client, in the order that the input gives, on that TPM.
-pub fn lying_tpm(data: &[u8]) {
+pub fn scripted_tpm(data: &[u8]) {
     let mut input = Input::new(data);
     let operations = input.bytes();
     let sessions = input.choose(&[Sessions::Auto, Sessions::Always, Sessions::Never]);
@@ -446,12 +446,12 @@ pub fn lying_tpm(data: &[u8]) {
             object[0].source = crate::tpm2::Source::Persistent(handle::SRK);
         }
         let key = &object[usize::from(detail & 1)];
-        told(&client, step, key, &parent, &auth);
+        operate(&client, step, key, &parent, &auth);
     }
     client.release_at_exit();
 }
 
-fn told(client: &Client, step: u8, key: &Object, parent: &Parent, auth: &Secret) {
+fn operate(client: &Client, step: u8, key: &Object, parent: &Parent, auth: &Secret) {
     let result = match step % 22 {
         0 => client
             .sign(key, auth, SignScheme::Ecdsa(AlgId::SHA256), &[1; 32])

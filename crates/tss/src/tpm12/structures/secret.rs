@@ -39,7 +39,7 @@ impl AuthValue {
         Some(Self(value))
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8; Self::SIZE] {
+    pub(crate) fn as_bytes(&self) -> &[u8; Self::SIZE] {
         &self.0
     }
 }

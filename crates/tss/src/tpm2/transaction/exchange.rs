@@ -8,16 +8,19 @@ use zeroize::Zeroizing;
 use crate::transport::{Continuity, Sharing, Transaction, Transport, TransportError};
 
 /// A way to one TPM.
-pub(super) trait Link: Send {
+pub(crate) trait Connect: Send {
     /// Begins a critical section, waiting at most `lock_wait` for other processes, or the
     /// transport's own limit.
-    fn turn(&mut self, lock_wait: Option<Duration>) -> Result<Box<dyn Turn + '_>, TransportError>;
+    fn begin(
+        &mut self,
+        lock_wait: Option<Duration>,
+    ) -> Result<Box<dyn Exchange + '_>, TransportError>;
     /// Closes a connection kept between sections.
     fn release(&mut self);
 }
 
 /// A critical section: the TPM is ours until it is dropped. It may end in another thread than it began.
-pub(super) trait Turn: Send {
+pub(crate) trait Exchange: Send {
     /// Sends a command and returns the response, whatever it says.
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError>;
     /// What became of the TPM's memory since our last section.
@@ -30,8 +33,11 @@ pub(super) trait Turn: Send {
     fn set_record(&mut self, bytes: &[u8]);
 }
 
-impl Link for Transport {
-    fn turn(&mut self, lock_wait: Option<Duration>) -> Result<Box<dyn Turn + '_>, TransportError> {
+impl Connect for Transport {
+    fn begin(
+        &mut self,
+        lock_wait: Option<Duration>,
+    ) -> Result<Box<dyn Exchange + '_>, TransportError> {
         let section = match lock_wait {
             Some(wait) => self.section_within(wait)?,
             None => self.section()?,
@@ -44,7 +50,7 @@ impl Link for Transport {
     }
 }
 
-impl Turn for Transaction<'_> {
+impl Exchange for Transaction<'_> {
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
         Transaction::transact(self, command)
     }

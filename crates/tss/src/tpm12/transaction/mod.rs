@@ -1,24 +1,29 @@
 //! One critical section: keys brought into the TPM and used, room made, failures explained.
 #![forbid(unsafe_code)]
 
+pub(crate) mod exchange;
+pub(crate) mod exec;
+pub(crate) mod loaded;
+mod recovery;
+
 use std::time::{Duration, Instant};
 
-use super::client::Key;
-use super::commands::Request;
-use super::commands::session::Osap;
-use super::commands::storage::{CreateWrapKey, EvictKey, FlushSpecific, GetPubKey, LoadKey};
-use super::constants::{Ordinal, handle, resource};
-use super::exec::{self, Authority};
-use super::failure::{Failure, Whose, code_of};
-use super::link::Turn;
-use super::loaded::{Fingerprint, Loaded, NOBODY};
-use super::rc::Code;
-use super::secret::AuthValue;
-use super::{KeyBlob, PublicKey, Template, auth};
+use self::exchange::Exchange;
+use self::exec::Authority;
+use self::loaded::{Fingerprint, LoadedKeys, NOBODY};
 use crate::client::table::{Digest, Entry};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, crypto_error};
 use crate::os::process::Process;
 use crate::os::sleep;
+use crate::tpm12::client::Key;
+use crate::tpm12::commands::Request;
+use crate::tpm12::commands::session::Osap;
+use crate::tpm12::commands::storage::{CreateWrapKey, EvictKey, FlushSpecific, GetPubKey, LoadKey};
+use crate::tpm12::constants::{Ordinal, handle, resource};
+use crate::tpm12::failure::{Failure, Whose, code_of};
+use crate::tpm12::rc::Code;
+use crate::tpm12::secret::AuthValue;
+use crate::tpm12::{KeyBlob, PublicKey, Template, session};
 use crate::transport::Sharing;
 
 /// How long tcsd is asked again while other clients have all sessions of the TPM.
@@ -33,11 +38,11 @@ const STUMBLES: usize = 10;
 const REFUSALS: usize = 64;
 
 /// What a client knows between sections.
-pub(super) struct State {
-    own: Process,
-    pub(super) loaded: Loaded,
+pub(crate) struct State {
+    process: Process,
+    pub(crate) loaded: LoadedKeys,
     /// Keys to be given up with the next section.
-    pub(super) forgotten: Vec<Fingerprint>,
+    pub(crate) forgotten: Vec<Fingerprint>,
     /// Whether the TPM is one of version 1.1, once that is known.
     old: Option<bool>,
     refused: Vec<Refused>,
@@ -51,22 +56,22 @@ struct Refused {
 }
 
 impl State {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            own: Process::current(),
-            loaded: Loaded::default(),
+            process: Process::current(),
+            loaded: LoadedKeys::default(),
             forgotten: Vec::new(),
             old: None,
             refused: Vec::new(),
         }
     }
 
-    pub(super) fn process(&self) -> Process {
-        self.own
+    pub(crate) fn process(&self) -> Process {
+        self.process
     }
 
     /// Forgets which secrets were refused.
-    pub(super) fn forgive(&mut self) {
+    pub(crate) fn forgive(&mut self) {
         self.refused.clear();
     }
 
@@ -88,53 +93,48 @@ impl State {
     }
 }
 
-/// A critical section at work.
-pub(super) struct Work<'a> {
-    pub(super) turn: Box<dyn Turn + 'a>,
-    pub(super) state: &'a mut State,
+/// The TPM for one critical section: who has it runs commands on what is loaded.
+pub(crate) struct Tpm<'a> {
+    pub(crate) exchange: Box<dyn Exchange + 'a>,
+    pub(crate) state: &'a mut State,
     /// Whether the connection failed while an authorization was with the TPM: a wrong one may have been
     /// counted.
-    pub(super) at_stake: bool,
+    pub(crate) at_stake: bool,
     /// The key in use, which no other may push out.
     in_use: Option<u32>,
     started: Instant,
     pause: Duration,
 }
 
-impl<'a> Work<'a> {
-    pub(super) fn begin(mut turn: Box<dyn Turn + 'a>, state: &'a mut State) -> Self {
-        let own = std::process::id();
-        if state.own.pid != own {
-            // A forked child: what the parent has in the TPM is the parent's.
-            state.own = Process::current();
-        }
-        state.loaded = match turn.record() {
-            Some(record) => Loaded::from_record(&record),
-            None => Loaded::default(),
+impl<'a> Tpm<'a> {
+    pub(crate) fn begin(mut exchange: Box<dyn Exchange + 'a>, state: &'a mut State) -> Self {
+        state.loaded = match exchange.record() {
+            Some(record) => LoadedKeys::from_record(&record),
+            None => LoadedKeys::default(),
         };
-        let mut work = Self {
-            turn,
+        let mut tpm = Self {
+            exchange,
             state,
             at_stake: false,
             in_use: None,
             started: Instant::now(),
             pause: FIRST_PAUSE,
         };
-        for fingerprint in std::mem::take(&mut work.state.forgotten) {
-            if let Some(entry) = work.state.loaded.find(&fingerprint).cloned() {
-                work.give_up(&entry);
+        for fingerprint in std::mem::take(&mut tpm.state.forgotten) {
+            if let Some(entry) = tpm.state.loaded.find(&fingerprint).cloned() {
+                tpm.give_up(&entry);
             }
         }
-        work
+        tpm
     }
 
     /// Whether the connection failed while an authorization was with the TPM.
-    pub(super) fn value_at_stake(&self) -> bool {
+    pub(crate) fn value_at_stake(&self) -> bool {
         self.at_stake
     }
 
     /// Runs a command, making room for it if the TPM is full.
-    pub(super) fn run<R: Request>(
+    pub(crate) fn run<R: Request>(
         &mut self,
         request: &R,
         authority: Authority<'_>,
@@ -164,7 +164,7 @@ impl<'a> Work<'a> {
     }
 
     /// A command authorized by the SRK's or the owner's secret.
-    pub(super) fn run_as<R: Request>(
+    pub(crate) fn run_as<R: Request>(
         &mut self,
         whose: Whose,
         request: &R,
@@ -188,7 +188,7 @@ impl<'a> Work<'a> {
     /// another key meanwhile, no secret is lost with it, and what comes back shows it. With `certain`
     /// it is made sure of before, for results that do not show it. A key with a password is loaded
     /// each time: its password must not be tried on another key.
-    pub(super) fn with_key<R: Request>(
+    pub(crate) fn with_key<R: Request>(
         &mut self,
         key: &Key,
         secret: &AuthValue,
@@ -199,13 +199,13 @@ impl<'a> Work<'a> {
             let ordinal = request(0).ordinal();
             self.check_refusal(ordinal, Whose::Key, &key.fingerprint.blob, secret)?;
         }
-        let keep = !key.blob.needs_auth() && self.turn.sharing() == Sharing::Bare;
+        let keep = !key.blob.needs_auth() && self.exchange.sharing() == Sharing::Bare;
         if keep && let Some(response) = self.with_loaded(key, certain, &request)? {
             return Ok(response);
         }
         let handle = self.load(key, keep)?;
         self.in_use = Some(handle);
-        let result = match (self.turn.sharing(), key.blob.needs_auth()) {
+        let result = match (self.exchange.sharing(), key.blob.needs_auth()) {
             (Sharing::Daemon, true) => {
                 self.use_swappable_with_password(key, handle, secret, &request)
             }
@@ -217,7 +217,7 @@ impl<'a> Work<'a> {
         };
         self.in_use = None;
         // tcsd gives up the key with the connection.
-        if self.turn.sharing() != Sharing::Daemon && !(keep && result.is_ok()) {
+        if self.exchange.sharing() != Sharing::Daemon && !(keep && result.is_ok()) {
             self.flush_key(handle);
         }
         result
@@ -348,7 +348,7 @@ impl<'a> Work<'a> {
 
     /// Whether a key of tcsd's is in the TPM.
     fn is_present(&mut self, handle: u32) -> Result<bool> {
-        let odd = auth::nonce().map_err(exec::crypto_error)?;
+        let odd = session::nonce().map_err(crypto_error)?;
         match self.run(&Osap { key: handle, odd }, Authority::None) {
             Ok(session) => {
                 self.end_session(session.handle);
@@ -361,10 +361,10 @@ impl<'a> Work<'a> {
 
     /// Loads a key under the SRK. It is noted in the shared table at once, so that others can flush it
     /// should this process end before it does; others may use it if `shared`.
-    pub(super) fn load(&mut self, key: &Key, shared: bool) -> Result<u32> {
+    pub(crate) fn load(&mut self, key: &Key, shared: bool) -> Result<u32> {
         let srk = &key.srk;
         loop {
-            let old = self.turn.is_old().or(self.state.old) == Some(true);
+            let old = self.exchange.is_old().or(self.state.old) == Some(true);
             let request = LoadKey {
                 parent: handle::SRK,
                 blob: &key.blob,
@@ -372,12 +372,14 @@ impl<'a> Work<'a> {
             };
             match self.run_as(Whose::Srk, &request, Authority::Oiap(srk)) {
                 Ok(handle) => {
-                    if self.turn.sharing() == Sharing::Bare {
+                    if self.exchange.sharing() == Sharing::Bare {
                         let fingerprint = match shared {
                             true => key.fingerprint,
                             false => key.fingerprint.of_nobody(),
                         };
-                        self.state.loaded.add(handle, fingerprint, self.state.own);
+                        self.state
+                            .loaded
+                            .add(handle, fingerprint, self.state.process);
                         self.arrived();
                     }
                     return Ok(handle);
@@ -391,14 +393,14 @@ impl<'a> Work<'a> {
     }
 
     /// Makes a key under the SRK.
-    pub(super) fn create(
+    pub(crate) fn create(
         &mut self,
         srk: &AuthValue,
         template: &Template,
         usage: &AuthValue,
         migration: &AuthValue,
     ) -> Result<KeyBlob> {
-        self.turn.attach_srk()?;
+        self.exchange.attach_srk()?;
         let request = CreateWrapKey {
             parent: handle::SRK,
             template,
@@ -414,15 +416,15 @@ impl<'a> Work<'a> {
     }
 
     /// The SRK's public part, for who knows its secret.
-    pub(super) fn srk_public(&mut self, srk: &AuthValue) -> Result<PublicKey> {
-        self.turn.attach_srk()?;
+    pub(crate) fn srk_public(&mut self, srk: &AuthValue) -> Result<PublicKey> {
+        self.exchange.attach_srk()?;
         let request = GetPubKey { key: handle::SRK };
         self.run_as(Whose::Srk, &request, Authority::Oiap(srk))
     }
 
     /// Gives up what this process and ended ones have in the TPM.
-    pub(super) fn release(&mut self) {
-        let own = self.state.own;
+    pub(crate) fn release(&mut self) {
+        let own = self.state.process;
         for entry in self.state.loaded.entries().to_vec() {
             if entry.is_to_be_released_by(own) {
                 self.give_up(&entry);
@@ -462,7 +464,7 @@ impl<'a> Work<'a> {
     }
 
     /// Flushes a key that was loaded in this section, or of which it was made sure.
-    pub(super) fn flush_key(&mut self, key: u32) {
+    pub(crate) fn flush_key(&mut self, key: u32) {
         match self.flush(key) {
             // Without an answer it may still be there: the entry stays, for whoever needs the slot.
             Err(error) if code_of(&error).is_none() => log::debug!("flushing {key:08x}: {error}"),
@@ -471,9 +473,9 @@ impl<'a> Work<'a> {
     }
 
     /// Forgets a key: TPM_FlushSpecific, or what there is in its place.
-    pub(super) fn flush(&mut self, key: u32) -> Result<()> {
-        let daemon = self.turn.sharing() == Sharing::Daemon;
-        if daemon || self.turn.is_old().or(self.state.old) == Some(true) {
+    pub(crate) fn flush(&mut self, key: u32) -> Result<()> {
+        let daemon = self.exchange.sharing() == Sharing::Daemon;
+        if daemon || self.exchange.is_old().or(self.state.old) == Some(true) {
             return self.execute(&EvictKey { key }, Authority::None);
         }
         let request = FlushSpecific {
@@ -488,21 +490,21 @@ impl<'a> Work<'a> {
         self.save();
     }
 
-    pub(super) fn save(&mut self) {
-        if self.turn.sharing() == Sharing::Bare {
-            self.turn.set_record(&self.state.loaded.to_record());
+    pub(crate) fn save(&mut self) {
+        if self.exchange.sharing() == Sharing::Bare {
+            self.exchange.set_record(&self.state.loaded.to_record());
         }
     }
 
     /// Frees a slot, or waits for one. Whether the command is worth another try.
     fn make_room(&mut self) -> bool {
-        match self.turn.sharing() {
+        match self.exchange.sharing() {
             Sharing::Daemon if self.started.elapsed() + self.pause < PATIENCE => {
                 self.breathe();
                 true
             }
             Sharing::Bare => {
-                let (own, in_use) = (self.state.own, self.in_use);
+                let (own, in_use) = (self.state.process, self.in_use);
                 while let Some(victim) = self.state.loaded.victim(own, in_use).cloned() {
                     log::debug!("the TPM is full; giving up {:08x}", victim.handle);
                     let flushed = self.give_up(&victim);

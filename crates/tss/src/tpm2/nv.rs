@@ -1,0 +1,74 @@
+//! NV memory.
+#![forbid(unsafe_code)]
+
+use crypto::Secret;
+
+use super::client::Client;
+use super::commands::nv::{NvRead, NvReadPublic, nv_attribute};
+use super::constants::{handle, property};
+use super::name::Entity;
+use super::transaction::{Authority, Tpm};
+use crate::error::{Error, Result};
+
+pub use super::commands::nv::NvPublic;
+
+/// Bytes of one NV_Read where the TPM does not say (`TPM_PT_NV_BUFFER_MAX`): small enough for any.
+const NV_BUFFER: u32 = 512;
+
+impl Client {
+    /// TPM2_NV_ReadPublic (Part 3, 31.6).
+    pub fn nv_read_public(&self, index: u32) -> Result<NvPublic> {
+        self.with(|tpm| tpm.run(&NvReadPublic { index }, &[]))
+            .map_err(|error| error.advise(format!("is there an NV index 0x{index:08x}?")))
+    }
+
+    /// The content of an NV index (TPM2_NV_Read, Part 3, 31.13), authorized by the index itself with
+    /// an empty value if it allows that, else by the owner with an empty value.
+    pub fn nv_read(&self, index: u32) -> Result<Vec<u8>> {
+        self.with(|tpm| tpm.nv_read(index))
+    }
+}
+
+impl Tpm<'_> {
+    fn nv_read(&mut self, index: u32) -> Result<Vec<u8>> {
+        let public = self.run(&NvReadPublic { index }, &[])?;
+        let authority = if public.attributes & nv_attribute::AUTHREAD != 0 {
+            Entity::object(index, public.name.clone())
+        } else if public.attributes & nv_attribute::OWNERREAD != 0 {
+            Entity::permanent(handle::OWNER)
+        } else {
+            return Err(Error::unsupported(format!(
+                "the NV index 0x{index:08x} can be read with a policy or by the platform only"
+            )));
+        };
+        let index = Entity::object(index, public.name);
+        let largest = self
+            .properties(property::NV_BUFFER_MAX, property::NV_BUFFER_MAX + 1)?
+            .first()
+            .map_or(NV_BUFFER, |(_, value)| *value);
+        let largest = u16::try_from(largest).unwrap_or(u16::MAX).max(1);
+        let empty = Secret::empty();
+        let mut content = Vec::with_capacity(public.size.into());
+        while let Some(missing) = usize::from(public.size)
+            .checked_sub(content.len())
+            .filter(|&missing| missing > 0)
+        {
+            let size = u16::try_from(missing).unwrap_or(u16::MAX).min(largest);
+            let offset = u16::try_from(content.len()).unwrap_or(u16::MAX);
+            let request = NvRead {
+                authority: authority.clone(),
+                index: index.clone(),
+                size,
+                offset,
+            };
+            let piece = self.run(&request, &[Authority::Password(&empty)])?;
+            if piece.is_empty() {
+                return Err(Error::unsupported(
+                    "the TPM returned nothing of an NV index",
+                ));
+            }
+            content.extend_from_slice(&piece);
+        }
+        Ok(content)
+    }
+}

@@ -1,3 +1,0 @@
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tpm_provider::fuzzing::run("lying_tpm12", data));
