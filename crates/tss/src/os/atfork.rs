@@ -1,9 +1,9 @@
 //! What this module does when the host forks.
 //!
-//! A child must not keep copies of devices (see [`CloseInChild`](super::guarded_fd::CloseInChild)), so it closes them before its fork
-//! returns. What it has copied must be noted in the memory that it has copied, and the kernel copies the descriptors
-//! first: a descriptor must be noted as soon as it is open, and no note may go while a fork is under way. So changes
-//! of notes and forks wait for each other ([`fork_gate`]).
+//! A child must not keep copies of devices (see [`CloseInChild`](super::guarded_fd::CloseInChild)), so it closes them
+//! before its fork returns. What it has copied must be noted in the memory that it has copied, and the kernel copies the
+//! descriptors first: a descriptor must be noted as soon as it is open, and no note may go while a fork is under way. So
+//! changes of notes and forks wait for each other ([`fork_gate`]).
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -7,8 +7,9 @@
 //!
 //! Processes share TPMs in three ways ([`Sharing`]), and what survives from one section to the next
 //! differs ([`Continuity`]). An operation can also be a task that is paused
-//! where it would wait ([`Queue`]). Nothing here starts a thread, raises SIGPIPE, or leaves a descriptor
+//! where it would wait ([`Queue`](crate::schedule::Queue)). Nothing here starts a thread, raises SIGPIPE, or leaves a descriptor
 //! open across exec.
+#![cfg_attr(not(test), forbid(unsafe_code))]
 
 pub(crate) mod address;
 pub(crate) mod device;

@@ -52,7 +52,7 @@ pub enum Continuity {
 }
 
 /// The way to one TPM. A process has one per TPM, used by whoever has the turn in the TPM's
-/// [`Queue`](super::Queue).
+/// [`Queue`](crate::schedule::Queue).
 #[derive(Debug)]
 pub struct Transport {
     endpoint: Arc<Endpoint>,

@@ -6,6 +6,7 @@
 //!
 //! It needs about 22 KB of stack: too much for an OpenSSL ASYNC job's, but a [`task`](crate::os::task) has
 //! room for it.
+#![forbid(unsafe_code)]
 
 pub(crate) mod state;
 

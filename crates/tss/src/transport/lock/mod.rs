@@ -196,7 +196,7 @@ impl LockedFile {
     /// The file, unless its number is another's by now.
     fn own(&self) -> Option<&File> {
         let file = self.file.as_ref()?;
-        let now = file::status(&file).ok()?;
+        let now = file::status(file).ok()?;
         now.same_file(&self.status).then_some(file)
     }
 
