@@ -8,7 +8,7 @@ use crypto::rsa::RsaPublic;
 use crypto::spki::PssParams;
 use tss::tpm2::{Object, Source};
 
-use super::tpm12::describe_blob;
+use super::backend::tpm12::describe_blob;
 use super::tss2::KeyFile;
 use super::{Key, Private, PublicKey};
 

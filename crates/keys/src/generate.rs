@@ -11,11 +11,10 @@ use tss::tpm2::{
 };
 use tss::transport::Family;
 
-use super::authorization::{Authorization, Identity};
-use super::generate12;
+use super::backend::tpm12;
+use super::credential::{Authorization, Identity, LONGEST_IN_TPM2, check_length, longest_value};
+use super::operation::Rejection;
 use super::public::{alg_of, curve_of, tpm_curve_of};
-use super::rsa::Rejection;
-use super::secrets::{LONGEST_IN_TPM2, check_length, longest_value};
 use super::tss2::{KeyFile, Kind};
 use super::uri::parse_handle;
 use super::{Error, Key, KeyType, ParentRule, Private, PublicKey, Tpm};
@@ -200,7 +199,7 @@ impl Options {
 /// FlushContext), one under a persistent parent. In a TPM 1.2: two (TPM_OSAP, TPM_CreateWrapKey).
 pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
     if options.are_for_tpm12(tpm) {
-        return generate12::generate(tpm, options);
+        return tpm12::generate(tpm, options);
     }
     if options.sign_only {
         return Err(Error::Setting(
@@ -217,7 +216,7 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
                 && tpm.endpoint()?.family() != Some(Family::Tpm2)
                 && error.code().is_some_and(ResponseCode::is_tpm12) =>
         {
-            generate12::generate(tpm, options)
+            tpm12::generate(tpm, options)
         }
         result => result,
     }

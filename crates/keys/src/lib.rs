@@ -9,49 +9,41 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(any(test, fuzzing)), deny(clippy::disallowed_types))]
 
-mod authorization;
-mod choice;
+mod backend;
 pub mod config;
+mod credential;
 mod describe;
-mod ec;
 mod error;
+pub mod format;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod generate;
-mod generate12;
 mod load;
 pub mod log_setup;
-mod pem;
+pub mod operation;
 pub mod printable;
 mod public;
-pub mod rsa;
-mod secrets;
 mod tpm;
-mod tpm12;
-mod tried;
 pub mod trust;
-pub mod tss12;
-pub mod tss2;
-pub mod uri;
 
 use std::sync::Arc;
 
-pub use authorization::Ask;
+pub use backend::tpm12::import as import12;
+pub use backend::tpm12::{enc_scheme_name, sig_scheme_name};
 pub use config::Config;
+pub use credential::{Ask, NONE, read_line, read_secret};
 pub use error::Error;
+pub use format::{tss2, tss12, uri};
 pub use generate::{Generation, Options as GenerateOptions, ParentChoice, Usage, generate};
-pub use generate12::import as import12;
 pub use public::{KeyType, PublicKey, SM2};
-pub use secrets::{NONE, read_line, read_secret};
 pub use tpm::{Tpm, srk_value};
-pub use tpm12::{enc_scheme_name, sig_scheme_name};
 pub use trust::ParentRule;
 
-use authorization::Authorization;
+use credential::Authorization;
 use crypto::Hash;
 use crypto::Secret;
-use rsa::{Rejection, SaltChoice, Signing};
+use operation::{Rejection, SaltChoice, Signing};
 use tss::tpm2::{Attributes, Name, Object, Scheme};
 use tss::tpm12 as tpm12_client;
 use tss::transport::Queue;
@@ -260,7 +252,7 @@ impl Key {
     /// How error messages call the key's abilities.
     fn abilities(&self) -> String {
         if let Private::Tpm12(key) = &self.private {
-            return tpm12::abilities(key.blob());
+            return backend::tpm12::abilities(key.blob());
         }
         format!(
             "the key's attributes are {}, its scheme is {}",

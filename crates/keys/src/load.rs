@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
 
-use super::authorization::{Ask, Authorization, Identity, Subject};
-use super::rsa::Rejection;
-use super::secrets::{LONGEST_IN_TPM2, check_length, longest_value};
+use super::credential::{
+    Ask, Authorization, Identity, LONGEST_IN_TPM2, Subject, check_length, longest_value,
+};
+use super::operation::Rejection;
 use super::tss2::{KeyFile, Kind};
 use super::uri::Handle;
 use super::{Error, Key, Private, PublicKey, Tpm};

@@ -12,9 +12,9 @@ use tss::tpm2::{Client, ResponseCode};
 use tss::tpm12::{self, Code};
 
 use crate::cli::{Global, Level, Selftest};
+use crate::display::hex_bytes;
 use crate::error::Error;
-use crate::generation::Generation;
-use crate::words::hex_bytes;
+use crate::family::Generation;
 use crate::{output, settings};
 
 /// What a TPM 2.0's tests led to.

@@ -2,7 +2,7 @@
 
 use crate::cli::Global;
 use crate::error::Error;
-use crate::generation::{Generation, Version, Version12};
+use crate::family::{Generation, Version, Version12};
 use crate::{output, settings};
 
 /// Asks the TPM and prints what it is.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crypto::Hash;
 use keys::Key;
-use keys::rsa::{self, Decryption};
+use keys::operation::{Decryption, encrypt};
 use zeroize::Zeroizing;
 
 use super::digest::digest_named;
@@ -238,11 +238,7 @@ impl AsymCipher for RsaCipher {
 
     fn encrypt(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
         let key = self.expect(Direction::Encrypt)?;
-        Ok(rsa::encrypt(
-            key.public().rsa()?,
-            &self.scheme(),
-            plaintext,
-        )?)
+        Ok(encrypt(key.public().rsa()?, &self.scheme(), plaintext)?)
     }
 
     fn decrypt(&mut self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {

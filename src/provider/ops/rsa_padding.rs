@@ -1,7 +1,7 @@
 //! RSA paddings and salt lengths as OpenSSL spells them: libssl sends numbers, commands send names.
 #![forbid(unsafe_code)]
 
-use keys::rsa::SaltChoice;
+use keys::operation::SaltChoice;
 
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::param::Param;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crypto::Hash;
 use crypto::rsa::SaltLength;
 use crypto::spki::{self, PssParams};
-use keys::rsa::{SaltChoice, Signing};
+use keys::operation::{SaltChoice, Signing};
 
 use super::digest::digest_named;
 use super::message::Finished;

@@ -8,7 +8,7 @@ use tss::transport::{Address, AddressKind, Limits, LockTrouble, Origin};
 
 use super::Scene;
 use super::verdict::{Finding, Verdict};
-use crate::generation::Generation;
+use crate::family::Generation;
 use crate::settings;
 
 /// A TPM that could be asked, or what became of the attempt.

@@ -7,8 +7,8 @@ use tss::transport::Sharing;
 use super::address::{Answer, sentence};
 use super::live12;
 use super::verdict::{Finding, Verdict};
-use crate::generation::{Generation, Properties, Version};
-use crate::info::gather::describe_srk;
+use crate::family::{Generation, Properties, Version};
+use crate::info::collect::describe_srk;
 use crate::selftest::{Outcome, results};
 
 /// How many layers these are.

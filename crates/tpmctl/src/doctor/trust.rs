@@ -7,7 +7,7 @@ use tss::tpm2::constants::handle;
 
 use super::address::{Answer, sentence};
 use super::verdict::{Finding, Verdict};
-use crate::generation::Generation;
+use crate::family::Generation;
 
 const PIN: &str = "sudo tpmctl srk trust";
 

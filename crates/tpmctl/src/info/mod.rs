@@ -1,6 +1,6 @@
 //! `tpmctl info`: what the TPM is, can do and holds.
 
-pub(crate) mod gather;
+pub(crate) mod collect;
 mod text;
 
 use crate::cli::Global;
@@ -10,7 +10,7 @@ use crate::{output, settings};
 /// Asks the TPM and prints what it says.
 pub(crate) fn run(global: &Global) -> Result<(), Error> {
     let chosen = settings::tpm(global)?;
-    let info = gather::Info::gather(&chosen)?;
+    let info = collect::Info::collect(&chosen)?;
     if global.json {
         output::print_json(&info)
     } else {

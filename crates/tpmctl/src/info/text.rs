@@ -1,6 +1,6 @@
 //! What the TPM said, for people.
 
-use super::gather::{Hierarchy, Info, Srk};
+use super::collect::{Hierarchy, Info, Srk};
 use crate::output::Report;
 
 /// The whole report.

@@ -17,9 +17,9 @@ use tss::tpm12::KeyBlob;
 use super::file::Target;
 use super::secret;
 use crate::cli::{Global, New};
+use crate::display::{RSA_SIZES, hex, hex_bytes, shell_word};
 use crate::error::Error;
 use crate::interrupt::Hold;
-use crate::words::{RSA_SIZES, hex, hex_bytes, shell_word};
 use crate::{output, settings};
 
 /// What was made.

@@ -3,9 +3,10 @@
 //! A key's attributes and scheme decide. A key that decrypts without a scheme gives the raw RSA
 //! operation, over which any padding is done in software; a signing key gives the TPM's own
 //! PKCS#1 v1.5 and PSS; a restricted key signs only what the TPM itself has hashed. A TPM 1.2 has
-//! PKCS#1 v1.5 alone, see `crate::tpm12`.
+//! PKCS#1 v1.5 alone, see `crate::backend::tpm12`.
 
 mod decrypt;
+mod ec;
 mod rejection;
 mod sign;
 

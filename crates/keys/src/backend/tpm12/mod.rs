@@ -5,6 +5,8 @@
 //! could be done here, so what the TPM does not have is refused, and says what to configure instead.
 #![forbid(unsafe_code)]
 
+mod generate;
+
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -14,9 +16,12 @@ use crypto::rsa::RsaPublic;
 use tss::tpm12::{self, AuthValue, EncScheme, Format, KeyBlob, SigScheme};
 use zeroize::Zeroizing;
 
-use super::authorization::{Ask, Authorization, Identity, Subject};
-use super::rsa::{Decryption, Rejection, Signing};
-use super::{Error, Key, Private, PublicKey, Tpm};
+use crate::credential::{Ask, Authorization, Identity, Subject};
+use crate::operation::{Decryption, Rejection, Signing};
+use crate::{Error, Key, Private, PublicKey, Tpm};
+
+pub(crate) use generate::generate;
+pub use generate::import;
 
 /// What to do where a protocol wants PSS.
 const NO_PSS: &str = "a TPM 1.2 cannot sign with PSS, only with PKCS#1 v1.5: configure SignatureAlgorithms = \
@@ -55,7 +60,7 @@ impl Key {
         ))
     }
 
-    pub(super) fn of_blob(
+    pub(crate) fn of_blob(
         tpm: &Arc<Tpm>,
         blob: KeyBlob,
         srk: AuthValue,
@@ -73,7 +78,7 @@ impl Key {
     }
 
     /// Whether the key can sign so.
-    pub(super) fn check_signing12(&self, blob: &KeyBlob, signing: &Signing) -> Result<(), Error> {
+    pub(crate) fn check_signing12(&self, blob: &KeyBlob, signing: &Signing) -> Result<(), Error> {
         if !blob.usage().signs() {
             return Err(Error::Cannot(format!(
                 "this key cannot sign: {}",
@@ -111,7 +116,7 @@ impl Key {
     }
 
     /// What TPM_Sign is given.
-    pub(super) fn signing_input12(
+    pub(crate) fn signing_input12(
         &self,
         blob: &KeyBlob,
         signing: &Signing,
@@ -133,13 +138,13 @@ impl Key {
     }
 
     /// One TPM_Sign.
-    pub(super) fn signature12(&self, key: &tpm12::Key, input: &[u8]) -> Result<Vec<u8>, Error> {
+    pub(crate) fn signature12(&self, key: &tpm12::Key, input: &[u8]) -> Result<Vec<u8>, Error> {
         let signature = self.authorized12(key, |client, value| client.sign(key, value, input))?;
         Ok(self.whole_block(&signature)?.to_vec())
     }
 
     /// Whether nothing speaks against the key decrypting so; its padding's parts may not all be known yet.
-    pub(super) fn check_decrypting12(
+    pub(crate) fn check_decrypting12(
         &self,
         blob: &KeyBlob,
         decryption: &Decryption,
@@ -174,7 +179,7 @@ impl Key {
     }
 
     /// One TPM_UnBind.
-    pub(super) fn decrypt12(
+    pub(crate) fn decrypt12(
         &self,
         key: &tpm12::Key,
         decryption: &Decryption,
@@ -220,12 +225,12 @@ fn only_sha1() -> Error {
 }
 
 /// Which key it is, for its password.
-pub(super) fn identity_of(blob: &KeyBlob) -> Identity {
+pub(crate) fn identity_of(blob: &KeyBlob) -> Identity {
     Identity::of_file(b"TPM 1.2", blob.as_bytes())
 }
 
 /// The public half of a wrapped key.
-pub(super) fn public_half(blob: &KeyBlob) -> Result<PublicKey, Error> {
+pub(crate) fn public_half(blob: &KeyBlob) -> Result<PublicKey, Error> {
     let key = RsaPublic::with_exponent(blob.modulus(), blob.exponent())
         .map_err(|error| Error::Data(format!("the key's public half: {error}")))?;
     if u32::try_from(key.bits()) != Ok(blob.bits()) {
@@ -242,7 +247,7 @@ pub(super) fn public_half(blob: &KeyBlob) -> Result<PublicKey, Error> {
 }
 
 /// How error messages call the key's abilities.
-pub(super) fn abilities(blob: &KeyBlob) -> String {
+pub(crate) fn abilities(blob: &KeyBlob) -> String {
     format!(
         "it is a {} key of a TPM 1.2, its signature scheme is {}, its encryption scheme {}",
         blob.usage().name(),
@@ -273,7 +278,7 @@ pub fn enc_scheme_name(scheme: EncScheme) -> &'static str {
 }
 
 /// What concerns the private half, in lines; none of it is secret.
-pub(super) fn describe_blob(blob: &KeyBlob) -> String {
+pub(crate) fn describe_blob(blob: &KeyBlob) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(

@@ -6,6 +6,9 @@
 //! then, the value with which this process has the very same key loaded.
 #![forbid(unsafe_code)]
 
+mod secret;
+mod tried;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +16,13 @@ use crypto::Hash;
 use crypto::Secret;
 use tss::transport::{AppendOnly, Living};
 
-use super::secrets::{check_length, passphrase, read_secret};
-use super::tried::{Permit, Tried};
+use secret::passphrase;
+use tried::{Permit, Tried};
+
 use super::{Error, Tpm};
+
+pub(super) use secret::{LONGEST_IN_TPM2, check_length, longest_value};
+pub use secret::{NONE, read_line, read_secret};
 
 /// How a front end asks for a secret: takes what it is for, gives `None` when nobody answers.
 pub type Ask<'a> = &'a mut dyn FnMut(&str) -> Option<Secret>;

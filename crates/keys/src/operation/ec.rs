@@ -6,8 +6,8 @@ use crypto::{Curve, Hash, ecdh};
 use tss::tpm2::{AlgId, Attributes, Client, Object, Scheme, SignScheme, Signature};
 use zeroize::Zeroizing;
 
-use super::public::{alg_of, hash_of};
-use super::{Error, Key};
+use crate::public::{alg_of, hash_of};
+use crate::{Error, Key};
 
 /// How an ECDSA signature comes about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,7 +248,7 @@ mod tests {
             limits,
             ..Config::default()
         });
-        let pem = include_bytes!("../../tss/src/tpm2/tests/data/o_ec.pem");
+        let pem = include_bytes!("../../../tss/src/tpm2/tests/data/o_ec.pem");
         let mut file = KeyFile::from_pem(pem).unwrap();
         // Behind size, type and name algorithm (Part 2, 12.2.4).
         let attributes = file.public[6..].first_chunk_mut().unwrap();

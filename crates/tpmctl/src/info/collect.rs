@@ -7,10 +7,10 @@ use tss::tpm2::constants::{handle, property};
 use tss::tpm2::{AlgId, Client, Name, Public, PublicInfo};
 use tss::transport::Sharing;
 
+use crate::display::{ObjectLine, RSA_SIZES, hex};
 use crate::error::Error;
-use crate::generation::{Properties, Version};
+use crate::family::{Properties, Version};
 use crate::settings::Chosen;
-use crate::words::{ObjectLine, RSA_SIZES, hex};
 
 /// Everything about a TPM.
 #[derive(Serialize)]
@@ -140,7 +140,7 @@ pub(super) struct Loaded {
 
 impl Info {
     /// Asks; the commands that are sent change nothing.
-    pub(super) fn gather(chosen: &Chosen) -> Result<Self, Error> {
+    pub(super) fn collect(chosen: &Chosen) -> Result<Self, Error> {
         let client = chosen.client()?;
         // The first command is one that shows a TPM of another family.
         let numbers: HashMap<u32, u32> = client

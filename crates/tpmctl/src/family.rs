@@ -11,7 +11,7 @@ use tss::tpm2::constants::property;
 use tss::tpm2::{Client, ResponseCode};
 use tss::tpm12;
 
-use crate::words::hex_bytes;
+use crate::display::hex_bytes;
 
 /// A TPM that has answered.
 pub(crate) enum Generation {

@@ -28,7 +28,7 @@ use tss::tpm12::{self, SigScheme};
 use tss::transport::AppendOnly;
 use zeroize::Zeroizing;
 
-use crate::rsa::Signing;
+use super::Signing;
 use crate::{Error, Key, Private};
 
 /// A loaded key's secret, once it is known. Not behind a lock: a fork in another thread would leave that locked. A

@@ -8,17 +8,17 @@ use crypto::Secret;
 use tss::tpm12::{AuthValue, SigScheme, Template, wrap};
 use zeroize::Zeroizing;
 
-use super::authorization::Authorization;
-use super::generate::{Options, ParentChoice, Usage};
-use super::tpm::srk_value;
-use super::tpm12::{identity_of, public_half};
-use super::{Error, Key, KeyType, Tpm};
+use super::{identity_of, public_half};
+use crate::credential::Authorization;
+use crate::generate::{Options, ParentChoice, Usage};
+use crate::tpm::srk_value;
+use crate::{Error, Key, KeyType, Tpm};
 
 /// The sizes that the specification knows; 2048 is what every TPM 1.2 has (part 1, 5.3).
 const SIZES: std::ops::RangeInclusive<u32> = 512..=2048;
 
 /// Makes a key under the storage root key.
-pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
+pub(crate) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
     let template = template(options)?;
     let srk = match &options.parent_auth {
         Some(secret) => srk_value(secret),
