@@ -20,11 +20,11 @@ impl Key {
         let (kind, bits) = (self.key_type().name(), self.public.bits());
         // Writing to a String cannot fail.
         let _ = if private {
-            let generation = match &self.private {
+            let family = match &self.private {
                 Private::Tpm2 { .. } => "2.0",
                 Private::Tpm12(_) => "1.2",
             };
-            writeln!(text, "TPM {generation} {kind} private key: ({bits} bit)")
+            writeln!(text, "TPM {family} {kind} private key: ({bits} bit)")
         } else {
             // OpenSSL's heading, which scripts look for.
             writeln!(text, "Public-Key: ({bits} bit)")

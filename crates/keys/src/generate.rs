@@ -83,31 +83,20 @@ pub struct Options {
     pub parent_auth: Option<Secret>,
     /// Its own authorization value.
     pub user_auth: Secret,
-    /// In what kind of TPM; `None` for the one that there is, see [`Tpm::is_tpm12`].
-    pub generation: Option<Generation>,
+    /// In what kind of TPM; `None` for the one that there is, see [`Tpm::family`].
+    pub family: Option<Family>,
     /// Whether a key of a TPM 1.2 shall sign only; a TPM 2.0's signing keys have a digest.
     pub sign_only: bool,
 }
 
-/// A generation of TPMs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Generation {
-    /// TPM 1.2.
-    Tpm12,
-    /// TPM 2.0.
-    Tpm2,
-}
-
-impl Generation {
-    /// Reads `1.2` or `2.0`.
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        match text {
-            "1.2" => Ok(Self::Tpm12),
-            "2.0" => Ok(Self::Tpm2),
-            _ => Err(Error::Setting(format!(
-                "{text:?} is no generation of TPMs: say 1.2 or 2.0"
-            ))),
-        }
+/// Reads `1.2` or `2.0`.
+pub fn parse_family(text: &str) -> Result<Family, Error> {
+    match text {
+        "1.2" => Ok(Family::Tpm12),
+        "2.0" => Ok(Family::Tpm2),
+        _ => Err(Error::Setting(format!(
+            "{text:?} is no generation of TPMs: say 1.2 or 2.0"
+        ))),
     }
 }
 
@@ -126,17 +115,18 @@ impl Options {
             parent: ParentChoice::OWNER,
             parent_auth: None,
             user_auth: Secret::empty(),
-            generation: None,
+            family: None,
             sign_only: false,
         }
     }
 
-    /// Whether these make a key in a TPM 1.2 of `tpm`, as far as is known without asking it.
-    pub fn are_for_tpm12(&self, tpm: &Tpm) -> bool {
-        match self.generation {
-            Some(generation) => generation == Generation::Tpm12,
+    /// Of which family the key made with these is, as far as is known without asking `tpm`.
+    pub fn family_in(&self, tpm: &Tpm) -> Option<Family> {
+        match self.family {
             // Which no TPM 2.0 has.
-            None => self.sign_only || tpm.is_tpm12(),
+            None if self.sign_only => Some(Family::Tpm12),
+            None => tpm.family(),
+            named => named,
         }
     }
 
@@ -198,7 +188,7 @@ impl Options {
 /// Makes a key in the TPM. In a TPM 2.0: three commands under a hierarchy (CreatePrimary, Create,
 /// FlushContext), one under a persistent parent. In a TPM 1.2: two (TPM_OSAP, TPM_CreateWrapKey).
 pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
-    if options.are_for_tpm12(tpm) {
+    if options.family_in(tpm) == Some(Family::Tpm12) {
         return tpm12::generate(tpm, options);
     }
     if options.sign_only {
@@ -211,7 +201,7 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
         // and a TPM 1.2 has no parent with a name, nor is it behind the kernel's resource manager: who names
         // one, or the other, means a TPM 2.0.
         Err(Error::Tss(error))
-            if options.generation.is_none()
+            if options.family.is_none()
                 && tpm.config().parent_name == ParentRule::Any
                 && tpm.endpoint()?.family() != Some(Family::Tpm2)
                 && error.code().is_some_and(ResponseCode::is_tpm12) =>
@@ -259,7 +249,7 @@ fn generate2(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
         public: created.public.to_tpm2b(),
         private: created.private.clone(),
     };
-    tpm.hold(false);
+    tpm.hold(Family::Tpm2);
     let identity = Identity::of_file(&file.public, &file.private);
     let authorization = Authorization::of_new_key(tpm, identity, &options.user_auth)?;
     Ok(Key {

@@ -35,10 +35,11 @@ pub use config::Config;
 pub use credential::{Ask, NONE, read_line, read_secret};
 pub use error::Error;
 pub use format::{tss2, tss12, uri};
-pub use generate::{Generation, Options as GenerateOptions, ParentChoice, Usage, generate};
+pub use generate::{Options as GenerateOptions, ParentChoice, Usage, generate, parse_family};
 pub use public::{KeyType, PublicKey, SM2};
 pub use tpm::{Tpm, srk_value};
 pub use trust::ParentRule;
+pub use tss::transport::Family;
 
 use credential::Authorization;
 use crypto::Hash;
@@ -58,7 +59,7 @@ pub struct Key {
     rejection: Rejection,
 }
 
-/// The private half, by the generation of the TPM that it is in.
+/// The private half, by the family of the TPM that it is in.
 enum Private {
     /// In a TPM 2.0.
     Tpm2 {

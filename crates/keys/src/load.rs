@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
+use tss::transport::Family;
 
 use super::credential::{
     Ask, Authorization, Identity, LONGEST_IN_TPM2, Subject, check_length, longest_value,
@@ -41,7 +42,7 @@ impl Key {
                 Authorization::obtain(&subject, ask)?
             }
         };
-        tpm.hold(false);
+        tpm.hold(Family::Tpm2);
         let source = Source::Blob {
             parent: parent_of(tpm, &file)?,
             private: file.private.clone(),
@@ -88,7 +89,7 @@ impl Key {
                 Authorization::obtain(&subject, &mut |_| given.clone())?
             }
         };
-        tpm.hold(false);
+        tpm.hold(Family::Tpm2);
         Ok(Self {
             tpm: Arc::clone(tpm),
             private: Private::Tpm2 {

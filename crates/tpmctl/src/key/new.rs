@@ -7,7 +7,7 @@ use crypto::Secret;
 use indicatif::{ProgressBar, ProgressStyle};
 use keys::printable;
 use keys::tss2::{KeyFile, NULL};
-use keys::{GenerateOptions, Key, KeyType, Tpm, Usage, generate};
+use keys::{Family, GenerateOptions, Key, KeyType, Tpm, Usage, generate};
 use serde::Serialize;
 use tss::tpm2::constants::handle;
 use tss::tpm2::rc::Subject;
@@ -74,7 +74,7 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
             name: key.name().map(|name| hex_bytes(name.as_bytes())),
             authorization: has_secret(&key),
             tpm: match key.blob() {
-                Some(_) => chosen.tpm.endpoint12()?,
+                Some(_) => chosen.tpm.endpoint_of(Family::Tpm12)?,
                 None => chosen.tpm.endpoint()?,
             }
             .address()
@@ -121,7 +121,7 @@ fn check(args: &New) -> Result<(), Error> {
 fn options(args: &New) -> Result<GenerateOptions, Error> {
     let key_type = KeyType::from(args.key_type);
     let mut options = GenerateOptions::new(key_type);
-    options.generation = args.tpm;
+    options.family = args.tpm;
     options.sign_only = args.sign_only;
     options.bits = args.bits.unwrap_or(options.bits);
     options.curve = args.curve.unwrap_or(options.curve);

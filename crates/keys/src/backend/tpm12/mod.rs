@@ -14,6 +14,7 @@ use crypto::Hash;
 use crypto::Secret;
 use crypto::rsa::RsaPublic;
 use tss::tpm12::{self, AuthValue, EncScheme, Format, KeyBlob, SigScheme};
+use tss::transport::Family;
 use zeroize::Zeroizing;
 
 use crate::credential::{Ask, Authorization, Identity, Subject};
@@ -67,7 +68,7 @@ impl Key {
         public: PublicKey,
         authorization: Authorization,
     ) -> Self {
-        tpm.hold(true);
+        tpm.hold(Family::Tpm12);
         Self {
             tpm: Arc::clone(tpm),
             private: Private::Tpm12(Box::new(tpm12::Key::new(blob, srk))),
