@@ -12,7 +12,7 @@ use tss::tpm2::{
 use tss::transport::Family;
 
 use super::backend::tpm12;
-use super::credential::{Authorization, Identity, LONGEST_IN_TPM2, check_length, longest_value};
+use super::credential::{Credential, Identity, LONGEST_IN_TPM2, check_length, longest_value};
 use super::operation::Rejection;
 use super::public::{alg_of, curve_of, tpm_curve_of};
 use super::tss2::{KeyFile, Kind};
@@ -251,7 +251,7 @@ fn generate2(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
     };
     tpm.hold(Family::Tpm2);
     let identity = Identity::of_file(&file.public, &file.private);
-    let authorization = Authorization::of_new_key(tpm, identity, &options.user_auth)?;
+    let credential = Credential::of_new_key(tpm, identity, &options.user_auth)?;
     Ok(Key {
         tpm: Arc::clone(tpm),
         private: Private::Tpm2 {
@@ -266,7 +266,7 @@ fn generate2(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
             file: Some(Box::new(file)),
         },
         public: half,
-        authorization,
+        credential,
         rejection: Rejection::default(),
     })
 }

@@ -41,7 +41,7 @@ pub use tpm::{Tpm, srk_value};
 pub use trust::ParentRule;
 pub use tss::transport::Family;
 
-use credential::Authorization;
+use credential::Credential;
 use crypto::Hash;
 use crypto::Secret;
 use operation::{Rejection, SaltChoice, Signing};
@@ -55,7 +55,7 @@ pub struct Key {
     tpm: Arc<Tpm>,
     private: Private,
     public: PublicKey,
-    authorization: Authorization,
+    credential: Credential,
     rejection: Rejection,
 }
 
@@ -125,6 +125,18 @@ impl Key {
             Private::Tpm2 { file, .. } => file.as_ref().map(|file| file.to_pem()),
             Private::Tpm12(key) => Some(tss12::to_pem(key.blob())),
         }
+    }
+
+    /// Whether an authorization value must be given ([`Key::log_in`]) before the key can be used: it was to come after
+    /// loading, or the one that came was wrong.
+    pub fn needs_login(&self) -> bool {
+        self.credential.needs_login()
+    }
+
+    /// Gives a key that was loaded with [`Ask::Later`] its authorization value, or another one. It is first tried when
+    /// the key is used, and a wrong one is never tried twice.
+    pub fn log_in(&self, value: Secret) -> Result<(), Error> {
+        self.credential.log_in(value)
     }
 
     /// The TPMs of its user, one of which it belongs to.
@@ -290,10 +302,7 @@ impl Key {
         operation: impl FnOnce(&Object, &Secret) -> Result<T, tss::Error>,
     ) -> Result<T, Error> {
         let object = self.object()?;
-        self.authorization.used_for(
-            self.tpm.patience(),
-            |secret| operation(object, secret),
-            tss::Error::is_authorization_failure,
-        )
+        self.credential
+            .used_for(self.tpm.patience(), |secret| operation(object, secret))
     }
 }

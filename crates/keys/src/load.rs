@@ -7,7 +7,7 @@ use tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
 use tss::transport::Family;
 
 use super::credential::{
-    Ask, Authorization, Identity, LONGEST_IN_TPM2, Subject, check_length, longest_value,
+    Ask, Credential, Identity, LONGEST_IN_TPM2, Subject, check_length, longest_value,
 };
 use super::operation::Rejection;
 use super::tss2::{KeyFile, Kind};
@@ -30,16 +30,15 @@ impl Key {
             None => "TPM key".to_owned(),
         };
         let identity = Identity::of_file(&file.public, &file.private);
-        let authorization = match file.empty_auth {
-            true => Authorization::none(tpm, counts_tries(&public).then_some(identity))?,
+        let credential = match file.empty_auth {
+            true => Credential::none(tpm, counts_tries(&public).then_some(identity))?,
             false => {
                 let subject = Subject {
-                    tpm,
                     identity,
-                    what: &what,
+                    what,
                     longest: longest_value(public.name_alg()),
                 };
-                Authorization::obtain(&subject, ask)?
+                Credential::obtain(tpm, subject, ask)?
             }
         };
         tpm.hold(Family::Tpm2);
@@ -58,7 +57,7 @@ impl Key {
                 file: Some(Box::new(file)),
             },
             public: half,
-            authorization,
+            credential,
             rejection: Rejection::default(),
         })
     }
@@ -71,22 +70,21 @@ impl Key {
         let what = format!("TPM key at handle 0x{handle:08x}");
         let identity = Identity::of_handle(tpm, handle);
         // Before the TPM is asked anything.
-        let given = match uri.pass {
-            true => Authorization::ask_early(tpm, identity, &what, ask)?,
+        let early = match uri.pass {
+            true => Some(Credential::ask_early(tpm, identity, &what, ask)?),
             false => None,
         };
         let read = tpm.client()?.read_key(handle, uri.name.as_ref())?;
         let half = PublicKey::of(&read.public)?;
-        let authorization = match uri.pass {
-            false => Authorization::none(tpm, counts_tries(&read.public).then_some(identity))?,
-            true => {
+        let credential = match early {
+            None => Credential::none(tpm, counts_tries(&read.public).then_some(identity))?,
+            Some(early) => {
                 let subject = Subject {
-                    tpm,
                     identity,
-                    what: &what,
+                    what,
                     longest: longest_value(read.public.name_alg()),
                 };
-                Authorization::obtain(&subject, &mut |_| given.clone())?
+                early.answer(|ask| Credential::obtain(tpm, subject, ask))?
             }
         };
         tpm.hold(Family::Tpm2);
@@ -101,7 +99,7 @@ impl Key {
                 file: None,
             },
             public: half,
-            authorization,
+            credential,
             rejection: Rejection::default(),
         })
     }

@@ -228,7 +228,7 @@ mod tests {
 
     use super::*;
     use crate::tss2::KeyFile;
-    use crate::{Config, Tpm};
+    use crate::{Ask, Config, Tpm};
 
     /// The start of a liar's script: somebody manages the TPM, the connection stays, and at the script's end
     /// everything succeeds.
@@ -253,7 +253,7 @@ mod tests {
         // Behind size, type and name algorithm (Part 2, 12.2.4).
         let attributes = file.public[6..].first_chunk_mut().unwrap();
         *attributes = (u32::from_be_bytes(*attributes) | Attributes::DECRYPT.0).to_be_bytes();
-        Key::from_file(&tpm.unwrap(), file, &mut |_| None).unwrap()
+        Key::from_file(&tpm.unwrap(), file, Ask::Now(&mut |_| None)).unwrap()
     }
 
     /// Has the TPM answer the next command with that point.

@@ -9,7 +9,7 @@ use tss::tpm12::{AuthValue, SigScheme, Template, wrap};
 use zeroize::Zeroizing;
 
 use super::{identity_of, public_half};
-use crate::credential::Authorization;
+use crate::credential::Credential;
 use crate::generate::{Options, ParentChoice, Usage};
 use crate::tpm::srk_value;
 use crate::{Error, Key, KeyType, Tpm};
@@ -32,8 +32,8 @@ pub(crate) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> 
         &AuthValue::well_known(),
     )?;
     let public = public_half(&blob)?;
-    let authorization = Authorization::of_new_key(tpm, identity_of(&blob), &options.user_auth)?;
-    Ok(Key::of_blob(tpm, blob, srk, public, authorization))
+    let credential = Credential::of_new_key(tpm, identity_of(&blob), &options.user_auth)?;
+    Ok(Key::of_blob(tpm, blob, srk, public, credential))
 }
 
 /// Takes a software RSA key (its modulus and one of its primes; the exponent is 65537) into a TPM 1.2, by
@@ -60,8 +60,8 @@ pub fn import(
     let usage = value_of(&options.user_auth);
     let blob = wrap(&srk, &template, modulus, prime, &usage, &migration)?;
     let public = public_half(&blob)?;
-    let authorization = Authorization::of_new_key(tpm, identity_of(&blob), &options.user_auth)?;
-    let key = Key::of_blob(tpm, blob, tpm.srk_auth(), public, authorization);
+    let credential = Credential::of_new_key(tpm, identity_of(&blob), &options.user_auth)?;
+    let key = Key::of_blob(tpm, blob, tpm.srk_auth(), public, credential);
     key.check()?;
     Ok(key)
 }

@@ -17,7 +17,7 @@ use tss::tpm12::{self, AuthValue, EncScheme, Format, KeyBlob, SigScheme};
 use tss::transport::Family;
 use zeroize::Zeroizing;
 
-use crate::credential::{Ask, Authorization, Identity, Subject};
+use crate::credential::{Ask, Credential, Identity, Subject};
 use crate::operation::{Decryption, Rejection, Signing};
 use crate::{Error, Key, Private, PublicKey, Tpm};
 
@@ -39,26 +39,19 @@ impl Key {
     /// when the key has a password. No TPM command.
     pub fn from_blob(tpm: &Arc<Tpm>, blob: KeyBlob, ask: Ask<'_>) -> Result<Self, Error> {
         let public = public_half(&blob)?;
-        let authorization = match blob.needs_auth() {
-            false => Authorization::none(tpm, None)?,
+        let credential = match blob.needs_auth() {
+            false => Credential::none(tpm, None)?,
             true => {
                 let subject = Subject {
-                    tpm,
                     identity: identity_of(&blob),
-                    what: "TPM 1.2 key",
+                    what: "TPM 1.2 key".into(),
                     // Passwords are digested.
                     longest: usize::MAX,
                 };
-                Authorization::obtain(&subject, ask)?
+                Credential::obtain(tpm, subject, ask)?
             }
         };
-        Ok(Self::of_blob(
-            tpm,
-            blob,
-            tpm.srk_auth(),
-            public,
-            authorization,
-        ))
+        Ok(Self::of_blob(tpm, blob, tpm.srk_auth(), public, credential))
     }
 
     pub(crate) fn of_blob(
@@ -66,14 +59,14 @@ impl Key {
         blob: KeyBlob,
         srk: AuthValue,
         public: PublicKey,
-        authorization: Authorization,
+        credential: Credential,
     ) -> Self {
         tpm.hold(Family::Tpm12);
         Self {
             tpm: Arc::clone(tpm),
             private: Private::Tpm12(Box::new(tpm12::Key::new(blob, srk))),
             public,
-            authorization,
+            credential,
             rejection: Rejection::default(),
         }
     }
@@ -208,11 +201,7 @@ impl Key {
             };
             operation(client, &value)
         };
-        self.authorization.used_for(
-            self.tpm.patience(),
-            run,
-            tss::Error::is_authorization_failure,
-        )
+        self.credential.used_for(self.tpm.patience(), run)
     }
 }
 
