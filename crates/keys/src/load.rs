@@ -4,15 +4,14 @@
 use std::sync::Arc;
 
 use tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
-use tss::transport::Family;
 
+use super::backend::tpm2::Tpm2Key;
 use super::credential::{
     Ask, Credential, Identity, LONGEST_IN_TPM2, Subject, check_length, longest_value,
 };
-use super::operation::Rejection;
 use super::tss2::{KeyFile, Kind};
 use super::uri::Handle;
-use super::{Error, Key, Private, PublicKey, Tpm};
+use super::{Error, Key, PublicKey, Tpm};
 use crate::printable;
 
 impl Key {
@@ -41,25 +40,16 @@ impl Key {
                 Credential::obtain(tpm, subject, ask)?
             }
         };
-        tpm.hold(Family::Tpm2);
-        let source = Source::Blob {
-            parent: parent_of(tpm, &file)?,
-            private: file.private.clone(),
-        };
-        Ok(Self {
-            tpm: Arc::clone(tpm),
-            private: Private::Tpm2 {
-                object: Box::new(Object {
-                    name: public.name()?,
-                    public,
-                    source,
-                }),
-                file: Some(Box::new(file)),
+        let object = Object {
+            name: public.name()?,
+            public,
+            source: Source::Blob {
+                parent: parent_of(tpm, &file)?,
+                private: file.private.clone(),
             },
-            public: half,
-            credential,
-            rejection: Rejection::default(),
-        })
+        };
+        let key = Tpm2Key::new(tpm, half, object, Some(file));
+        Ok(Self::new(key, credential))
     }
 
     /// Reads the public half of the persistent key that `uri` names: one TPM command, or four where
@@ -87,21 +77,13 @@ impl Key {
                 early.answer(|ask| Credential::obtain(tpm, subject, ask))?
             }
         };
-        tpm.hold(Family::Tpm2);
-        Ok(Self {
-            tpm: Arc::clone(tpm),
-            private: Private::Tpm2 {
-                object: Box::new(Object {
-                    public: read.public,
-                    name: read.name,
-                    source: Source::Persistent(handle),
-                }),
-                file: None,
-            },
-            public: half,
-            credential,
-            rejection: Rejection::default(),
-        })
+        let object = Object {
+            public: read.public,
+            name: read.name,
+            source: Source::Persistent(handle),
+        };
+        let key = Tpm2Key::new(tpm, half, object, None);
+        Ok(Self::new(key, credential))
     }
 }
 

@@ -115,7 +115,7 @@ impl RsaCipher {
             return Err(Error::new(Reason::KeyCannot, "an RSA-PSS key signs only"));
         }
         match self.direction {
-            Some(Direction::Decrypt) => Ok(key.check_decrypting_so(&self.scheme())?),
+            Some(Direction::Decrypt) => Ok(key.check_decrypting(&self.scheme())?),
             _ => Ok(()),
         }
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crypto::{Hash, spki};
+use keys::operation::Signing;
 
 use super::message::Finished;
 use super::private::run_private_op;
@@ -44,7 +45,9 @@ impl Ecdsa {
     /// Says at once what the key cannot do: TLS probes what it may offer by initialising.
     fn check(&self) -> Result<(), Error> {
         if self.state.is_signing() {
-            self.state.key()?.check_ecdsa(self.state.hash)?;
+            self.state
+                .key()?
+                .check_signing(&Signing::Ecdsa(self.state.hash))?;
         }
         Ok(())
     }
@@ -134,8 +137,8 @@ impl Signature for Ecdsa {
             .hash
             .ok_or_else(|| not_initialized("hash a message"))?;
         run_private_op(&self.instance, &key, move |key| match &message {
-            Finished::Digest(digest) => key.sign_ecdsa(Some(hash), digest),
-            Finished::Whole(message) => key.sign_ecdsa_message(hash, message),
+            Finished::Digest(digest) => key.sign(&Signing::Ecdsa(Some(hash)), digest),
+            Finished::Whole(message) => key.sign_message(&Signing::Ecdsa(Some(hash)), message),
         })
     }
 
@@ -148,7 +151,7 @@ impl Signature for Ecdsa {
         self.state.expect(Purpose::Sign)?;
         let (hash, digest) = (self.state.hash, digest.to_vec());
         run_private_op(&self.instance, self.state.key()?, move |key| {
-            key.sign_ecdsa(hash, &digest)
+            key.sign(&Signing::Ecdsa(hash), &digest)
         })
     }
 

@@ -132,7 +132,7 @@ impl RsaSignature {
             let rsa = key.public().rsa()?;
             return Ok(rsa.verify_pss(*hash, *mgf_hash, SaltLength::Any, digest, signature));
         }
-        Ok(key.verify(&signing, signature, digest))
+        Ok(key.public().verify(&signing, signature, digest))
     }
 
     /// AlgorithmIdentifier of the scheme: certificates carry it.
@@ -144,14 +144,14 @@ impl RsaSignature {
                 mgf_hash,
                 salt,
             } => {
-                let salt_length = self.state.key()?.salt_length(hash, salt)?;
+                let salt_length = salt.length(self.state.key()?.public().rsa()?, hash)?;
                 Ok(spki::pss_algorithm(&PssParams {
                     hash,
                     mgf_hash,
                     salt_length,
                 }))
             }
-            Signing::Pkcs1Raw | Signing::None => Err(Error::new(
+            Signing::Pkcs1Raw | Signing::None | Signing::Ecdsa(_) => Err(Error::new(
                 Reason::UnsupportedScheme,
                 "there is no algorithm identifier for a signature without a digest",
             )),
@@ -312,7 +312,7 @@ impl Signature for RsaSignature {
                 })
                 .ok_or_else(wrong),
             Signing::None => Ok(rsa.public_op(signature).map_err(keys::Error::from)?),
-            Signing::Pss { .. } => Err(Error::new(
+            Signing::Pss { .. } | Signing::Ecdsa(_) => Err(Error::new(
                 Reason::UnsupportedScheme,
                 "nothing can be recovered from a PSS signature",
             )),

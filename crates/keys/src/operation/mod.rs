@@ -1,29 +1,22 @@
-//! RSA operations: which TPM command serves which padding.
+//! What is done with a key, whoever asks: OpenSSL's provider, or another front end.
 //!
-//! A key's attributes and scheme decide. A key that decrypts without a scheme gives the raw RSA
-//! operation, over which any padding is done in software; a signing key gives the TPM's own
-//! PKCS#1 v1.5 and PSS; a restricted key signs only what the TPM itself has hashed. A TPM 1.2 has
-//! PKCS#1 v1.5 alone, see `crate::backend::tpm12`.
+//! The choice of padding and scheme, what must be refused before the TPM is asked, what is padded and unpadded in
+//! software, and that no wrong signature and no padding oracle gets out. Which TPM command serves is the
+//! backend's business.
+#![forbid(unsafe_code)]
 
+mod agree;
+mod check;
 mod decrypt;
-mod ec;
 mod rejection;
+mod scheme;
 mod sign;
+mod verify;
 
 pub use decrypt::{Decryption, encrypt};
-pub(super) use rejection::Rejection;
 pub use rejection::rejection_block;
-pub use sign::{SaltChoice, Signing};
+pub(crate) use rejection::{Rejection, rejection_digest};
+pub use scheme::{SaltChoice, Signing};
+pub(crate) use scheme::{digest_of_info, whole_block};
 
-use tss::tpm2::{Attributes, Scheme};
-
-use super::Key;
-
-impl Key {
-    /// Whether the TPM does the raw private operation with this key (Part 3, 14.3).
-    fn is_raw(&self) -> bool {
-        self.has(Attributes::DECRYPT)
-            && !self.has(Attributes::RESTRICTED)
-            && self.scheme() == Scheme::Null
-    }
-}
+use decrypt::random_premaster;

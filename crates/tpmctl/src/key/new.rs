@@ -7,7 +7,7 @@ use crypto::Secret;
 use indicatif::{ProgressBar, ProgressStyle};
 use keys::printable;
 use keys::tss2::{KeyFile, NULL};
-use keys::{Family, GenerateOptions, Key, KeyType, Tpm, Usage, generate};
+use keys::{GenerateOptions, Key, KeyType, Tpm, Usage, generate};
 use serde::Serialize;
 use tss::tpm2::constants::handle;
 use tss::tpm2::rc::Subject;
@@ -73,12 +73,7 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
                 .map_or_else(|| SRK.to_owned(), |file| hex(file.parent)),
             name: key.name().map(|name| hex_bytes(name.as_bytes())),
             authorization: has_secret(&key),
-            tpm: match key.blob() {
-                Some(_) => chosen.tpm.endpoint_of(Family::Tpm12)?,
-                None => chosen.tpm.endpoint()?,
-            }
-            .address()
-            .to_string(),
+            tpm: chosen.tpm.endpoint_of(key.family())?.address().to_string(),
         })?;
     }
     tell(args, &key, target.is_some());

@@ -8,8 +8,7 @@ use crypto::Secret;
 use tss::tpm12::{AuthValue, SigScheme, Template, wrap};
 use zeroize::Zeroizing;
 
-use super::{identity_of, public_half};
-use crate::credential::Credential;
+use super::{Tpm12Key, public_half};
 use crate::generate::{Options, ParentChoice, Usage};
 use crate::tpm::srk_value;
 use crate::{Error, Key, KeyType, Tpm};
@@ -18,7 +17,7 @@ use crate::{Error, Key, KeyType, Tpm};
 const SIZES: std::ops::RangeInclusive<u32> = 512..=2048;
 
 /// Makes a key under the storage root key.
-pub(crate) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
+pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm12Key, Error> {
     let template = template(options)?;
     let srk = match &options.parent_auth {
         Some(secret) => srk_value(secret),
@@ -32,8 +31,7 @@ pub(crate) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> 
         &AuthValue::well_known(),
     )?;
     let public = public_half(&blob)?;
-    let credential = Credential::of_new_key(tpm, identity_of(&blob), &options.user_auth)?;
-    Ok(Key::of_blob(tpm, blob, srk, public, credential))
+    Ok(Tpm12Key::new(tpm, blob, srk, public))
 }
 
 /// Takes a software RSA key (its modulus and one of its primes; the exponent is 65537) into a TPM 1.2, by
@@ -60,8 +58,10 @@ pub fn import(
     let usage = value_of(&options.user_auth);
     let blob = wrap(&srk, &template, modulus, prime, &usage, &migration)?;
     let public = public_half(&blob)?;
-    let credential = Credential::of_new_key(tpm, identity_of(&blob), &options.user_auth)?;
-    let key = Key::of_blob(tpm, blob, tpm.srk_auth(), public, credential);
+    let key = Key::made(
+        Tpm12Key::new(tpm, blob, tpm.srk_auth(), public),
+        &options.user_auth,
+    )?;
     key.check()?;
     Ok(key)
 }
