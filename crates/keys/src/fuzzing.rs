@@ -16,7 +16,7 @@ use crate::uri::{Handle, parse_handle};
 use crate::{Ask, Config, Key, KeyType, ParentChoice, PublicKey, Tpm};
 
 /// A TPM that is not there: nothing here may need it.
-fn nowhere() -> &'static Arc<Tpm> {
+pub(crate) fn nowhere() -> &'static Arc<Tpm> {
     static TPM: OnceLock<Arc<Tpm>> = OnceLock::new();
     TPM.get_or_init(|| {
         let address = "swtpm:path=/nonexistent/fuzz".parse().unwrap();

@@ -115,6 +115,19 @@ impl Options {
         }
     }
 
+    /// Takes an RSA key's public exponent, the highest byte first.
+    pub fn set_exponent(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if bytes.len() > 4 {
+            return Err(Error::Argument(
+                "the public exponent of a TPM key has at most 32 bits".into(),
+            ));
+        }
+        self.exponent = bytes
+            .iter()
+            .fold(0, |sum, &byte| sum << 8 | u32::from(byte));
+        Ok(())
+    }
+
     /// Of which family the key made with these is, as far as is known without asking `tpm`.
     pub fn family_in(&self, tpm: &Tpm) -> Option<Family> {
         match self.family {

@@ -25,6 +25,8 @@ pub mod log_setup;
 pub mod operation;
 pub mod printable;
 mod public;
+#[cfg(test)]
+mod testing;
 mod tpm;
 pub mod trust;
 

@@ -5,16 +5,16 @@
 //! could be done here, so what the TPM does not have is refused, and says what to configure instead.
 #![forbid(unsafe_code)]
 
+mod describe;
 mod generate;
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use crypto::Hash;
 use crypto::Secret;
 use crypto::ecdsa::EcPublic;
 use crypto::rsa::RsaPublic;
-use tss::tpm12::{self, AuthValue, EncScheme, Format, KeyBlob, SigScheme};
+use tss::tpm12::{self, AuthValue, EncScheme, KeyBlob, SigScheme};
 use tss::transport::{Family, Queue};
 use zeroize::Zeroizing;
 
@@ -25,7 +25,10 @@ use crate::generate::Options;
 use crate::operation::{Decryption, Signing, rejection_digest, whole_block};
 use crate::{Error, Key, PublicKey, Tpm};
 
+pub use describe::{enc_scheme_name, sig_scheme_name};
 pub use generate::import;
+
+use describe::{abilities, describe_blob};
 
 /// What to do where a protocol wants PSS.
 const NO_PSS: &str = "a TPM 1.2 cannot sign with PSS, only with PKCS#1 v1.5: configure SignatureAlgorithms = \
@@ -357,65 +360,4 @@ fn public_half(blob: &KeyBlob) -> Result<PublicKey, Error> {
         key: Box::new(key),
         pss: None,
     })
-}
-
-/// How error messages call the key's abilities.
-fn abilities(blob: &KeyBlob) -> String {
-    format!(
-        "it is a {} key of a TPM 1.2, its signature scheme is {}, its encryption scheme {}",
-        blob.usage().name(),
-        sig_scheme_name(blob.sig_scheme()),
-        enc_scheme_name(blob.enc_scheme())
-    )
-}
-
-/// The specification's meaning of a signature scheme (part 2, 5.8).
-pub fn sig_scheme_name(scheme: SigScheme) -> &'static str {
-    match scheme {
-        SigScheme::NONE => "none",
-        SigScheme::SHA1 => "PKCS#1 v1.5 with SHA-1 only",
-        SigScheme::DER => "PKCS#1 v1.5 with any digest",
-        SigScheme::INFO => "PKCS#1 v1.5 of the TPM's own structures",
-        _ => "unknown",
-    }
-}
-
-/// The specification's meaning of an encryption scheme (part 2, 5.8).
-pub fn enc_scheme_name(scheme: EncScheme) -> &'static str {
-    match scheme {
-        EncScheme::NONE => "none",
-        EncScheme::PKCS1 => "PKCS#1 v1.5",
-        EncScheme::OAEP => "OAEP with the label \"TCPA\"",
-        _ => "unknown",
-    }
-}
-
-/// What concerns the private half, in lines; none of it is secret.
-fn describe_blob(blob: &KeyBlob) -> String {
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = writeln!(
-        text,
-        "Parent: storage root key (SRK)\nStructure: {}\nUsage: {}\nSignature scheme: {}\nEncryption scheme: {}\n\
-         Migratable: {}\nAuthorization value: {}\nBound to PCRs: {}",
-        match blob.format() {
-            Format::Key => "TPM_KEY",
-            Format::Key12 => "TPM_KEY12",
-        },
-        blob.usage().name(),
-        sig_scheme_name(blob.sig_scheme()),
-        enc_scheme_name(blob.enc_scheme()),
-        yes(blob.flags() & KeyBlob::MIGRATABLE != 0),
-        if blob.needs_auth() {
-            "asked for when the key is loaded"
-        } else {
-            "none"
-        },
-        yes(blob.is_bound_to_pcrs()),
-    );
-    text
-}
-
-fn yes(is: bool) -> &'static str {
-    if is { "yes" } else { "no" }
 }

@@ -232,3 +232,100 @@ impl Tpm2Key {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tss::tpm2::{Object, Public, Source};
+
+    use super::*;
+    use crate::PublicKey;
+    use crate::testing::{
+        BOTH, DECRYPT, FREE, RESTRICTED, RSAPSS_SHA256, RSASSA_SHA256, SIGN, rsa,
+    };
+
+    const SHA256: AlgId = AlgId::SHA256;
+
+    fn key(attributes: Attributes, scheme: &[u8]) -> Tpm2Key {
+        let (key, _) = rsa(attributes, scheme);
+        let public = Public::from_tpm2b(&key.file().unwrap().public).unwrap();
+        let half = PublicKey::of(&public).unwrap();
+        let object = Object {
+            name: public.name().unwrap(),
+            public,
+            source: Source::Persistent(0x8100_0001),
+        };
+        Tpm2Key::new(key.tpm(), half, object, None)
+    }
+
+    fn pss(hash: Hash, salt: SaltChoice) -> Signing {
+        Signing::Pss {
+            hash,
+            mgf_hash: hash,
+            salt,
+        }
+    }
+
+    #[test]
+    fn attributes_and_scheme_decide_who_pads() {
+        let tpm_pkcs1 = Some(Route::Sign(SignScheme::Rsassa(SHA256)));
+        let tpm_pss = Some(Route::Sign(SignScheme::Rsapss(SHA256)));
+        let restricted = Some(Route::Restricted(SignScheme::Rsassa(SHA256), SHA256));
+        let raw = Some(Route::Raw);
+        let all = [
+            Signing::Pkcs1(Hash::Sha256),
+            Signing::Pkcs1(Hash::Sha3_256),
+            Signing::Pkcs1(Hash::Sha224),
+            pss(Hash::Sha256, SaltChoice::Digest),
+            pss(Hash::Sha256, SaltChoice::Max),
+            Signing::None,
+        ];
+        for (attributes, scheme, routes) in [
+            (BOTH, FREE, [tpm_pkcs1, raw, raw, raw, raw, raw]),
+            (DECRYPT, FREE, [raw; 6]),
+            (
+                SIGN,
+                FREE,
+                [
+                    tpm_pkcs1,
+                    Some(Route::Sign(SignScheme::Rsassa(AlgId::SHA3_256))),
+                    // Which TPMs do not know.
+                    None,
+                    tpm_pss,
+                    None,
+                    None,
+                ],
+            ),
+            (
+                SIGN,
+                RSASSA_SHA256,
+                [tpm_pkcs1, None, None, None, None, None],
+            ),
+            (SIGN, RSAPSS_SHA256, [None, None, None, tpm_pss, None, None]),
+            (
+                RESTRICTED,
+                RSASSA_SHA256,
+                [restricted, None, None, None, None, None],
+            ),
+        ] {
+            let key = key(attributes, scheme);
+            for (signing, route) in all.iter().zip(routes) {
+                let chosen = key.route(signing, None).ok();
+                assert_eq!(chosen, route, "{attributes} {scheme:?} {signing:?}");
+                assert_eq!(key.check_signing(signing).is_ok(), route.is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn the_digest_of_a_digest_info_is_what_the_tpm_signs() {
+        let key = key(SIGN, FREE);
+        let info = [Hash::Sha256.digest_info_prefix(), &[7; 32]].concat();
+        let route = key.route(&Signing::Pkcs1Raw, Some(&info)).unwrap();
+        assert_eq!(route, Route::Sign(SignScheme::Rsassa(SHA256)));
+        let scheme = SignScheme::Rsassa(SHA256);
+        let given = key.as_signed(&Signing::Pkcs1Raw, scheme, &info).unwrap();
+        assert_eq!(given, [7; 32]);
+        let error = key.route(&Signing::Pkcs1Raw, Some(&[7; 36])).unwrap_err();
+        assert!(error.to_string().contains("not a DigestInfo"), "{error}");
+    }
+}
