@@ -6,37 +6,32 @@ use std::fmt::Write;
 use crypto::Curve;
 use crypto::rsa::RsaPublic;
 use crypto::spki::PssParams;
-use tss::tpm2::{Object, Source};
+use tss::transport::Family;
 
-use super::tpm12::describe_blob;
 use super::tss2::KeyFile;
-use super::{Key, Private, PublicKey};
+use super::{Key, PublicKey};
 
 impl Key {
     /// What can be said about the key: type, size, parent, attributes, policy, then its numbers.
     /// `private` adds what concerns the private half; none of it is secret.
     pub fn describe(&self, private: bool) -> String {
         let mut text = String::new();
-        let (kind, bits) = (self.key_type().name(), self.public.bits());
+        let (kind, bits) = (self.key_type().name(), self.public().bits());
         // Writing to a String cannot fail.
         let _ = if private {
-            let generation = match &self.private {
-                Private::Tpm2 { .. } => "2.0",
-                Private::Tpm12(_) => "1.2",
+            let family = match self.family() {
+                Family::Tpm2 => "2.0",
+                Family::Tpm12 => "1.2",
             };
-            writeln!(text, "TPM {generation} {kind} private key: ({bits} bit)")
+            writeln!(text, "TPM {family} {kind} private key: ({bits} bit)")
         } else {
             // OpenSSL's heading, which scripts look for.
             writeln!(text, "Public-Key: ({bits} bit)")
         };
-        match &self.private {
-            Private::Tpm2 { object, file } if private => {
-                self.describe_object(&mut text, object, file.as_deref());
-            }
-            Private::Tpm12(key) if private => text.push_str(&describe_blob(key.blob())),
-            _ => {}
+        if private {
+            text.push_str(&self.backend.describe());
         }
-        match &self.public {
+        match self.public() {
             PublicKey::Rsa { key, pss } => describe_rsa(&mut text, key, pss.as_ref()),
             PublicKey::Ec(key) => {
                 hex_block(&mut text, "pub", key.point());
@@ -44,37 +39,6 @@ impl Key {
             }
         }
         text
-    }
-
-    fn describe_object(&self, text: &mut String, object: &Object, file: Option<&KeyFile>) {
-        let place = match (&object.source, file) {
-            (Source::Persistent(handle), _) => format!("Handle: 0x{handle:08x}"),
-            (_, Some(file)) => format!("Parent: {}", file.parent_text()),
-            _ => "Parent: unknown".into(),
-        };
-        let policy = match file {
-            Some(file) => file.policy_text(),
-            None if object.public.auth_policy().is_empty() => "none".into(),
-            None => "in the TPM".into(),
-        };
-        let authorization = match file {
-            Some(file) if file.empty_auth => "none",
-            Some(_) => "asked for when the key is loaded",
-            None => "asked for with ?pass",
-        };
-        let _ = writeln!(
-            text,
-            "{place}\nAttributes: {}\nScheme: {}\nAuthorization value: {authorization}\nPolicy: {policy}",
-            self.attributes(),
-            self.scheme_name(),
-        );
-        let name: String = object
-            .name
-            .as_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let _ = writeln!(text, "Name: {name}");
     }
 }
 

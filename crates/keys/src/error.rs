@@ -34,6 +34,15 @@ pub enum Error {
     /// The data has a wrong length or form.
     #[error("{0}")]
     Data(String),
+    /// An argument that makes no sense here.
+    #[error("{0}")]
+    Argument(String),
+    /// A part that is needed is not there.
+    #[error("{0}")]
+    Missing(String),
+    /// The operation needs another call first.
+    #[error("the context was not initialised to {0}")]
+    NotInitialized(String),
     /// What the TPM returned does not verify under the key's public half.
     #[error("{0}")]
     WrongSignature(String),

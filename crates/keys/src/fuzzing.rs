@@ -13,10 +13,10 @@ use crate::trust;
 use crate::tss2::KeyFile;
 use crate::tss12;
 use crate::uri::{Handle, parse_handle};
-use crate::{Config, Key, KeyType, ParentChoice, PublicKey, Tpm};
+use crate::{Ask, Config, Key, KeyType, ParentChoice, PublicKey, Tpm};
 
 /// A TPM that is not there: nothing here may need it.
-fn nowhere() -> &'static Arc<Tpm> {
+pub(crate) fn nowhere() -> &'static Arc<Tpm> {
     static TPM: OnceLock<Arc<Tpm>> = OnceLock::new();
     TPM.get_or_init(|| {
         let address = "swtpm:path=/nonexistent/fuzz".parse().unwrap();
@@ -65,10 +65,14 @@ pub fn tss_key_blob(data: &[u8]) {
     );
     let needs_auth = blob.needs_auth();
     let asked = std::cell::Cell::new(0);
-    let key = Key::from_blob(nowhere(), blob, &mut |_| {
-        asked.set(asked.get() + 1);
-        Some(Secret::from(&b"pin"[..]))
-    });
+    let key = Key::from_blob(
+        nowhere(),
+        blob,
+        Ask::Now(&mut |_| {
+            asked.set(asked.get() + 1);
+            Some(Secret::from(&b"pin"[..]))
+        }),
+    );
     if key.is_ok() {
         assert_eq!(asked.get(), usize::from(needs_auth));
     }
@@ -86,10 +90,14 @@ fn whole(file: KeyFile) {
     let key_type = KeyType::of_file(&file);
     let asked = std::cell::Cell::new(0);
     let empty_auth = file.empty_auth;
-    let key = Key::from_file(nowhere(), file, &mut |_| {
-        asked.set(asked.get() + 1);
-        Some(Secret::from(&b"pin"[..]))
-    });
+    let key = Key::from_file(
+        nowhere(),
+        file,
+        Ask::Now(&mut |_| {
+            asked.set(asked.get() + 1);
+            Some(Secret::from(&b"pin"[..]))
+        }),
+    );
     let Ok(key) = key else {
         return;
     };

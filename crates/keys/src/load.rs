@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
 
-use super::authorization::{Ask, Authorization, Identity, Subject};
-use super::rsa::Rejection;
-use super::secrets::{LONGEST_IN_TPM2, check_length, longest_value};
+use super::backend::tpm2::Tpm2Key;
+use super::credential::{
+    Ask, Credential, Identity, LONGEST_IN_TPM2, Subject, check_length, longest_value,
+};
 use super::tss2::{KeyFile, Kind};
 use super::uri::Handle;
-use super::{Error, Key, Private, PublicKey, Tpm};
+use super::{Error, Key, PublicKey, Tpm};
 use crate::printable;
 
 impl Key {
@@ -28,37 +29,27 @@ impl Key {
             None => "TPM key".to_owned(),
         };
         let identity = Identity::of_file(&file.public, &file.private);
-        let authorization = match file.empty_auth {
-            true => Authorization::none(tpm, counts_tries(&public).then_some(identity))?,
+        let credential = match file.empty_auth {
+            true => Credential::none(tpm, counts_tries(&public).then_some(identity))?,
             false => {
                 let subject = Subject {
-                    tpm,
                     identity,
-                    what: &what,
+                    what,
                     longest: longest_value(public.name_alg()),
                 };
-                Authorization::obtain(&subject, ask)?
+                Credential::obtain(tpm, subject, ask)?
             }
         };
-        tpm.hold(false);
-        let source = Source::Blob {
-            parent: parent_of(tpm, &file)?,
-            private: file.private.clone(),
-        };
-        Ok(Self {
-            tpm: Arc::clone(tpm),
-            private: Private::Tpm2 {
-                object: Box::new(Object {
-                    name: public.name()?,
-                    public,
-                    source,
-                }),
-                file: Some(Box::new(file)),
+        let object = Object {
+            name: public.name()?,
+            public,
+            source: Source::Blob {
+                parent: parent_of(tpm, &file)?,
+                private: file.private.clone(),
             },
-            public: half,
-            authorization,
-            rejection: Rejection::default(),
-        })
+        };
+        let key = Tpm2Key::new(tpm, half, object, Some(file));
+        Ok(Self::new(key, credential))
     }
 
     /// Reads the public half of the persistent key that `uri` names: one TPM command, or four where
@@ -69,39 +60,30 @@ impl Key {
         let what = format!("TPM key at handle 0x{handle:08x}");
         let identity = Identity::of_handle(tpm, handle);
         // Before the TPM is asked anything.
-        let given = match uri.pass {
-            true => Authorization::ask_early(tpm, identity, &what, ask)?,
+        let early = match uri.pass {
+            true => Some(Credential::ask_early(tpm, identity, &what, ask)?),
             false => None,
         };
         let read = tpm.client()?.read_key(handle, uri.name.as_ref())?;
         let half = PublicKey::of(&read.public)?;
-        let authorization = match uri.pass {
-            false => Authorization::none(tpm, counts_tries(&read.public).then_some(identity))?,
-            true => {
+        let credential = match early {
+            None => Credential::none(tpm, counts_tries(&read.public).then_some(identity))?,
+            Some(early) => {
                 let subject = Subject {
-                    tpm,
                     identity,
-                    what: &what,
+                    what,
                     longest: longest_value(read.public.name_alg()),
                 };
-                Authorization::obtain(&subject, &mut |_| given.clone())?
+                early.answer(|ask| Credential::obtain(tpm, subject, ask))?
             }
         };
-        tpm.hold(false);
-        Ok(Self {
-            tpm: Arc::clone(tpm),
-            private: Private::Tpm2 {
-                object: Box::new(Object {
-                    public: read.public,
-                    name: read.name,
-                    source: Source::Persistent(handle),
-                }),
-                file: None,
-            },
-            public: half,
-            authorization,
-            rejection: Rejection::default(),
-        })
+        let object = Object {
+            public: read.public,
+            name: read.name,
+            source: Source::Persistent(handle),
+        };
+        let key = Tpm2Key::new(tpm, half, object, None);
+        Ok(Self::new(key, credential))
     }
 }
 

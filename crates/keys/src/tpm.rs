@@ -67,13 +67,9 @@ impl Tpm {
     }
 
     /// Holds the way to the TPM for hosts that chroot or drop privileges before the first use: to be called
-    /// when a key is loaded, of a TPM 1.2 or a later one. A TPM that is not there is an error only when it is used.
-    pub(super) fn hold(&self, is_tpm12: bool) {
-        let endpoint = match is_tpm12 {
-            true => self.endpoint12(),
-            false => self.endpoint(),
-        };
-        if let Ok(endpoint) = endpoint {
+    /// when a key is loaded. A TPM that is not there is an error only when it is used.
+    pub(super) fn hold(&self, family: Family) {
+        if let Ok(endpoint) = self.endpoint_of(family) {
             endpoint.hold(self.config.hold);
         }
     }
@@ -118,9 +114,12 @@ impl Tpm {
         }
     }
 
-    /// The address for keys of TPM 1.2, or why there is none: the one that was named for them, else the one for
-    /// all keys, else what is detected.
-    pub fn endpoint12(&self) -> Result<Arc<Endpoint>, Error> {
+    /// The address for keys of a family, or why there is none: for TPM 1.2 the one that was named for it, else the
+    /// one for all keys, else what is detected.
+    pub fn endpoint_of(&self, family: Family) -> Result<Arc<Endpoint>, Error> {
+        if family == Family::Tpm2 {
+            return self.endpoint();
+        }
         if let Some(endpoint) = &self.endpoint12 {
             return Ok(Arc::clone(endpoint));
         }
@@ -139,29 +138,27 @@ impl Tpm {
             let options = tpm12::Options {
                 limits: self.config.limits,
             };
-            let client = tpm12::Client::shared(self.endpoint12()?, options);
+            let client = tpm12::Client::shared(self.endpoint_of(Family::Tpm12)?, options);
             (self.config.on_open)();
             Ok(client)
         })
     }
 
-    /// Whether the TPM that is meant where neither a key file nor the user says of which generation it is, is a
-    /// TPM 1.2 as far as is known without asking it; see [`Config::family`].
-    pub fn is_tpm12(&self) -> bool {
-        let family = match self.config.address {
+    /// The family of the TPM that is meant where neither a key file nor the user says it, as far as is known without
+    /// asking it; see [`Config::family`].
+    pub fn family(&self) -> Option<Family> {
+        match self.config.address {
             Some(_) => self.endpoint().ok().and_then(|endpoint| endpoint.family()),
             // A host that has changed its root sees other files, or none.
             None => self.family.or_else(|| self.config.family(Path::new(ROOT))),
-        };
-        family == Some(Family::Tpm12)
+        }
     }
 
     /// The address of the TPM that is meant, or why there is none.
     pub fn meant(&self) -> Result<Arc<Endpoint>, Error> {
-        if self.config.address.is_none() && self.is_tpm12() {
-            self.endpoint12()
-        } else {
-            self.endpoint()
+        match (&self.config.address, self.family()) {
+            (None, Some(family)) => self.endpoint_of(family),
+            _ => self.endpoint(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A swtpm process with a state directory of its own: what the TPMs of both generations are made of.
+//! A swtpm process with a state directory of its own: what the TPMs of both families are made of.
 
 use crate::net::Endpoint;
 use crate::ports::free_ports;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// The specification that a simulated TPM follows.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Generation {
+pub enum Family {
     Tpm12,
     Tpm2,
 }
@@ -27,14 +27,14 @@ pub enum Socket {
 pub struct Simulator {
     // Before the directory: fields are dropped in order.
     daemon: Option<Daemon>,
-    generation: Generation,
+    family: Family,
     endpoint: Endpoint,
     dir: Scratch,
 }
 
 impl Simulator {
     /// Starts one, with a copy of the state in `state`, a directory with a `*.permall`, or else fresh.
-    pub fn start(generation: Generation, state: Option<&Path>, socket: Socket) -> Self {
+    pub fn start(family: Family, state: Option<&Path>, socket: Socket) -> Self {
         let dir = Scratch::new();
         let own = dir.join("state");
         fs::create_dir(&own).expect("the state directory is new");
@@ -51,7 +51,7 @@ impl Simulator {
         };
         let mut this = Self {
             daemon: None,
-            generation,
+            family,
             endpoint,
             dir,
         };
@@ -70,12 +70,12 @@ impl Simulator {
         let mut server = listen_at(&self.endpoint);
         let mut command = Command::new(need("swtpm", "swtpm"));
         command.args(["socket", "--flags", "not-need-init,startup-clear"]);
-        match (self.generation, &self.endpoint) {
-            (Generation::Tpm2, _) => drop(command.arg("--tpm2")),
+        match (self.family, &self.endpoint) {
+            (Family::Tpm2, _) => drop(command.arg("--tpm2")),
             // swtpm serves one connection at a time, and tcsd keeps its last one open: with `disconnect`
             // each ends with its reply.
-            (Generation::Tpm12, Endpoint::Tcp(_)) => server.push_str(",disconnect"),
-            (Generation::Tpm12, Endpoint::Unix(_)) => {}
+            (Family::Tpm12, Endpoint::Tcp(_)) => server.push_str(",disconnect"),
+            (Family::Tpm12, Endpoint::Unix(_)) => {}
         }
         let log = fs::File::options()
             .create(true)

@@ -2,7 +2,7 @@
 
 use crate::net::Endpoint;
 use crate::process::Run;
-use crate::simulator::{Generation, Simulator, Socket};
+use crate::simulator::{Family, Simulator, Socket};
 use crate::tools::need;
 use crate::tpm::{self, OWNER, Raw, STANDARD_PRIMARY, cc};
 use std::io::Write;
@@ -51,7 +51,7 @@ impl Swtpm {
 
     fn launch(state: Option<&Path>, socket: Socket) -> Self {
         Self {
-            simulator: Simulator::start(Generation::Tpm2, state, socket),
+            simulator: Simulator::start(Family::Tpm2, state, socket),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A TPM 1.2 for one test.
 
 use crate::net::Endpoint;
-use crate::simulator::{Generation, Simulator, Socket};
+use crate::simulator::{Family, Simulator, Socket};
 use crate::tools::root;
 use crate::tpm::{code, command, read_frame};
 use std::io::Write;
@@ -50,7 +50,7 @@ impl Swtpm12 {
     fn launch(owned: bool, socket: Socket) -> Self {
         let state = root().join("tests/data/tpm12");
         Self {
-            simulator: Simulator::start(Generation::Tpm12, owned.then_some(&state), socket),
+            simulator: Simulator::start(Family::Tpm12, owned.then_some(&state), socket),
         }
     }
 

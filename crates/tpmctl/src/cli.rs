@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use crypto::{Curve, Hash};
-use keys::{Generation, KeyType, ParentChoice};
+use keys::{Family, KeyType, ParentChoice};
 use tss::transport::Address;
 use zeroize::Zeroizing;
 
@@ -171,8 +171,8 @@ pub(crate) struct New {
     pub(crate) digest: Option<Hash>,
 
     /// In what kind of TPM: 1.2 or 2.0, for a machine with both [default: the one that there is]
-    #[arg(long, value_name = "VERSION", value_parser = generation)]
-    pub(crate) tpm: Option<Generation>,
+    #[arg(long, value_name = "VERSION", value_parser = family)]
+    pub(crate) tpm: Option<Family>,
 
     /// A key of a TPM 1.2 that signs and does not decrypt
     #[arg(long)]
@@ -381,8 +381,8 @@ fn parent(text: &str) -> Result<ParentChoice, String> {
     ParentChoice::parse(text).map_err(|error| error.to_string())
 }
 
-fn generation(text: &str) -> Result<Generation, String> {
-    Generation::parse(text).map_err(|error| error.to_string())
+fn family(text: &str) -> Result<Family, String> {
+    keys::parse_family(text).map_err(|error| error.to_string())
 }
 
 fn digest(text: &str) -> Result<Hash, String> {

@@ -8,10 +8,10 @@ use tss::tpm2::constants::handle;
 use tss::transport::Sharing;
 
 use crate::cli::{Flush, Global};
+use crate::display::{ObjectLine, hex, session_kind};
 use crate::error::Error;
 use crate::output::{self, Report};
 use crate::settings;
-use crate::words::{ObjectLine, hex, session_kind};
 
 /// What there was and what became of it.
 #[derive(Serialize)]

@@ -7,10 +7,11 @@
 mod cli;
 mod cnf;
 mod completions;
+mod display;
 mod doctor;
 mod error;
+mod family;
 mod flush;
-mod generation;
 mod info;
 mod interrupt;
 mod key;
@@ -20,7 +21,6 @@ mod selftest;
 mod settings;
 mod srk;
 mod version;
-mod words;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `tpmctl selftest`: what tpm_selftest did, for both generations.
+//! `tpmctl selftest`: what tpm_selftest did, for both families.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,9 +12,9 @@ use tss::tpm2::{Client, ResponseCode};
 use tss::tpm12::{self, Code};
 
 use crate::cli::{Global, Level, Selftest};
+use crate::display::hex_bytes;
 use crate::error::Error;
-use crate::generation::Generation;
-use crate::words::hex_bytes;
+use crate::family::AnyTpm;
 use crate::{output, settings};
 
 /// What a TPM 2.0's tests led to.
@@ -93,12 +93,12 @@ pub(crate) fn run(global: &Global, args: &Selftest) -> Result<u8, Error> {
 
 fn test(global: &Global, args: &Selftest) -> Result<u8, Error> {
     let chosen = settings::tpm(global)?;
-    let generation = Generation::of(&chosen.tpm)?;
+    let asked = AnyTpm::of(&chosen.tpm)?;
     let started = Instant::now();
     let tested = !args.results;
-    let report = match &generation {
-        Generation::Two(client, _) => two(client, tested)?,
-        Generation::One(client) => one(client, tested)?,
+    let report = match &asked {
+        AnyTpm::Tpm2(client, _) => two(client, tested)?,
+        AnyTpm::Tpm12(client) => one(client, tested)?,
     };
     let outcome = report.outcome;
     if global.json {

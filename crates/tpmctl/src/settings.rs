@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keys::config::{Fault, SETTINGS, Setting, Settings, Source};
-use keys::{ParentRule, Tpm, log_setup, read_secret};
+use keys::{Family, ParentRule, Tpm, log_setup, read_secret};
 use log::LevelFilter;
 use tss::tpm2::{Client, Sessions};
 use tss::transport::Origin;
@@ -29,7 +29,7 @@ pub(crate) struct Chosen {
 impl Chosen {
     /// The client, for a TPM that is a TPM 2.0 as far as that is known without a command.
     pub(crate) fn client(&self) -> Result<&Arc<Client>, Error> {
-        if self.tpm.is_tpm12() {
+        if self.tpm.family() == Some(Family::Tpm12) {
             return Err(tpm12(self));
         }
         Ok(self.tpm.client()?)

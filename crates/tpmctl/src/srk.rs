@@ -9,10 +9,10 @@ use tss::tpm2::constants::handle;
 use tss::tpm2::{Client, Parent, PrimaryTemplate, ResponseCode};
 
 use crate::cli::{Global, Trust};
+use crate::display::hex;
 use crate::error::Error;
 use crate::output::{self, Report};
 use crate::settings::{self, Chosen};
-use crate::words::hex;
 
 /// What is pinned, what there is, and what became of it.
 #[derive(Serialize)]

@@ -1,15 +1,15 @@
-//! `tpmctl version`: what tpm_version told, for both generations.
+//! `tpmctl version`: what tpm_version told, for both families.
 
 use crate::cli::Global;
 use crate::error::Error;
-use crate::generation::{Generation, Version, Version12};
+use crate::family::{AnyTpm, Version, Version12};
 use crate::{output, settings};
 
 /// Asks the TPM and prints what it is.
 pub(crate) fn run(global: &Global) -> Result<(), Error> {
     let chosen = settings::tpm(global)?;
-    match Generation::of(&chosen.tpm)? {
-        Generation::Two(_, properties) => {
+    match AnyTpm::of(&chosen.tpm)? {
+        AnyTpm::Tpm2(_, properties) => {
             let version = Version::new(&properties);
             if global.json {
                 output::print_json(&version)
@@ -17,7 +17,7 @@ pub(crate) fn run(global: &Global) -> Result<(), Error> {
                 output::print(&text(&version))
             }
         }
-        Generation::One(client) => {
+        AnyTpm::Tpm12(client) => {
             let version = Version12::read(&client)?;
             if global.json {
                 output::print_json(&version)

@@ -123,6 +123,9 @@ impl From<keys::Error> for Error {
             keys::Error::Cannot(_) => Reason::KeyCannot,
             keys::Error::Scheme(_) => Reason::UnsupportedScheme,
             keys::Error::Data(_) => Reason::BadData,
+            keys::Error::Argument(_) => Reason::InvalidArgument,
+            keys::Error::Missing(_) => Reason::NullArgument,
+            keys::Error::NotInitialized(_) => Reason::NotInitialized,
             keys::Error::WrongSignature(_) => Reason::WrongSignature,
             keys::Error::Tss(error) => reason_of(error),
         };

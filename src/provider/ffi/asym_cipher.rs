@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_int, c_uchar, c_void};
 use std::sync::Arc;
 
 use keys::Key;
+use keys::operation::Direction;
 use zeroize::Zeroizing;
 
 use super::Table;
@@ -15,15 +16,6 @@ use super::context::{
 use super::param::Params;
 use crate::provider::abi::{OSSL_DISPATCH, OSSL_PARAM};
 use crate::provider::core::Error;
-
-/// What a context is being set up for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    /// With the public key, in software.
-    Encrypt,
-    /// With the private key, in the TPM.
-    Decrypt,
-}
 
 /// For the contexts of encryption algorithms.
 pub(crate) const NAMES: Names = context_names!("asym_cipher");
@@ -38,7 +30,7 @@ pub(crate) trait AsymCipher: Context {
         params: Params<'_>,
     ) -> Result<(), Error>;
     /// An upper bound of the result's length in bytes.
-    fn size(&self, direction: Direction) -> Result<usize, Error>;
+    fn size(&self) -> Result<usize, Error>;
     /// The length that the caller's buffer must have for what is set up, in bytes.
     fn required(&self, direction: Direction) -> Result<usize, Error>;
     /// Encrypts one message.
@@ -137,7 +129,7 @@ fn work_into<C: AsymCipher, R: AsRef<[u8]>>(
     work: impl FnOnce(&mut C) -> Result<R, Error>,
 ) -> Result<(), Error> {
     if output.is_query() {
-        return output.answer_size(context.size(direction)?);
+        return output.answer_size(context.size()?);
     }
     output.require(context.required(direction)?)?;
     output.write(work(context)?.as_ref())

@@ -48,7 +48,7 @@ impl KeyData {
 }
 
 /// The error of who asks a key that is public, or none, for more.
-pub(crate) fn no_private_key() -> Error {
+fn no_private_key() -> Error {
     Error::new(Reason::NullArgument, "there is no private key in it")
 }
 

@@ -4,10 +4,10 @@
 use std::ffi::{c_char, c_int, c_uchar, c_void};
 use std::ptr;
 
+use keys::operation::Purpose;
+
 use super::context::with;
-use super::signature::{
-    Purpose, Signature, digest_sign_final, digest_update, head, init, init_functions,
-};
+use super::signature::{Signature, digest_sign_final, digest_update, head, init, init_functions};
 use super::{Table, guard};
 use crate::provider::abi::{OSSL_DISPATCH, OSSL_PARAM};
 use crate::provider::core::Error;

@@ -2,6 +2,10 @@
 
 use std::ffi::{c_char, c_int, c_uchar, c_void};
 use std::ptr;
+use std::sync::Arc;
+
+use keys::PublicKey;
+use keys::operation::{Pending, Purpose, SignatureStream, Signer};
 
 use super::Table;
 use super::bytes::{self, Output};
@@ -12,22 +16,7 @@ use super::context::{
 use super::keymgmt::KeyData;
 use super::param::Params;
 use crate::provider::abi::{OSSL_DISPATCH, OSSL_PARAM};
-use crate::provider::core::{Error, Reason};
-
-/// What a signature context is being set up for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Sign a digest, or bytes that are padded as they are.
-    Sign,
-    /// Verify a signature over a digest.
-    Verify,
-    /// Recover what was signed.
-    VerifyRecover,
-    /// Hash a message and sign the digest.
-    DigestSign,
-    /// Hash a message and verify a signature over the digest.
-    DigestVerify,
-}
+use crate::provider::core::Error;
 
 /// For the contexts of signature algorithms.
 pub(crate) const NAMES: Names = context_names!("signature");
@@ -42,20 +31,49 @@ pub(crate) trait Signature: Context {
         digest: Option<&str>,
         params: Params<'_>,
     ) -> Result<(), Error>;
+    /// What is under way.
+    fn stream(&mut self) -> &mut SignatureStream;
+    /// Runs an operation in the key's TPM.
+    fn run(&self, pending: Pending<Vec<u8>>) -> Result<Vec<u8>, Error>;
+
     /// Adds to the message.
-    fn update(&mut self, data: &[u8]) -> Result<(), Error>;
+    fn update(&mut self, data: &[u8]) -> Result<(), Error> {
+        Ok(self.stream().update(data)?)
+    }
     /// An upper bound of the signature's length in bytes.
-    fn size(&self) -> Result<usize, Error>;
+    fn size(&mut self) -> Result<usize, Error> {
+        Ok(self.stream().size()?)
+    }
     /// Signs what [`Signature::update`] collected.
-    fn finish_sign(&mut self) -> Result<Vec<u8>, Error>;
+    fn finish_sign(&mut self) -> Result<Vec<u8>, Error> {
+        let pending = self.stream().finish_sign()?;
+        self.run(pending)
+    }
     /// Verifies what [`Signature::update`] collected.
-    fn finish_verify(&mut self, signature: &[u8]) -> Result<bool, Error>;
+    fn finish_verify(&mut self, signature: &[u8]) -> Result<bool, Error> {
+        Ok(self.stream().finish_verify(signature)?)
+    }
     /// Signs a digest.
-    fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error>;
+    fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
+        let pending = self.stream().sign(digest)?;
+        self.run(pending)
+    }
     /// Verifies a signature over a digest.
-    fn verify(&mut self, signature: &[u8], digest: &[u8]) -> Result<bool, Error>;
+    fn verify(&mut self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {
+        Ok(self.stream().verify(signature, digest)?)
+    }
     /// Recovers what was signed.
-    fn verify_recover(&mut self, signature: &[u8]) -> Result<Vec<u8>, Error>;
+    fn verify_recover(&mut self, signature: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(self.stream().recover(signature)?)
+    }
+}
+
+/// Whose signatures are made or verified with this.
+pub(crate) fn signer(data: &KeyData) -> Result<Signer, Error> {
+    Ok(match data {
+        KeyData::Peer(peer) => Signer::Peer(Arc::new(PublicKey::Ec(peer.clone()))),
+        data => Signer::Key(Arc::clone(data.key()?)),
+    })
 }
 
 /// The dispatch table of `S`.
@@ -331,12 +349,4 @@ unsafe extern "C" fn digest_verify<S: Signature>(
             context.finish_verify(bytes::input(sig, siglen)?)
         })
     }
-}
-
-/// The error of a context that was not initialised for what is asked of it.
-pub(crate) fn not_initialized(what: &str) -> Error {
-    Error::new(
-        Reason::NotInitialized,
-        format!("the context was not initialised to {what}"),
-    )
 }

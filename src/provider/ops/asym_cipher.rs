@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use crypto::Hash;
 use keys::Key;
-use keys::rsa::{self, Decryption};
+use keys::operation::{Cipher, CipherPadding, Direction};
 use zeroize::Zeroizing;
 
 use super::digest::digest_named;
@@ -15,37 +14,18 @@ use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::Table;
-use crate::provider::ffi::asym_cipher::{self, AsymCipher, Direction};
+use crate::provider::ffi::asym_cipher::{self, AsymCipher};
 use crate::provider::ffi::context::{Context, Names};
 use crate::provider::ffi::param::{
     Descriptors, END, INTEGER, OCTET_STRING, Params, ParamsOut, UNSIGNED_INTEGER, UTF8_STRING,
     describe,
 };
-use crate::provider::ffi::signature::not_initialized;
 
 /// One encryption or decryption context.
 #[derive(Clone)]
 pub(super) struct RsaCipher {
     instance: Arc<Instance>,
-    key: Option<Arc<Key>>,
-    direction: Option<Direction>,
-    padding: Padding,
-    /// OAEP's digest; SHA-1 unless said otherwise, as everywhere.
-    hash: Option<Hash>,
-    mgf_hash: Option<Hash>,
-    label: Vec<u8>,
-    client_version: u16,
-    negotiated: Option<u16>,
-    implicit_rejection: bool,
-}
-
-/// A padding for encryption (`RSA_*_PADDING`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Padding {
-    Pkcs1,
-    None,
-    Oaep,
-    Tls,
+    cipher: Cipher,
 }
 
 static GETTABLE: Descriptors<6> = Table([
@@ -70,72 +50,13 @@ static SETTABLE: Descriptors<10> = Table([
     END,
 ]);
 
-/// Length of a TLS premaster secret in bytes.
-const PREMASTER: usize = 48;
-
-impl RsaCipher {
-    fn key(&self) -> Result<&Arc<Key>, Error> {
-        self.key
-            .as_ref()
-            .ok_or_else(|| not_initialized("encrypt or decrypt"))
-    }
-
-    fn expect(&self, direction: Direction) -> Result<&Arc<Key>, Error> {
-        if self.direction != Some(direction) {
-            return Err(not_initialized(match direction {
-                Direction::Encrypt => "encrypt",
-                Direction::Decrypt => "decrypt",
-            }));
-        }
-        self.key()
-    }
-
-    fn scheme(&self) -> Decryption {
-        let hash = self.hash.unwrap_or(Hash::Sha1);
-        match self.padding {
-            Padding::Pkcs1 => Decryption::Pkcs1 {
-                implicit_rejection: self.implicit_rejection,
-            },
-            Padding::None => Decryption::None,
-            Padding::Oaep => Decryption::Oaep {
-                hash,
-                mgf_hash: self.mgf_hash.unwrap_or(hash),
-                label: self.label.clone(),
-            },
-            Padding::Tls => Decryption::TlsPremaster {
-                client_version: self.client_version,
-                negotiated: self.negotiated,
-            },
-        }
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        let key = self.key()?;
-        if key.public().pss().is_some() {
-            return Err(Error::new(Reason::KeyCannot, "an RSA-PSS key signs only"));
-        }
-        match self.direction {
-            Some(Direction::Decrypt) => Ok(key.check_decrypting_so(&self.scheme())?),
-            _ => Ok(()),
-        }
-    }
-}
-
 impl Context for RsaCipher {
     const NAMES: &'static Names = &asym_cipher::NAMES;
 
     fn new(instance: &Arc<Instance>) -> Self {
         Self {
             instance: Arc::clone(instance),
-            key: None,
-            direction: None,
-            padding: Padding::Pkcs1,
-            hash: None,
-            mgf_hash: None,
-            label: Vec::new(),
-            client_version: 0,
-            negotiated: None,
-            implicit_rejection: instance.rejects_implicitly(),
+            cipher: Cipher::new(instance.rejects_implicitly()),
         }
     }
 
@@ -144,18 +65,18 @@ impl Context for RsaCipher {
     }
 
     fn get_params(&self, params: &mut ParamsOut) -> Result<(), Error> {
-        let (number, name) = match self.padding {
-            Padding::Pkcs1 => (1, "pkcs1"),
-            Padding::None => (3, "none"),
-            Padding::Oaep => (4, "oaep"),
-            Padding::Tls => (7, "tls"),
+        let parts = self.cipher.parts();
+        let (number, name) = match parts.padding {
+            CipherPadding::Pkcs1 => (1, "pkcs1"),
+            CipherPadding::None => (3, "none"),
+            CipherPadding::Oaep => (4, "oaep"),
+            CipherPadding::Tls => (7, "tls"),
         };
-        let hash = self.hash.unwrap_or(Hash::Sha1);
         params.set_choice(c"pad-mode", number, name)?;
-        params.set_owned_text(c"digest", hash.name())?;
-        params.set_owned_text(c"mgf1-digest", self.mgf_hash.unwrap_or(hash).name())?;
-        params.set_octets(c"oaep-label", &self.label)?;
-        params.set_number(c"implicit-rejection", self.implicit_rejection.into())
+        params.set_owned_text(c"digest", parts.hash.name())?;
+        params.set_owned_text(c"mgf1-digest", parts.mgf_hash.unwrap_or(parts.hash).name())?;
+        params.set_octets(c"oaep-label", &parts.label)?;
+        params.set_number(c"implicit-rejection", parts.implicit_rejection.into())
     }
 
     fn gettable() -> &'static OSSL_PARAM {
@@ -163,16 +84,15 @@ impl Context for RsaCipher {
     }
 
     fn set_params(&mut self, params: Params<'_>) -> Result<(), Error> {
-        // On a copy, so that a refused setting changes nothing.
-        let mut changed = self.clone();
+        let mut parts = self.cipher.parts().clone();
         for param in params.iter() {
             match param.key().to_bytes() {
                 b"pad-mode" => {
-                    changed.padding = match mode(&param)? {
-                        1 => Padding::Pkcs1,
-                        3 => Padding::None,
-                        4 => Padding::Oaep,
-                        7 => Padding::Tls,
+                    parts.padding = match mode(&param)? {
+                        1 => CipherPadding::Pkcs1,
+                        3 => CipherPadding::None,
+                        4 => CipherPadding::Oaep,
+                        7 => CipherPadding::Tls,
                         other => {
                             return Err(Error::new(
                                 Reason::UnsupportedScheme,
@@ -181,20 +101,18 @@ impl Context for RsaCipher {
                         }
                     }
                 }
-                b"digest" => changed.hash = Some(digest_named(param.text()?)?),
-                b"mgf1-digest" => changed.mgf_hash = Some(digest_named(param.text()?)?),
-                b"oaep-label" => changed.label = param.octets()?.to_vec(),
-                b"tls-client-version" => changed.client_version = version(param.number()?)?,
+                b"digest" => parts.hash = digest_named(param.text()?)?,
+                b"mgf1-digest" => parts.mgf_hash = Some(digest_named(param.text()?)?),
+                b"oaep-label" => parts.label = param.octets()?.to_vec(),
+                b"tls-client-version" => parts.client_version = version(param.number()?)?,
                 b"tls-negotiated-version" => {
-                    changed.negotiated = Some(version(param.number()?)?).filter(|it| *it != 0);
+                    parts.negotiated = Some(version(param.number()?)?).filter(|it| *it != 0);
                 }
-                b"implicit-rejection" => changed.implicit_rejection = param.number()? != 0,
+                b"implicit-rejection" => parts.implicit_rejection = param.number()? != 0,
                 _ => {}
             }
         }
-        changed.check()?;
-        *self = changed;
-        Ok(())
+        Ok(self.cipher.set_parts(parts)?)
     }
 
     fn settable() -> &'static OSSL_PARAM {
@@ -209,48 +127,24 @@ impl AsymCipher for RsaCipher {
         key: Option<&Arc<Key>>,
         params: Params<'_>,
     ) -> Result<(), Error> {
-        if let Some(key) = key {
-            self.key = Some(Arc::clone(key));
-        }
-        self.key()?;
-        self.direction = Some(direction);
-        self.padding = Padding::Pkcs1;
+        self.cipher.start(direction, key)?;
         self.set_params(params)
     }
 
-    fn size(&self, _direction: Direction) -> Result<usize, Error> {
-        Ok(match self.padding {
-            Padding::Tls => PREMASTER,
-            _ => self.key()?.public().max_size(),
-        })
+    fn size(&self) -> Result<usize, Error> {
+        Ok(self.cipher.size()?)
     }
 
-    /// A plaintext may be shorter than the key, and callers may know that; only what is sure to be
-    /// needed is required before the TPM is asked. A made-up message has any length: that it does not fit where
-    /// the right one does would tell it from that.
     fn required(&self, direction: Direction) -> Result<usize, Error> {
-        match (direction, self.padding) {
-            (Direction::Encrypt, _) | (_, Padding::None | Padding::Tls) => self.size(direction),
-            (Direction::Decrypt, Padding::Pkcs1) if self.implicit_rejection => self.size(direction),
-            (Direction::Decrypt, Padding::Pkcs1 | Padding::Oaep) => Ok(0),
-        }
+        Ok(self.cipher.required(direction)?)
     }
 
     fn encrypt(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
-        let key = self.expect(Direction::Encrypt)?;
-        Ok(rsa::encrypt(
-            key.public().rsa()?,
-            &self.scheme(),
-            plaintext,
-        )?)
+        Ok(self.cipher.encrypt(plaintext)?)
     }
 
     fn decrypt(&mut self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let key = self.expect(Direction::Decrypt)?;
-        let (scheme, ciphertext) = (self.scheme(), ciphertext.to_vec());
-        run_private_op(&self.instance, key, move |key| {
-            key.decrypt(&scheme, &ciphertext)
-        })
+        run_private_op(&self.instance, self.cipher.decrypt(ciphertext)?)
     }
 }
 

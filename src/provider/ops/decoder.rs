@@ -143,7 +143,7 @@ impl<F: Form> Decoder for Der<F> {
             return Ok(Decoded::NotOurs);
         };
         let tpm = instance.tpm()?;
-        let Some(key) = F::key(tpm, &der, &mut |what| passphrase.ask(what))? else {
+        let Some(key) = F::key(tpm, &der, Ask::Now(&mut |what| passphrase.ask(what)))? else {
             return Ok(Decoded::NotOurs);
         };
         if instance.load() == Load::Eager {

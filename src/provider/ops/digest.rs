@@ -18,3 +18,9 @@ pub(super) fn digest_named(name: &str) -> Result<Hash, Error> {
         )
     })
 }
+
+/// The digest of that name, if one is given.
+pub(super) fn digest_or_none(name: Option<&str>) -> Result<Option<Hash>, Error> {
+    let name = name.filter(|name| !name.is_empty());
+    name.map(digest_named).transpose()
+}

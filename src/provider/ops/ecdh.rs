@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use crypto::Hash;
 use crypto::ecdsa::EcPublic;
-use crypto::{Hash, kdf};
 use keys::Key;
+use keys::operation::Agreement;
 use zeroize::Zeroizing;
 
 use super::digest::digest_named;
@@ -21,21 +22,14 @@ use crate::provider::ffi::param::{
     Descriptors, END, INTEGER, OCTET_STRING, Params, ParamsOut, UNSIGNED_INTEGER, UTF8_STRING,
     describe,
 };
-use crate::provider::ffi::signature::not_initialized;
 
 /// One agreement under way.
 #[derive(Clone)]
 pub(super) struct Ecdh {
     instance: Arc<Instance>,
-    key: Option<Arc<Key>>,
-    peer: Option<EcPublic>,
+    agreement: Agreement,
     /// From init until there is a peer.
     waiting: Option<Waiting>,
-    /// The derivation function; without one the secret is the coordinate itself.
-    x963: bool,
-    hash: Option<Hash>,
-    length: usize,
-    info: Vec<u8>,
 }
 
 static GETTABLE: Descriptors<6> = Table([
@@ -57,27 +51,14 @@ static SETTABLE: Descriptors<7> = Table([
     END,
 ]);
 
-impl Ecdh {
-    fn key(&self) -> Result<&Arc<Key>, Error> {
-        self.key
-            .as_ref()
-            .ok_or_else(|| not_initialized("agree on a secret"))
-    }
-}
-
 impl Context for Ecdh {
     const NAMES: &'static Names = &keyexch::NAMES;
 
     fn new(instance: &Arc<Instance>) -> Self {
         Self {
             instance: Arc::clone(instance),
-            key: None,
-            peer: None,
+            agreement: Agreement::default(),
             waiting: None,
-            x963: false,
-            hash: None,
-            length: 0,
-            info: Vec::new(),
         }
     }
 
@@ -88,10 +69,11 @@ impl Context for Ecdh {
     fn get_params(&self, params: &mut ParamsOut) -> Result<(), Error> {
         // The curves here have cofactor 1: the mode makes no difference, and is off.
         params.set_number(c"ecdh-cofactor-mode", 0)?;
-        params.set_owned_text(c"kdf-type", if self.x963 { "X963KDF" } else { "" })?;
-        params.set_owned_text(c"kdf-digest", self.hash.map_or("", Hash::name))?;
-        params.set_number(c"kdf-outlen", self.length as u64)?;
-        params.set_octets(c"kdf-ukm", &self.info)
+        let x963 = &self.agreement.derivation;
+        params.set_owned_text(c"kdf-type", if x963.is_on { "X963KDF" } else { "" })?;
+        params.set_owned_text(c"kdf-digest", x963.hash.map_or("", Hash::name))?;
+        params.set_number(c"kdf-outlen", x963.length as u64)?;
+        params.set_octets(c"kdf-ukm", &x963.info)
     }
 
     fn gettable() -> &'static OSSL_PARAM {
@@ -100,6 +82,7 @@ impl Context for Ecdh {
 
     fn set_params(&mut self, params: Params<'_>) -> Result<(), Error> {
         let refused = |text: String| Error::new(Reason::UnsupportedScheme, text);
+        let x963 = &mut self.agreement.derivation;
         if let Some(mode) = params.get(c"ecdh-cofactor-mode") {
             let mode = mode.number()?;
             if !(-1..=1).contains(&mode) {
@@ -107,7 +90,7 @@ impl Context for Ecdh {
             }
         }
         if let Some(kind) = params.get(c"kdf-type") {
-            self.x963 = match kind.text()? {
+            x963.is_on = match kind.text()? {
                 "" => false,
                 "X963KDF" => true,
                 other => {
@@ -118,14 +101,14 @@ impl Context for Ecdh {
             };
         }
         if let Some(digest) = params.get(c"kdf-digest") {
-            self.hash = Some(digest_named(digest.text()?)?);
+            x963.hash = Some(digest_named(digest.text()?)?);
         }
         if let Some(length) = params.get(c"kdf-outlen") {
-            self.length = usize::try_from(length.number()?)
+            x963.length = usize::try_from(length.number()?)
                 .map_err(|_| refused("a negative length cannot be derived".into()))?;
         }
         if let Some(info) = params.get(c"kdf-ukm") {
-            self.info = info.octets()?.to_vec();
+            x963.info = info.octets()?.to_vec();
         }
         Ok(())
     }
@@ -137,9 +120,9 @@ impl Context for Ecdh {
 
 impl KeyExchange for Ecdh {
     fn init(&mut self, key: &Arc<Key>, params: Params<'_>) -> Result<(), Error> {
-        key.check_agreement()?;
+        let agreement = Agreement::start(key)?;
         *self = Self {
-            key: Some(Arc::clone(key)),
+            agreement,
             waiting: Some(self.instance.wait_for_peer()),
             ..Self::new(&self.instance)
         };
@@ -147,42 +130,16 @@ impl KeyExchange for Ecdh {
     }
 
     fn set_peer(&mut self, peer: &EcPublic) -> Result<(), Error> {
-        let own = self.key()?.public().ec()?.curve();
-        if peer.curve() != own {
-            return Err(Error::new(
-                Reason::BadData,
-                format!("the peer's key is on {}, this key on {}", peer.curve(), own),
-            ));
-        }
-        self.peer = Some(peer.clone());
+        self.agreement.set_peer(peer)?;
         self.waiting = None;
         Ok(())
     }
 
     fn size(&self) -> Result<usize, Error> {
-        Ok(if self.x963 {
-            self.length
-        } else {
-            self.key()?.public().ec()?.curve().size()
-        })
+        Ok(self.agreement.size()?)
     }
 
     fn derive(&mut self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let peer = self
-            .peer
-            .as_ref()
-            .ok_or_else(|| not_initialized("agree on a secret: there is no peer"))?;
-        let peer = peer.clone();
-        let secret = run_private_op(&self.instance, self.key()?, move |key| key.agree(&peer))?;
-        if !self.x963 {
-            return Ok(secret);
-        }
-        let hash = self.hash.unwrap_or(Hash::Sha1);
-        kdf::x963(hash, &secret, &self.info, self.length).ok_or_else(|| {
-            Error::new(
-                Reason::InvalidArgument,
-                format!("{} bytes cannot be derived", self.length),
-            )
-        })
+        run_private_op(&self.instance, self.agreement.derive()?)
     }
 }

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use crypto::{Hash, spki};
+use crypto::Hash;
+use keys::operation::{Algorithm, Pending, Purpose, SignatureStream};
 
-use super::message::Finished;
+use super::digest::{digest_named, digest_or_none};
 use super::private::run_private_op;
-use super::signature_state::SignatureState;
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::{Error, Reason};
@@ -17,13 +17,13 @@ use crate::provider::ffi::keymgmt::KeyData;
 use crate::provider::ffi::param::{
     Descriptors, END, OCTET_STRING, Params, ParamsOut, UNSIGNED_INTEGER, UTF8_STRING, describe,
 };
-use crate::provider::ffi::signature::{self, Purpose, Signature, not_initialized};
+use crate::provider::ffi::signature::{self, Signature, signer};
 
 /// One signature or verification under way.
 #[derive(Clone)]
 pub(super) struct Ecdsa {
     instance: Arc<Instance>,
-    state: SignatureState,
+    stream: SignatureStream,
 }
 
 static GETTABLE: Descriptors<4> = Table([
@@ -40,23 +40,13 @@ static SETTABLE: Descriptors<4> = Table([
     END,
 ]);
 
-impl Ecdsa {
-    /// Says at once what the key cannot do: TLS probes what it may offer by initialising.
-    fn check(&self) -> Result<(), Error> {
-        if self.state.is_signing() {
-            self.state.key()?.check_ecdsa(self.state.hash)?;
-        }
-        Ok(())
-    }
-}
-
 impl Context for Ecdsa {
     const NAMES: &'static Names = &signature::NAMES;
 
     fn new(instance: &Arc<Instance>) -> Self {
         Self {
             instance: Arc::clone(instance),
-            state: SignatureState::new(),
+            stream: SignatureStream::new(Algorithm::Ecdsa),
         }
     }
 
@@ -66,16 +56,11 @@ impl Context for Ecdsa {
 
     fn get_params(&self, params: &mut ParamsOut) -> Result<(), Error> {
         if params.asks(c"algorithm-id") {
-            let der = self.state.hash.and_then(spki::ecdsa_algorithm).ok_or_else(|| {
-                Error::new(
-                    Reason::UnsupportedScheme,
-                    "there is no algorithm identifier for ECDSA with this digest, or without one",
-                )
-            })?;
-            params.set_octets(c"algorithm-id", &der)?;
+            params.set_octets(c"algorithm-id", &self.stream.algorithm_id()?)?;
         }
-        params.set_number(c"digest-size", self.state.hash.map_or(0, Hash::size) as u64)?;
-        params.set_owned_text(c"digest", self.state.hash.map_or("", Hash::name))
+        let hash = self.stream.parts().hash;
+        params.set_number(c"digest-size", hash.map_or(0, Hash::size) as u64)?;
+        params.set_owned_text(c"digest", hash.map_or("", Hash::name))
     }
 
     fn gettable() -> &'static OSSL_PARAM {
@@ -94,9 +79,9 @@ impl Context for Ecdsa {
         let Some(digest) = params.get(c"digest") else {
             return Ok(());
         };
-        let hash = self.state.digest_to_set(digest.text()?)?;
-        let before = self.state.hash.replace(hash);
-        self.check().inspect_err(|_| self.state.hash = before)
+        let mut parts = *self.stream.parts();
+        parts.hash = Some(digest_named(digest.text()?)?);
+        Ok(self.stream.set_parts(parts)?)
     }
 
     fn settable() -> &'static OSSL_PARAM {
@@ -112,55 +97,17 @@ impl Signature for Ecdsa {
         digest: Option<&str>,
         params: Params<'_>,
     ) -> Result<(), Error> {
-        self.state.reset(key)?;
-        self.state.ec_public()?;
-        self.state.start(purpose, digest)?;
+        self.stream.reset(key.map(signer).transpose()?)?;
+        self.stream.start(purpose, digest_or_none(digest)?)?;
         self.set_params(params)?;
-        self.check()
+        Ok(self.stream.check()?)
     }
 
-    fn update(&mut self, data: &[u8]) -> Result<(), Error> {
-        self.state.update(data)
+    fn stream(&mut self) -> &mut SignatureStream {
+        &mut self.stream
     }
 
-    fn size(&self) -> Result<usize, Error> {
-        self.state.size()
-    }
-
-    fn finish_sign(&mut self) -> Result<Vec<u8>, Error> {
-        let (key, message) = self.state.finish_sign()?;
-        let hash = self
-            .state
-            .hash
-            .ok_or_else(|| not_initialized("hash a message"))?;
-        run_private_op(&self.instance, &key, move |key| match &message {
-            Finished::Digest(digest) => key.sign_ecdsa(Some(hash), digest),
-            Finished::Whole(message) => key.sign_ecdsa_message(hash, message),
-        })
-    }
-
-    fn finish_verify(&mut self, signature: &[u8]) -> Result<bool, Error> {
-        let digest = self.state.finish_verify()?;
-        Ok(self.state.ec_public()?.verify_der(&digest, signature))
-    }
-
-    fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, Error> {
-        self.state.expect(Purpose::Sign)?;
-        let (hash, digest) = (self.state.hash, digest.to_vec());
-        run_private_op(&self.instance, self.state.key()?, move |key| {
-            key.sign_ecdsa(hash, &digest)
-        })
-    }
-
-    fn verify(&mut self, signature: &[u8], digest: &[u8]) -> Result<bool, Error> {
-        self.state.expect(Purpose::Verify)?;
-        Ok(self.state.ec_public()?.verify_der(digest, signature))
-    }
-
-    fn verify_recover(&mut self, _signature: &[u8]) -> Result<Vec<u8>, Error> {
-        Err(Error::new(
-            Reason::UnsupportedScheme,
-            "nothing can be recovered from an ECDSA signature",
-        ))
+    fn run(&self, pending: Pending<Vec<u8>>) -> Result<Vec<u8>, Error> {
+        run_private_op(&self.instance, pending)
     }
 }

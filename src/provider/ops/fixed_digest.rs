@@ -6,6 +6,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use crypto::Hash;
+use keys::operation::{Pending, Purpose, SignatureStream};
 
 use super::ecdsa::Ecdsa;
 use super::rsa_signature::RsaSignature;
@@ -17,7 +18,7 @@ use crate::provider::ffi::context::{Context, Names};
 use crate::provider::ffi::keymgmt::KeyData;
 use crate::provider::ffi::message_signature::{KeyTypes, MessageSignature};
 use crate::provider::ffi::param::{Descriptors, END, OCTET_STRING, Params, ParamsOut, describe};
-use crate::provider::ffi::signature::{self, Purpose, Signature, not_initialized};
+use crate::provider::ffi::signature::{self, Signature};
 
 /// A digest as a type.
 pub(super) trait Digested: 'static {
@@ -129,20 +130,12 @@ impl<S: Fixable, D: Digested> Signature for FixedDigest<S, D> {
         self.set_params(params)
     }
 
-    fn update(&mut self, data: &[u8]) -> Result<(), Error> {
-        self.inner.update(data)
+    fn stream(&mut self) -> &mut SignatureStream {
+        self.inner.stream()
     }
 
-    fn size(&self) -> Result<usize, Error> {
-        self.inner.size()
-    }
-
-    fn finish_sign(&mut self) -> Result<Vec<u8>, Error> {
-        self.inner.finish_sign()
-    }
-
-    fn finish_verify(&mut self, signature: &[u8]) -> Result<bool, Error> {
-        self.inner.finish_verify(signature)
+    fn run(&self, pending: Pending<Vec<u8>>) -> Result<Vec<u8>, Error> {
+        self.inner.run(pending)
     }
 
     fn sign(&mut self, data: &[u8]) -> Result<Vec<u8>, Error> {
@@ -160,10 +153,6 @@ impl<S: Fixable, D: Digested> Signature for FixedDigest<S, D> {
         }
         self.inner.verify(signature, data)
     }
-
-    fn verify_recover(&mut self, signature: &[u8]) -> Result<Vec<u8>, Error> {
-        self.inner.verify_recover(signature)
-    }
 }
 
 impl<S: Fixable, D: Digested> MessageSignature for FixedDigest<S, D> {
@@ -175,7 +164,7 @@ impl<S: Fixable, D: Digested> MessageSignature for FixedDigest<S, D> {
         let given = self
             .given
             .take()
-            .ok_or_else(|| not_initialized("verify: no signature was set"))?;
+            .ok_or_else(|| keys::Error::NotInitialized("verify: no signature was set".into()))?;
         self.inner.finish_verify(&given)
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crypto::Secret;
-use keys::{GenerateOptions, Generation, ParentChoice, Usage};
+use keys::{GenerateOptions, ParentChoice, Usage};
 
 use crate::provider::Instance;
 use crate::provider::core::{Error, Reason};
@@ -22,8 +22,8 @@ pub(super) fn set_common(options: &mut GenerateOptions, params: Params<'_>) -> R
     if let Some(secret) = params.get(c"user-auth") {
         options.user_auth = secret_of(secret.text()?)?;
     }
-    if let Some(generation) = params.get(c"tpm") {
-        options.generation = Some(Generation::parse(generation.text()?)?);
+    if let Some(family) = params.get(c"tpm") {
+        options.family = Some(keys::parse_family(family.text()?)?);
     }
     Ok(())
 }

@@ -11,13 +11,11 @@ mod encoder;
 mod fixed_digest;
 mod generation;
 mod kind;
-mod message;
 mod private;
 mod rsa_keymgmt;
 mod rsa_padding;
 mod rsa_signature;
 mod selection;
-mod signature_state;
 mod store;
 mod tables;
 

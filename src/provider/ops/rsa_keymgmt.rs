@@ -216,15 +216,7 @@ impl<K: RsaKind> Keymgmt for K {
             options.bits = u32::try_from(bits.number()?).unwrap_or(u32::MAX);
         }
         if let Some(exponent) = params.get(c"e") {
-            let bytes = exponent.big_number()?;
-            if bytes.len() > 4 {
-                return Err(refused(
-                    "the public exponent of a TPM key has at most 32 bits",
-                ));
-            }
-            options.exponent = bytes
-                .iter()
-                .fold(0, |sum, &byte| sum << 8 | u32::from(byte));
+            options.set_exponent(&exponent.big_number()?)?;
         }
         if let Some(primes) = params.get(c"primes")
             && primes.number()? != 2

@@ -1,21 +1,10 @@
 //! RSA paddings and salt lengths as OpenSSL spells them: libssl sends numbers, commands send names.
 #![forbid(unsafe_code)]
 
-use keys::rsa::SaltChoice;
+use keys::operation::{Padding, Salt, SaltChoice};
 
 use crate::provider::core::{Error, Reason};
 use crate::provider::ffi::param::Param;
-
-/// A padding for signatures (`RSA_*_PADDING`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Padding {
-    /// PKCS#1 v1.5.
-    Pkcs1,
-    /// PSS.
-    Pss,
-    /// None: a whole block.
-    None,
-}
 
 /// Every padding OpenSSL has a number and a name for.
 const MODES: [(i64, &str); 6] = [
@@ -48,87 +37,64 @@ fn unknown(mode: &str) -> Error {
     )
 }
 
-impl Padding {
-    pub(super) fn read(param: &Param<'_>) -> Result<Self, Error> {
-        let refused = |text: &str| Err(Error::new(Reason::UnsupportedScheme, text));
-        match mode(param)? {
-            1 => Ok(Self::Pkcs1),
-            3 => Ok(Self::None),
-            6 => Ok(Self::Pss),
-            4 => refused("OAEP is a padding for encryption, not for signatures"),
-            5 => refused("X9.31 padding is not supported with TPM keys: use PSS or PKCS#1 v1.5"),
-            7 => refused("TLS premaster padding is for decryption only"),
-            other => Err(unknown(&other.to_string())),
-        }
+/// A padding for signatures.
+pub(super) fn padding(param: &Param<'_>) -> Result<Padding, Error> {
+    let refused = |text: &str| Err(Error::new(Reason::UnsupportedScheme, text));
+    match mode(param)? {
+        1 => Ok(Padding::Pkcs1),
+        3 => Ok(Padding::None),
+        6 => Ok(Padding::Pss),
+        4 => refused("OAEP is a padding for encryption, not for signatures"),
+        5 => refused("X9.31 padding is not supported with TPM keys: use PSS or PKCS#1 v1.5"),
+        7 => refused("TLS premaster padding is for decryption only"),
+        other => Err(unknown(&other.to_string())),
     }
+}
 
-    pub(super) fn number(self) -> i64 {
-        match self {
-            Self::Pkcs1 => 1,
-            Self::None => 3,
-            Self::Pss => 6,
-        }
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Pkcs1 => "pkcs1",
-            Self::None => "none",
-            Self::Pss => "pss",
-        }
+/// A padding for signatures in both spellings.
+pub(super) fn spelled(padding: Padding) -> (i64, &'static str) {
+    match padding {
+        Padding::Pkcs1 => (1, "pkcs1"),
+        Padding::None => (3, "none"),
+        Padding::Pss => (6, "pss"),
     }
 }
 
 /// The length of a PSS salt (`RSA_PSS_SALTLEN_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Salt {
-    /// Signing: as long as the digest. Verifying: whatever the signature has.
-    Auto,
-    /// This and no other.
-    Fixed(SaltChoice),
+pub(super) fn salt(param: &Param<'_>) -> Result<Salt, Error> {
+    let number = match param.is_text().then(|| param.text()).transpose()? {
+        Some("digest") => -1,
+        Some("auto") => -2,
+        Some("max") => -3,
+        Some("auto-digestmax") => -4,
+        _ => param.number()?,
+    };
+    match number {
+        -1 => Ok(Salt::Fixed(SaltChoice::Digest)),
+        -2 | -4 => Ok(Salt::Auto),
+        -3 => Ok(Salt::Fixed(SaltChoice::Max)),
+        length => usize::try_from(length)
+            .map(|length| Salt::Fixed(SaltChoice::Bytes(length)))
+            .map_err(|_| {
+                Error::new(
+                    Reason::UnsupportedScheme,
+                    format!(
+                        "{length} is no salt length: say digest, max, auto or a number of bytes"
+                    ),
+                )
+            }),
+    }
 }
 
-impl Salt {
-    pub(super) fn read(param: &Param<'_>) -> Result<Self, Error> {
-        let number = match param.is_text().then(|| param.text()).transpose()? {
-            Some("digest") => -1,
-            Some("auto") => -2,
-            Some("max") => -3,
-            Some("auto-digestmax") => -4,
-            _ => param.number()?,
-        };
-        match number {
-            -1 => Ok(Self::Fixed(SaltChoice::Digest)),
-            -2 | -4 => Ok(Self::Auto),
-            -3 => Ok(Self::Fixed(SaltChoice::Max)),
-            length => usize::try_from(length)
-                .map(|length| Self::Fixed(SaltChoice::Bytes(length)))
-                .map_err(|_| {
-                    Error::new(
-                        Reason::UnsupportedScheme,
-                        format!(
-                            "{length} is no salt length: say digest, max, auto or a number of bytes"
-                        ),
-                    )
-                }),
-        }
-    }
-
-    pub(super) fn number(self) -> i64 {
-        match self {
-            Self::Fixed(SaltChoice::Digest) => -1,
-            Self::Auto => -2,
-            Self::Fixed(SaltChoice::Max) => -3,
-            Self::Fixed(SaltChoice::Bytes(length)) => i64::try_from(length).unwrap_or(i64::MAX),
-        }
-    }
-
-    pub(super) fn name(self) -> String {
-        match self {
-            Self::Fixed(SaltChoice::Digest) => "digest".into(),
-            Self::Auto => "auto".into(),
-            Self::Fixed(SaltChoice::Max) => "max".into(),
-            Self::Fixed(SaltChoice::Bytes(length)) => length.to_string(),
-        }
+/// The length of a PSS salt in both spellings.
+pub(super) fn spelled_salt(salt: Salt) -> (i64, String) {
+    match salt {
+        Salt::Fixed(SaltChoice::Digest) => (-1, "digest".into()),
+        Salt::Auto => (-2, "auto".into()),
+        Salt::Fixed(SaltChoice::Max) => (-3, "max".into()),
+        Salt::Fixed(SaltChoice::Bytes(length)) => (
+            i64::try_from(length).unwrap_or(i64::MAX),
+            length.to_string(),
+        ),
     }
 }

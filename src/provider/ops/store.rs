@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use keys::Key;
 use keys::uri::{Handle, HandleKind};
+use keys::{Ask, Key};
 
 use crate::provider::Instance;
 use crate::provider::abi::OSSL_PARAM;
@@ -69,7 +69,8 @@ impl Store for HandleStore {
         }
         match kind {
             HandleKind::Persistent => {
-                let key = Key::from_handle(tpm, &self.uri, &mut |what| passphrase.ask(what))?;
+                let key =
+                    Key::from_handle(tpm, &self.uri, Ask::Now(&mut |what| passphrase.ask(what)))?;
                 Ok(Some(Stored::Key(
                     key.key_type().name(),
                     KeyData::Key(Arc::new(key)),

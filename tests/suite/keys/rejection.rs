@@ -3,7 +3,7 @@
 use crypto::padding::pkcs1_decrypt_implicit;
 use crypto::{Hash, hmac};
 use keys::PublicKey;
-use keys::rsa::rejection_block;
+use keys::operation::rejection_block;
 use keys::tss2::KeyFile;
 use std::collections::BTreeSet;
 use std::fs;

@@ -2,7 +2,7 @@
 //!
 //! A name stands in backticks, after the kind of test: `suite: tls::nginx::reloads` for the scenarios in tests/suite,
 //! `unit: crypto::hmac::tests::works` for the libraries, which begin with the library's name,
-//! `tpmctl: words::tests::works` for the command, and `vm: chroots` for a check of tools/vm/suite.
+//! `tpmctl: display::tests::works` for the command, and `vm: chroots` for a check of tools/vm/suite.
 
 use std::collections::BTreeSet;
 use std::fs;

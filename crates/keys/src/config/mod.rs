@@ -4,6 +4,7 @@
 //! OpenSSL's core, and `tpmctl`, which reads openssl.cnf. A variable of the environment comes before its setting.
 #![forbid(unsafe_code)]
 
+mod choice;
 mod table;
 
 use std::ffi::CStr;

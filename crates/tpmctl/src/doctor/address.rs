@@ -8,13 +8,13 @@ use tss::transport::{Address, AddressKind, Limits, LockTrouble, Origin};
 
 use super::Scene;
 use super::verdict::{Finding, Verdict};
-use crate::generation::Generation;
+use crate::family::AnyTpm;
 use crate::settings;
 
 /// A TPM that could be asked, or what became of the attempt.
 pub(super) enum Answer {
     /// It answered.
-    Of(Generation),
+    Of(AnyTpm),
     /// It answered with an error.
     Refused(String),
     /// It was not asked, or did not answer.
@@ -85,15 +85,15 @@ pub(super) fn finding(scene: &Scene, earlier: &[Finding]) -> (Finding, Answer) {
     let mut trouble = None;
     let opened = Tpm::new(config).and_then(|tpm| {
         trouble = tpm.endpoint()?.lock_trouble();
-        Generation::of(&tpm)
+        AnyTpm::of(&tpm)
     });
     match opened {
-        Ok(generation) => {
+        Ok(asked) => {
             let finding = match trouble {
                 Some(trouble) => locks(&is, trouble),
                 None => Finding::ok(format!("{is}.")),
             };
-            (finding, Answer::Of(generation))
+            (finding, Answer::Of(asked))
         }
         Err(error) => {
             let text = sentence(&scene.shown(&error.to_string()));

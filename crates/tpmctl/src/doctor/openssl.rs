@@ -7,7 +7,7 @@ use std::process::Command;
 use super::address::sentence;
 use super::verdict::Finding;
 use crate::cnf::{self, Found, Listed};
-use crate::words::shell_word;
+use crate::display::shell_word;
 
 /// What `openssl list -providers` says of one.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use tss::transport::Sharing;
 use super::address::{Answer, sentence};
 use super::probe12;
 use super::verdict::{Finding, Verdict};
-use crate::generation::{Generation, Properties, Version};
+use crate::family::{AnyTpm, Properties, Version};
 use crate::info::collect::describe_srk;
 use crate::selftest::{Outcome, results};
 
@@ -22,8 +22,8 @@ pub(super) fn findings(answer: &Answer, shown: &dyn Fn(&str) -> String) -> Vec<F
             let refused = Finding::problem("The TPM answers with an error.").why(text);
             after(refused, "layer 7")
         }
-        Answer::Of(Generation::One(client)) => probe12::findings(client, shown),
-        Answer::Of(Generation::Two(client, fixed)) => two(client, fixed, shown),
+        Answer::Of(AnyTpm::Tpm12(client)) => probe12::findings(client, shown),
+        Answer::Of(AnyTpm::Tpm2(client, fixed)) => two(client, fixed, shown),
     }
 }
 

@@ -6,7 +6,7 @@ use tss::transport::Sharing;
 
 use super::probe::{COUNT, after, optional};
 use super::verdict::{Finding, Verdict};
-use crate::generation::Version12;
+use crate::family::Version12;
 
 /// Findings 7 to 11.
 pub(super) fn findings(client: &Client, shown: &dyn Fn(&str) -> String) -> Vec<Finding> {

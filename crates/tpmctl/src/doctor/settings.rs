@@ -8,8 +8,8 @@ use tss::transport::Origin;
 use super::address::sentence;
 use super::verdict::Finding;
 use crate::cnf::{Found, Section};
+use crate::display::shell_word;
 use crate::settings;
-use crate::words::shell_word;
 
 /// What OpenSSL itself reads in a provider's section.
 const OPENSSL_S: [&str; 4] = ["activate", "identity", "module", "soft_load"];

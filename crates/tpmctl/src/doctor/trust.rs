@@ -7,7 +7,7 @@ use tss::tpm2::constants::handle;
 
 use super::address::{Answer, sentence};
 use super::verdict::{Finding, Verdict};
-use crate::generation::Generation;
+use crate::family::AnyTpm;
 
 const PIN: &str = "sudo tpmctl srk trust";
 
@@ -17,7 +17,7 @@ pub(super) fn finding(root_key: Finding, answer: &Answer, config: &Config) -> Fi
         return root_key;
     }
     match answer {
-        Answer::Of(Generation::Two(client, _))
+        Answer::Of(AnyTpm::Tpm2(client, _))
             if [Verdict::Ok, Verdict::Warning].contains(&root_key.verdict) =>
         {
             let store = Store::new(&config.trust_dir, client.endpoint().address());

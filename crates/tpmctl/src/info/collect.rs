@@ -7,10 +7,10 @@ use tss::tpm2::constants::{handle, property};
 use tss::tpm2::{AlgId, Client, Name, Public, PublicInfo};
 use tss::transport::Sharing;
 
+use crate::display::{ObjectLine, RSA_SIZES, hex};
 use crate::error::Error;
-use crate::generation::{Properties, Version};
+use crate::family::{Properties, Version};
 use crate::settings::Chosen;
-use crate::words::{ObjectLine, RSA_SIZES, hex};
 
 /// Everything about a TPM.
 #[derive(Serialize)]

@@ -17,9 +17,9 @@ use tss::tpm12::KeyBlob;
 use super::file::Target;
 use super::secret;
 use crate::cli::{Form, Global, New};
+use crate::display::{RSA_SIZES, hex, hex_bytes, shell_word};
 use crate::error::Error;
 use crate::interrupt::Hold;
-use crate::words::{RSA_SIZES, hex, hex_bytes, shell_word};
 use crate::{output, settings};
 
 /// What was made.
@@ -75,12 +75,7 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
                 .map_or_else(|| SRK.to_owned(), |file| hex(file.parent)),
             name: key.name().map(|name| hex_bytes(name.as_bytes())),
             authorization: has_secret(&key),
-            tpm: match key.blob() {
-                Some(_) => chosen.tpm.endpoint12()?,
-                None => chosen.tpm.endpoint()?,
-            }
-            .address()
-            .to_string(),
+            tpm: chosen.tpm.endpoint_of(key.family())?.address().to_string(),
         })?;
     }
     tell(args, &key, target.is_some());
@@ -128,7 +123,7 @@ fn check(args: &New) -> Result<(), Error> {
 fn options(args: &New) -> Result<GenerateOptions, Error> {
     let key_type = KeyType::from(args.key_type);
     let mut options = GenerateOptions::new(key_type);
-    options.generation = args.tpm;
+    options.family = args.tpm;
     options.sign_only = args.sign_only;
     options.bits = args.bits.unwrap_or(options.bits);
     options.curve = args.curve.unwrap_or(options.curve);

@@ -5,7 +5,7 @@ use serde::Serialize;
 use tss::tpm2::AlgId;
 use tss::tpm2::wire::{Malformed, Reader};
 
-use crate::words::hex_bytes;
+use crate::display::hex_bytes;
 
 /// A policy command.
 #[derive(Serialize)]

@@ -13,9 +13,9 @@ use tss::tpm2::{Parms, Public};
 use super::policy::Step;
 use super::show12;
 use crate::cli::{Global, Show};
+use crate::display::{self, hex, hex_bytes};
 use crate::error::Error;
 use crate::output::{self, Report};
-use crate::words::{self, hex, hex_bytes};
 
 /// No key file is longer; a device that never ends is none.
 const LONGEST: u64 = 1 << 20;
@@ -114,16 +114,16 @@ impl Shown {
                 Kind::Importable => "importable",
                 Kind::Sealed => "sealed",
             },
-            key_type: words::kind(public),
+            key_type: display::kind(public),
             bits,
             exponent,
             curve,
             purpose: match file.kind {
                 Kind::Sealed => "holds data",
-                _ => words::purpose(public.attributes()),
+                _ => display::purpose(public.attributes()),
             },
-            scheme: words::scheme(public.scheme()),
-            attributes: words::attributes(public.attributes()),
+            scheme: display::scheme(public.scheme()),
+            attributes: display::attributes(public.attributes()),
             name: public.name().ok().map(|name| name.to_string()),
             parent: hex(file.parent),
             parent_text: file.parent_text(),

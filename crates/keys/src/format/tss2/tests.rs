@@ -12,42 +12,42 @@ mod properties;
 const FILES: [(&str, &[u8], bool); 8] = [
     (
         "e_ec",
-        include_bytes!("../../../../tests/data/tpm2/e_ec.pem"),
+        include_bytes!("../../../../../tests/data/tpm2/e_ec.pem"),
         false,
     ),
     (
         "j_ec",
-        include_bytes!("../../../../tests/data/tpm2/j_ec.pem"),
+        include_bytes!("../../../../../tests/data/tpm2/j_ec.pem"),
         true,
     ),
     (
         "j_ec_pcr",
-        include_bytes!("../../../../tests/data/tpm2/j_ec_pcr.pem"),
+        include_bytes!("../../../../../tests/data/tpm2/j_ec_pcr.pem"),
         true,
     ),
     (
         "j_imp_ec",
-        include_bytes!("../../../../tests/data/tpm2/j_imp_ec.pem"),
+        include_bytes!("../../../../../tests/data/tpm2/j_imp_ec.pem"),
         true,
     ),
     (
         "j_rsa",
-        include_bytes!("../../../../tests/data/tpm2/j_rsa.pem"),
+        include_bytes!("../../../../../tests/data/tpm2/j_rsa.pem"),
         true,
     ),
     (
         "j_seal",
-        include_bytes!("../../../../tests/data/tpm2/j_seal.pem"),
+        include_bytes!("../../../../../tests/data/tpm2/j_seal.pem"),
         true,
     ),
     (
         "o_ec",
-        include_bytes!("../../../../tests/data/tpm2/o_ec.pem"),
+        include_bytes!("../../../../../tests/data/tpm2/o_ec.pem"),
         false,
     ),
     (
         "py_ec",
-        include_bytes!("../../../../tests/data/tpm2/py_ec.pem"),
+        include_bytes!("../../../../../tests/data/tpm2/py_ec.pem"),
         false,
     ),
 ];

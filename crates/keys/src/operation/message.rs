@@ -3,8 +3,8 @@
 
 use crypto::{Digest, Hash};
 
-use crate::provider::core::Error;
-use crate::provider::ffi::signature::{Purpose, not_initialized};
+use super::Purpose;
+use crate::Error;
 
 /// A message on its way into a signature. Digests are computed here, so that contexts can be copied
 /// and the TPM is asked once per signature; only what a restricted key signs is hashed by the TPM.
@@ -40,7 +40,7 @@ impl Message {
         match self {
             Self::Hashed(digest) => digest.update(data),
             Self::Whole(message) => message.extend_from_slice(data),
-            Self::None => return Err(not_initialized("hash a message")),
+            Self::None => return Err(no_message()),
         }
         Ok(())
     }
@@ -50,7 +50,7 @@ impl Message {
         match std::mem::replace(self, Self::None) {
             Self::Hashed(digest) => Ok(Finished::Digest(digest.finish())),
             Self::Whole(message) => Ok(Finished::Whole(message)),
-            Self::None => Err(not_initialized("hash a message")),
+            Self::None => Err(no_message()),
         }
     }
 }
@@ -61,4 +61,8 @@ pub(super) enum Finished {
     Digest(Vec<u8>),
     /// Itself.
     Whole(Vec<u8>),
+}
+
+fn no_message() -> Error {
+    Error::NotInitialized("hash a message".into())
 }

@@ -123,8 +123,8 @@ pub fn to_pem(blob: &KeyBlob) -> String {
 mod tests {
     use super::*;
 
-    const TSS: &[u8] = include_bytes!("../../../../tests/data/tpm12/tss.pem");
-    const STPM: &[u8] = include_bytes!("../../../../tests/data/tpm12/my.key");
+    const TSS: &[u8] = include_bytes!("../../../../../tests/data/tpm12/tss.pem");
+    const STPM: &[u8] = include_bytes!("../../../../../tests/data/tpm12/my.key");
 
     fn der() -> Vec<u8> {
         der_in_pem(TSS).unwrap().unwrap()

@@ -24,12 +24,9 @@
 use crypto::Hash;
 use crypto::rsa::RsaPublic;
 use tss::os::AppendOnly;
-use tss::tpm2::{Scheme, Source};
-use tss::tpm12::{self, SigScheme};
 use zeroize::Zeroizing;
 
-use crate::rsa::Signing;
-use crate::{Error, Key, Private};
+use crate::{Error, Key};
 
 /// A loaded key's secret, once it is known. Not behind a lock: a fork in another thread would leave that locked. A
 /// forked child has what its parent had.
@@ -45,87 +42,17 @@ impl Key {
     pub(super) fn rejection_secret(&self) -> Result<&[u8], Error> {
         // Of two threads that come here at once both compute it, to the same end.
         let secret = self.rejection.0.get_or_make(|| {
-            let only_ours = self.only_ours()?;
-            let modulus = self.public.rsa()?.modulus();
+            let only_ours = self.backend.only_ours(&self.credential)?;
+            let modulus = self.public().rsa()?.modulus();
             Ok::<_, Error>(crypto::hmac(Hash::Sha256, &only_ours, &[LABEL, modulus]))
         })?;
         Ok(secret)
     }
+}
 
-    /// Something that this key has or computes and that outsiders do not know.
-    fn only_ours(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        match &self.private {
-            Private::Tpm2 { object, .. } => match (object.public.scheme(), &object.source) {
-                (Scheme::Null, _) => self.fixed_operation(),
-                (_, Source::Blob { private, .. }) => Ok(Zeroizing::new(private.clone())),
-                (_, Source::Persistent(handle)) => Err(Error::Scheme(format!(
-                    "the key at handle 0x{handle:08x} is bound to RSAES: the TPM takes the padding off and tells \
-                     whether it was right, and there is no key file from which a message could be made up in place of \
-                     that answer. Use the key's file, or a key without a scheme; with implicit-rejection = 0 (pkeyutl: \
-                     -pkeyopt rsa_pkcs1_implicit_rejection:0) wrong padding is an error, which lets whoever \
-                     sees it decrypt"
-                ))),
-            },
-            Private::Tpm12(key) => self.only_ours12(key),
-        }
-    }
-
-    /// The private operation on the first block whose outcome is no PKCS#1 v1.5 encryption: nearly always the first
-    /// of all.
-    fn fixed_operation(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let rsa = self.public.rsa()?;
-        for counter in 0..=u8::MAX {
-            let block = rejection_block(rsa, counter);
-            let mut outcome = self.raw_operation(&block)?;
-            if rsa.public_op(&outcome)? != block {
-                // As with a signature that does not verify: on a bare TPM another key may have the handle by now.
-                log::warn!("the raw operation came out wrong: the key is loaded again");
-                self.forget()?;
-                outcome = self.raw_operation(&block)?;
-                if rsa.public_op(&outcome)? != block {
-                    return Err(Error::Data(
-                        "the TPM's raw RSA operation does not agree with the key's public half, twice: the key \
-                         file's public part may be damaged, or the TPM faulty"
-                            .into(),
-                    ));
-                }
-            }
-            if !outcome.starts_with(&[0, 2]) {
-                return Ok(outcome);
-            }
-        }
-        Err(Error::Data(
-            "the TPM's raw RSA operation gives encrypted messages of anything".into(),
-        ))
-    }
-
-    fn only_ours12(&self, key: &tpm12::Key) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let blob = key.blob();
-        let digest = crypto::hash(Hash::Sha256, &[LABEL, self.public.rsa()?.modulus()]);
-        // No message has this as its digest or DigestInfo: half of a SHA-256 where SHA-1 is due, or without the prefix.
-        let (input, signed) = match blob.sig_scheme() {
-            SigScheme::SHA1 => {
-                let input = digest.get(..Hash::Sha1.size()).unwrap_or_default().to_vec();
-                let signed = [Hash::Sha1.digest_info_prefix(), &input].concat();
-                (input, signed)
-            }
-            SigScheme::DER => (digest.clone(), digest),
-            // What the TPM cannot sign so, and the keys that sign nothing.
-            _ => return Ok(Zeroizing::new(blob.as_bytes().to_vec())),
-        };
-        if !blob.usage().signs() {
-            return Ok(Zeroizing::new(blob.as_bytes().to_vec()));
-        }
-        let signature = Zeroizing::new(self.signature12(key, &input)?);
-        if !self.verify(&Signing::Pkcs1Raw, &signature, &signed) {
-            return Err(Error::WrongSignature(
-                "the TPM returned a signature that does not verify under the key's public half: the key file may \
-                 be damaged, or the TPM faulty"
-                    .into(),
-            ));
-        }
-        Ok(signature)
-    }
+/// What a key of a TPM 1.2, which has no raw operation, is asked to sign once for itself.
+pub(crate) fn rejection_digest(rsa: &RsaPublic) -> Vec<u8> {
+    crypto::hash(Hash::Sha256, &[LABEL, rsa.modulus()])
 }
 
 /// The block that a key without a scheme is asked to decrypt, once for itself: public, and different for each key.

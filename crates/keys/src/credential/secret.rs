@@ -18,7 +18,7 @@ use crypto::secret;
 use tss::tpm2::AlgId;
 use zeroize::Zeroizing;
 
-use super::Error;
+use crate::Error;
 
 /// How "no secret" is said where one is expected.
 pub const NONE: &str = "none:";
@@ -31,11 +31,11 @@ const LONGEST: usize = 1024;
 const LARGEST_FILE: usize = 4096;
 
 /// The longest authorization value in any TPM 2.0: the largest digest it may have (SHA-512).
-pub(super) const LONGEST_IN_TPM2: usize = 64;
+pub(crate) const LONGEST_IN_TPM2: usize = 64;
 
 /// Why something is no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Empty,
     Nul,
     LineBreak,
@@ -57,7 +57,7 @@ impl Fault {
 }
 
 /// The secret in `bytes`, which hold a line or all there is.
-pub(super) fn secret_in(bytes: &[u8]) -> Result<Secret, Fault> {
+pub(crate) fn secret_in(bytes: &[u8]) -> Result<Secret, Fault> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
@@ -133,7 +133,7 @@ fn first_line(content: &[u8], place: &str) -> Result<Secret, Error> {
 }
 
 /// A passphrase as a program gave it; `None` when it gave nothing. `what` is what it is for.
-pub(super) fn passphrase(given: Option<Secret>, what: &str) -> Result<Option<Secret>, Error> {
+pub(crate) fn passphrase(given: Option<Secret>, what: &str) -> Result<Option<Secret>, Error> {
     match given.map(|given| secret_in(&given)) {
         None | Some(Err(Fault::Empty)) => Ok(None),
         Some(Ok(secret)) => Ok(Some(secret)),
@@ -145,7 +145,7 @@ pub(super) fn passphrase(given: Option<Secret>, what: &str) -> Result<Option<Sec
 }
 
 /// Refuses a value that is longer than `limit` bytes, which is what the TPM takes for `what`.
-pub(super) fn check_length(secret: &Secret, limit: usize, what: &str) -> Result<(), Error> {
+pub(crate) fn check_length(secret: &Secret, limit: usize, what: &str) -> Result<(), Error> {
     if secret.len() <= limit {
         return Ok(());
     }
@@ -156,7 +156,7 @@ pub(super) fn check_length(secret: &Secret, limit: usize, what: &str) -> Result<
 }
 
 /// The longest authorization value of an object with this name algorithm (Part 1, 27.2: no longer than its digest).
-pub(super) fn longest_value(name_alg: AlgId) -> usize {
+pub(crate) fn longest_value(name_alg: AlgId) -> usize {
     match name_alg {
         AlgId::SHA1 => 20,
         AlgId::SHA256 => 32,

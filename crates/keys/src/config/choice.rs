@@ -1,4 +1,4 @@
-//! Which TPM is meant where neither a key file nor the user says of which generation it is: that of a new key,
+//! Which TPM is meant where neither a key file nor the user says of which family it is: that of a new key,
 //! and the one that `tpmctl` looks at.
 //!
 //! A named address comes before what is detected. One that is named for TPM 1.2 alone counts unless the machine

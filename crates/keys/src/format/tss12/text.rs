@@ -93,7 +93,7 @@ fn significant(number: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    const STPM: &str = include_str!("../../../../tests/data/tpm12/my.key");
+    const STPM: &str = include_str!("../../../../../tests/data/tpm12/my.key");
 
     #[test]
     fn order_comments_and_line_ends_do_not_matter() {

@@ -8,17 +8,16 @@ use crypto::Secret;
 use tss::tpm12::{AuthValue, SigScheme, Template, wrap};
 use zeroize::Zeroizing;
 
-use super::authorization::Authorization;
-use super::generate::{Options, ParentChoice, Usage};
-use super::tpm::srk_value;
-use super::tpm12::{identity_of, public_half};
-use super::{Error, Key, KeyType, Tpm};
+use super::{Tpm12Key, public_half};
+use crate::generate::{Options, ParentChoice, Usage};
+use crate::tpm::srk_value;
+use crate::{Error, Key, KeyType, Tpm};
 
 /// The sizes that the specification knows; 2048 is what every TPM 1.2 has (part 1, 5.3).
 const SIZES: std::ops::RangeInclusive<u32> = 512..=2048;
 
 /// Makes a key under the storage root key.
-pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
+pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm12Key, Error> {
     let template = template(options)?;
     let srk = match &options.parent_auth {
         Some(secret) => srk_value(secret),
@@ -32,8 +31,7 @@ pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> 
         &AuthValue::well_known(),
     )?;
     let public = public_half(&blob)?;
-    let authorization = Authorization::of_new_key(tpm, identity_of(&blob), &options.user_auth)?;
-    Ok(Key::of_blob(tpm, blob, srk, public, authorization))
+    Ok(Tpm12Key::new(tpm, blob, srk, public))
 }
 
 /// Takes a software RSA key (its modulus and one of its primes; the exponent is 65537) into a TPM 1.2, by
@@ -60,8 +58,10 @@ pub fn import(
     let usage = value_of(&options.user_auth);
     let blob = wrap(&srk, &template, modulus, prime, &usage, &migration)?;
     let public = public_half(&blob)?;
-    let authorization = Authorization::of_new_key(tpm, identity_of(&blob), &options.user_auth)?;
-    let key = Key::of_blob(tpm, blob, tpm.srk_auth(), public, authorization);
+    let key = Key::made(
+        Tpm12Key::new(tpm, blob, tpm.srk_auth(), public),
+        &options.user_auth,
+    )?;
     key.check()?;
     Ok(key)
 }

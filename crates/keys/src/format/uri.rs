@@ -3,7 +3,7 @@
 
 use tss::tpm2::Name;
 
-use super::Error;
+use crate::Error;
 
 /// What a `handle:` URI names.
 #[derive(Clone, Debug, PartialEq, Eq)]

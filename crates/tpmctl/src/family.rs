@@ -1,30 +1,30 @@
 //! TPM 2.0 or TPM 1.2: which one answers at an address, and how each says what it is.
 //!
-//! Commands that serve both generations match on [`Generation`]; what only one has is in its variant.
+//! Commands that serve both families match on [`AnyTpm`]; what only one has is in its variant.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use keys::Tpm;
+use keys::{Family, Tpm};
 use serde::Serialize;
 use tss::tpm2::constants::property;
 use tss::tpm2::{Client, ResponseCode};
 use tss::tpm12;
 
-use crate::words::hex_bytes;
+use crate::display::hex_bytes;
 
 /// A TPM that has answered.
-pub(crate) enum Generation {
+pub(crate) enum AnyTpm {
     /// A TPM 2.0, with its fixed properties.
-    Two(Arc<Client>, Properties),
+    Tpm2(Arc<Client>, Properties),
     /// A TPM 1.2.
-    One(Arc<tpm12::Client>),
+    Tpm12(Arc<tpm12::Client>),
 }
 
 /// Properties of a TPM 2.0 by number.
 pub(crate) type Properties = HashMap<u32, u32>;
 
-impl Generation {
+impl AnyTpm {
     /// Asks the TPM. One command, which changes nothing.
     pub(crate) fn of(tpm: &Tpm) -> Result<Self, keys::Error> {
         let endpoint = tpm.meant()?;
@@ -32,16 +32,18 @@ impl Generation {
             let limits = tpm.config().limits;
             tpm12::Client::shared(Arc::clone(&endpoint), tpm12::Options { limits })
         };
-        if tpm.is_tpm12() {
+        if tpm.family() == Some(Family::Tpm12) {
             let client = one();
             // Every TPM answers this one, in whatever state.
             client.structure_version()?;
-            return Ok(Self::One(client));
+            return Ok(Self::Tpm12(client));
         }
         let client = tpm.client()?;
         match fixed(client) {
-            Ok(properties) => Ok(Self::Two(Arc::clone(client), properties)),
-            Err(error) if error.code().is_some_and(ResponseCode::is_tpm12) => Ok(Self::One(one())),
+            Ok(properties) => Ok(Self::Tpm2(Arc::clone(client), properties)),
+            Err(error) if error.code().is_some_and(ResponseCode::is_tpm12) => {
+                Ok(Self::Tpm12(one()))
+            }
             Err(error) => Err(error.into()),
         }
     }

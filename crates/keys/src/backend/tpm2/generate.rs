@@ -1,0 +1,197 @@
+//! Key generation in a TPM 2.0.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use crypto::Curve;
+use tss::tpm2::{
+    AlgId, Attributes, Client, Curve as TpmCurve, Object, Parent, PrimaryTemplate, Public, Scheme,
+    Source, Subject,
+};
+
+use super::Tpm2Key;
+use crate::credential::{LONGEST_IN_TPM2, check_length, longest_value};
+use crate::format::tss2::KeyFile;
+use crate::generate::{Options, Usage};
+use crate::public::{alg_of, curve_of, tpm_curve_of};
+use crate::{Error, KeyType, PublicKey, Tpm};
+
+/// Makes the key.
+pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Error> {
+    let template = template(options)?;
+    let parent = Parent {
+        handle: options.parent.into(),
+        template: PrimaryTemplate::Ecc,
+        auth: options
+            .parent_auth
+            .clone()
+            .unwrap_or_else(|| tpm.config().parent_auth.clone()),
+    };
+    check_length(
+        &options.user_auth,
+        longest_value(template.name_alg()),
+        "the new key (user-auth)",
+    )?;
+    check_length(&parent.auth, LONGEST_IN_TPM2, "the parent (parent-auth)")?;
+    let client = tpm.client()?;
+    if options.key_type == KeyType::Ec {
+        check_curve(client, options.curve, client.known_curves())?;
+    }
+    let created = client
+        .create(&parent, &template, &options.user_auth)
+        .map_err(|error| explain(client, options, error))?;
+    let half = PublicKey::of(&created.public)?;
+    let mut file = KeyFile::loadable(
+        parent.handle,
+        created.public.to_tpm2b(),
+        created.private.clone(),
+    );
+    file.empty_auth = options.user_auth.is_empty();
+    let object = Object {
+        name: created.public.name()?,
+        public: created.public,
+        source: Source::Blob {
+            parent,
+            private: created.private,
+        },
+    };
+    Ok(Tpm2Key::new(tpm, half, object, Some(file)))
+}
+
+fn template(options: &Options) -> Result<Public, Error> {
+    // A key without an authorization value has nothing that could be guessed, and must not stop
+    // working because somebody guesses at another key.
+    let lockout = if options.user_auth.is_empty() {
+        Attributes::NO_DA
+    } else {
+        Attributes(0)
+    };
+    let (usage, scheme) = match (options.usage, options.key_type) {
+        (Usage::Any, _) => (Attributes::SIGN.with(Attributes::DECRYPT), Scheme::Null),
+        (Usage::Sign(hash), key_type) => {
+            let scheme = match key_type {
+                KeyType::Rsa => AlgId::RSASSA,
+                KeyType::RsaPss => AlgId::RSAPSS,
+                KeyType::Ec => AlgId::ECDSA,
+            };
+            let hash = alg_of(hash)
+                .ok_or_else(|| Error::Setting(format!("TPMs do not know the digest {hash}")))?;
+            (Attributes::SIGN, Scheme::Hashed(scheme, hash))
+        }
+    };
+    let attributes = Public::key_attributes(usage.with(lockout));
+    if options.key_type == KeyType::Ec {
+        return Ok(Public::ecc_template(
+            tpm_curve_of(options.curve),
+            attributes,
+            scheme,
+        )?);
+    }
+    let bits = u16::try_from(options.bits)
+        .ok()
+        .filter(|bits| *bits >= 1024 && bits % 8 == 0)
+        .ok_or_else(|| {
+            Error::Setting(format!(
+                "{} bits is no size for an RSA key in a TPM: TPMs make 2048, many also 3072 and \
+                 4096 (`tpmctl info` lists what this one does)",
+                options.bits
+            ))
+        })?;
+    // 0 stands for 65537, and some TPMs accept nothing else.
+    let exponent = if options.exponent == 65537 {
+        0
+    } else {
+        options.exponent
+    };
+    Ok(Public::rsa_template(
+        bits,
+        exponent,
+        attributes,
+        scheme,
+        AlgId::SHA256,
+    )?)
+}
+
+/// Refuses a curve that the TPM is known not to have.
+fn check_curve(client: &Client, curve: Curve, offered: Option<Vec<TpmCurve>>) -> Result<(), Error> {
+    let Some(offered) = offered.filter(|list| !list.contains(&tpm_curve_of(curve))) else {
+        return Ok(());
+    };
+    let names: Vec<String> = offered
+        .iter()
+        .map(|one| curve_of(*one).map_or_else(|| one.to_string(), |known| known.to_string()))
+        .collect();
+    Err(Error::Scheme(format!(
+        "the TPM at {} has no keys on the curve {curve}: it offers {}",
+        client.endpoint().address(),
+        names.join(", ")
+    )))
+}
+
+/// Says more of a template that the TPM refuses. Which curves it has is asked then and not before:
+/// generation on a curve that it has costs nothing more.
+fn explain(client: &Client, options: &Options, error: tss::Error) -> Error {
+    let Some(code) = error
+        .code()
+        .filter(|code| code.subject() == Subject::Parameter(2))
+    else {
+        return error.into();
+    };
+    // TPM_RC_VALUE and TPM_RC_CURVE are about the size or the curve.
+    let size = matches!(code.base(), 0x084 | 0x0a6);
+    match options.key_type {
+        // TPMs differ in the code for a curve that they lack.
+        KeyType::Ec => match check_curve(client, options.curve, client.curves().ok()) {
+            Err(refusal) => refusal,
+            Ok(()) if size => error
+                .advise(format!(
+                    "can it make EC keys on {}? `tpmctl info` lists the curves",
+                    options.curve
+                ))
+                .into(),
+            Ok(()) => error.into(),
+        },
+        KeyType::Rsa | KeyType::RsaPss if size => error
+            .advise(format!(
+                "can it make RSA keys of {} bits with this exponent? `tpmctl info` lists the sizes",
+                options.bits
+            ))
+            .into(),
+        KeyType::Rsa | KeyType::RsaPss => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crypto::Secret;
+
+    use super::*;
+
+    #[test]
+    fn a_key_without_a_secret_is_not_subject_to_lockout() {
+        let free = template(&Options::new(KeyType::Rsa)).unwrap();
+        assert!(free.attributes().contains(Attributes::NO_DA));
+        let options = Options {
+            user_auth: Secret::from(&b"pin"[..]),
+            ..Options::new(KeyType::Rsa)
+        };
+        assert!(
+            !template(&options)
+                .unwrap()
+                .attributes()
+                .contains(Attributes::NO_DA)
+        );
+    }
+
+    #[test]
+    fn refuses_sizes_that_no_tpm_makes() {
+        for bits in [0, 512, 2047, 70000] {
+            let options = Options {
+                bits,
+                ..Options::new(KeyType::Rsa)
+            };
+            let error = template(&options).unwrap_err().to_string();
+            assert!(error.contains(&bits.to_string()), "{error}");
+        }
+    }
+}

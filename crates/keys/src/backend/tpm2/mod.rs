@@ -1,0 +1,287 @@
+//! Keys in a TPM 2.0.
+//!
+//! A key's attributes and scheme decide. An RSA key that decrypts without a scheme gives the raw operation, over which
+//! any padding is done in software; a signing key gives the TPM's own PKCS#1 v1.5, PSS and ECDSA; a restricted key
+//! signs only what the TPM itself has hashed.
+#![forbid(unsafe_code)]
+
+mod decrypt;
+mod ecdsa;
+mod generate;
+mod sign;
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use crypto::Hash;
+use crypto::Secret;
+use crypto::ecdsa::EcPublic;
+use tss::schedule::Queue;
+use tss::tpm2::{AlgId, Attributes, Client, Name, Object, Scheme, Source};
+use tss::transport::Family;
+use zeroize::Zeroizing;
+
+use super::{Backend, Input, Point, Unpads};
+use crate::credential::{Credential, Identity};
+use crate::format::tss2::KeyFile;
+use crate::generate::Options;
+use crate::operation::{Decryption, Signing};
+use crate::public::hash_of;
+use crate::{Error, PublicKey, Tpm};
+
+/// A key in a TPM 2.0.
+pub(crate) struct Tpm2Key {
+    tpm: Arc<Tpm>,
+    public: PublicKey,
+    /// The object to load or to refer to.
+    object: Object,
+    /// What to write when the key is encoded; persistent keys have none.
+    file: Option<KeyFile>,
+}
+
+impl Tpm2Key {
+    /// The key that `object` is, which is in `file` unless it is persistent.
+    pub(crate) fn new(
+        tpm: &Arc<Tpm>,
+        public: PublicKey,
+        object: Object,
+        file: Option<KeyFile>,
+    ) -> Self {
+        tpm.hold(Family::Tpm2);
+        Self {
+            tpm: Arc::clone(tpm),
+            public,
+            object,
+            file,
+        }
+    }
+
+    fn has(&self, attribute: Attributes) -> bool {
+        self.object.public.attributes().contains(attribute)
+    }
+
+    fn scheme(&self) -> Scheme {
+        self.object.public.scheme()
+    }
+
+    /// Whether the TPM does the raw private operation with this key (Part 3, 14.3).
+    fn is_raw(&self) -> bool {
+        self.has(Attributes::DECRYPT) && !self.is_restricted() && self.scheme() == Scheme::Null
+    }
+
+    fn scheme_name(&self) -> String {
+        match self.scheme() {
+            Scheme::Null => "null (free)".into(),
+            Scheme::Plain(scheme) => scheme.to_string(),
+            Scheme::Hashed(scheme, hash) | Scheme::HashedWith(scheme, hash, _) => {
+                format!("{scheme} with {hash}")
+            }
+        }
+    }
+
+    /// Runs a private operation. After an authorization failure the key stays shut, in every process that has it from
+    /// the one that loaded it: every further try would count towards the TPM's lockout.
+    fn run<T>(
+        &self,
+        credential: &Credential,
+        operation: impl FnOnce(&Client, &Object, &Secret) -> Result<T, tss::Error>,
+    ) -> Result<T, Error> {
+        let client = self.tpm.client()?;
+        credential.used_for(self.tpm.patience(), |secret| {
+            operation(client, &self.object, secret)
+        })
+    }
+}
+
+impl Backend for Tpm2Key {
+    fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Self, Error> {
+        generate::generate(tpm, options)
+    }
+
+    fn family(&self) -> Family {
+        Family::Tpm2
+    }
+
+    fn tpm(&self) -> &Arc<Tpm> {
+        &self.tpm
+    }
+
+    fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    fn identity(&self) -> Identity {
+        match &self.object.source {
+            Source::Blob { private, .. } => {
+                Identity::of_file(&self.object.public.to_tpm2b(), private)
+            }
+            Source::Persistent(handle) => Identity::of_handle(&self.tpm, *handle),
+        }
+    }
+
+    fn name(&self) -> Option<&Name> {
+        Some(&self.object.name)
+    }
+
+    fn file(&self) -> Option<&KeyFile> {
+        self.file.as_ref()
+    }
+
+    fn to_der(&self) -> Option<Vec<u8>> {
+        self.file.as_ref().map(KeyFile::to_der)
+    }
+
+    fn to_pem(&self) -> Option<String> {
+        self.file.as_ref().map(KeyFile::to_pem)
+    }
+
+    fn describe(&self) -> String {
+        let (object, file) = (&self.object, self.file.as_ref());
+        let place = match (&object.source, file) {
+            (Source::Persistent(handle), _) => format!("Handle: 0x{handle:08x}"),
+            (_, Some(file)) => format!("Parent: {}", file.parent_text()),
+            _ => "Parent: unknown".into(),
+        };
+        let policy = match file {
+            Some(file) => file.policy_text(),
+            None if object.public.auth_policy().is_empty() => "none".into(),
+            None => "in the TPM".into(),
+        };
+        let authorization = match file {
+            Some(file) if file.empty_auth => "none",
+            Some(_) => "asked for when the key is loaded",
+            None => "asked for with ?pass",
+        };
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "{place}\nAttributes: {}\nScheme: {}\nAuthorization value: {authorization}\nPolicy: {policy}",
+            object.public.attributes(),
+            self.scheme_name(),
+        );
+        let name: String = object
+            .name
+            .as_bytes()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let _ = writeln!(text, "Name: {name}");
+        text
+    }
+
+    fn abilities(&self) -> String {
+        format!(
+            "the key's attributes are {}, its scheme is {}",
+            self.object.public.attributes(),
+            self.scheme_name()
+        )
+    }
+
+    fn default_digest(&self) -> Hash {
+        let fixed = self.scheme().hash().and_then(hash_of);
+        fixed.unwrap_or(Hash::Sha256)
+    }
+
+    /// A restricted key signs only digests that the TPM computed (Part 1, 25.2.3).
+    fn is_restricted(&self) -> bool {
+        self.has(Attributes::RESTRICTED)
+    }
+
+    fn usual_decryption(&self) -> Decryption {
+        match self.scheme() {
+            Scheme::Hashed(AlgId::OAEP, hash) => {
+                let hash = hash_of(hash).unwrap_or(Hash::Sha256);
+                Decryption::Oaep {
+                    hash,
+                    mgf_hash: hash,
+                    label: Vec::new(),
+                }
+            }
+            _ => Decryption::Pkcs1 {
+                implicit_rejection: false,
+            },
+        }
+    }
+
+    fn check_signing(&self, signing: &Signing) -> Result<(), Error> {
+        self.route(signing, None).map(drop)
+    }
+
+    /// The padding is looked at when there is something to decrypt: until then its parts are set one after another.
+    fn check_decrypting(&self, _decryption: &Decryption) -> Result<(), Error> {
+        self.check_decrypts()
+    }
+
+    fn unpads(&self, decryption: &Decryption) -> Result<Unpads, Error> {
+        self.unpads_by(decryption)
+    }
+
+    fn check_agreement(&self) -> Result<(), Error> {
+        if !self.has(Attributes::DECRYPT) {
+            return Err(Error::Cannot(format!(
+                "ECDH needs a key with the attribute decrypt: {}",
+                self.abilities()
+            )));
+        }
+        if self.is_restricted() {
+            return Err(Error::Cannot(format!(
+                "a restricted decryption key is a parent for other keys and agrees on nothing else ({})",
+                self.abilities()
+            )));
+        }
+        match self.scheme() {
+            Scheme::Null | Scheme::Hashed(AlgId::ECDH, _) => Ok(()),
+            _ => Err(Error::Scheme(format!(
+                "ECDH is not what this key was made for: {}",
+                self.abilities()
+            ))),
+        }
+    }
+
+    fn sign(
+        &self,
+        credential: &Credential,
+        signing: &Signing,
+        input: Input<'_>,
+    ) -> Result<Vec<u8>, Error> {
+        self.signature(credential, signing, input)
+    }
+
+    fn note_wrong(&self, signing: &Signing, signature: &[u8], digest: &[u8]) -> Result<(), Error> {
+        self.note_wrong_salt(signing, signature, digest)
+    }
+
+    fn decrypt(
+        &self,
+        credential: &Credential,
+        decryption: &Decryption,
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        self.plaintext(credential, decryption, ciphertext)
+    }
+
+    fn agree(&self, credential: &Credential, peer: &EcPublic) -> Result<Point, Error> {
+        self.run(credential, |client, object, secret| {
+            client.ecdh_z(object, secret, peer.x(), peer.y())
+        })
+    }
+
+    fn only_ours(&self, credential: &Credential) -> Result<Zeroizing<Vec<u8>>, Error> {
+        self.rejection_input(credential)
+    }
+
+    fn queue(&self) -> Result<&'static Queue, Error> {
+        Ok(self.tpm.client()?.endpoint().queue())
+    }
+
+    fn release(&self) -> Result<(), Error> {
+        self.tpm.client()?.release();
+        Ok(())
+    }
+
+    fn forget(&self) -> Result<(), Error> {
+        self.tpm.client()?.forget(&self.object);
+        Ok(())
+    }
+}

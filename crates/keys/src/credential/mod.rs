@@ -1,0 +1,194 @@
+//! Credentials: what a key is used with, where it comes from, and what happens after a wrong one.
+//!
+//! A key without an authorization value needs nothing. One that says it needs a value is not loaded without: a server
+//! that starts without having asked would find out in handshakes, and each is a try that counts towards the TPM's
+//! lockout. A value is, in this order, what the program gives when it is asked; what `pin-source` has; or, for a
+//! program that reads a key a second time and is not asked then, the value with which this process has the very same
+//! key loaded. A front end whose users log in after loading says so ([`Ask::Later`]) and gives the value then.
+#![forbid(unsafe_code)]
+
+mod given;
+mod secret;
+mod tried;
+
+use std::time::Duration;
+
+use crypto::Secret;
+use tss::os::AppendOnly;
+
+use given::Given;
+use secret::passphrase;
+
+use super::{Error, Tpm};
+
+pub(crate) use given::Identity;
+pub(super) use secret::{LONGEST_IN_TPM2, check_length, longest_value};
+pub use secret::{NONE, read_line, read_secret};
+
+/// How a key that needs an authorization value comes by it.
+pub enum Ask<'a> {
+    /// By asking the program when the key is loaded: takes what the value is for, gives `None` when nobody answers.
+    Now(&'a mut dyn FnMut(&str) -> Option<Secret>),
+    /// By [`Key::log_in`](crate::Key::log_in), after the key was loaded; until then it refuses private operations.
+    Later,
+}
+
+/// A key that needs a value, as far as that goes.
+pub(super) struct Subject {
+    /// Which key it is.
+    pub(super) identity: Identity,
+    /// How prompts and errors call it.
+    pub(super) what: String,
+    /// The longest value that the TPM takes for it.
+    pub(super) longest: usize,
+}
+
+/// What a key is used with. The steps of a policy will be one more of these.
+pub(super) enum Credential {
+    /// A value; an empty one for a key that has none.
+    Value(Given),
+    /// A value that is asked for later.
+    Login {
+        subject: Subject,
+        /// What was given since, of which the last counts. Not behind a lock: a fork in another thread would leave that
+        /// locked.
+        given: AppendOnly<Given>,
+    },
+}
+
+impl Credential {
+    /// That of a key that says it has no value. `counted` is the key where its TPM counts wrong tries: a file or a URI
+    /// may say so of a key that has one. Its parent's value may be wrong, too.
+    pub(super) fn none(tpm: &Tpm, counted: Option<Identity>) -> Result<Self, Error> {
+        if let Some(identity) = counted {
+            return Given::new(identity, Secret::empty()).map(Self::Value);
+        }
+        let config = tpm.config();
+        let parent_is_open = config.parent_auth.is_empty() && config.srk_auth.is_none();
+        Given::nothing(parent_is_open).map(Self::Value)
+    }
+
+    /// That of a key that was just made with `secret`.
+    pub(super) fn of_new_key(
+        tpm: &Tpm,
+        identity: Identity,
+        secret: &Secret,
+    ) -> Result<Self, Error> {
+        if secret.is_empty() {
+            return Self::none(tpm, None);
+        }
+        Given::good(identity, secret.clone()).map(Self::Value)
+    }
+
+    /// That of a key that says it needs a value. An error when there is none and none is to come, before the TPM is
+    /// asked.
+    pub(super) fn obtain(tpm: &Tpm, subject: Subject, ask: Ask<'_>) -> Result<Self, Error> {
+        match ask {
+            Ask::Now(ask) => Given::obtain(tpm, &subject, ask).map(Self::Value),
+            Ask::Later => Ok(Self::Login {
+                subject,
+                given: AppendOnly::new(),
+            }),
+        }
+    }
+
+    /// Asks for the value of a key about which the TPM must be asked before; an error where nothing can be obtained
+    /// then.
+    pub(super) fn ask_early(
+        tpm: &Tpm,
+        identity: Identity,
+        what: &str,
+        ask: Ask<'_>,
+    ) -> Result<Early, Error> {
+        let Ask::Now(ask) = ask else {
+            return Ok(Early::Later);
+        };
+        let given = passphrase(ask(what), what)?;
+        if given.is_none() && tpm.config().pin_source.is_none() && !Given::is_known(identity) {
+            return Err(missing(what));
+        }
+        Ok(Early::Now(given))
+    }
+
+    /// Whether a value must be given before the key can be used.
+    pub(super) fn needs_login(&self) -> bool {
+        match self {
+            Self::Value(_) => false,
+            Self::Login { given, .. } => given.iter().next().is_none_or(Given::is_refused),
+        }
+    }
+
+    /// Takes the value that was to come later, or another one after it.
+    pub(super) fn log_in(&self, secret: Secret) -> Result<(), Error> {
+        let Self::Login { subject, given } = self else {
+            return Err(Error::Authorization(
+                "the key was loaded with all that it needs: it takes no authorization value afterwards"
+                    .into(),
+            ));
+        };
+        let secret = passphrase(Some(secret), &subject.what)?.ok_or_else(|| {
+            Error::Authorization(format!("the value given for the {} is empty", subject.what))
+        })?;
+        let value = subject.take(secret)?;
+        given.find_or_add(|_| false, || value);
+        Ok(())
+    }
+
+    /// Runs an operation with the value, unless it is known to be wrong. Waits `patience` at most while another process
+    /// tries it for the first time.
+    pub(super) fn used_for<T>(
+        &self,
+        patience: Duration,
+        operation: impl FnOnce(&Secret) -> Result<T, tss::Error>,
+    ) -> Result<T, Error> {
+        let given = match self {
+            Self::Value(given) => given,
+            Self::Login { subject, given } => {
+                let last = given.iter().next();
+                last.ok_or_else(|| {
+                    Error::Authorization(format!(
+                        "the {} needs an authorization value (PIN), and nobody has logged in",
+                        subject.what
+                    ))
+                })?
+            }
+        };
+        given.used_for(patience, operation, tss::Error::is_authorization_failure)
+    }
+}
+
+/// What came of asking for a value early.
+pub(super) enum Early {
+    /// This was given.
+    Now(Option<Secret>),
+    /// It comes after loading.
+    Later,
+}
+
+impl Early {
+    /// As an answer to the question that was asked.
+    pub(super) fn answer<T>(self, then: impl FnOnce(Ask<'_>) -> T) -> T {
+        match self {
+            Self::Now(given) => then(Ask::Now(&mut |_| given.clone())),
+            Self::Later => then(Ask::Later),
+        }
+    }
+}
+
+impl Subject {
+    fn take(&self, secret: Secret) -> Result<Given, Error> {
+        check_length(&secret, self.longest, &format!("the {}", self.what))?;
+        Given::new(self.identity, secret)
+    }
+}
+
+fn missing(what: &str) -> Error {
+    Error::Authorization(format!(
+        "the key needs an authorization value (PIN) and the program gave none when it was loaded ({what}): use -passin, \
+         nginx's ssl_password_file, or whatever the program has for passphrases; for a program that has nothing, or \
+         does not ask a second time (Apache), say pin-source = file:PATH in the provider's section of openssl.cnf"
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! Key files and URIs, as others write them too.
+#![forbid(unsafe_code)]
+
+mod pem;
+pub mod tss12;
+pub mod tss2;
+pub mod uri;

@@ -1,0 +1,42 @@
+//! Whether a key works at all.
+#![forbid(unsafe_code)]
+
+use super::{Decryption, SaltChoice, Signing, encrypt, random_premaster};
+use crate::{Error, Key, PublicKey};
+
+impl Key {
+    /// Checks now that the key can be used later: opens the TPM, makes one verified signature, or
+    /// one decryption with a key that only decrypts, and releases everything again.
+    pub fn check(&self) -> Result<(), Error> {
+        let hash = self.default_digest();
+        let signing = match self.public() {
+            PublicKey::Ec(_) => Signing::Ecdsa(Some(hash)),
+            PublicKey::Rsa { pss: None, .. } => Signing::Pkcs1(hash),
+            PublicKey::Rsa { pss: Some(pss), .. } => Signing::Pss {
+                hash: pss.hash,
+                mgf_hash: pss.mgf_hash,
+                salt: SaltChoice::Digest,
+            },
+        };
+        let result = match (self.check_signing(&signing), self.public()) {
+            (Ok(()), _) => self.sign_message(&signing, &[]).map(drop),
+            (Err(_), PublicKey::Ec(own)) => self.agree(own).map(drop),
+            (Err(_), PublicKey::Rsa { .. }) => self.try_decryption(),
+        };
+        self.backend.release()?;
+        result
+    }
+
+    /// Encrypts something in a way this key decrypts, and decrypts it.
+    fn try_decryption(&self) -> Result<(), Error> {
+        let decryption: Decryption = self.backend.usual_decryption();
+        let message = random_premaster()?;
+        let ciphertext = encrypt(self.public().rsa()?, &decryption, &*message)?;
+        if *self.decrypt(&decryption, &ciphertext)? != *message {
+            return Err(Error::Data(
+                "the TPM decrypts something else than what was encrypted to this key".into(),
+            ));
+        }
+        Ok(())
+    }
+}
