@@ -5,6 +5,7 @@ use crypto::Secret;
 
 use super::attributes::Attributes;
 use super::client::Sessions;
+use super::commands::context::EvictControl;
 use super::commands::hierarchy::CreatePrimary;
 use super::commands::object::{PublicInfo, ReadPublic};
 use super::constants::{CommandCode, handle};
@@ -178,6 +179,53 @@ impl Work<'_> {
             .into()),
             _ => Ok(info),
         }
+    }
+
+    /// See [`Client::make_storage_root_key`](super::Client::make_storage_root_key).
+    pub(super) fn make_storage_root_key(&mut self, owner: &Secret) -> Result<PublicInfo> {
+        match self.read_public(handle::SRK) {
+            Err(error) if error.code().is_some_and(ResponseCode::is_bad_handle) => {}
+            // Also of an attempt whose answer was lost.
+            found => return found,
+        }
+        self.make_room(1)?;
+        let stem = self.primary(&Parent {
+            auth: owner.clone(),
+            ..Parent::new(handle::OWNER)
+        })?;
+        let kept = self.persist(&stem, owner);
+        self.release_parent(&stem);
+        kept?;
+        // What was remembered is that there is none.
+        self.state.srk.clear();
+        self.state.parents.remove(&handle::SRK);
+        let info = self.read_public(handle::SRK)?;
+        match info.name == stem.entity.name {
+            true => Ok(info),
+            false => Err(ErrorKind::ObjectName {
+                handle: handle::SRK,
+                expected: stem.entity.name,
+                found: info.name,
+            }
+            .into()),
+        }
+    }
+
+    fn persist(&mut self, primary: &ParentHandle, owner: &Secret) -> Result<()> {
+        let authority = match self.wants_session(owner, Stake::Trust) {
+            true => Authority::Session {
+                id: self.parent_session(primary)?,
+                auth: owner,
+                attributes: self.last_use(),
+            },
+            false => Authority::Password(owner),
+        };
+        let request = EvictControl {
+            hierarchy: handle::OWNER,
+            object: primary.entity.clone(),
+            persistent_handle: handle::SRK,
+        };
+        self.run(&request, &authority)
     }
 
     fn persistent_parent(&mut self, parent: &Parent) -> Result<ParentHandle> {
