@@ -70,6 +70,8 @@ pub enum Usage {
 pub struct Options {
     /// The type under which OpenSSL shall know it.
     pub key_type: KeyType,
+    /// Whether that is a mere default, for which a TPM 1.2 may have its own.
+    pub any_type: bool,
     /// An RSA modulus' size in bits.
     pub bits: u32,
     /// An RSA key's public exponent.
@@ -117,6 +119,7 @@ impl Options {
     pub fn new(key_type: KeyType) -> Self {
         Self {
             key_type,
+            any_type: false,
             bits: 2048,
             exponent: 65537,
             curve: Curve::P256,
@@ -139,6 +142,14 @@ impl Options {
             // Which no TPM 2.0 has.
             None => self.sign_only || tpm.is_tpm12(),
         }
+    }
+
+    /// The one type that a TPM 1.2 has, where nobody asked for another.
+    fn for_tpm12(mut self) -> Self {
+        if self.any_type {
+            self.key_type = KeyType::Rsa;
+        }
+        self
     }
 
     fn template(&self) -> Result<Public, Error> {
@@ -176,7 +187,7 @@ impl Options {
             .ok_or_else(|| {
                 Error::Setting(format!(
                     "{} bits is no size for an RSA key in a TPM: TPMs make 2048, many also 3072 and \
-                     4096 (`tpmctl info` lists what this one does)",
+                     4096 (`tpmctl info -a` lists what this one does)",
                     self.bits
                 ))
             })?;
@@ -217,7 +228,7 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
                 && tpm.endpoint()?.family() != Some(Family::Tpm2)
                 && error.code().is_some_and(ResponseCode::is_tpm12) =>
         {
-            generate12::generate(tpm, options)
+            generate12::generate(tpm, &options.clone().for_tpm12())
         }
         result => result,
     }
@@ -315,7 +326,7 @@ fn explain(client: &Client, options: &Options, error: tss::Error) -> Error {
             Err(refusal) => refusal,
             Ok(()) if size => error
                 .advise(format!(
-                    "can it make EC keys on {}? `tpmctl info` lists the curves",
+                    "can it make EC keys on {}? `tpmctl info -a` lists the curves",
                     options.curve
                 ))
                 .into(),
@@ -323,7 +334,7 @@ fn explain(client: &Client, options: &Options, error: tss::Error) -> Error {
         },
         KeyType::Rsa | KeyType::RsaPss if size => error
             .advise(format!(
-                "can it make RSA keys of {} bits with this exponent? `tpmctl info` lists the sizes",
+                "can it make RSA keys of {} bits with this exponent? `tpmctl info -a` lists the sizes",
                 options.bits
             ))
             .into(),

@@ -42,10 +42,10 @@ pub use config::Config;
 pub use error::Error;
 pub use generate::{Generation, Options as GenerateOptions, ParentChoice, Usage, generate};
 pub use generate12::import as import12;
-pub use public::{KeyType, PublicKey, SM2};
+pub use public::{KeyType, PublicKey, SM2, curve_of};
 pub use secrets::{NONE, read_line, read_secret};
 pub use tpm::{Tpm, srk_value};
-pub use tpm12::{enc_scheme_name, sig_scheme_name};
+pub use tpm12::{enc_scheme_name, public_half as public_of_blob, sig_scheme_name};
 pub use trust::ParentRule;
 
 use authorization::Authorization;
