@@ -91,30 +91,36 @@ audit: ## licences, advisories and sources of the dependencies (installs cargo-d
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny check
 
+# Where things go, quoted for the shell: a DESTDIR may have blanks.
+quote = '$(subst ','\'',$(1))'
+TO    = $(call quote,$(DESTDIR)$(1))
+# Root's umask may be 077, and what is installed is for everybody: directories too, which install -D makes by the umask.
+INSTALL = umask 022; install -D
+
 # Installs what was built and nothing else, so that `sudo make install` needs no toolchain of root's.
 install: ## install below $(DESTDIR)$(PREFIX); the module goes to OpenSSL's MODULESDIR
 	@test -f $(MODULE) -a -f $(TPMCTL) || { echo "nothing to install yet: run 'make' first" >&2; exit 1; }
-	@test -n "$(MODULESDIR)" || { echo "where does OpenSSL keep its modules? make install MODULESDIR=..." >&2; exit 1; }
-	install -D -m 644 $(MODULE) $(DESTDIR)$(MODULESDIR)/tpm.so
-	install -D -m 755 $(TPMCTL) $(DESTDIR)$(BINDIR)/tpmctl
-	install -D -m 644 conf/tmpfiles.d/tpm-provider.conf $(DESTDIR)$(TMPFILESDIR)/tpm-provider.conf
+	@test -n $(call quote,$(MODULESDIR)) || { echo "where does OpenSSL keep its modules? make install MODULESDIR=..." >&2; exit 1; }
+	$(INSTALL) -m 644 $(MODULE) $(call TO,$(MODULESDIR)/tpm.so)
+	$(INSTALL) -m 755 $(TPMCTL) $(call TO,$(BINDIR)/tpmctl)
+	$(INSTALL) -m 644 conf/tmpfiles.d/tpm-provider.conf $(call TO,$(TMPFILESDIR)/tpm-provider.conf)
 	@for page in $(wildcard target/man/*.[1-8]); do \
-	  install -D -v -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit 1; done
-	@completion() { mkdir -p "$$2" && $(TPMCTL) completions "$$1" >"$$2/$$3" 2>/dev/null && test -s "$$2/$$3" \
+	  $(INSTALL) -v -m 644 $$page $(call TO,$(MANDIR))/man$${page##*.}/$${page##*/} || exit 1; done
+	@umask 022; completion() { mkdir -p "$$2" && $(TPMCTL) completions "$$1" >"$$2/$$3" 2>/dev/null && test -s "$$2/$$3" \
 	    && chmod 644 "$$2/$$3" && echo "$$2/$$3" || rm -f "$$2/$$3"; }; \
-	  completion bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions tpmctl; \
-	  completion zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions _tpmctl; \
-	  completion fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d tpmctl.fish
-	@for doc in $(wildcard *.md LICENSE-*); do install -D -v -m 644 $$doc $(DESTDIR)$(DOCDIR)/$$doc || exit 1; done
+	  completion bash $(call TO,$(PREFIX)/share/bash-completion/completions) tpmctl; \
+	  completion zsh $(call TO,$(PREFIX)/share/zsh/site-functions) _tpmctl; \
+	  completion fish $(call TO,$(PREFIX)/share/fish/vendor_completions.d) tpmctl.fish
+	@for doc in $(wildcard *.md LICENSE-*); do $(INSTALL) -v -m 644 $$doc $(call TO,$(DOCDIR))/$$doc || exit 1; done
 	@cd conf && find . -type f | while read -r f; do \
-	  install -D -v -m 644 "$$f" "$(DESTDIR)$(DOCDIR)/conf/$${f#./}" || exit 1; done
+	  $(INSTALL) -v -m 644 "$$f" $(call TO,$(DOCDIR))/conf/"$${f#./}" || exit 1; done
 
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(MODULESDIR)/tpm.so $(DESTDIR)$(BINDIR)/tpmctl $(DESTDIR)$(TMPFILESDIR)/tpm-provider.conf
-	rm -f $(DESTDIR)$(MANDIR)/man7/tpm-provider.7 $(DESTDIR)$(MANDIR)/man1/tpmctl*.1
-	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tpmctl \
-	  $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_tpmctl $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/tpmctl.fish
-	rm -rf $(DESTDIR)$(DOCDIR)
+	rm -f $(call TO,$(MODULESDIR)/tpm.so) $(call TO,$(BINDIR)/tpmctl) $(call TO,$(TMPFILESDIR)/tpm-provider.conf)
+	rm -f $(call TO,$(MANDIR))/man7/tpm-provider.7 $(call TO,$(MANDIR))/man1/tpmctl*.1
+	rm -f $(call TO,$(PREFIX)/share/bash-completion/completions/tpmctl) \
+	  $(call TO,$(PREFIX)/share/zsh/site-functions/_tpmctl) $(call TO,$(PREFIX)/share/fish/vendor_completions.d/tpmctl.fish)
+	rm -rf $(call TO,$(DOCDIR))
 
 clean: ## remove everything that was built
 	$(CARGO) clean

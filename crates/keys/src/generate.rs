@@ -64,6 +64,8 @@ pub enum Usage {
 pub struct Options {
     /// The type under which OpenSSL shall know it.
     pub key_type: KeyType,
+    /// Whether that is a mere default, for which a TPM 1.2 may have its own.
+    pub any_type: bool,
     /// An RSA modulus' size in bits.
     pub bits: u32,
     /// An RSA key's public exponent.
@@ -100,6 +102,7 @@ impl Options {
     pub fn new(key_type: KeyType) -> Self {
         Self {
             key_type,
+            any_type: false,
             bits: 2048,
             exponent: 65537,
             curve: Curve::P256,
@@ -137,6 +140,14 @@ impl Options {
             named => named,
         }
     }
+
+    /// The one type that a TPM 1.2 has, where nobody asked for another.
+    fn for_tpm12(mut self) -> Self {
+        if self.any_type {
+            self.key_type = KeyType::Rsa;
+        }
+        self
+    }
 }
 
 /// Makes a key in the TPM. In a TPM 2.0: three commands under a hierarchy (CreatePrimary, Create,
@@ -160,7 +171,7 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
                 && tpm.endpoint()?.family() != Some(Family::Tpm2)
                 && error.code().is_some_and(ResponseCode::is_tpm12) =>
         {
-            make::<Tpm12Key>(tpm, options)
+            make::<Tpm12Key>(tpm, &options.clone().for_tpm12())
         }
         result => result,
     }

@@ -31,14 +31,14 @@ mod tpm;
 pub mod trust;
 
 pub use backend::tpm12::import as import12;
-pub use backend::tpm12::{enc_scheme_name, sig_scheme_name};
+pub use backend::tpm12::{enc_scheme_name, public_half as public_of_blob, sig_scheme_name};
 pub use config::Config;
 pub use credential::{Ask, NONE, read_line, read_secret};
 pub use error::Error;
 pub use format::{tss2, tss12, uri};
 pub use generate::{Options as GenerateOptions, ParentChoice, Usage, generate, parse_family};
 pub use key::Key;
-pub use public::{KeyType, PublicKey, SM2};
+pub use public::{KeyType, PublicKey, SM2, curve_of};
 pub use tpm::{Tpm, srk_value};
 pub use trust::ParentRule;
 pub use tss::transport::Family;

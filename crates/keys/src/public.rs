@@ -179,7 +179,7 @@ impl PublicKey {
 }
 
 /// The curve behind a TPM identifier (Part 2, 6.4).
-pub(crate) fn curve_of(curve: TpmCurve) -> Option<Curve> {
+pub fn curve_of(curve: TpmCurve) -> Option<Curve> {
     Curve::ALL
         .into_iter()
         .find(|one| tpm_curve_of(*one) == curve)

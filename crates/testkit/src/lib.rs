@@ -22,6 +22,7 @@ pub mod interposer;
 pub mod jail;
 pub mod key;
 pub mod locks;
+pub mod machine;
 pub mod net;
 pub mod nginx;
 pub mod node;

@@ -213,18 +213,24 @@ impl Done {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 
-    /// Asserts that standard error contains `text`.
+    /// Asserts that standard error contains `text`, wherever lines are broken.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
-        assert!(self.err().contains(text), "should say {text:?}\n{self:#}");
+        let unbroken = unbroken(&self.err());
+        assert!(
+            self.err().contains(text) || unbroken.contains(text),
+            "should say {text:?}\n{self:#}"
+        );
         self
     }
 
-    /// Asserts that neither output contains `text`.
+    /// Asserts that neither output contains `text`, wherever lines are broken.
     #[track_caller]
     pub fn never_says(self, text: &str) -> Self {
         assert!(
-            !self.err().contains(text) && !self.out().contains(text),
+            [self.err(), self.out()]
+                .iter()
+                .all(|said| !said.contains(text) && !unbroken(said).contains(text)),
             "should not say {text:?}\n{self:#}"
         );
         self
@@ -241,6 +247,12 @@ impl std::fmt::Display for Done {
             show(&self.stdout, &self.stderr)
         )
     }
+}
+
+/// A text in one line, as it was before it was broken into lines for a terminal.
+pub fn unbroken(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+    lines.join(" ")
 }
 
 fn show(stdout: &[u8], stderr: &[u8]) -> String {

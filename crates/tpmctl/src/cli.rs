@@ -3,12 +3,15 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use crypto::{Curve, Hash};
 use keys::{Family, KeyType, ParentChoice};
 use tss::transport::Address;
 use zeroize::Zeroizing;
+
+use crate::offered::Offered;
+use crate::print::wrap;
 
 /// Looks after TPMs and the keys that the OpenSSL provider `tpm` keeps in them.
 #[derive(Parser)]
@@ -18,7 +21,12 @@ use zeroize::Zeroizing;
     propagate_version = false,
     disable_help_subcommand = true,
     after_help = "The TPM is the one of --tcti, else of TPM_TCTI in the environment, else of tcti in the \
-                  provider's section of openssl.cnf, else the first of /dev/tpmrm0 and /dev/tpm0.\n\
+                  provider's section of openssl.cnf, else the first of /dev/tpmrm0 and /dev/tpm0.\n\n\
+                  Examples:\n  \
+                  tpmctl info\n  \
+                  tpmctl key new -o www.key\n  \
+                  tpmctl key test www.key --cert www.crt --user www-data\n  \
+                  tpmctl help key new\n\n\
                   See tpmctl(1)."
 )]
 pub(crate) struct Cli {
@@ -51,27 +59,49 @@ pub(crate) struct Global {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Show what the TPM is, can do and holds
-    Info,
-    /// Show the versions of the TPM, of its firmware and of its specification
+    /// Show the state of the TPM, what it holds and what it can do
+    #[command(after_help = "Examples:\n  \
+        tpmctl info\n  \
+        tpmctl info -a\n  \
+        tpmctl info --json | jq -r .srk.name")]
+    Info(Info),
+    /// Show the versions of this command and of the TPM
+    #[command(after_help = "Examples:\n  tpmctl version\n  tpmctl version --tcti tcsd")]
     Version,
     /// Have the TPM test itself and show the result
     Selftest(Selftest),
-    /// Look at everything between the TPM and OpenSSL, and say what to type
+    /// Look at all between TPM and OpenSSL, and say what to type
     Doctor(Doctor),
-    /// Make and inspect key files
-    #[command(subcommand)]
+    /// Make, inspect and try key files
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+        tpmctl key new -o www.key\n  \
+        tpmctl key show www.key\n  \
+        tpmctl key test www.key"
+    )]
     Key(KeyCommand),
-    /// Show and change which parent keys are trusted
-    #[command(subcommand)]
+    /// Make the storage root key, and say which one is trusted
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+        tpmctl srk create\n  \
+        sudo tpmctl srk trust"
+    )]
     Srk(SrkCommand),
     /// Protect the TPM as a whole
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  \
+        tpmctl owner passwd --hierarchy lockout --random /root/tpm-lockout"
+    )]
     Owner(OwnerCommand),
-    /// Remove transient objects and sessions from a TPM without a resource manager
+    /// Remove what was left in a TPM without a resource manager
     Flush(Flush),
     /// Print a completion script for a shell
     Completions(Completions),
+    /// Print the help of a command, as its option --help does
+    Help(Help),
 }
 
 #[derive(Subcommand)]
@@ -84,14 +114,26 @@ pub(crate) enum KeyCommand {
     Convert(Convert),
     /// Say what is in a key file, without a TPM
     Show(Show),
+    /// Try whether a key works here, for a user and with a certificate
+    Test(Test),
+    /// Print the public half of a key file, without a TPM
+    Public(Public),
+    /// Make a certificate request, signed with the key
+    Csr(Csr),
 }
 
 #[derive(Subcommand)]
 pub(crate) enum SrkCommand {
-    /// Show which parents are trusted (parent-name = first-use), without a TPM command
+    /// Show which parents are trusted, without a TPM command
+    #[command(after_help = "Example:\n  tpmctl srk show")]
     Show,
     /// Trust the parents that the TPM has now, and no others
     Trust(Trust),
+    /// Make the storage root key at 0x81000001, the parent of key files
+    #[command(after_help = "Examples:\n  \
+        tpmctl srk create\n  \
+        tpmctl srk create --parent-auth file:/root/tpm-owner")]
+    Create,
 }
 
 #[derive(Subcommand)]
@@ -101,6 +143,14 @@ pub(crate) enum OwnerCommand {
 }
 
 #[derive(Args)]
+pub(crate) struct Info {
+    /// Everything: algorithms, curves, sizes of RSA keys and limits, too
+    #[arg(short, long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  tpmctl selftest\n  tpmctl selftest -r")]
 pub(crate) struct Selftest {
     /// How much is said besides the result
     #[arg(short, long, value_enum, value_name = "LEVEL", default_value_t = Level::Error)]
@@ -125,17 +175,23 @@ pub(crate) enum Level {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:\n  tpmctl doctor\n  tpmctl doctor --user www-data")]
 pub(crate) struct Doctor {
     /// Look at sysfs, /dev, /proc and /etc below DIR: a copy of another machine's
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub(crate) root: PathBuf,
 
     /// Whose permissions to judge, such as www-data [default: one's own]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Username)]
     pub(crate) user: Option<String>,
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl key new -o www.key\n  \
+    tpmctl key new --type rsa -o www.key\n  \
+    tpmctl key new --curve P-384 --auth file:www.pin -o www.key\n  \
+    tpmctl key new --tpm 1.2 -o old.key")]
 pub(crate) struct New {
     /// Where the key file goes; `-` is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
@@ -145,21 +201,21 @@ pub(crate) struct New {
     #[arg(short, long)]
     pub(crate) force: bool,
 
-    /// Type of the key
-    #[arg(long = "type", value_enum, value_name = "TYPE", default_value_t = Type::Rsa)]
-    pub(crate) key_type: Type,
+    /// Type of the key [default: ec; rsa with --bits and in a TPM 1.2]
+    #[arg(long = "type", value_enum, value_name = "TYPE")]
+    pub(crate) key_type: Option<Type>,
 
     /// Size of an RSA key's modulus [default: 2048]
     #[arg(long)]
     pub(crate) bits: Option<u32>,
 
     /// Curve of an EC key, by any name that OpenSSL has for it: P-256, P-384, brainpoolP256r1 ... (what
-    /// this TPM has, `tpmctl info` lists) [default: P-256]
-    #[arg(long, value_parser = curve, conflicts_with = "bits")]
+    /// this TPM has, `tpmctl info -a` lists) [default: P-256]
+    #[arg(long, value_parser = Offered::new(curve, CURVES), hide_possible_values = true, conflicts_with = "bits")]
     pub(crate) curve: Option<Curve>,
 
     /// Parent: owner, null, endorsement, platform, or a persistent handle such as 0x81000001
-    #[arg(long, default_value = "owner", value_parser = parent)]
+    #[arg(long, default_value = "owner", value_parser = Offered::new(parent, PARENTS), hide_possible_values = true)]
     pub(crate) parent: ParentChoice,
 
     /// Authorization value of the new key, file:PATH (so that ps does not show it), or `-` to be asked
@@ -167,25 +223,25 @@ pub(crate) struct New {
     pub(crate) auth: Option<Zeroizing<String>>,
 
     /// Digest that the key is bound to; an RSA or EC key then only signs [default for rsa-pss: SHA2-256]
-    #[arg(long, value_parser = digest)]
+    #[arg(long, value_parser = Offered::new(digest, DIGESTS), hide_possible_values = true)]
     pub(crate) digest: Option<Hash>,
 
     /// In what kind of TPM: 1.2 or 2.0, for a machine with both [default: the one that there is]
-    #[arg(long, value_name = "VERSION", value_parser = family)]
+    #[arg(long, value_name = "VERSION", value_parser = Offered::new(family, &["1.2", "2.0"]), hide_possible_values = true)]
     pub(crate) tpm: Option<Family>,
 
     /// A key of a TPM 1.2 that signs and does not decrypt
     #[arg(long)]
     pub(crate) sign_only: bool,
 
-    /// Form of the key file
-    #[arg(long, value_enum, value_name = "FORM", default_value_t = Form::Tss2)]
-    pub(crate) form: Form,
+    /// FileForm of the key file
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = FileForm::Tss2)]
+    pub(crate) form: FileForm,
 }
 
 /// Forms of key files.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Form {
+pub(crate) enum FileForm {
     /// TSS2 PRIVATE KEY, which all programs for TPM keys know (TSS KEY BLOB for a TPM 1.2)
     Tss2,
     /// The same inside PKCS#8 (PRIVATE KEY), for programs that go by the label
@@ -206,9 +262,9 @@ pub(crate) struct Convert {
     #[arg(short, long)]
     pub(crate) force: bool,
 
-    /// Form of the new file
-    #[arg(long, value_enum, value_name = "FORM", default_value_t = Form::Tss2)]
-    pub(crate) form: Form,
+    /// FileForm of the new file
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = FileForm::Tss2)]
+    pub(crate) form: FileForm,
 
     /// Have the file say that the key has an authorization value (yes) or none (no): tpm2_encodeobject before 5.8
     /// wrote the opposite
@@ -226,6 +282,7 @@ pub(crate) enum Pin {
 }
 
 #[derive(Args)]
+#[command(after_help = "Example:\n  tpmctl key import software.key -o tpm.key")]
 pub(crate) struct Import {
     /// The private key: PKCS#8 or PKCS#1, PEM, not encrypted
     #[arg(value_name = "FILE")]
@@ -253,6 +310,9 @@ pub(crate) struct Import {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl key show www.key\n  \
+    tpmctl key show --json www.key | jq .usable")]
 pub(crate) struct Show {
     /// The key file, PEM or DER; `-` is standard input
     #[arg(value_name = "FILE")]
@@ -260,6 +320,96 @@ pub(crate) struct Show {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl key test www.key\n  \
+    sudo tpmctl key test www.key --cert www.crt --user www-data --auth file:www.pin")]
+pub(crate) struct Test {
+    /// The key file, PEM or DER; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The certificate that goes with it, PEM or DER
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// Use the TPM as this user, such as the one that a server runs as; only root can [default: oneself]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Username)]
+    pub(crate) user: Option<String>,
+
+    /// The key's authorization value, file:PATH, or `-` to be asked [default: pin-source in openssl.cnf]
+    #[arg(long, value_name = "VALUE", value_parser = secret)]
+    pub(crate) auth: Option<Zeroizing<String>>,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl key public www.key -o www.pub\n  \
+    tpmctl key public --form ssh login.key >>authorized_keys")]
+pub(crate) struct Public {
+    /// The key file, PEM or DER; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// How it is written
+    #[arg(long, value_enum, default_value_t = PublicForm::Pem)]
+    pub(crate) form: PublicForm,
+
+    /// What stands behind the key in a line for SSH
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+
+    /// Where it goes; `-` is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(crate) output: PathBuf,
+
+    /// Replace the output if it exists
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}
+
+/// Forms of a public key.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PublicForm {
+    /// PUBLIC KEY, as OpenSSL writes it
+    Pem,
+    /// A line of OpenSSH's authorized_keys
+    Ssh,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl key csr www.key --san www.example.org -o www.csr\n  \
+    tpmctl key csr www.key --subject '/O=Example/CN=www.example.org' --san www.example.org --san 192.0.2.1")]
+pub(crate) struct Csr {
+    /// The key file, PEM or DER; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The subject, such as /O=Example/CN=www.example.org [default: the first --san as CN]
+    #[arg(long, value_name = "NAME", required_unless_present = "san")]
+    pub(crate) subject: Option<String>,
+
+    /// A name of the server, or an IP address; may be repeated
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Hostname)]
+    pub(crate) san: Vec<String>,
+
+    /// The key's authorization value, file:PATH, or `-` to be asked [default: pin-source in openssl.cnf]
+    #[arg(long, value_name = "VALUE", value_parser = secret)]
+    pub(crate) auth: Option<Zeroizing<String>>,
+
+    /// Where the request goes; `-` is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(crate) output: PathBuf,
+
+    /// Replace the output if it exists
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl flush --dry-run\n  \
+    tpmctl --tcti device:/dev/tpm0 flush --yes")]
 pub(crate) struct Flush {
     /// Do not ask
     #[arg(short, long)]
@@ -279,6 +429,7 @@ pub(crate) struct Flush {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:\n  sudo tpmctl srk trust\n  tpmctl srk trust --dry-run")]
 pub(crate) struct Trust {
     /// Do not ask
     #[arg(short, long)]
@@ -293,11 +444,14 @@ pub(crate) struct Trust {
     pub(crate) remove: bool,
 
     /// Another parent besides the storage root key and the owner's primaries: endorsement, platform, or a handle
-    #[arg(long, value_parser = parent)]
+    #[arg(long, value_parser = Offered::new(parent, PARENTS), hide_possible_values = true)]
     pub(crate) parent: Vec<ParentChoice>,
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl owner passwd --hierarchy lockout --random /root/tpm-lockout\n  \
+    tpmctl owner passwd --hierarchy owner --old file:old --new file:new")]
 pub(crate) struct Passwd {
     /// Whose value: lockout (who may clear the TPM), owner (who may make primaries) or endorsement; may be repeated
     #[arg(long, value_enum, value_name = "HIERARCHY", required = true)]
@@ -337,14 +491,23 @@ pub(crate) enum Hierarchy {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:\n  tpmctl help\n  tpmctl help key new")]
+pub(crate) struct Help {
+    /// Which one, such as `key new`
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  tpmctl completions bash >/etc/bash_completion.d/tpmctl")]
 pub(crate) struct Completions {
     /// bash, zsh or fish
-    #[arg(value_parser = shell)]
+    #[arg(value_parser = Offered::new(shell, &["bash", "zsh", "fish"]), hide_possible_values = true)]
     pub(crate) shell: Shell,
 }
 
 /// The types as the command line spells them.
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Type {
     /// Signatures with PKCS#1 v1.5 or PSS, and decryption
     Rsa,
@@ -361,6 +524,54 @@ impl From<Type> for KeyType {
             Type::RsaPss => Self::RsaPss,
             Type::Ec => Self::Ec,
         }
+    }
+}
+
+/// What shells offer; other names of the same things, and other handles, are taken as well.
+const CURVES: &[&str] = &[
+    "P-256",
+    "P-384",
+    "P-521",
+    "P-192",
+    "P-224",
+    "brainpoolP256r1",
+    "brainpoolP384r1",
+    "brainpoolP512r1",
+];
+const DIGESTS: &[&str] = &["sha256", "sha384", "sha512", "sha1"];
+const PARENTS: &[&str] = &["owner", "null", "endorsement", "platform", "0x81000001"];
+
+impl Cli {
+    /// Reads the arguments of the process; ends it with status 2 when they are wrong.
+    pub(crate) fn read() -> Self {
+        let matches = Self::wrapped().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The command line, its help as wide as all text.
+    fn wrapped() -> clap::Command {
+        Self::command().term_width(wrap::width(&console::Term::stdout()))
+    }
+
+    /// The help of the command that these words name, as `--help` prints it.
+    pub(crate) fn help(words: &[String]) -> Result<String, String> {
+        let mut root = Self::wrapped();
+        // Names in usages, and common options.
+        root.build();
+        let mut command = &mut root;
+        for word in words {
+            command = command
+                .find_subcommand_mut(word)
+                .ok_or_else(|| format!("there is no command {}", words.join(" ")))?;
+        }
+        Ok(command.render_long_help().to_string())
+    }
+
+    /// Ends the process with status 2: the options do not go together.
+    pub(crate) fn conflict(text: &str) -> ! {
+        Self::wrapped()
+            .error(clap::error::ErrorKind::ArgumentConflict, text)
+            .exit()
     }
 }
 

@@ -1,8 +1,8 @@
 //! Objects, handles and attributes in words.
 
-use keys::printable;
+use keys::{PublicKey, curve_of, printable};
 use serde::Serialize;
-use tss::tpm2::constants::handle;
+use tss::tpm2::constants::{AlgId, Curve, handle};
 use tss::tpm2::{Attributes, Parms, Public, Scheme};
 
 /// Sizes of RSA keys that some TPM makes.
@@ -18,11 +18,14 @@ pub(crate) fn hex_bytes(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What kind of object this is: `RSA 2048`, `ECC NIST_P256`.
+/// What kind of object this is: `RSA 2048`, `RSA-PSS 2048`, `EC P-256`.
 pub(crate) fn kind(public: &Public) -> String {
     match public.parms() {
+        Parms::Rsa { bits, .. } if public.scheme().algorithm() == AlgId::RSAPSS => {
+            format!("RSA-PSS {bits}")
+        }
         Parms::Rsa { bits, .. } => format!("RSA {bits}"),
-        Parms::Ecc { curve, .. } => format!("ECC {curve}"),
+        Parms::Ecc { curve, .. } => format!("EC {}", curve_name(*curve)),
         Parms::KeyedHash {
             scheme: Scheme::Null,
         } => "sealed data".to_owned(),
@@ -32,20 +35,51 @@ pub(crate) fn kind(public: &Public) -> String {
     }
 }
 
-/// What an object is for.
-pub(crate) fn purpose(attributes: Attributes) -> &'static str {
-    let has = |attribute| attributes.contains(attribute);
-    match (
-        has(Attributes::RESTRICTED),
-        has(Attributes::DECRYPT),
-        has(Attributes::SIGN),
-    ) {
-        (true, true, false) => "storage key",
-        (true, false, true) => "attestation key",
-        (false, true, true) => "signs and decrypts",
-        (false, false, true) => "signs",
-        (false, true, false) => "decrypts",
-        _ => "neither signs nor decrypts",
+/// What kind of key this is, in the words of [`kind`].
+pub(crate) fn key_kind(key: &PublicKey) -> String {
+    match key.ec() {
+        Ok(point) => format!("EC {}", point.curve()),
+        Err(_) => format!("{} {}", key.key_type().name(), key.bits()),
+    }
+}
+
+/// A curve's name as OpenSSL and the standards have it; the TPM's own where they have none.
+pub(crate) fn curve_name(curve: Curve) -> String {
+    curve_of(curve).map_or_else(|| curve.to_string(), |curve| curve.to_string())
+}
+
+/// What an object is for (Part 2, 8.3): what the attributes `decrypt` and `sign` mean depends on the algorithm.
+pub(crate) fn purpose(public: &Public) -> &'static str {
+    let has = |attribute| public.attributes().contains(attribute);
+    let (decrypt, sign) = (has(Attributes::DECRYPT), has(Attributes::SIGN));
+    match (public.parms(), has(Attributes::RESTRICTED)) {
+        (Parms::KeyedHash { .. }, true) if decrypt => "derivation parent",
+        (_, true) if decrypt && !sign => "storage key",
+        (_, true) if sign && !decrypt => "attestation key",
+        (Parms::KeyedHash { scheme }, false) if !decrypt && !sign && *scheme == Scheme::Null => {
+            "holds data"
+        }
+        (Parms::KeyedHash { .. }, false) if sign && !decrypt => "computes HMACs",
+        (Parms::Ecc { .. }, false) => match (decrypt, sign) {
+            (true, true) => "signs and does key agreement",
+            (true, false) => "does key agreement",
+            (false, true) => "signs",
+            (false, false) => "neither signs nor does key agreement",
+        },
+        // TPMA_OBJECT_sign is TPMA_OBJECT_encrypt there.
+        (Parms::SymCipher { .. }, false) => match (decrypt, sign) {
+            (true, true) => "encrypts and decrypts",
+            (true, false) => "decrypts",
+            (false, true) => "encrypts",
+            (false, false) => "neither encrypts nor decrypts",
+        },
+        (_, false) => match (decrypt, sign) {
+            (true, true) => "signs and decrypts",
+            (true, false) => "decrypts",
+            (false, true) => "signs",
+            (false, false) => "neither signs nor decrypts",
+        },
+        (_, true) => "neither signs nor decrypts",
     }
 }
 
@@ -89,9 +123,17 @@ impl ObjectLine {
         Self {
             handle: hex(handle),
             kind: read.map(|read| kind(&read.public)),
-            purpose: read.map(|read| purpose(read.public.attributes())),
+            purpose: read.map(|read| purpose(&read.public)),
             attributes: read.map(|read| attributes(read.public.attributes())),
             name: read.map(|read| read.name.to_string()),
+        }
+    }
+
+    /// A loaded key of a TPM 1.2, of which nothing more is told without its secret.
+    pub(crate) fn tpm12(handle: u32) -> Self {
+        Self {
+            purpose: Some("key"),
+            ..Self::new(handle, None)
         }
     }
 
@@ -99,6 +141,7 @@ impl ObjectLine {
     pub(crate) fn text(&self) -> String {
         match (&self.kind, self.purpose, &self.name) {
             (Some(kind), Some(purpose), Some(name)) => format!("{kind}, {purpose}, name {name}"),
+            (_, Some(purpose), _) => purpose.to_owned(),
             _ => "not readable (a sequence, or gone)".to_owned(),
         }
     }

@@ -5,6 +5,8 @@ use std::fmt;
 use keys::config::Fault;
 use tss::tpm2::ResponseCode;
 
+use crate::settings::ELSEWHERE;
+
 /// A failure; its text is a sentence that says what was wrong and what to do.
 #[derive(Debug)]
 pub(crate) struct Error {
@@ -18,6 +20,14 @@ impl Error {
         Self {
             text: text.into(),
             status: 1,
+        }
+    }
+
+    /// The arguments are wrong.
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            status: 2,
         }
     }
 
@@ -53,9 +63,7 @@ impl From<keys::Error> for Error {
 impl From<tss::Error> for Error {
     fn from(error: tss::Error) -> Self {
         if error.code().is_some_and(ResponseCode::is_tpm12) {
-            return Self::new(format!(
-                "this is a TPM 1.2, which this command does not support ({error})"
-            ));
+            return Self::new(format!("this is a TPM 1.2, {ELSEWHERE} ({error})"));
         }
         Self::new(error.to_string())
     }

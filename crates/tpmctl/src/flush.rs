@@ -1,17 +1,21 @@
 //! `tpmctl flush`: removes what programs left in a TPM without a resource manager.
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
 use serde::Serialize;
-use tss::tpm2::Client;
+use tss::ErrorKind;
 use tss::tpm2::constants::handle;
+use tss::tpm2::{Client, ResponseCode};
+use tss::tpm12::{self, Code};
 use tss::transport::Sharing;
 
 use crate::cli::{Flush, Global};
 use crate::display::{ObjectLine, hex, session_kind};
 use crate::error::Error;
+use crate::family::AnyTpm;
 use crate::output::{self, Report};
-use crate::settings;
+use crate::settings::{self, Chosen};
 
 /// What there was and what became of it.
 #[derive(Serialize)]
@@ -47,34 +51,36 @@ pub(crate) fn run(global: &Global, args: &Flush) -> Result<(), Error> {
         output::note(&format!("Nothing to flush: {address} {reason}"));
         return Ok(());
     }
-    let client = chosen.client()?;
+    let holder = Holder::of(&chosen)?;
     // Neither or both: both.
     let everything = args.objects == args.sessions;
     let objects = match everything || args.objects {
-        true => client.loaded_objects()?,
+        true => holder.objects()?,
         false => Vec::new(),
     };
     let sessions = match everything || args.sessions {
-        true => Sessions::read(client)?,
-        false => Sessions::default(),
+        true => holder.sessions()?,
+        false => Vec::new(),
     };
+    let handles: Vec<(u32, bool)> = objects
+        .iter()
+        .map(|(handle, _)| (*handle, false))
+        .chain(sessions.iter().map(|(handle, _)| (*handle, true)))
+        .collect();
     let mut outcome = Outcome {
         address,
-        objects: list(client, &objects)?,
-        sessions: sessions.lines(),
+        objects: objects.into_iter().map(|(_, line)| line).collect(),
+        sessions: sessions.into_iter().map(|(_, line)| line).collect(),
         flushed: Vec::new(),
     };
     if !global.json {
         output::print(&outcome.text())?;
     }
-    let handles: Vec<u32> = objects.into_iter().chain(sessions.all()).collect();
     if !handles.is_empty() && !args.dry_run && (args.yes || confirmed(handles.len())?) {
-        for handle in handles {
-            match client.flush(handle) {
-                Ok(()) => outcome.flushed.push(hex(handle)),
-                // Its owner was faster.
-                Err(error) if error.code().is_some_and(|code| code.is_bad_handle()) => {}
-                Err(error) => return Err(error.into()),
+        for (handle, is_session) in handles {
+            // Unless its owner was faster.
+            if holder.flush(handle, is_session)? {
+                outcome.flushed.push(hex(handle));
             }
         }
         if !global.json {
@@ -101,49 +107,95 @@ fn nothing_to_do(sharing: Sharing) -> Option<&'static str> {
     }
 }
 
-/// Sessions by where they are.
-#[derive(Default)]
-struct Sessions {
-    loaded: Vec<u32>,
-    saved: Vec<u32>,
+/// A TPM without a resource manager, of either generation.
+enum Holder {
+    Two(Arc<Client>),
+    One(Arc<tpm12::Client>),
 }
 
-impl Sessions {
-    fn read(client: &Client) -> Result<Self, Error> {
+impl Holder {
+    fn of(chosen: &Chosen) -> Result<Self, Error> {
+        Ok(match AnyTpm::of(&chosen.tpm)? {
+            AnyTpm::Tpm2(client, _) => Self::Two(client),
+            AnyTpm::Tpm12(client) => Self::One(client),
+        })
+    }
+
+    fn objects(&self) -> Result<Vec<(u32, ObjectLine)>, Error> {
+        match self {
+            Self::Two(client) => list(client, &client.loaded_objects()?),
+            Self::One(client) => {
+                let keys = client.loaded_keys()?;
+                Ok(keys
+                    .into_iter()
+                    .map(|key| (key, ObjectLine::tpm12(key)))
+                    .collect())
+            }
+        }
+    }
+
+    /// Those in the TPM's memory, then those that are saved outside.
+    fn sessions(&self) -> Result<Vec<(u32, SessionLine)>, Error> {
+        let line = |handle: u32, kind, loaded| {
+            let shown = SessionLine {
+                handle: hex(handle),
+                kind,
+                loaded,
+            };
+            (handle, shown)
+        };
+        let client = match self {
+            Self::Two(client) => client,
+            Self::One(client) => {
+                let sessions = client.open_sessions()?.into_iter();
+                return Ok(sessions
+                    .map(|it| line(it, "authorization session", true))
+                    .collect());
+            }
+        };
         let loaded = client.handles(handle::HMAC_SESSION_FIRST)?;
         let mut saved = client.handles(handle::POLICY_SESSION_FIRST)?;
         saved.retain(|session| !loaded.contains(session));
-        Ok(Self { loaded, saved })
+        let loaded = loaded
+            .into_iter()
+            .map(|it| line(it, session_kind(it), true));
+        // A saved session is listed under one range, whatever its kind.
+        Ok(loaded
+            .chain(saved.into_iter().map(|it| line(it, "session", false)))
+            .collect())
     }
 
-    fn lines(&self) -> Vec<SessionLine> {
-        let line = |loaded| {
-            move |&session: &u32| SessionLine {
-                handle: hex(session),
-                // A saved session is listed under one range, whatever its kind.
-                kind: if loaded {
-                    session_kind(session)
-                } else {
-                    "session"
-                },
-                loaded,
-            }
+    /// Whether it was still there.
+    fn flush(&self, handle: u32, is_session: bool) -> Result<bool, Error> {
+        let done = match self {
+            Self::Two(client) => client.flush(handle),
+            Self::One(client) if is_session => client.flush_session(handle),
+            Self::One(client) => client.flush_key(handle),
         };
-        let loaded = self.loaded.iter().map(line(true));
-        loaded.chain(self.saved.iter().map(line(false))).collect()
-    }
-
-    fn all(&self) -> impl Iterator<Item = u32> {
-        self.loaded.iter().chain(&self.saved).copied()
+        match done {
+            Ok(()) => Ok(true),
+            Err(error) if is_gone(&error) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
-fn list(client: &Client, objects: &[u32]) -> Result<Vec<ObjectLine>, Error> {
+/// Whether the handle is nobody's any more.
+fn is_gone(error: &tss::Error) -> bool {
+    match error.kind() {
+        ErrorKind::Tpm12(failure) => {
+            [Code::INVALID_KEYHANDLE, Code::INVALID_AUTHHANDLE].contains(&failure.code())
+        }
+        _ => error.code().is_some_and(ResponseCode::is_bad_handle),
+    }
+}
+
+fn list(client: &Client, objects: &[u32]) -> Result<Vec<(u32, ObjectLine)>, Error> {
     objects
         .iter()
         .map(|&handle| match client.read_public(handle) {
-            Ok(read) => Ok(ObjectLine::new(handle, Some(&read))),
-            Err(error) if error.code().is_some() => Ok(ObjectLine::new(handle, None)),
+            Ok(read) => Ok((handle, ObjectLine::new(handle, Some(&read)))),
+            Err(error) if error.code().is_some() => Ok((handle, ObjectLine::new(handle, None))),
             Err(error) => Err(error.into()),
         })
         .collect()

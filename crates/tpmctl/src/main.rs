@@ -4,6 +4,7 @@
 //! about a TPM or a key is what the provider will find.
 #![deny(unsafe_code)]
 
+mod action;
 mod cli;
 mod cnf;
 mod completions;
@@ -15,8 +16,10 @@ mod flush;
 mod info;
 mod interrupt;
 mod key;
+mod offered;
 mod output;
 mod owner;
+mod print;
 mod selftest;
 mod settings;
 mod srk;
@@ -24,16 +27,14 @@ mod version;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use keys::printable;
 use tss::{tpm2, tpm12};
 
-use cli::{Cli, Command, KeyCommand, OwnerCommand, SrkCommand};
+use cli::{Cli, Command, Help, KeyCommand, OwnerCommand, SrkCommand};
 use error::Error;
 
 fn main() -> ExitCode {
-    // Ends the process with status 2 when the arguments are wrong.
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let result = run(&cli);
     // Whatever became of the command, nothing of it stays in a TPM without a resource manager.
     tpm2::release_all_at_exit();
@@ -47,6 +48,10 @@ fn main() -> ExitCode {
     }
 }
 
+fn help(args: &Help) -> Result<(), Error> {
+    output::print_as_is(&Cli::help(&args.command).map_err(Error::usage)?)
+}
+
 /// Runs the command; the status is other than 0 for a finding that is no failure of the command.
 fn run(cli: &Cli) -> Result<u8, Error> {
     let global = &cli.global;
@@ -54,17 +59,22 @@ fn run(cli: &Cli) -> Result<u8, Error> {
     match &cli.command {
         Command::Doctor(args) => return doctor::run(global, args),
         Command::Selftest(args) => return selftest::run(global, args),
-        Command::Info => info::run(global),
+        Command::Key(KeyCommand::Test(args)) => return key::test::run(global, args),
+        Command::Info(args) => info::run(global, args),
         Command::Version => version::run(global),
         Command::Key(KeyCommand::New(args)) => key::new::run(global, args),
         Command::Key(KeyCommand::Import(args)) => key::import::run(global, args),
         Command::Key(KeyCommand::Convert(args)) => key::convert::run(global, args),
         Command::Key(KeyCommand::Show(args)) => key::show::run(global, args),
+        Command::Key(KeyCommand::Public(args)) => key::public::run(global, args),
+        Command::Key(KeyCommand::Csr(args)) => key::csr::run(global, args),
         Command::Srk(SrkCommand::Show) => srk::show(global),
         Command::Srk(SrkCommand::Trust(args)) => srk::trust(global, args),
+        Command::Srk(SrkCommand::Create) => srk::create(global),
         Command::Owner(OwnerCommand::Passwd(args)) => owner::passwd(global, args),
         Command::Flush(args) => flush::run(global, args),
         Command::Completions(args) => completions::run(args),
+        Command::Help(args) => help(args),
     }?;
     Ok(0)
 }

@@ -2,15 +2,17 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use console::Style;
+use console::{Style, Term};
 use keys::printable;
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::print::wrap;
 
 /// Writes the command's result.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
-    write(&printable::lines(text))
+    let text = printable::lines(text);
+    write(&wrap::paragraphs(&text, wrap::width(&Term::stdout())))
 }
 
 /// Writes a text that was made fit to be shown piece by piece and may be in colour, or that is for programs.
@@ -39,15 +41,18 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
 
 /// Tells the user something that is not the result.
 pub(crate) fn note(text: &str) {
+    let text = printable::lines(text);
+    let text = wrap::paragraphs(&text, wrap::width(&Term::stderr()));
     let _ = io::stderr()
         .lock()
-        .write_all(format!("{}\n", printable::lines(text)).as_bytes());
+        .write_all(format!("{text}\n").as_bytes());
 }
 
 /// A two-column table of facts under headings, set in bold on a terminal.
 pub(crate) struct Report {
     text: String,
     heading: Style,
+    width: usize,
 }
 
 impl Report {
@@ -62,6 +67,7 @@ impl Report {
         Self {
             text: String::new(),
             heading,
+            width: wrap::width(&Term::stdout()),
         }
     }
 
@@ -80,33 +86,20 @@ impl Report {
     /// A fact.
     pub(crate) fn fact(&mut self, name: &str, value: impl std::fmt::Display) -> &mut Self {
         let (name, value) = (printable::line(name), value.to_string());
-        self.text
-            .push_str(&format!("  {name:<20} {}\n", printable::line(&value)));
+        let head = format!("  {name:<20} ");
+        let column = head.chars().count();
+        let value = wrap::hanging(&printable::line(&value), column, self.width);
+        self.text.push_str(&format!("{head}{value}\n"));
         self
     }
 
-    /// A list of short words, in lines that fit a terminal.
+    /// A list of short words.
     pub(crate) fn words<S: AsRef<str>>(&mut self, name: &str, words: &[S]) -> &mut Self {
-        const WIDTH: usize = 72;
-        let mut lines = vec![String::new()];
-        for word in words {
-            let word = word.as_ref();
-            match lines.last_mut() {
-                Some(line) if line.is_empty() => line.push_str(word),
-                Some(line) if line.len() + word.len() < WIDTH => {
-                    line.push(' ');
-                    line.push_str(word);
-                }
-                _ => lines.push(word.to_owned()),
-            }
+        let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+        match words.is_empty() {
+            true => self.fact(name, "none"),
+            false => self.fact(name, words.join(" ")),
         }
-        if words.is_empty() {
-            lines = vec!["none".to_owned()];
-        }
-        for (index, line) in lines.iter().enumerate() {
-            self.fact(if index == 0 { name } else { "" }, line);
-        }
-        self
     }
 
     /// The text.

@@ -36,15 +36,17 @@ impl Chosen {
     }
 }
 
+/// Where who has a TPM 1.2 goes on.
+pub(crate) const ELSEWHERE: &str = "which this command does not support; `tpmctl info`, version, selftest, doctor, flush and \
+     key do, and tpm-tools has the rest (tpm_changeownerauth, tpm_takeownership)";
+
 /// What a command that is for TPM 2.0 alone says of a TPM 1.2.
 pub(crate) fn tpm12(chosen: &Chosen) -> Error {
     let place = chosen.tpm.meant().map_or_else(
         |_| String::new(),
         |endpoint| format!("TPM {} ({}): ", endpoint.address(), endpoint.origin()),
     );
-    Error::new(format!(
-        "{place}this is a TPM 1.2, which this command does not support"
-    ))
+    Error::new(format!("{place}this is a TPM 1.2, {ELSEWHERE}"))
 }
 
 /// Turns on logging: TPM_LOG, or more with each `-v`. What a section says of a log is for what uses the provider.

@@ -8,10 +8,12 @@ use serde::Serialize;
 use tss::tpm2::constants::handle;
 use tss::tpm2::{Client, Parent, PrimaryTemplate, ResponseCode};
 
+use crate::action;
 use crate::cli::{Global, Trust};
 use crate::display::hex;
 use crate::error::Error;
 use crate::output::{self, Report};
+use crate::print;
 use crate::settings::{self, Chosen};
 
 /// What is pinned, what there is, and what became of it.
@@ -86,6 +88,16 @@ pub(crate) fn trust(global: &Global, args: &Trust) -> Result<(), Error> {
         output::print(&format!("{done}\n"))?;
     }
     Ok(())
+}
+
+/// Makes the storage root key, and says what there is then.
+pub(crate) fn create(global: &Global) -> Result<(), Error> {
+    let chosen = settings::tpm_with_parent(global)?;
+    let root = action::root_key::create(&chosen)?;
+    match global.json {
+        true => output::print_json(&root),
+        false => output::print(&print::root_key::text(&root)),
+    }
 }
 
 fn pinned(chosen: &Chosen) -> Result<(Store, Outcome), Error> {

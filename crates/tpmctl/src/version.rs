@@ -1,18 +1,41 @@
-//! `tpmctl version`: what tpm_version told, for both families.
+//! `tpmctl version`: our own version, and what tpm_version told, for both families.
+
+use serde::Serialize;
 
 use crate::cli::Global;
 use crate::error::Error;
 use crate::family::{AnyTpm, Version, Version12};
 use crate::{output, settings};
 
+/// The command's own version.
+const OWN: &str = env!("TPM_PROVIDER_BUILD");
+
+/// A version of a TPM, and ours.
+#[derive(Serialize)]
+struct Told<'a, T> {
+    tpmctl: &'static str,
+    #[serde(flatten)]
+    tpm: &'a T,
+}
+
+impl<'a, T> Told<'a, T> {
+    fn new(tpm: &'a T) -> Self {
+        Self { tpmctl: OWN, tpm }
+    }
+}
+
 /// Asks the TPM and prints what it is.
 pub(crate) fn run(global: &Global) -> Result<(), Error> {
+    if !global.json {
+        // Also where there is no TPM to be asked.
+        output::print(&format!("tpmctl {OWN}\n"))?;
+    }
     let chosen = settings::tpm(global)?;
     match AnyTpm::of(&chosen.tpm)? {
         AnyTpm::Tpm2(_, properties) => {
             let version = Version::new(&properties);
             if global.json {
-                output::print_json(&version)
+                output::print_json(&Told::new(&version))
             } else {
                 output::print(&text(&version))
             }
@@ -20,7 +43,7 @@ pub(crate) fn run(global: &Global) -> Result<(), Error> {
         AnyTpm::Tpm12(client) => {
             let version = Version12::read(&client)?;
             if global.json {
-                output::print_json(&version)
+                output::print_json(&Told::new(&version))
             } else {
                 output::print(&text12(&version))
             }

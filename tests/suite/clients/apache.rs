@@ -21,18 +21,25 @@ fn serve_in(site: &Site, mpm: &str, jail: Option<&Scratch>) -> Served {
     let at = dir.path().display().to_string();
     dir.write("index.html", "served\n");
     let mut text = sample("apache.conf");
-    for (port, of) in ports.iter().zip(["443", "8443"]) {
+    for ((port, of), listen) in ports
+        .iter()
+        .zip(["443", "8443"])
+        .zip(["#Listen 443", "\nListen 8443"])
+    {
         text = substitute(
             &text,
-            &format!("Listen {of}\n"),
-            &format!("Listen 127.0.0.1:{port}\n"),
+            &format!("{listen}\n"),
+            &format!("\nListen 127.0.0.1:{port}\n"),
         );
         text = substitute(&text, &format!("*:{of}>"), &format!("*:{port}>"));
     }
     for (from, to) in [
         ("/etc/apache2/tls", &site.at()),
         ("/var/www/html", &at),
-        ("/var/run/apache2", &at),
+        (
+            "#SSLSessionCache shmcb:/run/apache2",
+            &format!("SSLSessionCache shmcb:{at}"),
+        ),
     ] {
         text = substitute(&text, from, to);
     }

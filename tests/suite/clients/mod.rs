@@ -3,6 +3,7 @@
 
 mod apache;
 mod curl;
+mod debian;
 mod haproxy;
 mod nginx;
 mod node;

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use testkit::locks;
 use testkit::openssl::clean;
-use testkit::process::{Done, Run};
+use testkit::process::{Done, Run, unbroken};
 use testkit::scratch::{Scratch, set_mode};
 use testkit::swtpm::Swtpm;
 use testkit::tools::{is_root, need, root, tpmctl};
@@ -66,7 +66,7 @@ impl Guarded {
         let done = self.command(user, "info");
         match done.status.success() {
             true => Ok(done.err()),
-            false => Err(done.err()),
+            false => Err(unbroken(&done.err())),
         }
     }
 }
@@ -196,4 +196,101 @@ fn tmpfiles_makes_the_lock_of_the_bare_device() {
         text.contains("d /run/tpm-provider 0755 root root"),
         "{text}"
     );
+}
+
+/// Owner, group and mode of the lock file of [`Guarded`] that everybody shares.
+fn shape(path: &Path) -> (u32, u32, u32) {
+    let found = fs::metadata(path).expect("a lock file");
+    (found.uid(), found.gid(), found.mode() & 0o777)
+}
+
+/// A socket or device gets another mode, group or owner when udev's rule for it comes later: whoever may brings the lock file
+/// up to date with his next use, and then the others can use the TPM.
+#[test]
+fn a_lock_file_follows_its_tpm() {
+    let guarded = Guarded::new();
+    let [shared, in_run] = guarded.lock_files();
+    // Opened to all.
+    set_mode(&guarded.socket, 0o666);
+    let said = guarded.use_by(STRANGER).expect_err("the lock is of before");
+    assert!(said.contains("sudo tpmctl info"), "{said}");
+    guarded.use_by(0).expect("root may");
+    assert_eq!(shape(&shared), (MEMBER, MEMBER, 0o666));
+    guarded.use_by(STRANGER).expect("open to all");
+    // And shut again: whoever may not use the TPM any more does not hold its lock either.
+    set_mode(&guarded.socket, 0o660);
+    guarded.use_by(0).expect("root may");
+    assert_eq!(shape(&shared), (MEMBER, MEMBER, 0o660));
+    guarded.use_by(STRANGER).expect_err("not his");
+    // Another group, and another owner.
+    for (owner, group, user) in [(MEMBER, 4343, 4343), (0, 4444, 4444)] {
+        chown(&guarded.socket, Some(owner), Some(group)).expect("root may");
+        guarded.use_by(0).expect("root may");
+        for file in [&shared, &in_run] {
+            assert_eq!(shape(file), (owner, group, 0o660), "{}", file.display());
+        }
+        guarded.use_by(user).expect("of the group");
+    }
+    guarded.tpm.assert_clean();
+}
+
+/// The same without root: whoever made the file, and owns the socket, does.
+#[test]
+fn a_user_s_own_lock_file_follows_his_tpm() {
+    let guarded = Guarded::new();
+    set_mode(&guarded.socket, 0o600);
+    guarded.use_by(MEMBER).expect("his own");
+    let [file] = &locks::of_sockets_in(guarded.directory())[..] else {
+        panic!("one lock file");
+    };
+    assert_eq!(shape(file), (MEMBER, MEMBER, 0o600));
+    set_mode(&guarded.socket, 0o666);
+    guarded.use_by(STRANGER).expect_err("the lock is of before");
+    guarded.use_by(MEMBER).expect("his own");
+    assert_eq!(shape(file), (MEMBER, MEMBER, 0o666));
+    guarded.use_by(STRANGER).expect("open to all");
+}
+
+/// What somebody has put in the place of a lock file is not opened to the TPM's users: neither a file of root's with something
+/// else in it, nor what a link leads to.
+#[test]
+fn nothing_but_a_lock_file_is_brought_up_to_date() {
+    let guarded = Guarded::new();
+    let [shared, _] = guarded.lock_files();
+    set_mode(&guarded.socket, 0o666);
+    fs::remove_file(&shared).expect("it was there");
+    fs::write(&shared, "root's secret").expect("written");
+    set_mode(&shared, 0o600);
+    guarded.use_by(0).expect("root may");
+    // It is one only once nothing of it is left.
+    let content = fs::read(&shared).expect("root may");
+    let is_open = shape(&shared) != (0, 0, 0o600);
+    assert!(!is_open || !content.ends_with(b"secret"), "{content:?}");
+    fs::remove_file(&shared).expect("it was there");
+    fs::write(&shared, "").expect("written");
+    chown(&shared, Some(STRANGER), Some(STRANGER)).expect("root may");
+    set_mode(&shared, 0o600);
+    guarded.use_by(0).expect("root may");
+    assert_eq!(
+        shape(&shared),
+        (MEMBER, MEMBER, 0o666),
+        "an empty file of anybody's is a lock"
+    );
+    let victim = guarded.directory().join("victim");
+    fs::write(&victim, "").expect("written");
+    set_mode(&victim, 0o600);
+    for symbolic in [true, false] {
+        fs::remove_file(&shared).expect("it was there");
+        let made = match symbolic {
+            true => std::os::unix::fs::symlink(&victim, &shared),
+            false => fs::hard_link(&victim, &shared),
+        };
+        if made.is_err() {
+            // Another file system.
+            fs::write(&shared, "").expect("written");
+            continue;
+        }
+        let _ = guarded.use_by(0);
+        assert_eq!(shape(&victim), (0, 0, 0o600), "symbolic: {symbolic}");
+    }
 }

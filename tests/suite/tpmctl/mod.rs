@@ -2,4 +2,6 @@
 
 mod commands;
 mod doctor;
+mod keys;
+mod manners;
 mod owner;

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use testkit::key::{self, SIGN};
 use testkit::openssl::{Config, Openssl, clean};
-use testkit::process::Run;
+use testkit::process::{Run, unbroken};
 use testkit::proxy::{Action, Fault, Proxy};
 use testkit::scratch::{Scratch, set_mode};
 use testkit::swtpm::Swtpm;
@@ -138,7 +138,7 @@ fn keys_go_on_working_under_an_owner_value() {
             "--hierarchy owner --new file:secret --yes",
         )
     };
-    let text = set().ok().out();
+    let text = unbroken(&set().ok().out());
     assert!(text.contains("work as before"), "{text}");
     openssl.ok(SIGN);
     key::rsa(&openssl, "key", 2048, "-pkeyopt parent:0x81000001");

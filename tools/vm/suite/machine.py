@@ -102,10 +102,10 @@ class Done:
         return self.output
 
     def fails(self, *texts):
-        """Asserts that it has failed and said each of the texts."""
+        """Asserts that it has failed and said each of the texts, wherever lines are broken."""
         require(self.status not in (0, None) and self.status > 0, f"this must fail:\n{self}")
         for text in texts:
-            require(text in self.output, f"this must say {text!r}:\n{self}")
+            require(text in self.output or text in " ".join(self.output.split()), f"this must say {text!r}:\n{self}")
         return self.output
 
 

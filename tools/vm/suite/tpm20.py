@@ -83,7 +83,7 @@ def doctor(driver):
 
 
 def info(device, client):
-    output = client.tpmctl("info")
+    output = client.tpmctl("info -a")
     for text in (f"device:/dev/{device}", "2.0", "RSA ECC"):
         require(text in output, f"there is no {text!r} in\n{output}")
 

@@ -19,6 +19,7 @@ mod verdict;
 
 use std::io::{self, IsTerminal};
 
+use console::Term;
 use keys::Config;
 use keys::config::Fault;
 use tss::discovery::{Chip, User};
@@ -28,6 +29,7 @@ use crate::cli::{Doctor, Global};
 use crate::cnf::{self, Found};
 use crate::error::Error;
 use crate::output;
+use crate::print::wrap;
 use machine::Machine;
 use system::Target;
 use verdict::Diagnosis;
@@ -130,7 +132,7 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
         output::print_json(&diagnosis)?;
     } else {
         let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        output::print_as_is(&diagnosis.text(colour))?;
+        output::print_as_is(&diagnosis.text(colour, wrap::width(&Term::stdout())))?;
     }
     Ok(diagnosis.first_problem)
 }

@@ -209,11 +209,6 @@ fn room(client: &Client, fixed: &Properties) -> tss::Result<Finding> {
 }
 
 fn root_key(client: &Client) -> tss::Result<Finding> {
-    const MAKE: [&str; 2] = [
-        "tpm2_createprimary -C o -G ecc -c srk.ctx -a \
-         'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt'",
-        "tpm2_evictcontrol -C o -c srk.ctx 0x81000001",
-    ];
     let permanent =
         client.capability_properties(property::STARTUP_CLEAR, property::STARTUP_CLEAR + 1)?;
     let owner_enabled = permanent.first().is_none_or(|(_, bits)| bits >> 1 & 1 == 1);
@@ -230,18 +225,16 @@ fn root_key(client: &Client) -> tss::Result<Finding> {
             "Keys work without it; but each time one is loaded its parent is made anew, which takes a \
              chip from a tenth of a second to a minute.",
         );
-        return Ok(MAKE
-            .iter()
-            .fold(finding, |finding, command| finding.command(*command)));
+        return Ok(finding.command("tpmctl srk create"));
     }
     let read = client.read_public(handle::SRK)?;
     let srk = describe_srk(Some(&read));
     Ok(match (srk.template, srk.of_owner) {
         (Some(template), Some(true)) => {
             let template = if template == "ecc" {
-                "ECC P-256"
+                "EC P-256"
             } else {
-                "RSA-2048"
+                "RSA 2048"
             };
             Finding::ok(format!(
                 "The storage root key at 0x81000001 is the standard {template} primary of the owner."

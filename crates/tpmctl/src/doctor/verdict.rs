@@ -4,6 +4,8 @@ use console::Style;
 use keys::printable;
 use serde::Serialize;
 
+use crate::print::wrap;
+
 /// The layers between the hardware and OpenSSL, in their order.
 pub(super) const LAYERS: [&str; 13] = [
     "firmware",
@@ -152,7 +154,7 @@ impl Diagnosis {
     }
 
     /// For people.
-    pub(super) fn text(&self, colour: bool) -> String {
+    pub(super) fn text(&self, colour: bool, width: usize) -> String {
         let mut text = String::new();
         for Layer {
             number,
@@ -164,10 +166,13 @@ impl Diagnosis {
             let word = finding.verdict.style().force_styling(colour).apply_to(word);
             let mut head = format!("{number:>2} {name:<10}{word}");
             for paragraph in [&finding.what, &finding.why] {
-                for line in wrap(&printable::lines(paragraph)) {
-                    text.push_str(&format!("{head}{line}\n"));
-                    head = " ".repeat(INDENT);
+                if paragraph.is_empty() {
+                    continue;
                 }
+                let words: Vec<&str> = paragraph.split_whitespace().collect();
+                let line = wrap::hanging(&printable::line(&words.join(" ")), INDENT, width);
+                text.push_str(&format!("{head}{line}\n"));
+                head = " ".repeat(INDENT);
             }
             for command in &finding.commands {
                 // Never wrapped: it is to be copied.
@@ -198,24 +203,6 @@ impl Diagnosis {
 
 /// The column where sentences begin.
 const INDENT: usize = 25;
-/// Where lines end.
-const WIDTH: usize = 80;
-
-/// Lines of whole words; none for an empty text.
-fn wrap(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if INDENT + line.chars().count() + 1 + word.chars().count() <= WIDTH => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,14 +214,18 @@ mod tests {
         findings[2] = Finding::warning("hm");
         let diagnosis = Diagnosis::new(findings.clone());
         assert_eq!(diagnosis.first_problem, 0);
-        assert!(diagnosis.text(false).ends_with("the warning of layer 3.\n"));
+        assert!(
+            diagnosis
+                .text(false, 80)
+                .ends_with("the warning of layer 3.\n")
+        );
         findings[7] = Finding::problem("broken")
             .why("It matters.")
             .command("mend it");
         findings[11] = Finding::problem("broken, too");
         let diagnosis = Diagnosis::new(findings);
         assert_eq!(diagnosis.first_problem, 8);
-        let text = diagnosis.text(false);
+        let text = diagnosis.text(false, 80);
         let indent = " ".repeat(INDENT);
         assert!(
             text.contains(&format!(
@@ -243,15 +234,6 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains('\u{1b}'));
-        assert!(diagnosis.text(true).contains('\u{1b}'));
-    }
-
-    #[test]
-    fn lines_are_wrapped_between_words() {
-        let word = "x".repeat(25);
-        let lines = wrap(&format!("{word} {word} {word} {}", "y".repeat(200)));
-        assert_eq!(lines.len(), 3);
-        assert_eq!(lines[0], format!("{word} {word}"));
-        assert!(wrap("  ").is_empty());
+        assert!(diagnosis.text(true, 80).contains('\u{1b}'));
     }
 }

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde::Serialize;
 use tss::tpm2::constants::{handle, property};
 use tss::tpm2::{AlgId, Client, Name, Public, PublicInfo};
-use tss::transport::Sharing;
+use tss::transport::{Endpoint, Sharing};
 
-use crate::display::{ObjectLine, RSA_SIZES, hex};
+use crate::display::{ObjectLine, RSA_SIZES, curve_name, hex};
 use crate::error::Error;
 use crate::family::{Properties, Version};
 use crate::settings::Chosen;
@@ -49,7 +49,7 @@ pub(super) struct Address {
     pub(super) origin: String,
     /// The configuration file, if the setting is in one.
     pub(super) file: Option<String>,
-    /// Who else may use it: `resource-managed`, `bare` or `in-process`.
+    /// Who else may use it: `resource-managed`, `bare`, `in-process` or `tcsd`.
     pub(super) sharing: &'static str,
 }
 
@@ -140,9 +140,7 @@ pub(super) struct Loaded {
 
 impl Info {
     /// Asks; the commands that are sent change nothing.
-    pub(super) fn collect(chosen: &Chosen) -> Result<Self, Error> {
-        let client = chosen.client()?;
-        // The first command is one that shows a TPM of another family.
+    pub(super) fn collect(chosen: &Chosen, client: &Client) -> Result<Self, Error> {
         let numbers: HashMap<u32, u32> = client
             .capability_properties(property::FIXED, property::FIXED + 0x200)?
             .into_iter()
@@ -161,10 +159,10 @@ impl Info {
         let sharing = client.endpoint().sharing();
         let nv = client.handles(handle::NV_FIRST)?;
         Ok(Self {
-            address: address(chosen, client),
+            address: Address::of(chosen, client.endpoint()),
             tpm: identity(&numbers),
             algorithms: client.algorithms()?.into_iter().map(algorithm).collect(),
-            curves: client.curves()?.iter().map(ToString::to_string).collect(),
+            curves: client.curves()?.into_iter().map(curve_name).collect(),
             rsa_bits: client.rsa_sizes(&RSA_SIZES)?,
             limits: limits(&numbers),
             hierarchies: hierarchies(&numbers),
@@ -189,18 +187,19 @@ fn readable(read: tss::Result<PublicInfo>) -> Result<Option<PublicInfo>, Error> 
     }
 }
 
-fn address(chosen: &Chosen, client: &Client) -> Address {
-    let endpoint = client.endpoint();
-    Address {
-        tcti: endpoint.address().to_string(),
-        origin: endpoint.origin().to_string(),
-        file: chosen.file.as_ref().map(|file| file.display().to_string()),
-        sharing: match endpoint.sharing() {
-            Sharing::Managed => "resource-managed",
-            Sharing::Bare => "bare",
-            Sharing::InProcess => "in-process",
-            Sharing::Daemon => "tcsd",
-        },
+impl Address {
+    pub(super) fn of(chosen: &Chosen, endpoint: &Endpoint) -> Self {
+        Self {
+            tcti: endpoint.address().to_string(),
+            origin: endpoint.origin().to_string(),
+            file: chosen.file.as_ref().map(|file| file.display().to_string()),
+            sharing: match endpoint.sharing() {
+                Sharing::Managed => "resource-managed",
+                Sharing::Bare => "bare",
+                Sharing::InProcess => "in-process",
+                Sharing::Daemon => "tcsd",
+            },
+        }
     }
 }
 

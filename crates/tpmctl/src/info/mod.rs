@@ -1,19 +1,31 @@
-//! `tpmctl info`: what the TPM is, can do and holds.
+//! `tpmctl info`: the state of the TPM, what it holds and what it can do.
 
 pub(crate) mod collect;
 mod text;
+mod tpm12;
 
-use crate::cli::Global;
+use crate::cli::{Global, Info};
 use crate::error::Error;
+use crate::family::AnyTpm;
 use crate::{output, settings};
 
 /// Asks the TPM and prints what it says.
-pub(crate) fn run(global: &Global) -> Result<(), Error> {
+pub(crate) fn run(global: &Global, args: &Info) -> Result<(), Error> {
     let chosen = settings::tpm(global)?;
-    let info = collect::Info::collect(&chosen)?;
-    if global.json {
-        output::print_json(&info)
-    } else {
-        output::print_as_is(&text::text(&info))
+    match AnyTpm::of(&chosen.tpm)? {
+        AnyTpm::Tpm2(client, _) => {
+            let info = collect::Info::collect(&chosen, &client)?;
+            match global.json {
+                true => output::print_json(&info),
+                false => output::print_as_is(&text::text(&info, args.all)),
+            }
+        }
+        AnyTpm::Tpm12(client) => {
+            let info = tpm12::Info::collect(&chosen, &client)?;
+            match global.json {
+                true => output::print_json(&info),
+                false => output::print_as_is(&info.text(args.all)),
+            }
+        }
     }
 }

@@ -1,36 +1,56 @@
 //! What the TPM said, for people.
 
-use super::collect::{Hierarchy, Info, Srk};
+use super::collect::{Address, Hierarchy, Info, Srk};
 use crate::output::Report;
 
-/// The whole report.
-pub(super) fn text(info: &Info) -> String {
+/// The report: what changes first, then what the TPM is; with `all` what it can do, too.
+pub(super) fn text(info: &Info, all: bool) -> String {
     let mut report = Report::new();
-    address(&mut report, info);
-    abilities(&mut report, info);
+    report.heading("State");
+    address(&mut report, &info.address);
     state(&mut report, info);
     holdings(&mut report, info);
+    hierarchies(&mut report, info);
+    identity(&mut report, info);
+    if all {
+        abilities(&mut report, info);
+    } else {
+        more(&mut report);
+    }
     report.finish()
 }
 
-fn address(report: &mut Report, info: &Info) {
-    let tpm = &info.tpm;
-    let from = match &info.address.file {
-        Some(file) => format!("{} ({file})", info.address.origin),
-        None => info.address.origin.clone(),
+/// Where the rest is.
+pub(super) fn more(report: &mut Report) {
+    report
+        .heading("More")
+        .fact("tpmctl info -a", "everything that the TPM tells");
+}
+
+pub(super) fn address(report: &mut Report, address: &Address) {
+    let from = match &address.file {
+        Some(file) => format!("{} ({file})", address.origin),
+        None => address.origin.clone(),
     };
+    report
+        .fact("address", &address.tcti)
+        .fact("origin", from)
+        .fact(
+            "sharing",
+            match address.sharing {
+                "resource-managed" => "resource-managed: every connection has its own objects",
+                "bare" => "bare: one client at a time, objects are everybody's",
+                "tcsd" => "tcsd: it makes room for everybody",
+                _ => "in this process: it starts anew for every use",
+            },
+        );
+}
+
+fn identity(report: &mut Report, info: &Info) {
+    let tpm = &info.tpm;
     let unknown = || "not told".to_owned();
     report
         .heading("TPM")
-        .fact("address", format!("{}, {from}", info.address.tcti))
-        .fact(
-            "sharing",
-            match info.address.sharing {
-                "resource-managed" => "resource-managed: every connection has its own objects",
-                "bare" => "bare: one client at a time, objects are everybody's",
-                _ => "in this process: it starts anew for every use",
-            },
-        )
         .fact(
             "family",
             format!(
@@ -105,14 +125,17 @@ fn abilities(report: &mut Report, info: &Info) {
     }
 }
 
-fn state(report: &mut Report, info: &Info) {
-    let lockout = &info.lockout;
+fn hierarchies(report: &mut Report, info: &Info) {
     let hierarchies = &info.hierarchies;
     report
         .heading("Hierarchies")
         .fact("owner", hierarchy(&hierarchies.owner))
         .fact("endorsement", hierarchy(&hierarchies.endorsement))
         .fact("platform", hierarchy(&hierarchies.platform));
+}
+
+fn state(report: &mut Report, info: &Info) {
+    let lockout = &info.lockout;
     let seconds = |seconds: u32, zero: &str| match seconds {
         0 => zero.to_owned(),
         seconds => format!("{seconds} s"),
@@ -192,7 +215,8 @@ fn srk(report: &mut Report, srk: &Srk) {
     let Some(name) = &srk.name else {
         report.fact(
             &srk.handle,
-            "absent: keys under the owner hierarchy need its primary made each time they are loaded",
+            "absent: keys under the owner hierarchy need its primary made each time they are loaded; \
+             `tpmctl srk create` makes it",
         );
         return;
     };
@@ -201,8 +225,8 @@ fn srk(report: &mut Report, srk: &Srk) {
         _ => "not a primary of the owner hierarchy",
     };
     let template = match srk.template {
-        Some("ecc") => "standard ECC P-256 template",
-        Some(_) => "standard RSA-2048 template",
+        Some("ecc") => "standard EC P-256 template",
+        Some(_) => "standard RSA 2048 template",
         None => "another template than the standard one",
     };
     report

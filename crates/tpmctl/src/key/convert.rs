@@ -6,9 +6,9 @@ use keys::printable;
 use keys::tss2::KeyFile;
 use keys::tss12;
 
+use super::file;
 use super::file::Target;
-use super::show;
-use crate::cli::{Convert, Form, Global, Pin};
+use crate::cli::{Convert, FileForm, Global, Pin};
 use crate::error::Error;
 use crate::output;
 
@@ -23,7 +23,7 @@ pub(crate) fn run(global: &Global, args: &Convert) -> Result<(), Error> {
         true => None,
         false => Some(Target::new(&args.output, args.force)?),
     };
-    let bytes = show::read(&args.file)?;
+    let bytes = file::read(&args.file)?;
     let in_file = |text: String| Error::new(format!("{}: {text}", printable::path(&args.file)));
     let text = match tss12::is_ours(&bytes) {
         true => of_tpm12(args, &bytes),
@@ -42,8 +42,8 @@ fn of_tpm2(args: &Convert, bytes: &[u8]) -> Result<String, String> {
         file.empty_auth = pin == Pin::No;
     }
     match args.form {
-        Form::Tss2 => Ok(file.to_pem()),
-        Form::Pkcs8 => {
+        FileForm::Tss2 => Ok(file.to_pem()),
+        FileForm::Pkcs8 => {
             file.require_key().map_err(|error| error.to_string())?;
             Ok(file.to_pkcs8_pem())
         }
@@ -52,7 +52,7 @@ fn of_tpm2(args: &Convert, bytes: &[u8]) -> Result<String, String> {
 
 fn of_tpm12(args: &Convert, bytes: &[u8]) -> Result<String, String> {
     let blob = tss12::from_bytes(bytes).map_err(|error| error.to_string())?;
-    if args.form == Form::Pkcs8 {
+    if args.form == FileForm::Pkcs8 {
         return Err(
             "this is a key of a TPM 1.2: only keys of a TPM 2.0 have an object identifier, by which they are known in \
              PKCS#8"

@@ -1,13 +1,30 @@
-//! Writing a key file: nothing is overwritten by accident, and a failure leaves nothing.
+//! Reading a key file; writing one: nothing is overwritten by accident, and a failure leaves nothing.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use keys::printable;
 
 use crate::error::Error;
+
+/// No key file is longer; a device that never ends is none.
+const LONGEST: u64 = 1 << 20;
+
+/// The file at `path`, or what comes from standard input.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let result = if path == Path::new("-") {
+        io::stdin().lock().take(LONGEST).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes))
+    };
+    result.map_err(|error| {
+        Error::new(format!("{} cannot be read: {error}", printable::path(path)))
+    })?;
+    Ok(bytes)
+}
 
 /// A place for a new file, looked at before the key is made: generation takes seconds, and a key that
 /// has no place is lost.
@@ -63,14 +80,23 @@ impl Target {
 
     /// Writes the file, for its owner alone.
     pub(crate) fn write(&self, content: &str) -> Result<(), Error> {
+        self.write_as(content, 0o600)
+    }
+
+    /// Writes a file that is no secret, for whomever the umask lets.
+    pub(crate) fn write_shared(&self, content: &str) -> Result<(), Error> {
+        self.write_as(content, 0o666)
+    }
+
+    fn write_as(&self, content: &str, mode: u32) -> Result<(), Error> {
         if !self.replace {
-            return create(&self.path, content);
+            return create(&self.path, content, mode);
         }
         // The old file stays until the new one is complete.
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".new-{}", std::process::id()));
         let new = self.path.with_file_name(name);
-        create(&new, content)?;
+        create(&new, content, mode)?;
         fs::rename(&new, &self.path).map_err(|error| {
             let _ = fs::remove_file(&new);
             failed(&self.path, &error)
@@ -85,11 +111,11 @@ impl Target {
     }
 }
 
-fn create(path: &Path, content: &str) -> Result<(), Error> {
+fn create(path: &Path, content: &str, mode: u32) -> Result<(), Error> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(0o600)
+        .mode(mode)
         .open(path)
         .map_err(|error| failed(path, &error))?;
     fill(&mut file, content).map_err(|error| {

@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 
 use super::file::Target;
 use super::secret;
-use crate::cli::{Global, Import};
+use super::show12::TLS12;
+use crate::cli::{Cli, Global, Import};
 use crate::error::Error;
 use crate::{output, settings};
 
@@ -27,9 +28,7 @@ struct Software {
 /// Imports the key.
 pub(crate) fn run(global: &Global, args: &Import) -> Result<(), Error> {
     if global.json {
-        return Err(Error::new(
-            "key import has no result but the key file: leave --json out",
-        ));
+        Cli::conflict("key import has no result but the key file: leave --json out");
     }
     let target = match args.output == Path::new("-") {
         true => None,
@@ -63,7 +62,7 @@ pub(crate) fn run(global: &Global, args: &Import) -> Result<(), Error> {
     }
     output::note(&format!(
         "Wrapped the key of {} bits for this TPM, which has made a signature or decrypted with it. It was outside: \
-         only if every copy of {} is destroyed is it in the TPM alone.",
+         only if every copy of {} is destroyed is it in the TPM alone.\nTLS {TLS12}.",
         key.public().bits(),
         printable::path(&args.file)
     ));

@@ -1,10 +1,13 @@
 //! `tpmctl key`: key files.
 
 pub(crate) mod convert;
+pub(crate) mod csr;
 pub(crate) mod file;
 pub(crate) mod import;
 pub(crate) mod new;
 mod policy;
+pub(crate) mod public;
 pub(crate) mod secret;
 pub(crate) mod show;
 mod show12;
+pub(crate) mod test;

@@ -7,7 +7,7 @@ use crypto::Secret;
 use indicatif::{ProgressBar, ProgressStyle};
 use keys::printable;
 use keys::tss2::{KeyFile, NULL};
-use keys::{GenerateOptions, Key, KeyType, Tpm, Usage, generate};
+use keys::{Family, GenerateOptions, Key, KeyType, ParentChoice, Tpm, Usage, generate};
 use serde::Serialize;
 use tss::tpm2::constants::handle;
 use tss::tpm2::rc::Subject;
@@ -16,8 +16,9 @@ use tss::tpm12::KeyBlob;
 
 use super::file::Target;
 use super::secret;
-use crate::cli::{Form, Global, New};
-use crate::display::{RSA_SIZES, hex, hex_bytes, shell_word};
+use super::show12::TLS12;
+use crate::cli::{Cli, FileForm, Global, New, Type};
+use crate::display::{RSA_SIZES, curve_name, hex, hex_bytes, key_kind, shell_word};
 use crate::error::Error;
 use crate::interrupt::Hold;
 use crate::{output, settings};
@@ -27,7 +28,7 @@ use crate::{output, settings};
 struct Made {
     file: String,
     #[serde(rename = "type")]
-    key_type: &'static str,
+    key_type: String,
     bits: usize,
     curve: Option<String>,
     parent: String,
@@ -39,24 +40,19 @@ struct Made {
 /// Makes the key.
 pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
     let to_stdout = args.output == Path::new("-");
-    if to_stdout && global.json {
-        return Err(Error::new(
-            "the key file and --json cannot both go to standard output; name a file with --output",
-        ));
-    }
-    check(args)?;
+    check(global, args);
     let target = match to_stdout {
         true => None,
         false => Some(Target::new(&args.output, args.force)?),
     };
     let chosen = settings::tpm_with_parent(global)?;
-    let options = options(args)?;
+    let options = options(args, &chosen.tpm)?;
     let hold = Hold::begin()?;
     let made = with_spinner(&options, || generate(&chosen.tpm, &options));
     hold.check()?;
     let key = made.map_err(|error| explain(&chosen.tpm, &options, error))?;
     let pem = match (args.form, key.file()) {
-        (Form::Pkcs8, Some(file)) => Some(file.to_pkcs8_pem()),
+        (FileForm::Pkcs8, Some(file)) => Some(file.to_pkcs8_pem()),
         _ => key.to_pem(),
     };
     let pem = pem.ok_or_else(|| Error::new("the new key came without a key file"))?;
@@ -67,7 +63,7 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
     if global.json {
         output::print_json(&Made {
             file: args.output.display().to_string(),
-            key_type: key.key_type().name(),
+            key_type: key_kind(key.public()),
             bits: key.public().bits(),
             curve: key.file().and_then(curve),
             parent: key
@@ -79,7 +75,7 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
         })?;
     }
     tell(args, &key, target.is_some());
-    if args.form == Form::Pkcs8 && key.file().is_none() {
+    if args.form == FileForm::Pkcs8 && key.file().is_none() {
         output::note(
             "note: keys of a TPM 1.2 have no form in PKCS#8; this one is written as TSS KEY BLOB",
         );
@@ -103,28 +99,55 @@ fn has_secret(key: &Key) -> bool {
 /// The curve of an EC key, named as in `key show`.
 fn curve(file: &KeyFile) -> Option<String> {
     match Public::from_tpm2b(&file.public).ok()?.parms() {
-        Parms::Ecc { curve, .. } => Some(curve.to_string()),
+        Parms::Ecc { curve, .. } => Some(curve_name(*curve)),
         _ => None,
     }
 }
 
-/// Whether the size was given in the type's own terms.
-fn check(args: &New) -> Result<(), Error> {
-    let wrong = match KeyType::from(args.key_type) {
-        KeyType::Ec if args.bits.is_some() => "--bits is for RSA keys; an EC key has a --curve",
-        KeyType::Rsa | KeyType::RsaPss if args.curve.is_some() => {
-            "--curve is for EC keys: add --type ec"
-        }
-        _ => return Ok(()),
+/// Ends with status 2 where options do not go together, whatever the TPM.
+fn check(global: &Global, args: &New) {
+    let ec = args
+        .key_type
+        .map_or(args.curve.is_some(), |it| it == Type::Ec);
+    let rsa = args
+        .key_type
+        .map_or(args.bits.is_some(), |it| it != Type::Ec);
+    let tpm12 = args.tpm == Some(Family::Tpm12) || args.sign_only;
+    let wrong = if args.output == Path::new("-") && global.json {
+        "the key file and --json cannot both go to standard output; name a file with --output"
+    } else if ec && args.bits.is_some() {
+        "--bits is for RSA keys; an EC key has a --curve"
+    } else if rsa && args.curve.is_some() {
+        "--curve is for EC keys: add --type ec"
+    } else if args.sign_only && args.tpm == Some(Family::Tpm2) {
+        "--sign-only is for keys of a TPM 1.2; a key of a TPM 2.0 that only signs has a --digest"
+    } else if tpm12 && (ec || args.key_type == Some(Type::RsaPss)) {
+        "keys of a TPM 1.2 are of type rsa"
+    } else if tpm12 && args.digest.is_some() {
+        "--digest is for keys of a TPM 2.0; a key of a TPM 1.2 that only signs is made with --sign-only"
+    } else if tpm12 && args.parent != ParentChoice::OWNER {
+        "--parent is for keys of a TPM 2.0; those of a TPM 1.2 have its storage root key"
+    } else {
+        return;
     };
-    Err(Error::new(wrong))
+    Cli::conflict(wrong)
 }
 
-fn options(args: &New) -> Result<GenerateOptions, Error> {
-    let key_type = KeyType::from(args.key_type);
-    let mut options = GenerateOptions::new(key_type);
+fn options(args: &New, tpm: &Tpm) -> Result<GenerateOptions, Error> {
+    let mut options = GenerateOptions::new(KeyType::Rsa);
     options.family = args.tpm;
     options.sign_only = args.sign_only;
+    // What the other options say, and the one type that a TPM 1.2 has; else what is quickest and everywhere.
+    let rsa = args.bits.is_some()
+        || options.family_in(tpm) == Some(Family::Tpm12) && args.curve.is_none();
+    let key_type = match args.key_type {
+        Some(key_type) => key_type.into(),
+        None if rsa => KeyType::Rsa,
+        None => KeyType::Ec,
+    };
+    options.key_type = key_type;
+    options.any_type = args.key_type.is_none() && args.curve.is_none();
+    options.usage = GenerateOptions::new(key_type).usage;
     options.bits = args.bits.unwrap_or(options.bits);
     options.curve = args.curve.unwrap_or(options.curve);
     options.parent = args.parent;
@@ -216,12 +239,8 @@ fn tell(args: &New, key: &Key, in_file: bool) {
         "without an authorization value"
     };
     let mut text = format!(
-        "Made an {} key {}, {secret}, under the {}{}.",
-        key.key_type().name(),
-        match key.public().ec() {
-            Ok(point) => format!("on {}", point.curve()),
-            Err(_) => format!("of {} bits", key.public().bits()),
-        },
+        "Made a key of type {}, {secret}, under the {}{}.",
+        key_kind(key.public()),
         key.file().map_or_else(
             || "storage root key of the TPM 1.2".to_owned(),
             KeyFile::parent_text
@@ -235,13 +254,32 @@ fn tell(args: &New, key: &Key, in_file: bool) {
     if key.file().is_some_and(|file| file.parent == NULL) {
         text.push_str("\nKeys of the null hierarchy are lost when the TPM restarts.");
     }
+    if key.blob().is_some() {
+        text.push_str(&format!("\nTLS {TLS12}."));
+    }
+    let pin = args.auth.as_ref().filter(|_| has_secret(key));
     text.push_str(&format!(
         "\nNext, with the provider active in openssl.cnf (see tpm-provider(7)), a certificate \
-         request:\n  openssl req -new -key {} -subj /CN=www.example.org -out {}",
+         request{}:\n  openssl req -new -key {}{} -subj /CN=www.example.org -out {}",
+        match pin {
+            Some(value) if !value.starts_with("file:") =>
+                ", for which the authorization value is asked",
+            _ => "",
+        },
         shell_word(&place),
+        pin.map_or_else(String::new, |value| passin(value)),
         shell_word(&request_name(&place))
     ));
     output::note(&text);
+}
+
+/// OpenSSL's option for the value that was given to us. One that is not in a file OpenSSL asks for by itself: it is not
+/// shown again.
+fn passin(value: &str) -> String {
+    match value.strip_prefix("file:") {
+        Some(path) => format!(" -passin {}", shell_word(&format!("file:{path}"))),
+        None => String::new(),
+    }
 }
 
 fn request_name(place: &str) -> String {

@@ -1,4 +1,4 @@
-//! The authorization value of a new key.
+//! The authorization value of a key.
 
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal};
@@ -21,18 +21,36 @@ pub(crate) fn read(value: &str) -> Result<Secret, Error> {
     })
 }
 
+/// The value of a key that there is: asked for once.
+pub(crate) fn of_key(value: &str) -> Result<Secret, Error> {
+    match value {
+        "-" if io::stdin().is_terminal() => prompt("Authorization value of the key: "),
+        value => read(value),
+    }
+}
+
+/// The same of a key for which no value was named: there may be nobody to ask.
+pub(crate) fn of_key_if_asked(named: Option<&str>) -> Result<Option<Secret>, Error> {
+    match named {
+        Some(value) => of_key(value).map(Some),
+        None if io::stdin().is_terminal() && io::stderr().is_terminal() => of_key("-").map(Some),
+        None => Ok(None),
+    }
+}
+
+fn prompt(text: &str) -> Result<Secret, Error> {
+    let terminal = Term::stderr();
+    terminal
+        .write_str(text)
+        .and_then(|()| terminal.read_secure_line())
+        .map_err(|error| Error::new(format!("no authorization value was entered: {error}")))
+        .and_then(|line| {
+            let line = Zeroizing::new(line);
+            Ok(read_line(line.as_bytes(), "what was entered")?)
+        })
+}
+
 fn ask() -> Result<Secret, Error> {
-    let prompt = |text: &str| {
-        let terminal = Term::stderr();
-        terminal
-            .write_str(text)
-            .and_then(|()| terminal.read_secure_line())
-            .map_err(|error| Error::new(format!("no authorization value was entered: {error}")))
-            .and_then(|line| {
-                let line = Zeroizing::new(line);
-                Ok(read_line(line.as_bytes(), "what was entered")?)
-            })
-    };
     let first = prompt("Authorization value of the new key: ")?;
     let second = prompt("Once more: ")?;
     if first != second {

@@ -1,7 +1,5 @@
 //! `tpmctl key show`: what is in a key file, without a TPM.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use keys::printable;
@@ -10,15 +8,13 @@ use keys::{Key, PublicKey, tss12};
 use serde::Serialize;
 use tss::tpm2::{Parms, Public};
 
+use super::file;
 use super::policy::Step;
 use super::show12;
 use crate::cli::{Global, Show};
 use crate::display::{self, hex, hex_bytes};
 use crate::error::Error;
 use crate::output::{self, Report};
-
-/// No key file is longer; a device that never ends is none.
-const LONGEST: u64 = 1 << 20;
 
 /// Everything in a key file.
 #[derive(Serialize)]
@@ -55,7 +51,7 @@ struct Signed {
 /// Shows the file.
 pub(crate) fn run(global: &Global, args: &Show) -> Result<(), Error> {
     let path = &args.file;
-    let bytes = read(path)?;
+    let bytes = file::read(path)?;
     let in_file = |text: String| Error::new(format!("{}: {text}", printable::path(path)));
     if tss12::is_ours(&bytes) {
         let blob = tss12::from_bytes(&bytes).map_err(|error| in_file(error.to_string()))?;
@@ -72,20 +68,6 @@ pub(crate) fn run(global: &Global, args: &Show) -> Result<(), Error> {
     }
 }
 
-/// The content of a key file; `-` is standard input.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    let result = if path == Path::new("-") {
-        io::stdin().lock().take(LONGEST).read_to_end(&mut bytes)
-    } else {
-        File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes))
-    };
-    result.map_err(|error| {
-        Error::new(format!("{} cannot be read: {error}", printable::path(path)))
-    })?;
-    Ok(bytes)
-}
-
 impl Shown {
     fn new(file: &KeyFile, public: &Public) -> Result<Self, Error> {
         let steps = |policy: &[_]| policy.iter().map(Step::new).collect::<Vec<_>>();
@@ -97,7 +79,7 @@ impl Shown {
             Parms::Ecc { curve, .. } => {
                 let bits = PublicKey::of(public).ok().map(|key| key.bits());
                 let bits = bits.and_then(|bits| u16::try_from(bits).ok());
-                (bits, None, Some(curve.to_string()))
+                (bits, None, Some(display::curve_name(*curve)))
             }
             _ => (None, None, None),
         };
@@ -120,7 +102,7 @@ impl Shown {
             curve,
             purpose: match file.kind {
                 Kind::Sealed => "holds data",
-                _ => display::purpose(public.attributes()),
+                _ => display::purpose(public),
             },
             scheme: display::scheme(public.scheme()),
             attributes: display::attributes(public.attributes()),

@@ -12,13 +12,18 @@ use crate::cli::Global;
 use crate::error::Error;
 use crate::output::{self, Report};
 
+/// What servers must be told about such a key.
+pub(super) const TLS12: &str = "1.2 only, since a TPM 1.2 has no PSS, which TLS 1.3 signs with; and a line for the server: \
+     SignatureAlgorithms = RSA+SHA256:RSA+SHA384:RSA+SHA512 (nginx: `ssl_protocols TLSv1.2;` and \
+     `ssl_conf_command SignatureAlgorithms RSA+SHA256:RSA+SHA384:RSA+SHA512;`)";
+
 /// Everything in the file.
 #[derive(Serialize)]
 struct Shown {
     format: &'static str,
     structure: &'static str,
     #[serde(rename = "type")]
-    key_type: &'static str,
+    key_type: String,
     bits: u32,
     exponent: u32,
     usage: &'static str,
@@ -40,7 +45,7 @@ pub(super) fn run(global: &Global, path: &Path, blob: KeyBlob) -> Result<(), Err
             Format::Key => "TPM_KEY",
             Format::Key12 => "TPM_KEY12",
         },
-        key_type: "RSA",
+        key_type: format!("RSA {}", blob.bits()),
         bits: blob.bits(),
         exponent: blob.exponent(),
         usage: blob.usage().name(),
@@ -75,7 +80,7 @@ impl Shown {
                 "format",
                 format!("{} ({}), for a TPM 1.2", self.format, self.structure),
             )
-            .fact("type", format!("{}, {} bits", self.key_type, self.bits));
+            .fact("type", &self.key_type);
         if self.exponent != 65537 {
             report.fact("public exponent", self.exponent);
         }
@@ -95,6 +100,9 @@ impl Shown {
             .fact("migratable", yes(self.migratable))
             .fact("bound to PCRs", yes(self.bound_to_pcrs))
             .fact("this version", verdict(self.problem.as_deref()));
+        if self.usable {
+            report.fact("TLS", TLS12);
+        }
         report.finish()
     }
 }

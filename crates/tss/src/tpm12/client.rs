@@ -14,8 +14,8 @@ use super::commands::capability::{
     property,
 };
 use super::commands::crypto::{GetRandom, Sign, StirRandom, UnBind};
-use super::commands::storage::OwnerReadInternalPub;
-use super::constants::{Ordinal, entity, handle};
+use super::commands::storage::{FlushSpecific, OwnerReadInternalPub};
+use super::constants::{Ordinal, entity, handle, resource};
 use super::failure::{Failure, Whose, code_of};
 use super::rc::Code;
 use super::secret::AuthValue;
@@ -251,6 +251,24 @@ impl Client {
         let request = GetCapability::area(area::KEY_HANDLE);
         let bytes = self.with(|tpm| tpm.run(&request, Authority::None))?;
         capability::handles(&bytes).map_err(|e| self.place(e))
+    }
+
+    /// Handles of the authorization sessions in the TPM, whoever began them.
+    pub fn open_sessions(&self) -> Result<Vec<u32>> {
+        let request = GetCapability::part(area::HANDLE, resource::AUTH);
+        let bytes = self.with(|work| work.run(&request, Authority::None))?;
+        capability::handles(&bytes).map_err(|e| self.place(e))
+    }
+
+    /// Removes a key from the TPM, also another program's.
+    pub fn flush_key(&self, handle: u32) -> Result<()> {
+        self.with(|work| work.flush_any(handle))
+    }
+
+    /// Ends a session (TPM_FlushSpecific), also another program's.
+    pub fn flush_session(&self, handle: u32) -> Result<()> {
+        let kind = resource::AUTH;
+        self.with(|work| work.run(&FlushSpecific { handle, kind }, Authority::None))
     }
 
     /// Tests the whole TPM (TPM_SelfTestFull), which takes seconds on a real chip.

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::client::Client;
 use super::commands::hash::{Hash, HashSequenceStart, Hashed, SequenceComplete, SequenceUpdate};
 use super::commands::hierarchy::HierarchyChangeAuth;
+use super::commands::object::PublicInfo;
 use super::commands::random::GetRandom;
 use super::commands::testing::{GetTestResult, SelfTest};
 use super::constants::{AlgId, handle};
@@ -62,6 +63,14 @@ impl Client {
             sent.set(true);
             tpm.run(&HierarchyChangeAuth { hierarchy, new }, &[authority])
         })
+    }
+
+    /// Makes the standard ECC primary of the owner hierarchy persistent at 0x81000001, the storage root key, if nothing is
+    /// there, and gives what is there then. `owner` is the owner's authorization value.
+    ///
+    /// Costs ReadPublic, CreatePrimary, StartAuthSession, EvictControl, FlushContext and ReadPublic.
+    pub fn make_storage_root_key(&self, owner: &Secret) -> Result<PublicInfo> {
+        self.with(|tpm| tpm.make_storage_root_key(owner))
     }
 
     /// Random bytes from the TPM (TPM2_GetRandom, Part 3, 16.1), in as many commands as it takes.

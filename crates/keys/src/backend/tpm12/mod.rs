@@ -347,7 +347,7 @@ fn identity_of(blob: &KeyBlob) -> Identity {
 }
 
 /// The public half of a wrapped key.
-fn public_half(blob: &KeyBlob) -> Result<PublicKey, Error> {
+pub fn public_half(blob: &KeyBlob) -> Result<PublicKey, Error> {
     let key = RsaPublic::with_exponent(blob.modulus(), blob.exponent())
         .map_err(|error| Error::Data(format!("the key's public half: {error}")))?;
     if u32::try_from(key.bits()) != Ok(blob.bits()) {

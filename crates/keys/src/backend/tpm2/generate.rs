@@ -93,7 +93,7 @@ fn template(options: &Options) -> Result<Public, Error> {
         .ok_or_else(|| {
             Error::Setting(format!(
                 "{} bits is no size for an RSA key in a TPM: TPMs make 2048, many also 3072 and \
-                 4096 (`tpmctl info` lists what this one does)",
+                 4096 (`tpmctl info -a` lists what this one does)",
                 options.bits
             ))
         })?;
@@ -145,7 +145,7 @@ fn explain(client: &Client, options: &Options, error: tss::Error) -> Error {
             Err(refusal) => refusal,
             Ok(()) if size => error
                 .advise(format!(
-                    "can it make EC keys on {}? `tpmctl info` lists the curves",
+                    "can it make EC keys on {}? `tpmctl info -a` lists the curves",
                     options.curve
                 ))
                 .into(),
@@ -153,7 +153,7 @@ fn explain(client: &Client, options: &Options, error: tss::Error) -> Error {
         },
         KeyType::Rsa | KeyType::RsaPss if size => error
             .advise(format!(
-                "can it make RSA keys of {} bits with this exponent? `tpmctl info` lists the sizes",
+                "can it make RSA keys of {} bits with this exponent? `tpmctl info -a` lists the sizes",
                 options.bits
             ))
             .into(),

@@ -485,6 +485,13 @@ impl<'a> Tpm<'a> {
         self.execute(&request, Authority::None)
     }
 
+    /// The same of a key that may be another program's.
+    pub(super) fn flush_any(&mut self, key: u32) -> Result<()> {
+        self.flush(key)?;
+        self.drop_entry(key);
+        Ok(())
+    }
+
     fn drop_entry(&mut self, handle: u32) {
         self.state.loaded.remove(handle);
         self.save();

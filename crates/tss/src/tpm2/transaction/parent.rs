@@ -8,6 +8,7 @@ use super::{Authority, Tpm, named};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tpm2::attributes::Attributes;
 use crate::tpm2::client::Sessions;
+use crate::tpm2::commands::context::EvictControl;
 use crate::tpm2::commands::hierarchy::CreatePrimary;
 use crate::tpm2::commands::object::{PublicInfo, ReadPublic};
 use crate::tpm2::constants::{CommandCode, handle};
@@ -184,6 +185,53 @@ impl Tpm<'_> {
             .into()),
             _ => Ok(info),
         }
+    }
+
+    /// See [`Client::make_storage_root_key`](super::Client::make_storage_root_key).
+    pub(crate) fn make_storage_root_key(&mut self, owner: &Secret) -> Result<PublicInfo> {
+        match self.read_public(handle::SRK) {
+            Err(error) if error.code().is_some_and(ResponseCode::is_bad_handle) => {}
+            // Also of an attempt whose answer was lost.
+            found => return found,
+        }
+        self.make_room(1)?;
+        let primary = self.primary(&Parent {
+            auth: owner.clone(),
+            ..Parent::new(handle::OWNER)
+        })?;
+        let kept = self.persist(&primary, owner);
+        self.release_parent(&primary);
+        kept?;
+        // What was remembered is that there is none.
+        self.state.srk.clear();
+        self.state.parents.remove(&handle::SRK);
+        let info = self.read_public(handle::SRK)?;
+        match info.name == primary.entity.name {
+            true => Ok(info),
+            false => Err(ErrorKind::ObjectName {
+                handle: handle::SRK,
+                expected: primary.entity.name,
+                found: info.name,
+            }
+            .into()),
+        }
+    }
+
+    fn persist(&mut self, primary: &ParentHandle, owner: &Secret) -> Result<()> {
+        let authority = match self.wants_session(owner, Stake::Trust) {
+            true => Authority::Session {
+                id: self.parent_session(primary, Purpose::Hmac)?,
+                auth: owner,
+                attributes: self.last_use(),
+            },
+            false => Authority::Password(owner),
+        };
+        let request = EvictControl {
+            hierarchy: handle::OWNER,
+            object: primary.entity.clone(),
+            persistent_handle: handle::SRK,
+        };
+        self.run(&request, &[authority])
     }
 
     fn persistent_parent(&mut self, parent: &Parent) -> Result<ParentHandle> {

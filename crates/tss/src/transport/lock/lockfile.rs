@@ -18,6 +18,8 @@ use crate::os::file::{self, Status};
 use crate::os::poll::deadline_in;
 use crate::transport::error::{ErrorKind, Fault};
 
+use super::record::Record;
+
 /// Owner and mode a lock file is created with, so that all who may use the TPM share it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Access {
@@ -130,7 +132,10 @@ pub(crate) fn open(
                 let file = File::from(fd);
                 let status = file::status(&file).map_err(|error| failed(&error))?;
                 match objection(&status, access) {
-                    None => return Ok(file),
+                    None => {
+                        bring_up_to_date(&file, &status, access);
+                        return Ok(file);
+                    }
                     Some(why) => refusal(&shown, why),
                 }
             }
@@ -147,10 +152,18 @@ pub(crate) fn open(
                 Some(libc::ENXIO) => refusal(&shown, "is not a plain file of one name"),
                 Some(libc::EACCES) => {
                     let mut refused = failed(&error);
-                    refused.fault = refused.fault.hint(format!(
-                        "another user made it: sudo rm {}, if nobody uses the TPM",
-                        shown.display()
-                    ));
+                    // A user of the TPM may have made it, when that had another mode.
+                    let found = directory.status(name, false);
+                    let stale = found.is_ok_and(|found| objection(&found, access).is_none());
+                    refused.fault = refused.fault.hint(match stale {
+                        true => "the TPM had another owner or mode when it was made: root's next use of the TPM brings \
+                                 it up to date, such as sudo tpmctl info"
+                            .to_owned(),
+                        false => format!(
+                            "another user made it: sudo rm {}, if nobody uses the TPM",
+                            shown.display()
+                        ),
+                    });
                     refused
                 }
                 _ => return Err(failed(&error)),
@@ -237,8 +250,8 @@ pub(crate) fn open_guarded(directory: &DirHandle, name: &OsStr, access: Access) 
         return None;
     }
     // The device's owner may be another one than at the last use.
-    if is_root && (!access.admits(&status) || status.mode & 0o777 != access.mode) {
-        settle(&file, access);
+    if is_root {
+        bring_up_to_date(&file, &status, access);
     }
     Some(file)
 }
@@ -246,6 +259,22 @@ pub(crate) fn open_guarded(directory: &DirHandle, name: &OsStr, access: Access) 
 /// Whether nobody but root can put files into the directory.
 pub(crate) fn is_guarding(directory: &Status) -> bool {
     directory.is_directory() && directory.uid == 0 && directory.mode & 0o022 == 0
+}
+
+/// Gives a lock file of an earlier day the owner and mode that the TPM has now, if this process may: as those of a new one
+/// are. What does not look like a lock file is left alone: whoever can put a file of root's there must not have it opened
+/// to others.
+fn bring_up_to_date(file: &File, found: &Status, access: Access) {
+    let own = effective_user();
+    let (uid, gid) = access.owner.unwrap_or((found.uid, found.gid));
+    // Who is not root can give his files to a group of his, and to nobody else.
+    let belongs = (found.uid == uid || own != 0) && found.gid == gid;
+    if belongs && found.mode & 0o777 == access.mode {
+        return;
+    }
+    if [0, found.uid].contains(&own) && Record::fits(file) {
+        settle(file, access);
+    }
 }
 
 fn create(directory: &DirHandle, name: &OsStr, flags: OFlags, access: Access) -> io::Result<File> {

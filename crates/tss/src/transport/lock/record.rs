@@ -4,6 +4,9 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+/// What records begin with, whatever the generation of the TPM: the first bytes of each table's number.
+const MARK: [u8; 3] = *b"tpm";
+
 /// The shared bytes, read when the lock was taken.
 ///
 /// Anybody who may use the TPM may have written them, and a crash may have torn them: they are a
@@ -33,6 +36,15 @@ impl Record {
             bytes,
             changed: false,
         }
+    }
+
+    /// Whether a file is empty or begins as every record does; anything else in the place of a lock file is none.
+    pub(super) fn fits(file: &File) -> bool {
+        Self::read(file)
+            .bytes
+            .iter()
+            .zip(MARK)
+            .all(|(byte, mark)| *byte == mark)
     }
 
     /// The content: at most [`CAPACITY`](Self::CAPACITY) bytes, empty for a TPM used for the first

@@ -1,0 +1,7 @@
+//! What commands do, as values: nothing here prints.
+
+mod certificate;
+pub(crate) mod csr;
+pub(crate) mod key_file;
+pub(crate) mod key_test;
+pub(crate) mod root_key;

@@ -1,0 +1,5 @@
+//! How results are shown: actions are values and print nothing.
+
+pub(crate) mod key_test;
+pub(crate) mod root_key;
+pub(crate) mod wrap;
