@@ -44,7 +44,7 @@ fn too_long(text: &str, width: usize) -> Vec<&str> {
         })
         .filter(|line| {
             let (head, word) = line.rsplit_once(' ').unwrap_or(("", line));
-            !(word.chars().count() > 40 && head.trim().split_whitespace().count() <= 2)
+            !(word.chars().count() > 40 && head.split_whitespace().count() <= 2)
         })
         .collect()
 }
