@@ -25,6 +25,7 @@ pub mod log_setup;
 mod pem;
 pub mod printable;
 mod public;
+mod random;
 pub mod rsa;
 mod secrets;
 mod tpm;

@@ -13,6 +13,7 @@ mod generation;
 mod kind;
 mod message;
 mod private;
+mod rand;
 mod rsa_keymgmt;
 mod rsa_padding;
 mod rsa_signature;
@@ -21,4 +22,4 @@ mod signature_state;
 mod store;
 mod tables;
 
-pub(super) use tables::algorithms;
+pub(super) use tables::{algorithms, stand_ins};

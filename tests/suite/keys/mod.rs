@@ -17,3 +17,4 @@ mod pkeyutl;
 mod rejection;
 mod rsa_pss;
 mod secrets;
+mod stand_ins;
