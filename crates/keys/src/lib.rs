@@ -28,6 +28,7 @@ mod public;
 mod random;
 pub mod rsa;
 mod secrets;
+mod serialized;
 mod tpm;
 mod tpm12;
 mod tried;

@@ -144,12 +144,18 @@ static KEYEXCH: Algorithms<2> = Table([
     END,
 ]);
 
-static STORE: Algorithms<2> = Table([
+static STORE: Algorithms<3> = Table([
     algorithm(
         c"handle",
         PROPERTIES,
         HANDLE_STORE.as_ptr(),
         c"objects stored in a TPM",
+    ),
+    algorithm(
+        c"object",
+        PROPERTIES,
+        HANDLE_STORE.as_ptr(),
+        c"objects stored in a TPM, named by a file",
     ),
     END,
 ]);

@@ -11,6 +11,7 @@ mod foreign_text;
 mod handles;
 mod interop;
 mod messages;
+mod objects;
 mod order;
 mod other_keys;
 mod pkeyutl;
