@@ -2,6 +2,7 @@
 //! without. An OpenSSL without us judges the results.
 
 mod certificates;
+mod curves_by_name;
 mod ec;
 mod ec_curves;
 mod ec_keys;
