@@ -22,6 +22,8 @@ use super::abi::OSSL_ALGORITHM;
 pub(crate) enum Answer {
     /// The algorithms of the operation.
     Table(&'static OSSL_ALGORITHM),
+    /// The algorithms for this query alone: ask again next time.
+    TableOnce(&'static OSSL_ALGORITHM),
     /// There are none, now or later.
     Nothing,
     /// None for now: ask again.
@@ -38,6 +40,28 @@ pub(crate) struct FetchOrder {
 }
 
 impl FetchOrder {
+    /// Answers a query of an operation of which others may have the very same algorithms, which then come before
+    /// `table`'s in whatever order the providers were loaded. `others` tells whether they have, as far as the host
+    /// lets itself be asked. Where they have not, nothing is registered: one may be loaded yet.
+    pub(crate) fn stand_in(
+        &self,
+        operation: c_int,
+        others: impl FnOnce() -> Option<bool>,
+        table: &'static OSSL_ALGORITHM,
+    ) -> Answer {
+        match self.aside_during(operation, others) {
+            Ok(None) => Answer::NothingYet,
+            Ok(Some(true)) => {
+                self.settle(operation);
+                Answer::Table(table)
+            }
+            // The very name that is asked for may be ours alone.
+            Ok(Some(false)) => Answer::TableOnce(table),
+            Err(Known::Settled) => Answer::Table(table),
+            Err(Known::Nested) => Answer::NothingYet,
+        }
+    }
+
     /// Answers a query of `operation` with `table`, after `fetch` has had the others register.
     /// `fetch` returns whether it could; if not, the order in openssl.cnf stands.
     pub(crate) fn yield_first(
@@ -46,32 +70,58 @@ impl FetchOrder {
         fetch: impl FnOnce() -> bool,
         table: &'static OSSL_ALGORITHM,
     ) -> Answer {
+        match self.aside_during(operation, fetch) {
+            Ok(yielded) => {
+                self.settle(operation);
+                if !yielded {
+                    log::debug!(
+                        "operation {operation}: the host lets nobody fetch; its order stands"
+                    );
+                }
+                Answer::Table(table)
+            }
+            Err(Known::Settled) => Answer::Table(table),
+            Err(Known::Nested) => Answer::NothingYet,
+        }
+    }
+
+    /// Does `work`, during which queries of `operation` by this thread are nested ones, unless it is settled or this
+    /// is one itself.
+    fn aside_during<T>(&self, operation: c_int, work: impl FnOnce() -> T) -> Result<T, Known> {
         let me = (operation, thread::current().id());
         if self.settled.iter().any(|settled| *settled == operation) {
-            return Answer::Table(table);
+            return Err(Known::Settled);
         }
         {
             let mut aside = self.aside();
             if aside.contains(&me) {
-                return Answer::NothingYet;
+                return Err(Known::Nested);
             }
             aside.push(me);
         }
         // Without the lock: the nested query comes back to this very function.
-        let yielded = fetch();
+        let result = work();
         self.aside().retain(|entry| *entry != me);
+        Ok(result)
+    }
+
+    fn settle(&self, operation: c_int) {
         self.settled
             .find_or_add(|settled| *settled == operation, || operation);
-        if !yielded {
-            log::debug!("operation {operation}: the host lets nobody fetch; its order stands");
-        }
-        Answer::Table(table)
     }
 
     fn aside(&self) -> MutexGuard<'_, Vec<(c_int, ThreadId)>> {
         let aside = self.aside.get(Mutex::default);
         aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What there is to know of a query without doing anything.
+enum Known {
+    /// The others have registered.
+    Settled,
+    /// It is a nested one.
+    Nested,
 }
 
 #[cfg(test)]
@@ -107,6 +157,34 @@ mod tests {
         assert!(nested);
         assert!(matches!(answer, Answer::Table(_)));
         let later = precedence.yield_first(OPERATION, || panic!("fetched twice"), table);
+        assert!(matches!(later, Answer::Table(_)));
+    }
+
+    #[test]
+    fn a_stand_in_is_registered_behind_others_only() {
+        const DIGEST: c_int = crate::provider::abi::OSSL_OP_DIGEST;
+        let order = FetchOrder::default();
+        let table = ops::algorithms(DIGEST).unwrap();
+        let unknown = order.stand_in(DIGEST, || None, table);
+        assert!(matches!(unknown, Answer::NothingYet));
+        // Nobody else has any, again and again.
+        for _ in 0..2 {
+            let mut nested = false;
+            let alone = order.stand_in(
+                DIGEST,
+                || {
+                    let inner = order.stand_in(DIGEST, || panic!("nested twice"), table);
+                    nested = matches!(inner, Answer::NothingYet);
+                    Some(false)
+                },
+                table,
+            );
+            assert!(nested && matches!(alone, Answer::TableOnce(_)));
+        }
+        // One that was loaded since.
+        let behind = order.stand_in(DIGEST, || Some(true), table);
+        assert!(matches!(behind, Answer::Table(_)));
+        let later = order.stand_in(DIGEST, || panic!("asked for again"), table);
         assert!(matches!(later, Answer::Table(_)));
     }
 }

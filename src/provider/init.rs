@@ -122,6 +122,7 @@ unsafe extern "C" fn query_operation(
             .map_or(Answer::Nothing, |instance| instance.algorithms(operation));
         let (table, temporary) = match answer {
             Answer::Table(table) => (ptr::from_ref(table), 0),
+            Answer::TableOnce(table) => (ptr::from_ref(table), 1),
             Answer::Nothing => (ptr::null(), 0),
             Answer::NothingYet => (ptr::null(), 1),
         };

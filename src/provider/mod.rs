@@ -264,6 +264,10 @@ impl Instance {
         let Some(table) = ops::algorithms(operation) else {
             return Answer::Nothing;
         };
+        if let Some(names) = ops::stand_ins(operation) {
+            let others = || self.core.others_have(operation, names);
+            return self.precedence.stand_in(operation, others, table);
+        }
         self.precedence
             .yield_first(operation, || self.core.fetch_elsewhere(operation), table)
     }

@@ -132,7 +132,7 @@ pub fn uri(data: &[u8]) {
         let again = format!("handle:0x{:08x}{mark}{}", uri.handle, query.join("&"));
         assert_eq!(Handle::parse(&again).unwrap(), uri);
     }
-    let _ = ParentChoice::parse(&text);
+    let _ = (ParentChoice::parse(&text), Handle::from_serialized(data));
 }
 
 /// A file of pinned names: what is read is what would be written, and never nothing.

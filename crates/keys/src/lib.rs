@@ -25,6 +25,7 @@ pub mod log_setup;
 pub mod operation;
 pub mod printable;
 mod public;
+mod random;
 #[cfg(test)]
 mod testing;
 mod tpm;

@@ -87,6 +87,18 @@ impl Key {
     }
 }
 
+impl PublicKey {
+    /// The public half of the key that `uri` names, whatever value the key has: as many commands as
+    /// [`Key::from_handle`].
+    pub fn at_handle(tpm: &Tpm, uri: &Handle) -> Result<Self, Error> {
+        Self::of(
+            &tpm.client()?
+                .read_key(uri.handle, uri.name.as_ref())?
+                .public,
+        )
+    }
+}
+
 /// Whether wrong tries of its value count towards the TPM's lockout.
 fn counts_tries(public: &Public) -> bool {
     !public.attributes().contains(Attributes::NO_DA)

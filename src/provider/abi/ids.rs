@@ -63,6 +63,32 @@ pub const OSSL_OP_DECODER: c_int = 21;
 pub const OSSL_OP_STORE: c_int = 22;
 pub const OSSL_OP__HIGHEST: c_int = 22;
 
+pub const OSSL_FUNC_DIGEST_NEWCTX: c_int = 1;
+pub const OSSL_FUNC_DIGEST_INIT: c_int = 2;
+pub const OSSL_FUNC_DIGEST_UPDATE: c_int = 3;
+pub const OSSL_FUNC_DIGEST_FINAL: c_int = 4;
+pub const OSSL_FUNC_DIGEST_DIGEST: c_int = 5;
+pub const OSSL_FUNC_DIGEST_FREECTX: c_int = 6;
+pub const OSSL_FUNC_DIGEST_DUPCTX: c_int = 7;
+pub const OSSL_FUNC_DIGEST_GET_PARAMS: c_int = 8;
+pub const OSSL_FUNC_DIGEST_GETTABLE_PARAMS: c_int = 11;
+
+// since 3.5
+pub const OSSL_FUNC_DIGEST_COPYCTX: c_int = 15;
+
+pub const OSSL_FUNC_RAND_NEWCTX: c_int = 1;
+pub const OSSL_FUNC_RAND_FREECTX: c_int = 2;
+pub const OSSL_FUNC_RAND_INSTANTIATE: c_int = 3;
+pub const OSSL_FUNC_RAND_UNINSTANTIATE: c_int = 4;
+pub const OSSL_FUNC_RAND_GENERATE: c_int = 5;
+pub const OSSL_FUNC_RAND_ENABLE_LOCKING: c_int = 8;
+pub const OSSL_FUNC_RAND_LOCK: c_int = 9;
+pub const OSSL_FUNC_RAND_UNLOCK: c_int = 10;
+pub const OSSL_FUNC_RAND_GETTABLE_CTX_PARAMS: c_int = 12;
+pub const OSSL_FUNC_RAND_GET_CTX_PARAMS: c_int = 15;
+pub const OSSL_FUNC_RAND_GET_SEED: c_int = 18;
+pub const OSSL_FUNC_RAND_CLEAR_SEED: c_int = 19;
+
 pub const OSSL_FUNC_KEYMGMT_NEW: c_int = 1;
 pub const OSSL_FUNC_KEYMGMT_GEN_INIT: c_int = 2;
 pub const OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE: c_int = 3;

@@ -5,8 +5,8 @@ use std::ptr::{self, NonNull};
 
 use super::Core;
 use crate::provider::abi::{
-    OSSL_OP_ASYM_CIPHER, OSSL_OP_DECODER, OSSL_OP_ENCODER, OSSL_OP_KEYEXCH, OSSL_OP_KEYMGMT,
-    OSSL_OP_SIGNATURE, OSSL_PARAM,
+    OSSL_OP_ASYM_CIPHER, OSSL_OP_DECODER, OSSL_OP_DIGEST, OSSL_OP_ENCODER, OSSL_OP_KEYEXCH,
+    OSSL_OP_KEYMGMT, OSSL_OP_RAND, OSSL_OP_SIGNATURE, OSSL_PARAM,
 };
 use crate::provider::ffi::param::Params;
 
@@ -20,41 +20,85 @@ type Settable = unsafe extern "C" fn(*const c_void) -> *const OSSL_PARAM;
 /// OpenSSL's own where it is loaded, else another provider's: a property query.
 const NOT_OURS: &CStr = c"provider!=tpm,?provider=default";
 
+/// Whoever has it but us, whatever the host's own default query demands of algorithms otherwise: what that leaves out,
+/// a query of the caller's may let in.
+const BY_ANYBODY_ELSE: &CStr = c"provider!=tpm,-fips";
+
+/// libcrypto's functions that find an algorithm of one operation and give it back, with the library context of the
+/// provider, from the same copy of libcrypto.
+struct Fetcher {
+    fetch: Fetch,
+    free: Free,
+    context: *mut c_void,
+}
+
+impl Fetcher {
+    /// Whether the host finds that algorithm. Its errors are left in the queue.
+    fn finds(&self, name: &CStr, query: Option<&CStr>) -> bool {
+        let query = query.map_or(ptr::null(), CStr::as_ptr);
+        // SAFETY: the context is the provider's own, from the same copy of libcrypto as the functions
+        // (see `symbol`); both texts are C strings, and a null query means none; `free` takes NULL.
+        unsafe {
+            let found = (self.fetch)(self.context, name.as_ptr(), query);
+            (self.free)(found);
+            !found.is_null()
+        }
+    }
+}
+
 impl Core {
     /// Has the host fetch some algorithm of `operation`, so that it registers what every other
     /// provider has of it. Whether that could be done: a host whose libcrypto is linked in with
     /// hidden symbols keeps its functions to itself.
     pub(crate) fn fetch_elsewhere(&self, operation: c_int) -> bool {
-        let names = match operation {
-            OSSL_OP_KEYMGMT => (c"EVP_KEYMGMT_fetch", c"EVP_KEYMGMT_free", c"RSA"),
-            OSSL_OP_SIGNATURE => (c"EVP_SIGNATURE_fetch", c"EVP_SIGNATURE_free", c"RSA"),
-            OSSL_OP_ASYM_CIPHER => (c"EVP_ASYM_CIPHER_fetch", c"EVP_ASYM_CIPHER_free", c"RSA"),
-            OSSL_OP_KEYEXCH => (c"EVP_KEYEXCH_fetch", c"EVP_KEYEXCH_free", c"ECDH"),
-            OSSL_OP_DECODER => (c"OSSL_DECODER_fetch", c"OSSL_DECODER_free", c"RSA"),
-            OSSL_OP_ENCODER => (c"OSSL_ENCODER_fetch", c"OSSL_ENCODER_free", c"RSA"),
-            _ => return false,
+        let name = match operation {
+            OSSL_OP_KEYEXCH => c"ECDH",
+            _ => c"RSA",
         };
-        let (Some(fetch), Some(free), Some(context)) = (
-            self.symbol(names.0),
-            self.symbol(names.1),
-            self.library_context(),
-        ) else {
+        let Some(fetcher) = self.fetcher(operation) else {
             return false;
         };
-        // SAFETY: the symbols are libcrypto's public functions of these names, whose types have
-        // been the same since 3.0.
-        let (fetch, free) = unsafe {
-            (
-                std::mem::transmute::<*mut c_void, Fetch>(fetch.as_ptr()),
-                std::mem::transmute::<*mut c_void, Free>(free.as_ptr()),
-            )
-        };
         self.unnoticed(|| {
-            // SAFETY: the context is this provider's own, from the same copy of libcrypto as the
-            // functions (see `symbol`); a null property query means none; `free` takes NULL.
-            unsafe { free(fetch(context, names.2.as_ptr(), ptr::null())) };
+            fetcher.finds(name, None);
         });
         true
+    }
+
+    /// Whether another provider has one of these algorithms, by what the host finds when it is made to fetch them.
+    /// `None` if it keeps its functions to itself.
+    pub(crate) fn others_have(&self, operation: c_int, names: &[&CStr]) -> Option<bool> {
+        let fetcher = self.fetcher(operation)?;
+        let mut found = false;
+        self.unnoticed(|| {
+            found = names
+                .iter()
+                .any(|name| fetcher.finds(name, Some(BY_ANYBODY_ELSE)));
+        });
+        Some(found)
+    }
+
+    fn fetcher(&self, operation: c_int) -> Option<Fetcher> {
+        let (fetch, free) = match operation {
+            OSSL_OP_DIGEST => (c"EVP_MD_fetch", c"EVP_MD_free"),
+            OSSL_OP_RAND => (c"EVP_RAND_fetch", c"EVP_RAND_free"),
+            OSSL_OP_KEYMGMT => (c"EVP_KEYMGMT_fetch", c"EVP_KEYMGMT_free"),
+            OSSL_OP_SIGNATURE => (c"EVP_SIGNATURE_fetch", c"EVP_SIGNATURE_free"),
+            OSSL_OP_ASYM_CIPHER => (c"EVP_ASYM_CIPHER_fetch", c"EVP_ASYM_CIPHER_free"),
+            OSSL_OP_KEYEXCH => (c"EVP_KEYEXCH_fetch", c"EVP_KEYEXCH_free"),
+            OSSL_OP_DECODER => (c"OSSL_DECODER_fetch", c"OSSL_DECODER_free"),
+            OSSL_OP_ENCODER => (c"OSSL_ENCODER_fetch", c"OSSL_ENCODER_free"),
+            _ => return None,
+        };
+        let (fetch, free) = (self.symbol(fetch)?, self.symbol(free)?);
+        // SAFETY: the symbols are libcrypto's public functions of these names, whose types have
+        // been the same since 3.0.
+        unsafe {
+            Some(Fetcher {
+                fetch: std::mem::transmute::<*mut c_void, Fetch>(fetch.as_ptr()),
+                free: std::mem::transmute::<*mut c_void, Free>(free.as_ptr()),
+                context: self.library_context()?,
+            })
+        }
     }
 
     /// Whether RSA decryption of the host's own makes up a message for wrong PKCS#1 v1.5 padding: it has since 3.2,

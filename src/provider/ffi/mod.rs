@@ -11,6 +11,7 @@ pub(crate) mod asym_cipher;
 pub(crate) mod bytes;
 pub(crate) mod context;
 pub(crate) mod decoder;
+pub(crate) mod digest;
 pub(crate) mod encoder;
 mod entry;
 mod handle;
@@ -18,6 +19,7 @@ pub(crate) mod keyexch;
 pub(crate) mod keymgmt;
 pub(crate) mod message_signature;
 pub(crate) mod param;
+pub(crate) mod rand;
 pub(crate) mod signature;
 pub(crate) mod store;
 

@@ -5,7 +5,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::bytes;
-use super::decoder::{OBJECT_CERTIFICATE, deliver};
+use super::decoder::{OBJECT_CERTIFICATE, OBJECT_PKEY, deliver};
 use super::keymgmt::KeyData;
 use super::param::{ParamList, Params};
 use super::{Callback, Held, Table, borrow_instance, guard};
@@ -17,6 +17,8 @@ use crate::provider::core::{Error, Passphrase, Reason};
 pub(crate) enum Stored {
     /// A key of the type that keymgmt calls by this name.
     Key(&'static str, KeyData),
+    /// A public key, as SubjectPublicKeyInfo in DER; whatever provider reads it makes the key.
+    PublicKey(Vec<u8>),
     /// A certificate in DER.
     Certificate(Vec<u8>),
 }
@@ -129,6 +131,13 @@ unsafe extern "C" fn load<S: Store>(
         // As in `decoder`.
         match instance.with_error_mark(|| value.load(instance, &mut passphrase)) {
             Ok(Some(Stored::Key(name, data))) => deliver(instance, name, data, callback).into(),
+            Ok(Some(Stored::PublicKey(der))) => ParamList::new()
+                .int(c"type", OBJECT_PKEY)
+                .text(c"data-structure", "SubjectPublicKeyInfo")
+                .text(c"input-type", "DER")
+                .octets(c"data", &der)
+                .with(|params| callback.call(params))
+                .into(),
             Ok(Some(Stored::Certificate(der))) => ParamList::new()
                 .int(c"type", OBJECT_CERTIFICATE)
                 .octets(c"data", &der)

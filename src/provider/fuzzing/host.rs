@@ -12,6 +12,7 @@ use super::NOTHING;
 use super::fake::{Bio, Core, lent};
 use crate::provider::OSSL_provider_init;
 use crate::provider::abi::*;
+use crate::provider::ops;
 
 /// A provider in its core.
 pub(super) struct Provider {
@@ -87,18 +88,14 @@ impl Provider {
         );
         let mut no_cache = 0;
         // SAFETY: the context is the provider's, and what it answers is a table with an end.
-        unsafe {
-            let mut next = query.unwrap()(self.context, operation, &mut no_cache);
-            let mut algorithms = Vec::new();
-            while !next.is_null() && !(*next).algorithm_names.is_null() {
-                algorithms.push(Algorithm {
-                    names: CStr::from_ptr((*next).algorithm_names).to_str().unwrap(),
-                    table: Table((*next).implementation),
-                });
-                next = next.add(1);
-            }
-            algorithms
-        }
+        unsafe { listed(query.unwrap()(self.context, operation, &mut no_cache)) }
+    }
+
+    /// The same of an operation in which it stands in for others: this core does not let itself be asked for them.
+    pub(super) fn stand_ins(&self, operation: c_int) -> Vec<Algorithm> {
+        assert!(self.algorithms(operation).is_empty());
+        // SAFETY: a table with an end.
+        unsafe { listed(ops::algorithms(operation).map_or(ptr::null(), ptr::from_ref)) }
     }
 
     /// How many errors were raised.
@@ -127,6 +124,26 @@ impl Drop for Provider {
             "a panic was stopped at the boundary"
         );
     }
+}
+
+/// The algorithms of a table.
+///
+/// # Safety
+///
+/// Unless NULL, `next` must start a table that ends with NULL names.
+unsafe fn listed(mut next: *const OSSL_ALGORITHM) -> Vec<Algorithm> {
+    let mut algorithms = Vec::new();
+    // SAFETY: the caller vouches for the end.
+    unsafe {
+        while !next.is_null() && !(*next).algorithm_names.is_null() {
+            algorithms.push(Algorithm {
+                names: CStr::from_ptr((*next).algorithm_names).to_str().unwrap(),
+                table: Table((*next).implementation),
+            });
+            next = next.add(1);
+        }
+    }
+    algorithms
 }
 
 /// An algorithm's names and functions.

@@ -15,16 +15,11 @@ use crate::provider::abi::OSSL_PARAM;
 use crate::provider::core::Error;
 use crate::provider::ffi::Table;
 use crate::provider::ffi::context::{Context, Names};
+use crate::provider::ffi::digest::Digested;
 use crate::provider::ffi::keymgmt::KeyData;
 use crate::provider::ffi::message_signature::{KeyTypes, MessageSignature};
 use crate::provider::ffi::param::{Descriptors, END, OCTET_STRING, Params, ParamsOut, describe};
 use crate::provider::ffi::signature::{self, Signature};
-
-/// A digest as a type.
-pub(super) trait Digested: 'static {
-    /// The digest.
-    const HASH: Hash;
-}
 
 macro_rules! digests {
     ($($name:ident)*) => {$(

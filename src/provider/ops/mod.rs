@@ -12,6 +12,7 @@ mod fixed_digest;
 mod generation;
 mod kind;
 mod private;
+mod rand;
 mod rsa_keymgmt;
 mod rsa_padding;
 mod rsa_signature;
@@ -19,4 +20,4 @@ mod selection;
 mod store;
 mod tables;
 
-pub(super) use tables::algorithms;
+pub(super) use tables::{algorithms, stand_ins};

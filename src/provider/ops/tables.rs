@@ -11,16 +11,18 @@ use super::ecdh::Ecdh;
 use super::ecdsa::Ecdsa;
 use super::encoder::{Bare, PrivateDer, PrivatePem, SpkiDer, SpkiPem, Text};
 use super::fixed_digest::{self, FixedDigest};
+use super::rand::{System, TpmRandom};
 use super::rsa_keymgmt::{Rsa, RsaPss};
 use super::rsa_signature::RsaSignature;
 use super::store::HandleStore;
 use crate::provider::abi::{
-    OSSL_ALGORITHM, OSSL_DISPATCH, OSSL_OP_ASYM_CIPHER, OSSL_OP_DECODER, OSSL_OP_ENCODER,
-    OSSL_OP_KEYEXCH, OSSL_OP_KEYMGMT, OSSL_OP_SIGNATURE, OSSL_OP_STORE,
+    OSSL_ALGORITHM, OSSL_DISPATCH, OSSL_OP_ASYM_CIPHER, OSSL_OP_DECODER, OSSL_OP_DIGEST,
+    OSSL_OP_ENCODER, OSSL_OP_KEYEXCH, OSSL_OP_KEYMGMT, OSSL_OP_RAND, OSSL_OP_SIGNATURE,
+    OSSL_OP_STORE,
 };
 use crate::provider::ffi::{
-    Algorithms, END_OF_ALGORITHMS as END, Table, algorithm, asym_cipher, decoder, encoder, keyexch,
-    keymgmt, message_signature, signature, store,
+    Algorithms, END_OF_ALGORITHMS as END, Table, algorithm, asym_cipher, decoder, digest, encoder,
+    keyexch, keymgmt, message_signature, rand, signature, store,
 };
 
 /// Every alias counts: libssl picks a certificate slot by asking whether a key "is a" type.
@@ -144,12 +146,18 @@ static KEYEXCH: Algorithms<2> = Table([
     END,
 ]);
 
-static STORE: Algorithms<2> = Table([
+static STORE: Algorithms<3> = Table([
     algorithm(
         c"handle",
         PROPERTIES,
         HANDLE_STORE.as_ptr(),
         c"objects stored in a TPM",
+    ),
+    algorithm(
+        c"object",
+        PROPERTIES,
+        HANDLE_STORE.as_ptr(),
+        c"objects stored in a TPM, named by a file",
     ),
     END,
 ]);
@@ -262,9 +270,79 @@ static ENCODER: Algorithms<22> = encoders![RSA, RSA_PSS, EC;
     )
 ];
 
+/// Digests in software. Their names are those of OpenSSL's own, every one: a list that joins two that OpenSSL keeps apart
+/// is refused.
+macro_rules! digests {
+    ($($table:ident: $digest:ty, $names:expr;)*) => {
+        $(static $table: Table<OSSL_DISPATCH, 11> = digest::table::<$digest>();)*
+
+        #[cfg(test)]
+        static DIGEST_NAMES: [&CStr; 9] = [$($names),*];
+        static DIGEST: Algorithms<10> = Table([
+            $(algorithm($names, PROPERTIES, $table.as_ptr(), c"a digest in software"),)*
+            END,
+        ]);
+    };
+}
+
+digests! {
+    SHA1: fixed_digest::Sha1, c"SHA1:SHA-1:SSL3-SHA1:1.3.14.3.2.26";
+    SHA224: fixed_digest::Sha224, c"SHA2-224:SHA-224:SHA224:2.16.840.1.101.3.4.2.4";
+    SHA256: fixed_digest::Sha256, c"SHA2-256:SHA-256:SHA256:2.16.840.1.101.3.4.2.1";
+    SHA384: fixed_digest::Sha384, c"SHA2-384:SHA-384:SHA384:2.16.840.1.101.3.4.2.2";
+    SHA512: fixed_digest::Sha512, c"SHA2-512:SHA-512:SHA512:2.16.840.1.101.3.4.2.3";
+    SHA512_256: fixed_digest::Sha512_256,
+        c"SHA2-512/256:SHA-512/256:SHA512-256:2.16.840.1.101.3.4.2.6";
+    SHA3_256: fixed_digest::Sha3_256, c"SHA3-256:2.16.840.1.101.3.4.2.8";
+    SHA3_384: fixed_digest::Sha3_384, c"SHA3-384:2.16.840.1.101.3.4.2.9";
+    SHA3_512: fixed_digest::Sha3_512, c"SHA3-512:2.16.840.1.101.3.4.2.10";
+}
+
+static SYSTEM_RANDOM: Table<OSSL_DISPATCH, 13> = rand::table::<System>();
+static TPM_RANDOM: Table<OSSL_DISPATCH, 13> = rand::table::<TpmRandom>();
+
+static RAND: Algorithms<3> = Table([
+    // What OpenSSL asks for where openssl.cnf names no other.
+    algorithm(
+        c"CTR-DRBG",
+        PROPERTIES,
+        SYSTEM_RANDOM.as_ptr(),
+        c"random numbers of the operating system",
+    ),
+    algorithm(
+        c"TPM-RNG",
+        PROPERTIES,
+        TPM_RANDOM.as_ptr(),
+        c"random numbers of a TPM, combined with the system's",
+    ),
+    END,
+]);
+
+/// Where we only stand in for other providers: the algorithms of an operation that others may have as well, by a name
+/// that every provider has for them.
+pub(crate) fn stand_ins(operation: c_int) -> Option<&'static [&'static CStr]> {
+    match operation {
+        OSSL_OP_DIGEST => Some(&[
+            c"SHA2-256",
+            c"SHA1",
+            c"SHA2-224",
+            c"SHA2-384",
+            c"SHA2-512",
+            c"SHA2-512/256",
+            c"SHA3-256",
+            c"SHA3-384",
+            c"SHA3-512",
+        ]),
+        OSSL_OP_RAND => Some(&[c"CTR-DRBG"]),
+        _ => None,
+    }
+}
+
 /// The algorithms of an operation.
 pub(crate) fn algorithms(operation: c_int) -> Option<&'static OSSL_ALGORITHM> {
     match operation {
+        OSSL_OP_DIGEST => Some(DIGEST.first()),
+        OSSL_OP_RAND => Some(RAND.first()),
         OSSL_OP_KEYMGMT => Some(KEYMGMT.first()),
         OSSL_OP_SIGNATURE => Some(SIGNATURE.first()),
         OSSL_OP_ASYM_CIPHER => Some(ASYM_CIPHER.first()),
@@ -273,5 +351,23 @@ pub(crate) fn algorithms(operation: c_int) -> Option<&'static OSSL_ALGORITHM> {
         OSSL_OP_DECODER => Some(DECODER.first()),
         OSSL_OP_ENCODER => Some(ENCODER.first()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crypto::Hash;
+
+    use super::*;
+
+    #[test]
+    fn every_digest_has_its_names_and_is_looked_for_elsewhere() {
+        assert_eq!(DIGEST_NAMES.len(), Hash::ALL.len());
+        for (names, hash) in DIGEST_NAMES.iter().zip(Hash::ALL) {
+            let mut names = names.to_str().unwrap().split(':');
+            assert!(names.all(|name| Hash::from_name(name) == Some(hash)));
+            let own = |known: &&CStr| known.to_str() == Ok(hash.name());
+            assert!(stand_ins(OSSL_OP_DIGEST).unwrap().iter().any(own), "{hash}");
+        }
     }
 }

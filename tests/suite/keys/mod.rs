@@ -3,6 +3,7 @@
 
 mod blocks;
 mod certificates;
+mod curves_by_name;
 mod ec;
 mod ec_curves;
 mod ec_keys;
@@ -13,9 +14,11 @@ mod foreign_text;
 mod handles;
 mod interop;
 mod messages;
+mod objects;
 mod order;
 mod other_keys;
 mod pkeyutl;
 mod rejection;
 mod rsa_pss;
 mod secrets;
+mod stand_ins;

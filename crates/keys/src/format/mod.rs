@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod pem;
+mod serialized;
 pub mod tss12;
 pub mod tss2;
 pub mod uri;

@@ -23,8 +23,22 @@ pub struct Handle {
 pub enum HandleKind {
     /// A persistent object, 0x81xxxxxx.
     Persistent,
+    /// A loaded object, 0x80xxxxxx, of somebody else's; only with the name that it must have.
+    Transient,
     /// An NV index, 0x01xxxxxx.
     NvIndex,
+}
+
+impl HandleKind {
+    /// The kind of a handle, if it can be that of a stored object.
+    pub(super) fn of(handle: u32) -> Option<Self> {
+        match handle >> 24 {
+            0x80 => Some(Self::Transient),
+            0x81 => Some(Self::Persistent),
+            0x01 => Some(Self::NvIndex),
+            _ => None,
+        }
+    }
 }
 
 impl Handle {
@@ -44,15 +58,14 @@ impl Handle {
             .split_once('?')
             .map_or((rest, None), |(number, query)| (number, Some(query)));
         let handle = parse_handle(number).ok_or_else(|| wrong("the handle is not a hex number"))?;
-        let kind = match handle >> 24 {
-            0x81 => HandleKind::Persistent,
-            0x01 => HandleKind::NvIndex,
-            0x80 => {
+        let kind = match HandleKind::of(handle) {
+            Some(HandleKind::Transient) => {
                 return Err(wrong(
                     "a transient handle means nothing outside its session",
                 ));
             }
-            _ => return Err(wrong("the handle is of another kind")),
+            Some(kind) => kind,
+            None => return Err(wrong("the handle is of another kind")),
         };
         let mut uri = Self {
             handle,

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use crypto::Secret;
 use zeroize::Zeroizing;
@@ -14,6 +15,8 @@ use super::commands::random::GetRandom;
 use super::commands::testing::{GetTestResult, SelfTest};
 use super::constants::{AlgId, handle};
 use super::object::Parent;
+use super::rc::ResponseCode;
+use super::session::cache::Stake;
 use super::session::{Purpose, attribute};
 use super::transaction::{Authority, Tpm};
 use crate::error::{Error, Result};
@@ -22,6 +25,8 @@ pub use super::commands::testing::TestResult;
 
 /// Bytes of one hash command: `TPM_PT_INPUT_BUFFER` of every TPM so far.
 const INPUT_BUFFER: usize = 1024;
+/// Random bytes asked for in one command: a digest's size at most comes back (Part 3, 16.1), 32, 48 or 64.
+const RANDOM_PIECE: usize = 64;
 
 impl Client {
     /// Sets a hierarchy's authorization value (TPM2_HierarchyChangeAuth, Part 3, 24.8): `hierarchy` is
@@ -75,23 +80,44 @@ impl Client {
 
     /// Random bytes from the TPM (TPM2_GetRandom, Part 3, 16.1), in as many commands as it takes.
     pub fn random(&self, count: usize) -> Result<Zeroizing<Vec<u8>>> {
+        self.with(|tpm| tpm.random(count, |_, _| Ok(None)))
+    }
+
+    /// The same where nobody on the way shall read them: in sessions that encrypt the answers, salted to the storage
+    /// root key or to the owner's primary, for which `owner` is the owner's value, unless
+    /// [`Sessions`](super::client::Sessions) say never.
+    ///
+    /// Costs ReadPublic and StartAuthSession besides, where no session runs; without a storage root key CreatePrimary and
+    /// FlushContext, too.
+    pub fn secret_random(&self, count: usize, owner: &Secret) -> Result<Zeroizing<Vec<u8>>> {
+        let parent = Parent {
+            auth: owner.clone(),
+            ..Parent::new(handle::OWNER)
+        };
         self.with(|tpm| {
-            let mut bytes = Zeroizing::new(Vec::with_capacity(count));
-            while bytes.len() < count {
-                let missing = u16::try_from(count - bytes.len()).unwrap_or(u16::MAX);
-                let more = tpm.run(
-                    &GetRandom {
-                        count: missing.min(64),
-                    },
-                    &[],
-                )?;
-                if more.is_empty() {
-                    return Err(Error::unsupported("the TPM gave no random bytes"));
-                }
-                bytes.extend_from_slice(&more);
+            if !tpm.wants_session(&Secret::empty(), Stake::Secret) {
+                return tpm.random(count, |_, _| Ok(None));
             }
-            bytes.truncate(count);
-            Ok(bytes)
+            let empty = Secret::empty();
+            let in_session = |tpm: &mut Tpm<'_>, is_last| {
+                Ok(Some(Authority::Session {
+                    id: tpm.salted_to(&parent, Purpose::Hmac)?,
+                    auth: &empty,
+                    attributes: attribute::ENCRYPT
+                        | match is_last {
+                            true => tpm.last_use(),
+                            false => attribute::CONTINUE,
+                        },
+                }))
+            };
+            match tpm.random(count, in_session) {
+                // One that was kept, and is gone.
+                Err(error) if error.code().is_some_and(ResponseCode::is_lost_session) => {
+                    tpm.end_sessions(Duration::ZERO);
+                    tpm.random(count, in_session)
+                }
+                result => result,
+            }
         })
     }
 
@@ -117,6 +143,30 @@ impl Client {
 }
 
 impl Tpm<'_> {
+    /// Random bytes, in commands that are authorized as `authority` says, which hears whether one is thought to be
+    /// the last.
+    fn random<'a>(
+        &mut self,
+        count: usize,
+        authority: impl Fn(&mut Self, bool) -> Result<Option<Authority<'a>>>,
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(count));
+        while bytes.len() < count {
+            let missing = count - bytes.len();
+            let authority = authority(self, missing <= RANDOM_PIECE)?;
+            let request = GetRandom {
+                count: u16::try_from(missing.min(RANDOM_PIECE)).unwrap_or(u16::MAX),
+            };
+            let more = self.run(&request, authority.as_slice())?;
+            if more.is_empty() {
+                return Err(Error::unsupported("the TPM gave no random bytes"));
+            }
+            // Room was made for `count`: growing would leave a copy behind.
+            bytes.extend_from_slice(&more[..more.len().min(missing)]);
+        }
+        Ok(bytes)
+    }
+
     /// Makes a digest of a message in the TPM, with a ticket (TPM2_Hash for short ones, else a sequence).
     pub(super) fn hash(&mut self, hash: AlgId, message: &[u8]) -> Result<Hashed> {
         if message.len() <= INPUT_BUFFER {

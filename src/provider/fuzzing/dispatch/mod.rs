@@ -29,6 +29,7 @@ mod contexts;
 mod keys;
 mod others;
 mod signatures;
+mod stand_ins;
 
 const EC_KEY_FILE: &[u8] = include_bytes!("../../../../crates/tss/src/tpm2/tests/data/o_ec.pem");
 const RSA_KEY_FILE: &[u8] = include_bytes!("../../../../crates/tss/src/tpm2/tests/data/j_rsa.pem");
@@ -92,11 +93,15 @@ pub(super) struct Calls<'a> {
     signature: Vec<Algorithm>,
     cipher: Vec<Algorithm>,
     exchange: Vec<Algorithm>,
+    digest: Vec<Algorithm>,
+    random: Vec<Algorithm>,
     keys: Vec<Held>,
     signatures: Vec<Held>,
     ciphers: Vec<Held>,
     exchanges: Vec<Held>,
     generations: Vec<Held>,
+    digests: Vec<Held>,
+    randoms: Vec<Held>,
 }
 
 impl<'a> Calls<'a> {
@@ -107,11 +112,15 @@ impl<'a> Calls<'a> {
             signature: provider.algorithms(OSSL_OP_SIGNATURE),
             cipher: provider.algorithms(OSSL_OP_ASYM_CIPHER),
             exchange: provider.algorithms(OSSL_OP_KEYEXCH),
+            digest: provider.stand_ins(OSSL_OP_DIGEST),
+            random: provider.stand_ins(OSSL_OP_RAND),
             keys: Vec::new(),
             signatures: Vec::new(),
             ciphers: Vec::new(),
             exchanges: Vec::new(),
             generations: Vec::new(),
+            digests: Vec::new(),
+            randoms: Vec::new(),
         }
     }
 
@@ -180,13 +189,15 @@ impl<'a> Calls<'a> {
 
     /// One call.
     fn call(&mut self, input: &mut Input<'_>) {
-        match input.u8() % 8 {
+        match input.u8() % 10 {
             0 => self.key_call(input),
             1 => self.generation_call(input),
             2..=4 => self.signature_call(input),
             5 => self.cipher_call(input),
             6 => self.exchange_call(input),
-            _ => self.store_call(input),
+            7 => self.store_call(input),
+            8 => self.digest_call(input),
+            _ => self.random_call(input),
         }
     }
 
@@ -208,6 +219,8 @@ impl<'a> Calls<'a> {
             (&mut self.ciphers, OSSL_FUNC_ASYM_CIPHER_FREECTX),
             (&mut self.exchanges, OSSL_FUNC_KEYEXCH_FREECTX),
             (&mut self.generations, OSSL_FUNC_KEYMGMT_GEN_CLEANUP),
+            (&mut self.digests, OSSL_FUNC_DIGEST_FREECTX),
+            (&mut self.randoms, OSSL_FUNC_RAND_FREECTX),
         ] {
             held.drain(..).for_each(|held| free(held, id));
         }

@@ -1,6 +1,6 @@
 //! Decryption, key agreement and the store.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
 
 use crypto::fuzzing::input::Input;
@@ -70,8 +70,11 @@ impl Calls<'_> {
     /// A store from its URI to its end.
     pub(super) fn store_call(&mut self, input: &mut Input<'_>) {
         let store = input.choose(&self.provider.algorithms(OSSL_OP_STORE));
-        let uri = match input.u8() & 3 {
-            0 => text(input),
+        // Files are of this machine.
+        let is_file = |uri: &CString| uri.to_bytes().starts_with(b"object:");
+        let uri = match input.u8() & 7 {
+            0 | 4 => text(input).filter(|uri| !is_file(uri)),
+            5 => Some(c"object:/nonexistent/fuzz".to_owned()),
             1 => Some(c"handle:0x81000001".to_owned()),
             2 => Some(c"handle:0x01c00002".to_owned()),
             _ => Some(c"handle:0x81000002?pass".to_owned()),
