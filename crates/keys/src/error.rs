@@ -22,9 +22,15 @@ pub enum Error {
     /// A URI is not understood.
     #[error("{0}")]
     Uri(String),
-    /// The authorization value is missing or was wrong before.
+    /// The authorization value cannot be had, or no TPM takes it.
     #[error("{0}")]
     Authorization(String),
+    /// The key needs an authorization value and nobody gave one.
+    #[error("{0}")]
+    NoPin(String),
+    /// The authorization value was wrong, and is not tried again.
+    #[error("{0}")]
+    NotTriedAgain(String),
     /// The key cannot do what was asked.
     #[error("{0}")]
     Cannot(String),

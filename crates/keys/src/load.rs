@@ -30,12 +30,16 @@ impl Key {
         };
         let identity = Identity::of_file(&file.public, &file.private);
         let credential = match file.empty_auth {
-            true => Credential::none(tpm, counts_tries(&public).then_some(identity))?,
+            true => {
+                let counted = counts_tries(&public).then_some(identity);
+                Credential::none(tpm, counted, Some(SAYS_NONE))?
+            }
             false => {
                 let subject = Subject {
                     identity,
                     what,
                     longest: longest_value(public.name_alg()),
+                    advice: Some(SAYS_ONE),
                 };
                 Credential::obtain(tpm, subject, ask)?
             }
@@ -57,25 +61,26 @@ impl Key {
     /// authorization value.
     pub fn from_handle(tpm: &Arc<Tpm>, uri: &Handle, ask: Ask<'_>) -> Result<Self, Error> {
         let handle = uri.handle;
-        let what = format!("TPM key at handle 0x{handle:08x}");
-        let identity = Identity::of_handle(tpm, handle);
+        let mut subject = Subject {
+            identity: Identity::of_handle(tpm, handle),
+            what: format!("TPM key at handle 0x{handle:08x}"),
+            longest: LONGEST_IN_TPM2,
+            advice: None,
+        };
         // Before the TPM is asked anything.
         let early = match uri.pass {
-            true => Some(Credential::ask_early(tpm, identity, &what, ask)?),
+            true => Some(Credential::ask_early(tpm, &subject, ask)?),
             false => None,
         };
         let read = tpm.client()?.read_key(handle, uri.name.as_ref())?;
         let half = PublicKey::of(&read.public)?;
+        subject.longest = longest_value(read.public.name_alg());
         let credential = match early {
-            None => Credential::none(tpm, counts_tries(&read.public).then_some(identity))?,
-            Some(early) => {
-                let subject = Subject {
-                    identity,
-                    what,
-                    longest: longest_value(read.public.name_alg()),
-                };
-                early.answer(|ask| Credential::obtain(tpm, subject, ask))?
+            None => {
+                let counted = counts_tries(&read.public).then_some(subject.identity);
+                Credential::none(tpm, counted, Some(URI_SAYS_NONE))?
             }
+            Some(early) => early.answer(|ask| Credential::obtain(tpm, subject, ask))?,
         };
         let object = Object {
             public: read.public,
@@ -98,6 +103,15 @@ impl PublicKey {
         )
     }
 }
+
+/// What to do about a file that says of a key with a value that it has none, and the other way round.
+const SAYS_NONE: &str = "the key file says that the key has none (emptyAuth), as tpm2_encodeobject before 5.8 wrote of \
+                         keys that have one: `tpmctl key convert --pin yes FILE -o NEWFILE` mends that";
+const SAYS_ONE: &str = "if the key has none, the file's flag emptyAuth is wrong, as tpm2_encodeobject before 5.8 wrote \
+                        it: `tpmctl key convert --pin no FILE -o NEWFILE` mends that";
+/// What to do about a URI that says nothing of a value.
+const URI_SAYS_NONE: &str =
+    "nothing was asked for, since the URI does not say that the key has one: add ?pass to it";
 
 /// Whether wrong tries of its value count towards the TPM's lockout.
 fn counts_tries(public: &Public) -> bool {

@@ -249,6 +249,9 @@ pub(crate) enum FileForm {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl key convert www.key --form pkcs8 -o wpa.key\n  \
+    tpmctl key convert --pin no tools.pem -o mended.pem")]
 pub(crate) struct Convert {
     /// The key file, PEM or DER; `-` is standard input
     #[arg(value_name = "FILE")]

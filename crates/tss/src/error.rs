@@ -56,7 +56,7 @@ pub enum ErrorKind {
         hint: Option<String>,
     },
     /// The authorization value was wrong. Never tried again by itself: each try may count.
-    #[error("{} is wrong ({command}: {code}){}", if *of_parent { "the parent's authorization value (parent-auth, or TPM_PARENT_AUTH)" } else { "the key's authorization value" }, tries(*tries_left))]
+    #[error("{} is wrong ({command}: {code}){}", if *of_parent { "the parent's authorization value (parent-auth, or TPM_PARENT_AUTH)" } else { "the key's authorization value" }, wrong_auth(*tries_left, hint.as_deref()))]
     WrongAuth {
         /// The specification's name of the command.
         command: &'static str,
@@ -66,6 +66,8 @@ pub enum ErrorKind {
         of_parent: bool,
         /// Tries left before the TPM locks; `None` if this one did not count.
         tries_left: Option<u32>,
+        /// What to do.
+        hint: Option<String>,
     },
     /// The TPM is locked after too many wrong authorization values.
     #[error("the TPM is locked after too many wrong authorization values{}", lockout_advice(state.as_ref()))]
@@ -167,12 +169,16 @@ pub enum ErrorKind {
     },
 }
 
-fn tries(tries_left: Option<u32>) -> String {
-    match tries_left {
+fn wrong_auth(tries_left: Option<u32>, hint: Option<&str>) -> String {
+    let tries = match tries_left {
         None => String::new(),
         Some(0) => "; the TPM is locked now".to_owned(),
         Some(1) => "; 1 try left before the TPM locks".to_owned(),
         Some(left) => format!("; {left} tries left before the TPM locks"),
+    };
+    match hint {
+        Some(hint) => format!("{tries}; {hint}"),
+        None => tries,
     }
 }
 
@@ -225,6 +231,17 @@ impl Error {
         )
     }
 
+    /// Whether it was the parent's or the hierarchy's value that was wrong.
+    pub fn is_of_parent(&self) -> bool {
+        matches!(
+            &*self.kind,
+            ErrorKind::WrongAuth {
+                of_parent: true,
+                ..
+            }
+        )
+    }
+
     /// Whether TPM2_RSA_Decrypt found wrong padding (Part 3, 14.3: TPM_RC_VALUE), or a TPM 1.2's TPM_UnBind
     /// did. Lost handles, lockout and transport faults are something else.
     ///
@@ -268,7 +285,7 @@ impl Error {
     /// The same error with advice, where it is the TPM's refusal and has none yet.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {
-        if let ErrorKind::Tpm { hint, .. } = &mut *self.kind {
+        if let ErrorKind::Tpm { hint, .. } | ErrorKind::WrongAuth { hint, .. } = &mut *self.kind {
             hint.get_or_insert_with(|| advice.into());
         }
         self
@@ -342,6 +359,7 @@ mod tests {
                 code: ResponseCode(0x98e),
                 of_parent: false,
                 tries_left,
+                hint: None,
             })
             .to_string()
         };

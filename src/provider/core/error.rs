@@ -5,7 +5,7 @@ use std::fmt;
 
 use tss::ErrorKind;
 use tss::tpm2::ResponseCode;
-use tss::tpm12::Failure;
+use tss::tpm12::{Failure, Whose};
 use tss::transport::ErrorKind as TransportKind;
 
 macro_rules! reasons {
@@ -44,6 +44,14 @@ reasons! {
     TpmMemory = 14, c"TPM out of memory";
     /// The TPM refuses authorizations for a while.
     TpmLockout = 15, c"TPM in lockout";
+    /// The TPM is there, and not for this user.
+    TpmPermission = 16, c"no permission to use the TPM";
+    /// The TPM did not answer in time.
+    TpmTimeout = 17, c"no answer from the TPM in time";
+    /// The connection to the TPM ended.
+    TpmLost = 18, c"connection to the TPM lost";
+    /// What answers is no TPM, or nobody who may answer for one.
+    NotATpm = 19, c"what answers is not a trusted TPM";
     /// A key file is damaged or not understood.
     BadKeyFile = 20, c"bad key file";
     /// A key file needs something this version does not do.
@@ -66,6 +74,26 @@ reasons! {
     NotExportable = 34, c"private key cannot leave the TPM";
     /// The operation needs another call first.
     NotInitialized = 35, c"operation not initialized";
+    /// A TPM 1.2 without an owner has no storage root key.
+    TpmNotOwned = 36, c"TPM has no owner";
+    /// A TPM 1.2 is disabled or deactivated.
+    TpmSwitchedOff = 37, c"TPM is switched off in the firmware";
+    /// The parent is another one than is trusted.
+    ParentNotTrusted = 38, c"parent key is not the trusted one";
+    /// A session's check failed.
+    NotAuthentic = 39, c"answer of the TPM was changed on its way";
+    /// The answer is none to what was asked.
+    BadAnswer = 40, c"answer of the TPM does not fit";
+    /// The value of the parent, a hierarchy or the storage root key is wrong.
+    WrongParentSecret = 41, c"wrong parent-auth or srk-auth";
+    /// The key's own value is wrong.
+    WrongPin = 42, c"wrong PIN of the TPM key";
+    /// The key needs a value and the program gave none.
+    NoPin = 43, c"TPM key needs a PIN and none was given";
+    /// The value was wrong before.
+    NotTriedAgain = 44, c"wrong PIN is not tried again";
+    /// There is another object at the handle.
+    OtherObject = 45, c"another key is at this handle";
 }
 
 /// An error on its way to OpenSSL's queue.
@@ -120,6 +148,8 @@ impl From<keys::Error> for Error {
             keys::Error::Unsupported(_) => Reason::UnsupportedKeyFile,
             keys::Error::Uri(_) => Reason::BadUri,
             keys::Error::Authorization(_) => Reason::WrongAuthorization,
+            keys::Error::NoPin(_) => Reason::NoPin,
+            keys::Error::NotTriedAgain(_) => Reason::NotTriedAgain,
             keys::Error::Cannot(_) => Reason::KeyCannot,
             keys::Error::Scheme(_) => Reason::UnsupportedScheme,
             keys::Error::Data(_) => Reason::BadData,
@@ -138,24 +168,37 @@ fn reason_of(error: &tss::Error) -> Reason {
         ErrorKind::Transport(error) => match error.kind() {
             TransportKind::Busy => Reason::TpmBusy,
             TransportKind::Address => Reason::BadSetting,
+            TransportKind::PermissionDenied => Reason::TpmPermission,
+            TransportKind::Timeout => Reason::TpmTimeout,
+            TransportKind::Cut => Reason::TpmLost,
+            TransportKind::Protocol | TransportKind::Untrusted => Reason::NotATpm,
             _ => Reason::TpmUnavailable,
         },
-        ErrorKind::WrongAuth { .. } => Reason::WrongAuthorization,
+        ErrorKind::WrongAuth {
+            of_parent: true, ..
+        } => Reason::WrongParentSecret,
+        ErrorKind::WrongAuth { .. } => Reason::WrongPin,
         ErrorKind::Lockout { .. } => Reason::TpmLockout,
-        ErrorKind::ForeignKey { .. }
-        | ErrorKind::ParentName { .. }
-        | ErrorKind::ParentNotPinned { .. }
-        | ErrorKind::ObjectName { .. } => Reason::WrongTpm,
+        ErrorKind::ForeignKey { .. } => Reason::WrongTpm,
+        ErrorKind::ParentName { .. } | ErrorKind::ParentNotPinned { .. } => {
+            Reason::ParentNotTrusted
+        }
+        ErrorKind::ObjectName { .. } => Reason::OtherObject,
+        ErrorKind::SessionIntegrity { .. } => Reason::NotAuthentic,
+        ErrorKind::NotAsAsked { .. } | ErrorKind::Malformed(_) => Reason::BadAnswer,
         ErrorKind::OutOfMemory { .. } => Reason::TpmMemory,
         ErrorKind::Unsupported { .. } | ErrorKind::TicketRefused => Reason::KeyCannot,
         ErrorKind::Tpm12(failure) => match failure {
-            Failure::WrongSecret { .. } => Reason::WrongAuthorization,
+            Failure::WrongSecret { again: true, .. } => Reason::NotTriedAgain,
+            Failure::WrongSecret {
+                whose: Whose::Key, ..
+            } => Reason::WrongPin,
+            Failure::WrongSecret { .. } => Reason::WrongParentSecret,
             Failure::Locked => Reason::TpmLockout,
             Failure::ForeignKey { .. } | Failure::NotTpm12 { .. } => Reason::WrongTpm,
             Failure::Full { .. } => Reason::TpmMemory,
-            Failure::Unowned { .. }
-            | Failure::NoSrkInStorage { .. }
-            | Failure::SwitchedOff { .. } => Reason::TpmUnavailable,
+            Failure::Unowned { .. } | Failure::NoSrkInStorage { .. } => Reason::TpmNotOwned,
+            Failure::SwitchedOff { .. } => Reason::TpmSwitchedOff,
             Failure::Refused { .. } => Reason::TpmFailed,
         },
         ErrorKind::Tpm { code, .. } if ResponseCode::is_lockout(*code) => Reason::TpmLockout,

@@ -49,7 +49,15 @@ impl Decoder for Pem {
                 return of_tpm12(instance, &der);
             }
             if let Some(der) = KeyFile::der_in_pem(&block).map_err(keys::Error::from)? {
-                return of_tpm2(instance, der);
+                // What can be known to be wrong is said here: OpenSSL's `file:` store, by which its
+                // commands load keys, keeps the errors of this step and drops those of the next.
+                instance.tpm()?;
+                let (_, key_type) = read(&der)?;
+                return Ok(Decoded::Der {
+                    der,
+                    structure: c"TSS2",
+                    key_type: key_type.name(),
+                });
             }
             // Who wants a private key wants the one behind the certificate. OpenSSL comes again with what follows a
             // block that nobody took, but only if the oldest error in the host's queue, which may be there since
@@ -79,18 +87,6 @@ fn may_hold_a_private_key(block: &[u8]) -> bool {
     label.windows(11).any(|part| part == b"PRIVATE KEY")
 }
 
-/// What can be known to be wrong is said here: OpenSSL's `file:` store, by which its commands load keys, keeps the errors of
-/// this step and drops those of the next.
-fn of_tpm2(instance: &Instance, der: Vec<u8>) -> Result<Decoded, Error> {
-    instance.tpm()?;
-    let (_, key_type) = read(&der)?;
-    Ok(Decoded::Der {
-        der,
-        structure: c"TSS2",
-        key_type: key_type.name(),
-    })
-}
-
 fn of_tpm12(instance: &Instance, bytes: &[u8]) -> Result<Decoded, Error> {
     instance.tpm()?;
     let blob = tss12::from_bytes(bytes).map_err(keys::Error::from)?;
@@ -101,30 +97,7 @@ fn of_tpm12(instance: &Instance, bytes: &[u8]) -> Result<Decoded, Error> {
     })
 }
 
-/// A key file inside PKCS#8, known by its object identifier. It becomes DER again and not a key, so that OpenSSL's store
-/// can go on with it.
-pub(super) struct Pkcs8;
-
-impl Decoder for Pkcs8 {
-    fn does(selection: c_int) -> bool {
-        selection == 0 || selection::private(selection)
-    }
-
-    fn decode(
-        instance: &Arc<Instance>,
-        input: &mut Input<'_>,
-        _selection: c_int,
-        _passphrase: &mut Passphrase,
-    ) -> Result<Decoded, Error> {
-        let container = input.all(LARGEST);
-        match container.as_deref().and_then(KeyFile::der_in_pkcs8) {
-            Some(der) => of_tpm2(instance, der.to_vec()),
-            None => Ok(Decoded::NotOurs),
-        }
-    }
-}
-
-/// A key file in DER. Every key file on the machine is offered to this decoder, so what is not of this form
+/// A key file in DER, by itself or inside PKCS#8. Every key file on the machine is offered to this decoder, so what is not of this form
 /// is passed over without a word.
 pub(super) struct Der<F>(PhantomData<F>);
 

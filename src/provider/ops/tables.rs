@@ -5,7 +5,7 @@
 use std::ffi::{CStr, c_int};
 
 use super::asym_cipher::RsaCipher;
-use super::decoder::{Der, Pem, Pkcs8, Tss2, Tss12};
+use super::decoder::{Der, Pem, Tss2, Tss12};
 use super::ec_keymgmt::Ec;
 use super::ecdh::Ecdh;
 use super::ecdsa::Ecdsa;
@@ -41,7 +41,6 @@ static RSA_CIPHER: Table<OSSL_DISPATCH, 12> = asym_cipher::table::<RsaCipher>();
 static PEM_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Pem>();
 static RSA_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Tss2<Rsa>>>();
 static RSA_PSS_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Tss2<RsaPss>>>();
-static PKCS8_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Pkcs8>();
 static TPM12_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Tss12>>();
 static EC_DECODER: Table<OSSL_DISPATCH, 5> = decoder::table::<Der<Tss2<Ec>>>();
 static SPKI_DER: Table<OSSL_DISPATCH, 7> = encoder::table::<SpkiDer>();
@@ -162,7 +161,7 @@ static STORE: Algorithms<3> = Table([
     END,
 ]);
 
-static DECODER: Algorithms<7> = Table([
+static DECODER: Algorithms<9> = Table([
     algorithm(
         c"DER",
         c"provider=tpm,input=pem",
@@ -187,11 +186,24 @@ static DECODER: Algorithms<7> = Table([
         EC_DECODER.as_ptr(),
         c"DER of TPM keys",
     ),
-    // OpenSSL calls what is in PKCS#8 by its object identifier, and what may follow on DER is called DER.
+    // A key file inside PKCS#8, known by its object identifier. Not one decoder from DER to DER: OpenSSL's store would
+    // have it between every software key and itself.
     algorithm(
-        c"DER:2.23.133.10.1.3",
+        RSA,
         c"provider=tpm,input=der,structure=PrivateKeyInfo",
-        PKCS8_DECODER.as_ptr(),
+        RSA_DECODER.as_ptr(),
+        c"TPM keys in PKCS#8",
+    ),
+    algorithm(
+        RSA_PSS,
+        c"provider=tpm,input=der,structure=PrivateKeyInfo",
+        RSA_PSS_DECODER.as_ptr(),
+        c"TPM keys in PKCS#8",
+    ),
+    algorithm(
+        EC,
+        c"provider=tpm,input=der,structure=PrivateKeyInfo",
+        EC_DECODER.as_ptr(),
         c"TPM keys in PKCS#8",
     ),
     algorithm(

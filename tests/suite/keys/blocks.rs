@@ -162,17 +162,24 @@ fn a_key_in_pkcs8() {
             openssl.ok(&format!(
                 "asn1parse -in {name}8.pem -noout -out {name}8.der"
             ));
-            // What reads PEM is as it was; of DER OpenSSL itself says that it does not know the algorithm, before it asks.
+            // What reads PEM is as it was. DER is asked for by an algorithm that OpenSSL does not know: that stays in the
+            // queue, or ends it.
             let odd = odd(
                 openssl,
                 &program,
                 &format!("{name}8"),
                 &format!("{name}8.der"),
             );
-            let all = ["info", "d2i"].map(|way| {
-                ["empty", "stale"].map(|queue| format!("{way} {queue}: a key, unsupported"))
-            });
-            assert_eq!(odd, all.concat());
+            let reads_der = |line: &String| {
+                ["info ", "d2i ", "decoder "]
+                    .iter()
+                    .any(|way| line.starts_with(way) && line.ends_with("unsupported"))
+            };
+            assert!(odd.iter().all(reads_der), "{odd:?}");
+            assert!(
+                !odd.iter().any(|line| line.starts_with("d2i empty: none")),
+                "{odd:?}"
+            );
             openssl.ok(&format!("pkey -in {name}8.pem -out again.pem"));
             assert_eq!(openssl.dir().read_text("again.pem"), pem);
             let back = convert(&format!("{name}8.der")).out();

@@ -10,6 +10,7 @@ mod ec_keys;
 mod encoders;
 mod field_files;
 mod fixed_digest;
+mod flags;
 mod foreign_text;
 mod handles;
 mod interop;

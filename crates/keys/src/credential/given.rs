@@ -58,6 +58,8 @@ pub(crate) struct Given {
     value: Arc<Value>,
     /// What the TPM said when it was wrong. Not behind a lock, either.
     shut: AppendOnly<String>,
+    /// What to do when it is.
+    advice: Option<&'static str>,
 }
 
 /// A value, and what is known of it.
@@ -115,7 +117,7 @@ impl Given {
                 // Perhaps a process that has given up the right to read it.
                 (Err(error), Some(_)) => log::info!("pin-source: {error}"),
                 (Err(error), None) => {
-                    return Err(Error::Authorization(format!(
+                    return Err(Error::NoPin(format!(
                         "the {what} needs an authorization value (PIN); the program gave none, and pin-source = \
                          {source} gives none either: {error}"
                     )));
@@ -125,7 +127,7 @@ impl Given {
         match (usable, loaded.first()) {
             (Some(value), _) => Ok(Self::of(Arc::clone(value))),
             (None, Some(_)) => Err(wrong(None)),
-            (None, None) => Err(missing(what)),
+            (None, None) => Err(missing(subject)),
         }
     }
 
@@ -156,7 +158,13 @@ impl Given {
         Self {
             value,
             shut: AppendOnly::new(),
+            advice: None,
         }
+    }
+
+    /// With what to do when it is wrong.
+    pub(super) fn advised(self, advice: Option<&'static str>) -> Self {
+        Self { advice, ..self }
     }
 
     /// Whether it is known to be wrong.
@@ -170,7 +178,7 @@ impl Given {
         &self,
         patience: Duration,
         operation: impl FnOnce(&Secret) -> Result<T, tss::Error>,
-        is_refusal: impl FnOnce(&tss::Error) -> bool,
+        is_refusal: impl Fn(&tss::Error) -> bool,
     ) -> Result<T, Error> {
         if let Some(reason) = self.shut.iter().next() {
             return Err(wrong(Some(reason)));
@@ -182,7 +190,10 @@ impl Given {
         if matches!(permit, Permit::Refused) {
             return Err(wrong(None));
         }
-        let result = operation(&self.value.secret);
+        let result = operation(&self.value.secret).map_err(|error| match self.advice {
+            Some(advice) if is_refusal(&error) && !error.is_of_parent() => error.advise(advice),
+            _ => error,
+        });
         match (&result, permit) {
             (Ok(_), Permit::First(attempt)) => attempt.succeeded(),
             (Err(error), _) if is_refusal(error) => {
@@ -223,7 +234,7 @@ fn wrong(reason: Option<&String>) -> Error {
         Some(reason) => format!(" ({reason})"),
         None => " when this program, or a process of its, tried it".into(),
     };
-    Error::Authorization(format!(
+    Error::NotTriedAgain(format!(
         "the key's authorization value was wrong{reason}; it is not tried again until the key is loaded anew with the \
          right one, since every try counts towards the TPM's lockout"
     ))

@@ -41,6 +41,8 @@ pub(super) struct Subject {
     pub(super) what: String,
     /// The longest value that the TPM takes for it.
     pub(super) longest: usize,
+    /// What else to do when nobody gives a value.
+    pub(super) advice: Option<&'static str>,
 }
 
 /// What a key is used with. The steps of a policy will be one more of these.
@@ -58,14 +60,20 @@ pub(super) enum Credential {
 
 impl Credential {
     /// That of a key that says it has no value. `counted` is the key where its TPM counts wrong tries: a file or a URI
-    /// may say so of a key that has one. Its parent's value may be wrong, too.
-    pub(super) fn none(tpm: &Tpm, counted: Option<Identity>) -> Result<Self, Error> {
+    /// may say so of a key that has one, and `advice` is what to do then. Its parent's value may be wrong, too.
+    pub(super) fn none(
+        tpm: &Tpm,
+        counted: Option<Identity>,
+        advice: Option<&'static str>,
+    ) -> Result<Self, Error> {
         if let Some(identity) = counted {
-            return Given::new(identity, Secret::empty()).map(Self::Value);
+            let given = Given::new(identity, Secret::empty())?;
+            return Ok(Self::Value(given.advised(advice)));
         }
         let config = tpm.config();
         let parent_is_open = config.parent_auth.is_empty() && config.srk_auth.is_none();
-        Given::nothing(parent_is_open).map(Self::Value)
+        let given = Given::nothing(parent_is_open)?;
+        Ok(Self::Value(given.advised(advice)))
     }
 
     /// That of a key that was just made with `secret`.
@@ -75,7 +83,7 @@ impl Credential {
         secret: &Secret,
     ) -> Result<Self, Error> {
         if secret.is_empty() {
-            return Self::none(tpm, None);
+            return Self::none(tpm, None, None);
         }
         Given::good(identity, secret.clone()).map(Self::Value)
     }
@@ -94,18 +102,14 @@ impl Credential {
 
     /// Asks for the value of a key about which the TPM must be asked before; an error where nothing can be obtained
     /// then.
-    pub(super) fn ask_early(
-        tpm: &Tpm,
-        identity: Identity,
-        what: &str,
-        ask: Ask<'_>,
-    ) -> Result<Early, Error> {
+    pub(super) fn ask_early(tpm: &Tpm, subject: &Subject, ask: Ask<'_>) -> Result<Early, Error> {
+        let Subject { identity, what, .. } = subject;
         let Ask::Now(ask) = ask else {
             return Ok(Early::Later);
         };
         let given = passphrase(ask(what), what)?;
-        if given.is_none() && tpm.config().pin_source.is_none() && !Given::is_known(identity) {
-            return Err(missing(what));
+        if given.is_none() && tpm.config().pin_source.is_none() && !Given::is_known(*identity) {
+            return Err(missing(subject));
         }
         Ok(Early::Now(given))
     }
@@ -146,7 +150,7 @@ impl Credential {
             Self::Login { subject, given } => {
                 let last = given.iter().next();
                 last.ok_or_else(|| {
-                    Error::Authorization(format!(
+                    Error::NoPin(format!(
                         "the {} needs an authorization value (PIN), and nobody has logged in",
                         subject.what
                     ))
@@ -182,11 +186,14 @@ impl Subject {
     }
 }
 
-fn missing(what: &str) -> Error {
-    Error::Authorization(format!(
+fn missing(subject: &Subject) -> Error {
+    let what = &subject.what;
+    let advice = subject.advice.map(|advice| format!("; {advice}"));
+    Error::NoPin(format!(
         "the key needs an authorization value (PIN) and the program gave none when it was loaded ({what}): use -passin, \
          nginx's ssl_password_file, or whatever the program has for passphrases; for a program that has nothing, or \
-         does not ask a second time (Apache), say pin-source = file:PATH in the provider's section of openssl.cnf"
+         does not ask a second time (Apache), say pin-source = file:PATH in the provider's section of openssl.cnf{}",
+        advice.unwrap_or_default()
     ))
 }
 

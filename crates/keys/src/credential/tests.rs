@@ -24,6 +24,7 @@ fn subject(key: &[u8]) -> Subject {
         identity: Identity::of_file(b"public", key),
         what: "TPM key".into(),
         longest: 32,
+        advice: None,
     }
 }
 
@@ -125,12 +126,13 @@ fn a_persistent_keys_value_may_have_changed() {
         identity: Identity::of_handle(&tpm, 0x8100_0f0f),
         what: "TPM key at handle 0x81000f0f".into(),
         longest: 32,
+        advice: None,
     };
     let give = || Given::obtain(&tpm, &subject, &mut |_| Some(Secret::from(&b"pin"[..])));
     let early = |answer: Option<&[u8]>| {
         let mut answer = |_: &str| answer.map(Secret::from);
         let ask = Ask::Now(&mut answer);
-        match Credential::ask_early(&tpm, subject.identity, &subject.what, ask)? {
+        match Credential::ask_early(&tpm, &subject, ask)? {
             Early::Now(given) => Ok::<_, Error>(given),
             Early::Later => panic!("it was asked for now"),
         }
@@ -182,7 +184,7 @@ fn other_errors_do_not_shut_a_key() {
 
 #[test]
 fn a_key_without_a_value_needs_nobody() {
-    let key = Credential::none(&tpm(None), None).unwrap();
+    let key = Credential::none(&tpm(None), None, None).unwrap();
     assert!(!key.needs_login());
     assert!(used(&key).unwrap().is_empty());
     let error = key.log_in(Secret::from(&b"pin"[..])).unwrap_err();
@@ -238,15 +240,18 @@ fn a_value_may_come_after_loading() {
 #[test]
 fn a_question_that_waits_for_the_tpm_is_asked_once() {
     let tpm = tpm(None);
-    let identity = Identity::of_handle(&tpm, 0x8100_0f1f);
-    let early = Credential::ask_early(&tpm, identity, "TPM key", Ask::Later).unwrap();
+    let subject = Subject {
+        identity: Identity::of_handle(&tpm, 0x8100_0f1f),
+        ..subject(b"")
+    };
+    let early = Credential::ask_early(&tpm, &subject, Ask::Later).unwrap();
     assert!(early.answer(|ask| matches!(ask, Ask::Later)));
     let mut times = 0;
     let mut asked = |_: &str| {
         times += 1;
         Some(Secret::from(&b"pin"[..]))
     };
-    let early = Credential::ask_early(&tpm, identity, "TPM key", Ask::Now(&mut asked)).unwrap();
+    let early = Credential::ask_early(&tpm, &subject, Ask::Now(&mut asked)).unwrap();
     let given = early.answer(|ask| match ask {
         Ask::Now(ask) => ask("TPM key"),
         Ask::Later => None,

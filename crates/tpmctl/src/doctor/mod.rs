@@ -103,7 +103,8 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
     let (addresses, others): (Vec<Fault>, Vec<Fault>) = faults
         .into_iter()
         .partition(|fault| fault.is_of(c"tcti") || fault.is_of(c"tcti12"));
-    let mut problem = addresses.first().map(Fault::to_string);
+    let addresses: Vec<String> = addresses.iter().map(Fault::to_string).collect();
+    let mut problem = (!addresses.is_empty()).then(|| addresses.join("; and "));
     if let (None, None, Some(unread)) = (&problem, &config.address, &found.problem) {
         problem = Some(format!("{unread}; say with --tcti which TPM is meant"));
     }
@@ -122,7 +123,7 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
     let mut findings = system::findings(&scene);
     let (finding, answer) = address::finding(&scene, &findings);
     findings.push(finding);
-    findings.extend(probe::findings(&answer, &|text| scene.shown(text)));
+    findings.extend(probe::findings(&scene, &answer));
     let root_key = findings.pop();
     findings.extend(root_key.map(|root_key| trust::finding(root_key, &answer, &scene.config)));
     findings.push(openssl::finding(&scene.found));

@@ -4,6 +4,7 @@ use tss::tpm2::Client;
 use tss::tpm2::constants::{handle, property};
 use tss::transport::Sharing;
 
+use super::Scene;
 use super::address::{Answer, sentence};
 use super::probe12;
 use super::verdict::{Finding, Verdict};
@@ -15,7 +16,8 @@ use crate::selftest::{Outcome, results};
 pub(super) const COUNT: usize = 5;
 
 /// Findings 7 to 11; `shown` turns paths into those of the machine that is looked at.
-pub(super) fn findings(answer: &Answer, shown: &dyn Fn(&str) -> String) -> Vec<Finding> {
+pub(super) fn findings(scene: &Scene, answer: &Answer) -> Vec<Finding> {
+    let shown = &|text: &str| scene.shown(text);
     match answer {
         Answer::None => vec![Finding::not_checked("The TPM was not asked."); COUNT],
         Answer::Refused(text) => {
@@ -23,7 +25,7 @@ pub(super) fn findings(answer: &Answer, shown: &dyn Fn(&str) -> String) -> Vec<F
             after(refused, "layer 7")
         }
         Answer::Of(AnyTpm::Tpm12(client)) => probe12::findings(client, shown),
-        Answer::Of(AnyTpm::Tpm2(client, fixed)) => two(client, fixed, shown),
+        Answer::Of(AnyTpm::Tpm2(client, fixed)) => two(scene, client, fixed),
     }
 }
 
@@ -36,7 +38,8 @@ pub(super) fn after(finding: Finding, place: &str) -> Vec<Finding> {
     findings
 }
 
-fn two(client: &Client, fixed: &Properties, shown: &dyn Fn(&str) -> String) -> Vec<Finding> {
+fn two(scene: &Scene, client: &Client, fixed: &Properties) -> Vec<Finding> {
+    let shown = &|text: &str| scene.shown(text);
     let identity = identity(&Version::new(fixed));
     let test = optional(self_test(client), shown);
     let mut findings = vec![identity];
@@ -55,7 +58,7 @@ fn two(client: &Client, fixed: &Properties, shown: &dyn Fn(&str) -> String) -> V
     findings.push(if room.verdict == Verdict::Problem {
         Finding::not_checked("A full TPM cannot look at its keys (layer 10).")
     } else {
-        optional(root_key(client), shown)
+        optional(root_key(client, has_parent_auth(scene)), shown)
     });
     findings.insert(COUNT - 2, room);
     findings
@@ -208,7 +211,14 @@ fn room(client: &Client, fixed: &Properties) -> tss::Result<Finding> {
     )))
 }
 
-fn root_key(client: &Client) -> tss::Result<Finding> {
+/// Whether a value is given for parents. It is not read: it may be one that only a service can read.
+fn has_parent_auth(scene: &Scene) -> bool {
+    let section = scene.found.section.as_ref();
+    let set = section.is_some_and(|section| section.get("parent-auth").is_some());
+    set || std::env::var_os("TPM_PARENT_AUTH").is_some_and(|value| !value.is_empty())
+}
+
+fn root_key(client: &Client, has_parent_auth: bool) -> tss::Result<Finding> {
     let permanent =
         client.capability_properties(property::STARTUP_CLEAR, property::STARTUP_CLEAR + 1)?;
     let owner_enabled = permanent.first().is_none_or(|(_, bits)| bits >> 1 & 1 == 1);
@@ -221,6 +231,20 @@ fn root_key(client: &Client) -> tss::Result<Finding> {
         .handles(handle::PERSISTENT_FIRST)?
         .contains(&handle::SRK)
     {
+        // The owner's value, without which no primary is made: TPM_PT_PERMANENT's bit ownerAuthSet.
+        let permanent =
+            client.capability_properties(property::PERMANENT, property::PERMANENT + 1)?;
+        if permanent.first().is_some_and(|(_, bits)| bits & 1 != 0) && !has_parent_auth {
+            return Ok(Finding::problem(
+                "There is no storage root key at 0x81000001, and the owner hierarchy has an authorization value.",
+            )
+            .why(
+                "No key below the owner hierarchy, as the usual ones are, can be made or loaded: their parent is made \
+                 anew each time, for which the TPM wants that value. Have the root key made once, by whoever has it in \
+                 a file; or say it in the provider's section (parent-auth).",
+            )
+            .command("tpmctl srk create --parent-auth file:/root/tpm-owner"));
+        }
         let finding = Finding::warning("There is no storage root key at 0x81000001.").why(
             "Keys work without it; but each time one is loaded its parent is made anew, which takes a \
              chip from a tenth of a second to a minute.",

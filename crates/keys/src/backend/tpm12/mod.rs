@@ -54,13 +54,14 @@ impl Key {
     pub fn from_blob(tpm: &Arc<Tpm>, blob: KeyBlob, ask: Ask<'_>) -> Result<Self, Error> {
         let public = public_half(&blob)?;
         let credential = match blob.needs_auth() {
-            false => Credential::none(tpm, None)?,
+            false => Credential::none(tpm, None, None)?,
             true => {
                 let subject = Subject {
                     identity: identity_of(&blob),
                     what: "TPM 1.2 key".into(),
                     // Passwords are digested.
                     longest: usize::MAX,
+                    advice: None,
                 };
                 Credential::obtain(tpm, subject, ask)?
             }

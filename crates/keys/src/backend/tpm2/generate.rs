@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crypto::Curve;
+use tss::tpm2::constants::handle;
 use tss::tpm2::{
     AlgId, Attributes, Client, Curve as TpmCurve, Object, Parent, PrimaryTemplate, Public, Scheme,
     Source, Subject,
@@ -19,7 +20,7 @@ use crate::{Error, KeyType, PublicKey, Tpm};
 /// Makes the key.
 pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Error> {
     let template = template(options)?;
-    let parent = Parent {
+    let mut parent = Parent {
         handle: options.parent.into(),
         template: PrimaryTemplate::Ecc,
         auth: options
@@ -37,9 +38,29 @@ pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Err
     if options.key_type == KeyType::Ec {
         check_curve(client, options.curve, client.known_curves())?;
     }
-    let created = client
-        .create(&parent, &template, &options.user_auth)
-        .map_err(|error| explain(client, options, error))?;
+    let mut created = client.create(&parent, &template, &options.user_auth);
+    if let Err(refusal) = &created
+        && needs_the_owner(&parent, refusal)
+    {
+        // What keys of the owner's are loaded under, and what needs no secret.
+        let root = Parent {
+            handle: handle::SRK,
+            ..parent.clone()
+        };
+        if let Ok(made) = client.create(&root, &template, &options.user_auth) {
+            created = Ok(made);
+            parent = root;
+        }
+    }
+    let created = created.map_err(|error| match needs_the_owner(&parent, &error) {
+        true => error
+            .advise(
+                "the owner hierarchy has one: say it with parent-auth, or have the storage root key made once, with \
+                 `tpmctl srk create --parent-auth file:PATH`, under which keys are made and loaded without it",
+            )
+            .into(),
+        false => explain(client, options, error),
+    })?;
     let half = PublicKey::of(&created.public)?;
     let mut file = KeyFile::loadable(
         parent.handle,
@@ -56,6 +77,11 @@ pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Err
         },
     };
     Ok(Tpm2Key::new(tpm, half, object, Some(file)))
+}
+
+/// Whether the owner's secret is needed for the parent, and nobody said it.
+fn needs_the_owner(parent: &Parent, error: &tss::Error) -> bool {
+    error.is_of_parent() && parent.handle == handle::OWNER && parent.auth.is_empty()
 }
 
 fn template(options: &Options) -> Result<Public, Error> {

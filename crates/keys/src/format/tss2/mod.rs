@@ -204,11 +204,6 @@ impl KeyFile {
         }
     }
 
-    /// The DER of a key file inside PKCS#8; `None` for all other PKCS#8 and anything else.
-    pub fn der_in_pkcs8(der: &[u8]) -> Option<&[u8]> {
-        pkcs8::unwrap(der)
-    }
-
     /// Reads a file in either form.
     ///
     /// # Errors

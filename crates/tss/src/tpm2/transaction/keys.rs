@@ -171,8 +171,9 @@ impl Tpm<'_> {
             return Ok(false);
         };
         if code.is_auth_failure() || code.is_bad_handle() || code.is_integrity() {
-            // A persistent parent may have been replaced.
+            // A persistent parent may have been replaced, or given a value.
             self.state.parents.clear();
+            self.state.open_parents.clear();
         }
         if code.is_lost_session() {
             self.lose_sessions(code);
@@ -213,8 +214,10 @@ impl Tpm<'_> {
         // The key and its parent, which takes a slot also where it is persistent.
         self.make_room(2)?;
         let missing = |error| made_elsewhere(parent, error);
-        let parent_handle = self.parent(parent, true).map_err(missing)?;
-        let loaded = self.load_under(&parent_handle, object, parent, private, to_parent);
+        let mut parent_handle = self.parent(parent, true).map_err(missing)?;
+        let loaded = self.under(&mut parent_handle, |tpm, parent_handle| {
+            tpm.load_under(parent_handle, object, parent, private, to_parent)
+        });
         self.release_parent(&parent_handle);
         let loaded = match loaded {
             // Another storage root key, made with the same template but another unique field or seed
@@ -347,19 +350,21 @@ impl Tpm<'_> {
             Stake::Secret
         };
         self.make_room(self.primaries_needed(parent))?;
-        let parent_handle = self
+        let mut parent_handle = self
             .parent(parent, false)
             .map_err(|error| missing(parent, error))?;
-        let created = self.parent_authority(&parent_handle, stake, |tpm, authority| {
-            tpm.run_beside(
-                parent_handle.slots(),
-                &Create {
-                    parent: parent_handle.entity.clone(),
-                    auth,
-                    template,
-                },
-                authority,
-            )
+        let created = self.under(&mut parent_handle, |tpm, parent_handle| {
+            tpm.parent_authority(parent_handle, stake, |tpm, authority| {
+                tpm.run_beside(
+                    parent_handle.slots(),
+                    &Create {
+                        parent: parent_handle.entity.clone(),
+                        auth,
+                        template,
+                    },
+                    authority,
+                )
+            })
         });
         self.release_parent(&parent_handle);
         let created = created.map_err(|error| missing(parent, error))?;
@@ -379,19 +384,21 @@ impl Tpm<'_> {
     ) -> Result<Vec<u8>> {
         self.make_room(self.primaries_needed(parent))?;
         let under = |tpm: &mut Self, stand_in| {
-            let parent_handle = tpm
+            let mut parent_handle = tpm
                 .parent(parent, stand_in)
                 .map_err(|error| missing(parent, error))?;
-            let imported = tpm.parent_authority(&parent_handle, Stake::Trust, |tpm, authority| {
-                tpm.run(
-                    &Import {
-                        parent: parent_handle.entity.clone(),
-                        public,
-                        duplicate,
-                        encrypted_seed,
-                    },
-                    authority,
-                )
+            let imported = tpm.under(&mut parent_handle, |tpm, parent_handle| {
+                tpm.parent_authority(parent_handle, Stake::Trust, |tpm, authority| {
+                    tpm.run(
+                        &Import {
+                            parent: parent_handle.entity.clone(),
+                            public,
+                            duplicate,
+                            encrypted_seed,
+                        },
+                        authority,
+                    )
+                })
             });
             tpm.release_parent(&parent_handle);
             Ok::<_, Error>((parent_handle.kind, imported))

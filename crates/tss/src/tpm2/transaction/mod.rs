@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub(crate) sessions: Vec<CachedSession>,
     /// Persistent parents, read once.
     pub(crate) parents: Map<u32, PublicInfo>,
+    /// Persistent parents that have no authorization value, although one is given for parents.
+    pub(crate) open_parents: Vec<u32>,
     /// Whether the storage root key takes the place of an owner primary; asked once.
     pub(crate) srk: Map<PrimaryTemplate, Option<PublicInfo>>,
     /// The names of the parents sessions were salted to.
@@ -75,6 +77,7 @@ impl State {
             loaded: LoadedObjects::default(),
             sessions: Vec::new(),
             parents: Map::default(),
+            open_parents: Vec::new(),
             srk: Map::default(),
             salt_keys: Map::default(),
             slots: None,
@@ -504,6 +507,7 @@ impl<'a> Tpm<'a> {
                 code,
                 of_parent,
                 tries_left: state.map(|state| state.tries_left()),
+                hint: None,
             }
             .into();
         }

@@ -109,6 +109,34 @@ impl Tpm<'_> {
         }
     }
 
+    /// Runs an operation under a parent. A persistent one that has no value of its own refuses the one that is given for
+    /// parents in general, the owner's perhaps; where such a try counts nothing, none is tried, and remembered.
+    pub(crate) fn under<T>(
+        &mut self,
+        parent_handle: &mut ParentHandle,
+        operation: impl Fn(&mut Self, &ParentHandle) -> Result<T>,
+    ) -> Result<T> {
+        let refusal = match operation(self, parent_handle) {
+            Err(error) if error.code().is_some_and(ResponseCode::is_auth_failure) => error,
+            result => return result,
+        };
+        let counts_nothing = parent_handle
+            .public
+            .as_ref()
+            .is_some_and(|public| public.attributes().contains(Attributes::NO_DA));
+        if parent_handle.kind != ParentKind::Persistent
+            || parent_handle.auth.is_empty()
+            || !counts_nothing
+        {
+            return Err(refusal);
+        }
+        parent_handle.auth = Secret::empty();
+        // The first refusal is the one that says what is wrong.
+        let result = operation(self, parent_handle).map_err(|_| refusal)?;
+        self.state.open_parents.push(parent_handle.entity.handle);
+        Ok(result)
+    }
+
     /// A session salted to a parent.
     pub(crate) fn parent_session(
         &mut self,
@@ -248,7 +276,10 @@ impl Tpm<'_> {
         Ok(ParentHandle {
             entity,
             public,
-            auth: parent.auth.clone(),
+            auth: match self.state.open_parents.contains(&parent.handle) {
+                true => Secret::empty(),
+                false => parent.auth.clone(),
+            },
             kind: ParentKind::Persistent,
         })
     }

@@ -272,7 +272,9 @@ fn bring_up_to_date(file: &File, found: &Status, access: Access) {
     if belongs && found.mode & 0o777 == access.mode {
         return;
     }
-    if [0, found.uid].contains(&own) && Record::fits(file) {
+    // A stranger, who may have it open, does not become its owner's successor: where that matters it is replaced.
+    let is_strangers = found.uid != own && ![0, uid].contains(&found.uid);
+    if !is_strangers && [0, found.uid].contains(&own) && Record::fits(file) {
         settle(file, access);
     }
 }
