@@ -3,14 +3,19 @@
 
 mod apache;
 mod curl;
+mod eap;
 mod haproxy;
+mod lighttpd;
+mod mosquitto;
 mod nginx;
 mod node;
 mod openconnect;
 mod openssl;
 mod openvpn;
+mod pin_clients;
 mod pin_servers;
 mod pins;
+mod postgres;
 mod python;
 mod stunnel;
 mod table;
