@@ -1,6 +1,8 @@
 //! Temporary directories.
 
 use crate::locks;
+use crate::process::Run;
+use crate::tools::is_root;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -55,4 +57,11 @@ pub fn set_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .unwrap_or_else(|e| panic!("chmod {}: {e}", path.display()));
+}
+
+/// Gives a file, or a directory and what is in it, to the user that a server becomes when root starts it.
+pub fn give_to(user: &str, path: &Path) {
+    if is_root() {
+        Run::new("chown").args(["-R", user]).arg(path).ok();
+    }
 }

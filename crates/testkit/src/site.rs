@@ -94,16 +94,7 @@ impl Site {
     /// version of TLS; its own certificate is `inner.crt`. It answers over HTTP with what it
     /// knows of the connection, the client's certificate included.
     pub fn inner(&self, version: Tls) -> Server {
-        let dir = self.openssl.dir();
-        if !dir.join("inner.crt").exists() {
-            let plain = self.openssl.plain();
-            plain.ok(
-                "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout inner.key -out inner.crt \
-                 -subj /CN=localhost -days 2 -addext subjectAltName=DNS:localhost,IP:127.0.0.1",
-            );
-            let both = ["tpm.crt", "software.crt"].map(|name| dir.read(name));
-            dir.write("clients.crt", both.concat());
-        }
+        self.inner_files();
         // No tickets: a resumed session would cost no signature.
         self.openssl.plain().s_server(&format!(
             "{} -cert inner.crt -key inner.key -Verify 1 -CAfile clients.crt -verify_return_error -www \
@@ -112,9 +103,28 @@ impl Site {
         ))
     }
 
+    /// [`inner_files`] for both keys.
+    pub fn inner_files(&self) {
+        inner_files(&self.openssl, &["tpm.crt", "software.crt"]);
+    }
+
     /// Private operations that the TPM has done since the last reset.
     pub fn operations(&self) -> usize {
         operations(&self.tap.counts())
+    }
+}
+
+/// What a server needs that demands a client certificate: `inner.crt`, `inner.key`, and the certificates of the `clients`
+/// that it trusts, `clients.crt`.
+pub fn inner_files(openssl: &Openssl, clients: &[&str]) {
+    let dir = openssl.dir();
+    if !dir.join("inner.crt").exists() {
+        openssl.plain().ok(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout inner.key -out inner.crt \
+             -subj /CN=localhost -days 2 -addext subjectAltName=DNS:localhost,IP:127.0.0.1",
+        );
+        let all: Vec<u8> = clients.iter().flat_map(|name| dir.read(name)).collect();
+        dir.write("clients.crt", all);
     }
 }
 

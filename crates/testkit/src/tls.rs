@@ -22,6 +22,7 @@ pub struct Load {
     sigalgs: Option<String>,
     trusted: Option<PathBuf>,
     request: bool,
+    starttls: Option<(&'static [u8], &'static [u8])>,
 }
 
 /// How it went.
@@ -46,6 +47,7 @@ impl Load {
             sigalgs: None,
             trusted: None,
             request: true,
+            starttls: None,
         }
     }
 
@@ -82,6 +84,13 @@ impl Load {
     pub fn without_request(mut self) -> Self {
         self.request = false;
         self
+    }
+
+    /// What PostgreSQL's clients ask before they speak TLS; without a request, as it speaks no HTTP.
+    pub fn postgres(mut self) -> Self {
+        // Eight bytes, protocol 1234.5679; the answer is yes.
+        self.starttls = Some((&[0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f], b"S"));
+        self.without_request()
     }
 
     pub fn run(&self) -> Report {
@@ -141,11 +150,20 @@ impl Load {
 
     /// One connection; the time that the handshake took.
     pub fn once(&self, connector: &SslConnector) -> Result<Duration, String> {
-        let tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))
+        let mut tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))
             .map_err(|e| format!("connect: {e}"))?;
         tcp.set_nodelay(true).map_err(|e| e.to_string())?;
         tcp.set_read_timeout(Some(Duration::from_secs(60)))
             .map_err(|e| e.to_string())?;
+        if let Some((ask, yes)) = self.starttls {
+            let mut answer = vec![0; yes.len()];
+            tcp.write_all(ask)
+                .and_then(|()| tcp.read_exact(&mut answer))
+                .map_err(|e| format!("before TLS: {e}"))?;
+            if answer != yes {
+                return Err(format!("no TLS: {answer:?}"));
+            }
+        }
         let start = Instant::now();
         let mut tls = connector
             .configure()
@@ -163,7 +181,8 @@ impl Load {
             let mut answer = Vec::new();
             tls.read_to_end(&mut answer)
                 .map_err(|e| format!("answer: {e}"))?;
-            if !answer.starts_with(b"HTTP/1.1 200") {
+            let ok = [&b"HTTP/1.1 200"[..], b"HTTP/1.0 200"];
+            if !ok.iter().any(|it| answer.starts_with(it)) {
                 return Err(format!("answer: {}", String::from_utf8_lossy(&answer)));
             }
         }

@@ -13,7 +13,7 @@ use testkit::tls::Load;
 use testkit::tools::{is_root, need, need_file};
 
 /// Starts it; what it said if it ended by itself.
-fn launch(name: &'static str, run: Run, dir: Scratch, port: u16) -> Result<Running, String> {
+pub fn launch(name: &'static str, run: Run, dir: Scratch, port: u16) -> Result<Running, String> {
     launch_at(name, run, dir, port, &[port])
 }
 
@@ -59,7 +59,7 @@ fn launch_script(
     })
 }
 
-fn by_tls(place: &Place, port: u16) -> bool {
+pub fn by_tls(place: &Place, port: u16) -> bool {
     let report = Load::new(port, 1)
         .trusting(place.file("key.crt"))
         .without_request()
@@ -67,7 +67,7 @@ fn by_tls(place: &Place, port: u16) -> bool {
     report.handshakes == 1
 }
 
-fn by_postgres(place: &Place, port: u16) -> bool {
+pub fn by_postgres(place: &Place, port: u16) -> bool {
     let line = format!(
         "-starttls postgres -CAfile {} -verify_return_error -brief",
         place.file("key.crt").display()
@@ -77,7 +77,7 @@ fn by_postgres(place: &Place, port: u16) -> bool {
 }
 
 /// For a server that has the PIN from pin-source or from nowhere.
-fn source(place: &Place, given: Given) -> &Openssl {
+pub fn source(place: &Place, given: Given) -> &Openssl {
     match given {
         Given::Nothing => &place.bare,
         _ => &place.openssl,
@@ -85,7 +85,7 @@ fn source(place: &Place, given: Given) -> &Openssl {
 }
 
 /// What is given is in the file already.
-fn as_it_is(_: &Place, _: &Running, _: Given) {}
+pub fn as_it_is(_: &Place, _: &Running, _: Given) {}
 
 fn nginx_conf(place: &Place, dir: &Path, port: u16, given: Given) -> String {
     let at = dir.display();
@@ -429,10 +429,7 @@ pub fn openvpn() {
             };
             let dir_of_keys = place.bare.dir();
             if !dir_of_keys.join("both.crt").exists() {
-                place.bare.plain().ok(
-                    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout soft.key -out soft.crt \
-                     -subj /CN=client -days 2",
-                );
+                place.software();
                 let both = ["key.crt", "soft.crt"].map(|name| dir_of_keys.read(name));
                 dir_of_keys.write("both.crt", both.concat());
             }
@@ -533,7 +530,7 @@ fn unprivileged(run: impl Fn(PathBuf) -> Run, program: PathBuf) -> Run {
     }
 }
 
-fn postgres_bin() -> PathBuf {
+pub fn postgres_bin() -> PathBuf {
     let all = need_file("/usr/lib/postgresql", "postgresql");
     let versions = fs::read_dir(all).expect("readable");
     let newest = versions

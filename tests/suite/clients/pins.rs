@@ -1,7 +1,7 @@
 //! Servers and a key with a PIN: what comes of the right one, a wrong one, an empty one and none, when they start and when
 //! they read their configuration again. The table goes to docs/MATRIX.md; a restart is a start.
 
-use super::pin_servers as servers;
+use super::{eap, lighttpd, mosquitto, pin_servers as servers};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
@@ -44,6 +44,18 @@ pub enum Outcome {
     Stays,
     /// It ends; the TPM was not asked.
     Ends,
+}
+
+impl Outcome {
+    const fn word(self) -> &'static str {
+        match self {
+            Serves => "serves",
+            OneTry => "1 try",
+            Refuses => "does not start",
+            Stays => "goes on",
+            Ends => "ends",
+        }
+    }
 }
 
 use Outcome::{Ends, OneTry, Refuses, Serves, Stays};
@@ -94,6 +106,9 @@ pub const ROWS: &[Row] = &[
     row("PostgreSQL", "`ssl_passphrase_command`", ALWAYS, Some([Serves; 4]), servers::postgres),
     row("PostgreSQL, command again on reload", "`ssl_passphrase_command`", ALWAYS, Some([Serves, OneTry, Serves, Serves]), servers::postgres_again),
     row("PostgreSQL", "`pin-source`", ALWAYS, Some([Serves, OneTry, Serves, Serves]), servers::postgres_source),
+    row("lighttpd", "`pin-source`", ALWAYS, Some([Serves, OneTry, Ends, Ends]), lighttpd::a_pin),
+    row("mosquitto", "`pin-source`", ALWAYS, Some([Serves, OneTry, Serves, Serves]), mosquitto::a_pin),
+    row("FreeRADIUS", "`private_key_password`", ALWAYS, None, eap::freeradius_with_a_pin),
 ];
 
 /// A TPM, a P-256 key in it with [`PIN`], its certificate, and a file with what is given.
@@ -107,7 +122,7 @@ pub struct Place {
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let tpm = Swtpm::start();
         tpm.provision_srk();
         // Not what is tested here, and three are soon spent.
@@ -163,12 +178,28 @@ impl Place {
         self.dir.join("pin")
     }
 
+    /// What stands there.
+    pub fn given(&self) -> String {
+        let text = fs::read_to_string(self.pin()).expect("something is given");
+        text.trim_end().to_owned()
+    }
+
     pub fn file(&self, name: &str) -> PathBuf {
         self.bare.dir().join(name)
     }
 
+    /// Another client's key in software and its certificate: `soft.key`, `soft.crt`.
+    pub fn software(&self) {
+        if !self.file("soft.crt").exists() {
+            self.bare.plain().ok(
+                "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout soft.key -out soft.crt \
+                 -subj /CN=client -days 2",
+            );
+        }
+    }
+
     /// Wrong tries that the TPM itself has counted.
-    fn tries(&self) -> u32 {
+    pub fn tries(&self) -> u32 {
         let out = self.tpm.tool("tpm2_getcap properties-variable").ok().out();
         let line = out
             .lines()
@@ -342,22 +373,15 @@ pub fn markdown() -> String {
         "| server | the PIN comes from | right | wrong | empty | none | reload: right | reload: wrong | reload: empty \
          | reload: none |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
-    let word = |outcome: &Outcome| match outcome {
-        Serves => "serves",
-        OneTry => "1 try",
-        Refuses => "does not start",
-        Stays => "goes on",
-        Ends => "ends",
-    };
     for row in ROWS {
         let _ = write!(text, "| {} | {} ", row.server, row.source);
         for outcome in &row.start {
-            let _ = write!(text, "| {} ", word(outcome));
+            let _ = write!(text, "| {} ", outcome.word());
         }
         match &row.reload {
             Some(reload) => {
                 for outcome in reload {
-                    let _ = write!(text, "| {} ", word(outcome));
+                    let _ = write!(text, "| {} ", outcome.word());
                 }
             }
             None => text.push_str("| - | - | - | - "),

@@ -2,7 +2,10 @@
 //!
 //! Each row's test goes through the row's cells and asserts each of them; see `testkit::table`.
 
-use super::{apache, curl, haproxy, nginx, node, openssl, openvpn, pins, python, stunnel};
+use super::{
+    apache, curl, eap, haproxy, lighttpd, mosquitto, nginx, node, openssl, openvpn, pin_clients,
+    pins, postgres, python, stunnel,
+};
 use std::fs;
 use testkit::table::Cell::{self, Cannot, Works};
 use testkit::table::Role::{Client, Server};
@@ -46,8 +49,21 @@ const NODE_URI: Cell =
     Cannot("Node.js takes a key's text or a key object made from one, never a name.");
 const OPENVPN_URI: Cell = Cannot("OpenVPN 2.6 takes files only.");
 
+const LIGHTTPD_URI: Cell = Cannot("lighttpd 1.4.69 takes files only.");
+const POSTGRES_URI: Cell = Cannot("PostgreSQL's server takes files only.");
+const LIBPQ_URI: Cell =
+    Cannot("libpq takes files, and `ENGINE:ID` for a key of an OpenSSL engine.");
+const MOSQUITTO_URI: Cell = Cannot("mosquitto 2.0 takes files, and keys of an OpenSSL engine.");
+const FREERADIUS_URI: Cell = Cannot("FreeRADIUS 3.2 takes files only.");
+const WPA_URI: Cell =
+    Cannot("wpa_supplicant 2.10 takes files, `pkcs11:` URIs, and keys of an OpenSSL engine.");
+
 const OPENVPN_ALONE: &str = "OpenVPN has one key in a process; the software key is another process's, with the provider active.";
 const S_CLIENT_ALONE: &str = "s_client makes one connection; the software key is another process's, with the provider active.";
+
+const POSTGRES_ALONE: &str = "PostgreSQL's server has one key; the software key is another process's, with the provider active.";
+const MOSQUITTO_ALONE: &str = "mosquitto_pub makes one connection; the software key is another process's, with the provider active.";
+const WPA_ALONE: &str = "eapol_test makes one connection; the software key is another process's, with the provider active.";
 
 const APACHE_PREFORK: Program = ("Apache httpd, prefork", "apache2-bin", APACHE_URI);
 const APACHE_EVENT: Program = ("Apache httpd, event", "apache2-bin", APACHE_URI);
@@ -59,6 +75,13 @@ const CURL: Program = ("curl", "curl", CURL_URI);
 const PYTHON: Program = ("Python's ssl", "python3", PYTHON_URI);
 const NODE: Program = ("Node.js", "nodejs", NODE_URI);
 const OPENVPN: Program = ("OpenVPN", "openvpn", OPENVPN_URI);
+const LIGHTTPD: Program = ("lighttpd", "lighttpd, lighttpd-mod-openssl", LIGHTTPD_URI);
+const POSTGRES: Program = ("PostgreSQL", "postgresql", POSTGRES_URI);
+const PSQL: Program = ("psql", "postgresql-client", LIBPQ_URI);
+const MOSQUITTO: Program = ("mosquitto", "mosquitto", MOSQUITTO_URI);
+const MOSQUITTO_PUB: Program = ("mosquitto_pub", "mosquitto-clients", MOSQUITTO_URI);
+const FREERADIUS: Program = ("FreeRADIUS", "freeradius", FREERADIUS_URI);
+const WPA: Program = ("wpa_supplicant", "wpasupplicant, eapoltest", WPA_URI);
 const S_SERVER: Program = ("openssl s_server", "openssl", Works);
 const S_CLIENT: Program = ("openssl s_client", "openssl", Works);
 
@@ -84,6 +107,13 @@ pub const ROWS: &[Row] = &[
     row(NODE, Client, Some("node/client.js"), node::node_connects),
     row(OPENVPN, Server, Some("openvpn/server.conf"), openvpn::openvpn_serves).alone(OPENVPN_ALONE),
     row(OPENVPN, Client, Some("openvpn/client.conf"), openvpn::openvpn_connects).alone(OPENVPN_ALONE),
+    row(LIGHTTPD, Server, Some("lighttpd.conf"), lighttpd::lighttpd_serves),
+    row(POSTGRES, Server, Some("postgresql.conf"), postgres::postgres_serves).alone(POSTGRES_ALONE),
+    row(PSQL, Client, Some("pg_service.conf"), postgres::psql_connects),
+    row(MOSQUITTO, Server, Some("mosquitto.conf"), mosquitto::mosquitto_serves),
+    row(MOSQUITTO_PUB, Client, Some("mosquitto_pub"), mosquitto::mosquitto_pub_connects).alone(MOSQUITTO_ALONE),
+    row(FREERADIUS, Server, Some("freeradius/eap"), eap::freeradius_serves),
+    row(WPA, Client, Some("wpa_supplicant.conf"), eap::wpa_supplicant_connects).alone(WPA_ALONE),
     row(S_SERVER, Server, None, openssl::s_server_serves),
     row(S_CLIENT, Client, None, openssl::s_client_connects).alone(S_CLIENT_ALONE),
 ];
@@ -114,6 +144,7 @@ fn each_row_has_a_test_of_its_own() {
 fn the_matrix_is_the_table() {
     document("clients", &markdown(ROWS));
     document("pins", &pins::markdown());
+    document("pin-clients", &pin_clients::markdown());
 }
 
 /// Compares a table in docs/MATRIX.md, between its marks, with what the tests say, or writes it.
