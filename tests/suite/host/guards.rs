@@ -273,8 +273,8 @@ fn nothing_but_a_lock_file_is_brought_up_to_date() {
     guarded.use_by(0).expect("root may");
     assert_eq!(
         shape(&shared),
-        (MEMBER, MEMBER, 0o666),
-        "an empty file of anybody's is a lock"
+        (STRANGER, STRANGER, 0o666),
+        "an empty file of anybody's is a lock for all, and stays his"
     );
     let victim = guarded.directory().join("victim");
     fs::write(&victim, "").expect("written");

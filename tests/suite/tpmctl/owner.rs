@@ -144,7 +144,11 @@ fn keys_go_on_working_under_an_owner_value() {
     key::rsa(&openssl, "key", 2048, "-pkeyopt parent:0x81000001");
     openssl.ok(SIGN);
     let genpkey = "genpkey -propquery provider=tpm -algorithm EC -pkeyopt group:P-256 -out new.pem";
-    openssl.fails(genpkey).says("parent-auth");
+    // Nor to make them: they are made under it.
+    openssl.ok(genpkey);
+    openssl
+        .fails(&format!("{genpkey} -pkeyopt parent-auth:wrong"))
+        .says("parent-auth");
     let secret = format!("file:{}", dir.join("secret").display());
     let with_value = Openssl::with(
         Config::new().setting("parent-auth", &secret),

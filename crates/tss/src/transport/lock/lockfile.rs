@@ -133,7 +133,11 @@ pub(crate) fn open(
                 let status = file::status(&file).map_err(|error| failed(&error))?;
                 match objection(&status, access) {
                     None => {
-                        bring_up_to_date(&file, &status, access);
+                        // A stranger may have it open. It stays his, so that it is replaced once the TPM is not for
+                        // everybody any more.
+                        let uids = [0, access.owner.map_or(0, |(uid, _)| uid)];
+                        let owner = access.owner.filter(|_| uids.contains(&status.uid));
+                        bring_up_to_date(&file, &status, Access { owner, ..access });
                         return Ok(file);
                     }
                     Some(why) => refusal(&shown, why),
@@ -272,9 +276,7 @@ fn bring_up_to_date(file: &File, found: &Status, access: Access) {
     if belongs && found.mode & 0o777 == access.mode {
         return;
     }
-    // A stranger, who may have it open, does not become its owner's successor: where that matters it is replaced.
-    let is_strangers = found.uid != own && ![0, uid].contains(&found.uid);
-    if !is_strangers && [0, found.uid].contains(&own) && Record::fits(file) {
+    if [0, found.uid].contains(&own) && Record::fits(file) {
         settle(file, access);
     }
 }
