@@ -43,7 +43,7 @@ impl Tpm {
         let endpoint = AppendOnly::new();
         let found = match &config.address {
             Some(address) => Some(named(address)?),
-            None => detected().ok(),
+            None => detected(&config).ok(),
         };
         if let Some(found) = found {
             endpoint.find_or_add(|_| true, || found);
@@ -82,7 +82,9 @@ impl Tpm {
     /// The address, or why there is none.
     pub fn endpoint(&self) -> Result<Arc<Endpoint>, Error> {
         // If nothing was there when the host started, a device may have come since.
-        self.endpoint.get_or_make(detected).map(Arc::clone)
+        self.endpoint
+            .get_or_make(|| detected(&self.config))
+            .map(Arc::clone)
     }
 
     /// The client; it connects with its first command.
@@ -190,8 +192,9 @@ impl Tpm {
 const ROOT: &str = "/";
 
 /// The device that is there.
-fn detected() -> Result<Arc<Endpoint>, Error> {
-    Endpoint::detect(Path::new(ROOT))
+fn detected(config: &Config) -> Result<Arc<Endpoint>, Error> {
+    config
+        .detect(Path::new(ROOT))
         .and_then(|address| Endpoint::new(address, Origin::Detected))
         .map_err(|error| Error::Tss(tss::Error::from(error)))
 }

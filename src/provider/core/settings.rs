@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{Core, Error, Reason, exit};
 use crypto::{Digest, Hash};
-use keys::config::{Fault, MISTAKES, SETTINGS, Settings, Source};
+use keys::config::{ADDRESS_OF_ANOTHER, Fault, MISTAKES, SETTINGS, Settings, Source};
 use keys::log_setup;
 use keys::trust::Root;
 
@@ -24,7 +24,7 @@ impl Environment {
     /// Reads the variables.
     pub(crate) fn read() -> Self {
         let names = SETTINGS.iter().filter_map(|setting| setting.variable);
-        let variables = names.chain([c"TSS_TCSD_HOSTNAME", c"TSS_TCSD_PORT"]);
+        let variables = names.chain([c"TSS_TCSD_HOSTNAME", c"TSS_TCSD_PORT", ADDRESS_OF_ANOTHER]);
         Self {
             variables: variables.map(|name| (name, environment(name))).collect(),
             root: Root::now(),

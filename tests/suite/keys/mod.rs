@@ -3,6 +3,7 @@
 
 mod blocks;
 mod certificates;
+mod coming;
 mod curves_by_name;
 mod ec;
 mod ec_curves;

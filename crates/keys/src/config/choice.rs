@@ -52,9 +52,19 @@ impl Config {
         };
         let address = match daemon {
             Some(daemon) => daemon,
-            None => Endpoint::detect(root)?,
+            None => self.detect(root)?,
         };
         Ok((address, Origin::Detected))
+    }
+
+    /// The device that is there.
+    pub(crate) fn detect(&self, root: &Path) -> Result<Address, TransportError> {
+        Endpoint::detect(root).map_err(|error| match self.address_of_another {
+            true => error.hinting(
+                "TPM2OPENSSL_TCTI is set, which tpm2-openssl reads and this provider does not: say TPM_TCTI",
+            ),
+            false => error,
+        })
     }
 }
 
@@ -142,5 +152,30 @@ mod tests {
             meant(None, None, &[one[0], one[1], tcsd]),
             (Some(Family::Tpm12), at("tcsd:host=127.0.0.1,port=30003"))
         );
+    }
+
+    #[test]
+    fn an_address_for_another_provider_is_named_where_there_is_no_tpm() {
+        let root = tempfile::tempdir().unwrap();
+        let failure = |address_of_another| {
+            let config = Config {
+                address_of_another,
+                ..Config::default()
+            };
+            config.place(root.path()).unwrap_err().to_string()
+        };
+        assert!(!failure(false).contains("TPM2OPENSSL"));
+        let text = failure(true);
+        assert!(text.starts_with("no TPM found"), "{text}");
+        assert!(text.contains("TPM2OPENSSL_TCTI is set"), "{text}");
+        assert!(text.ends_with("say TPM_TCTI"), "{text}");
+        // A device that is there is used: the variable may be for the other provider alone.
+        fs::create_dir(root.path().join("dev")).unwrap();
+        fs::write(root.path().join(DEVICE), "").unwrap();
+        let config = Config {
+            address_of_another: true,
+            ..Config::default()
+        };
+        assert!(config.place(root.path()).is_ok());
     }
 }

@@ -22,12 +22,17 @@ use tss::transport::{Address, Limits, Origin};
 
 pub use table::{MISTAKES, SETTINGS, Setting};
 
+/// Where tpm2-openssl is told its TPM.
+pub const ADDRESS_OF_ANOTHER: &CStr = c"TPM2OPENSSL_TCTI";
+
 /// How a TPM is used: by a provider instance, or by the command.
 pub struct Config {
     /// The address and where it came from; `None` means detection.
     pub address: Option<(Address, Origin)>,
     /// The same for keys of TPM 1.2; `None` means the other address, and detection without one.
     pub address12: Option<(Address, Origin)>,
+    /// Whether the environment names a TPM for tpm2-openssl, which is not read: said where no TPM is found.
+    pub address_of_another: bool,
     /// When secrets go through encrypted sessions.
     pub sessions: Sessions,
     /// Which parents are accepted.
@@ -58,6 +63,7 @@ impl Default for Config {
         Self {
             address: None,
             address12: None,
+            address_of_another: false,
             sessions: Sessions::Auto,
             parent_name: ParentRule::Any,
             trust_dir: trust::DEFAULT_DIR.into(),
@@ -170,6 +176,7 @@ impl Settings {
         for setting in &SETTINGS {
             setting.read(source, self)?;
         }
+        self.look_for_another(source);
         misspelled(source).into_iter().next().map_or(Ok(()), Err)
     }
 
@@ -179,8 +186,14 @@ impl Settings {
             .iter()
             .filter_map(|setting| setting.read(source, self).err())
             .collect();
+        self.look_for_another(source);
         faults.extend(misspelled(source));
         faults
+    }
+
+    /// The variable may be there for the other provider, beside ours, so that it alone is no fault.
+    fn look_for_another(&mut self, source: &dyn Source) {
+        self.config.address_of_another = matches!(source.variable(ADDRESS_OF_ANOTHER), Ok(Some(_)));
     }
 }
 
@@ -337,6 +350,24 @@ mod tests {
         for (name, meant) in [("tpm_tcti", "say tcti"), ("session", "say sessions")] {
             let text = fault(name, "x");
             assert!(text.contains(name) && text.ends_with(meant), "{text}");
+        }
+    }
+
+    /// It is no fault, since the other provider may be there too.
+    #[test]
+    fn the_address_for_another_provider_is_noticed() {
+        for (value, noticed) in [(None, false), (Some("device:/dev/tpm9"), true)] {
+            let source = Texts {
+                environment: value
+                    .map(|value| ("TPM2OPENSSL_TCTI", value))
+                    .into_iter()
+                    .collect(),
+                ..Texts::default()
+            };
+            let mut settings = Settings::default();
+            assert_eq!(settings.read(&source), Ok(()));
+            assert_eq!(settings.config.address_of_another, noticed);
+            assert!(settings.config.address.is_none());
         }
     }
 

@@ -78,6 +78,16 @@ impl TransportError {
         detail.origin = Some(origin);
         Self(Arc::new(detail))
     }
+
+    /// The same error, with more of what may help.
+    #[must_use]
+    pub fn hinting(&self, more: &str) -> Self {
+        let mut detail = (*self.0).clone();
+        let hint = detail.fault.hint.take();
+        detail.fault.hint =
+            Some(hint.map_or_else(|| more.to_owned(), |hint| format!("{hint}; {more}")));
+        Self(Arc::new(detail))
+    }
 }
 
 impl fmt::Display for TransportError {
