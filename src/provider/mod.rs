@@ -65,7 +65,7 @@ impl Setup {
         let read = read_settings(&mut settings, core, environment);
         Self {
             load: settings.load,
-            has_log: settings.log.is_some(),
+            has_log: settings.level().is_some(),
             tpm: read.and_then(|()| Tpm::new(settings.config).map_err(Error::from)),
         }
     }

@@ -82,7 +82,7 @@ struct Report {
 /// Tests, prints the results; the status is 1 if the TPM failed.
 pub(crate) fn run(global: &Global, args: &Selftest) -> Result<u8, Error> {
     if args.log == Level::Debug && log::max_level() < LevelFilter::Trace {
-        log_setup::enable(LevelFilter::Trace);
+        log_setup::enable(LevelFilter::Trace, None);
     }
     match test(global, args) {
         // Said by the exit status alone.

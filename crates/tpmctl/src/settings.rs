@@ -67,13 +67,14 @@ pub(crate) fn log(verbose: u8) -> Result<(), Error> {
     }
     let mut settings = Settings::default();
     settings.read(&Variables)?;
-    log_setup::enable(settings.log.unwrap_or(LevelFilter::Off));
-    log_setup::enable(match verbose {
+    log_setup::enable(settings.log.unwrap_or(LevelFilter::Off), None);
+    let level = match verbose {
         0 => LevelFilter::Off,
         1 => LevelFilter::Info,
         2 => LevelFilter::Debug,
         _ => LevelFilter::Trace,
-    });
+    };
+    log_setup::enable(level, None);
     Ok(())
 }
 

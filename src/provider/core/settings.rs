@@ -82,8 +82,8 @@ pub(crate) fn read(
     let result = settings.read(&Here { core, environment });
     settings.config.root = environment.root;
     settings.config.on_open = exit::register;
-    if let Some(level) = settings.log {
-        log_setup::enable(level);
+    if let Some(level) = settings.level() {
+        log_setup::enable(level, settings.log_to.as_ref());
     }
     result.map_err(Error::from)
 }

@@ -8,6 +8,7 @@ mod guards;
 mod guest;
 mod late;
 mod lifetime;
+mod logs;
 mod memory;
 mod node;
 mod systemd;

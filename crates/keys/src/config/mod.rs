@@ -14,6 +14,7 @@ use log::LevelFilter;
 use thiserror::Error as ThisError;
 use zeroize::Zeroizing;
 
+use super::log_setup::Target;
 use super::trust::{self, ParentRule, Root};
 use crypto::Secret;
 use tss::os::Hold;
@@ -98,6 +99,8 @@ pub struct Settings {
     pub load: Load,
     /// What is logged; `None` where nothing is said of it.
     pub log: Option<LevelFilter>,
+    /// Where the log goes; `None` where nothing is said of it.
+    pub log_to: Option<Target>,
 }
 
 /// Where settings come from.
@@ -167,6 +170,12 @@ impl Said<'_> {
 }
 
 impl Settings {
+    /// What is logged: errors, where it is said only where to.
+    pub fn level(&self) -> Option<LevelFilter> {
+        let errors = self.log_to.as_ref().map(|_| LevelFilter::Error);
+        self.log.or(errors)
+    }
+
     /// Reads everything that `source` has, up to the first fault; what comes before it in [`SETTINGS`] counts.
     ///
     /// # Errors
@@ -316,6 +325,11 @@ mod tests {
                 "expected a number of seconds from 1 to 3600",
             ),
             ("trust-dir", "trust", "absolute path"),
+            (
+                "log-to",
+                "file:log",
+                "expected stderr, syslog, journal or file: and the absolute path",
+            ),
         ] {
             let text = fault(name, value);
             let start = format!("{name} = {value:?} in the provider's openssl.cnf section: ");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use super::super::log_setup::Target;
 use super::super::trust::ParentRule;
 use super::super::{NONE, read_secret};
 use super::{Fault, Load, Said, Settings};
@@ -62,8 +63,9 @@ impl Setting {
 }
 
 /// All settings. The log comes first, so that what is wrong with another one is logged.
-pub const SETTINGS: [Setting; 14] = [
+pub const SETTINGS: [Setting; 15] = [
     Setting::new(c"log", "off | error | warn | info | debug | trace", log).after(c"TPM_LOG"),
+    Setting::new(c"log-to", "stderr | syslog | journal | file:PATH", log_to),
     Setting::new(c"load", "lazy | eager", load),
     Setting::new(c"verify", "on | off", verify),
     Setting::new(c"sessions", "auto | always | never", sessions),
@@ -83,7 +85,7 @@ pub const SETTINGS: [Setting; 14] = [
 
 /// Names that are not settings and look like one, and what is meant. OpenSSL gives a provider no list of what its
 /// section holds, so these are the mistakes that the provider notices.
-pub const MISTAKES: [(&CStr, &str); 17] = [
+pub const MISTAKES: [(&CStr, &str); 19] = [
     (c"TCTI", "tcti"),
     (c"tpm_tcti", "tcti"),
     (c"TPM_TCTI", "tcti"),
@@ -97,6 +99,8 @@ pub const MISTAKES: [(&CStr, &str); 17] = [
     (c"trust_dir", "trust-dir"),
     (c"srk_auth", "srk-auth"),
     (c"log_level", "log"),
+    (c"log_to", "log-to"),
+    (c"logfile", "log-to = file:PATH"),
     (c"session", "sessions"),
     (c"pin", "pin-source"),
     (c"pin_source", "pin-source"),
@@ -126,6 +130,14 @@ fn log(said: &Said<'_>, settings: &mut Settings) -> Result<(), Fault> {
             ("trace", LevelFilter::Trace),
         ],
     )?);
+    Ok(())
+}
+
+fn log_to(said: &Said<'_>, settings: &mut Settings) -> Result<(), Fault> {
+    let target = Target::parse(said.text.trim());
+    settings.log_to = Some(target.ok_or_else(|| {
+        said.expected("stderr, syslog, journal or file: and the absolute path of a file")
+    })?);
     Ok(())
 }
 

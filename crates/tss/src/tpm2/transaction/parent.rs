@@ -215,7 +215,7 @@ impl Tpm<'_> {
         }
     }
 
-    /// See [`Client::make_storage_root_key`](super::Client::make_storage_root_key).
+    /// See [`Client::make_storage_root_key`](crate::tpm2::Client::make_storage_root_key).
     pub(crate) fn make_storage_root_key(&mut self, owner: &Secret) -> Result<PublicInfo> {
         match self.read_public(handle::SRK) {
             Err(error) if error.code().is_some_and(ResponseCode::is_bad_handle) => {}
