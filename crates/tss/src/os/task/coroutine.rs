@@ -31,7 +31,7 @@ pub(crate) struct Task(Coroutine<(), WaitFor, (), DefaultStack>);
 // SAFETY: the body is `Send`, so it may begin on another thread. That it may also go on there when
 // it was paused, with whatever it has on its stack, holds because it is paused inside this module's
 // `pause` only, whose callers are the waiting places of the transport. What is alive above those is the
-// client's and the transport's own: `Send` values (the client's `Link` and `Turn` are declared so),
+// client's and the transport's own: `Send` values (the clients' `Connect` and `Exchange` are declared so),
 // references to them, and locks that belong to a process and not to a thread. No guard of a std
 // mutex and no `Rc` is: the client takes its state out of its mutex while it uses it. Thread-locals are
 // read anew after a pause, behind functions that are not inlined.

@@ -17,8 +17,8 @@ pub(crate) trait Connect: Send {
     fn begin(&mut self, wait: Option<Duration>) -> Result<Box<dyn Exchange + '_>>;
 }
 
-/// A critical section.
-pub(crate) trait Exchange {
+/// A critical section. It may end in another thread than it began.
+pub(crate) trait Exchange: Send {
     /// Sends a command and returns the answer, whatever it says. Fails when there is none.
     fn exchange(&mut self, command: &Command) -> Result<Answer>;
     /// How the TPM is shared; [`Sharing::Daemon`] is tcsd.
