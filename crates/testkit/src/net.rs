@@ -69,21 +69,25 @@ impl Listener {
         }
     }
 
-    /// Serves each connection in a thread of its own, with what they share, until one comes and it `has_stopped`.
+    /// Serves each connection in a thread of its own, with what they share and its number, from 1 in the order in which they
+    /// come, until one comes and it `has_stopped`.
     pub fn serve<S: Send + Sync + 'static>(
         self,
         shared: &Arc<S>,
         has_stopped: fn(&S) -> bool,
-        serve: impl Fn(Arc<S>, Stream) + Clone + Send + 'static,
+        serve: impl Fn(Arc<S>, Stream, usize) + Clone + Send + 'static,
     ) {
         let shared = Arc::clone(shared);
         thread::spawn(move || {
+            let mut number = 0;
             while let Ok(stream) = self.accept() {
                 if has_stopped(&shared) {
                     return;
                 }
+                // Here and not in the threads, which may begin in another order.
+                number += 1;
                 let (shared, serve) = (Arc::clone(&shared), serve.clone());
-                thread::spawn(move || serve(shared, stream));
+                thread::spawn(move || serve(shared, stream, number));
             }
         });
     }

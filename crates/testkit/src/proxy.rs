@@ -225,15 +225,19 @@ impl Proxy {
         shared.lock().upstream = Some(upstream.clone());
         let data = Listener::bind(&at).expect("the proxy's socket");
         let control = Listener::bind(&at.control()).expect("the proxy's control socket");
-        data.serve(&shared, Shared::has_stopped, move |shared, stream| {
-            // Errors end the connection, which is what the client would see without a proxy.
-            let _ = match framing {
-                Framing::Swtpm => serve(&shared, stream),
-                Framing::Mssim => serve_mssim(&shared, stream),
-            };
-        });
+        data.serve(
+            &shared,
+            Shared::has_stopped,
+            move |shared, stream, number| {
+                // Errors end the connection, which is what the client would see without a proxy.
+                let _ = match framing {
+                    Framing::Swtpm => serve(&shared, stream, number),
+                    Framing::Mssim => serve_mssim(&shared, stream, number),
+                };
+            },
+        );
         let upstream_control = upstream.control();
-        control.serve(&shared, Shared::has_stopped, move |_, stream| {
+        control.serve(&shared, Shared::has_stopped, move |_, stream, _| {
             let _ = match framing {
                 Framing::Swtpm => relay(stream, &upstream_control),
                 Framing::Mssim => platform(stream),
@@ -411,12 +415,11 @@ struct Link<'a> {
 }
 
 impl<'a> Link<'a> {
-    fn open(shared: &'a Shared, client: &Stream) -> io::Result<Self> {
+    fn open(shared: &'a Shared, client: &Stream, number: usize) -> io::Result<Self> {
         let endpoint = shared.lock().upstream.clone().expect("set at launch");
         let upstream = endpoint.connect()?;
         let mut state = shared.lock();
-        state.connections += 1;
-        let number = state.connections;
+        state.connections = state.connections.max(number);
         state
             .open
             .insert(number, [client.try_clone()?, upstream.try_clone()?]);
@@ -496,8 +499,8 @@ impl Drop for Link<'_> {
     }
 }
 
-fn serve(shared: &Shared, mut client: Stream) -> io::Result<()> {
-    let mut link = Link::open(shared, &client)?;
+fn serve(shared: &Shared, mut client: Stream, number: usize) -> io::Result<()> {
+    let mut link = Link::open(shared, &client, number)?;
     while let Some(command) = read_frame(&mut client)? {
         let (answer, last) = link.exchange(command)?;
         client.write_all(&answer)?;
@@ -509,8 +512,8 @@ fn serve(shared: &Shared, mut client: Stream) -> io::Result<()> {
 }
 
 /// TPM_SEND_COMMAND (8), locality, size, command; the answer: size, response, a zero. 20 ends.
-fn serve_mssim(shared: &Shared, mut client: Stream) -> io::Result<()> {
-    let mut link = Link::open(shared, &client)?;
+fn serve_mssim(shared: &Shared, mut client: Stream, number: usize) -> io::Result<()> {
+    let mut link = Link::open(shared, &client, number)?;
     let mut word = [0; 4];
     while client.read_exact(&mut word).is_ok() {
         if u32::from_be_bytes(word) != 8 {

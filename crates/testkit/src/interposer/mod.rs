@@ -82,12 +82,12 @@ impl Interposer {
         let listeners = vec![at.clone(), at.control()];
         let data = Listener::bind(&at).expect("the interposer's socket");
         let control = Listener::bind(&at.control()).expect("the interposer's control socket");
-        data.serve(&shared, Shared::has_stopped, |shared, client| {
+        data.serve(&shared, Shared::has_stopped, |shared, client, _| {
             // Errors end the connection, as they would without an interposer.
             let _ = converse(&shared, client);
         });
         // Nobody needs the control channel; it is there because swtpm has one.
-        control.serve(&shared, Shared::has_stopped, |_, mut client| {
+        control.serve(&shared, Shared::has_stopped, |_, mut client, _| {
             let _ = io::copy(&mut client, &mut io::sink());
         });
         Self {
