@@ -15,7 +15,7 @@ use crate::selftest::{Outcome, results};
 /// How many layers these are.
 pub(super) const COUNT: usize = 5;
 
-/// Findings 7 to 11; `shown` turns paths into those of the machine that is looked at.
+/// Findings 7 to 11.
 pub(super) fn findings(scene: &Scene, answer: &Answer) -> Vec<Finding> {
     let shown = &|text: &str| scene.shown(text);
     match answer {
@@ -25,7 +25,9 @@ pub(super) fn findings(scene: &Scene, answer: &Answer) -> Vec<Finding> {
             after(refused, "layer 7")
         }
         Answer::Of(AnyTpm::Tpm12(client)) => probe12::findings(client, shown),
-        Answer::Of(AnyTpm::Tpm2(client, fixed)) => two(scene, client, fixed),
+        Answer::Of(AnyTpm::Tpm2(client, fixed)) => {
+            two(client, fixed, has_parent_auth(scene), shown)
+        }
     }
 }
 
@@ -38,8 +40,12 @@ pub(super) fn after(finding: Finding, place: &str) -> Vec<Finding> {
     findings
 }
 
-fn two(scene: &Scene, client: &Client, fixed: &Properties) -> Vec<Finding> {
-    let shown = &|text: &str| scene.shown(text);
+fn two(
+    client: &Client,
+    fixed: &Properties,
+    has_parent_auth: bool,
+    shown: &dyn Fn(&str) -> String,
+) -> Vec<Finding> {
     let identity = identity(&Version::new(fixed));
     let test = optional(self_test(client), shown);
     let mut findings = vec![identity];
@@ -58,7 +64,7 @@ fn two(scene: &Scene, client: &Client, fixed: &Properties) -> Vec<Finding> {
     findings.push(if room.verdict == Verdict::Problem {
         Finding::not_checked("A full TPM cannot look at its keys (layer 10).")
     } else {
-        optional(root_key(client, has_parent_auth(scene)), shown)
+        optional(root_key(client, has_parent_auth), shown)
     });
     findings.insert(COUNT - 2, room);
     findings

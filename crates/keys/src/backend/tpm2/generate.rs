@@ -38,29 +38,21 @@ pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Err
     if options.key_type == KeyType::Ec {
         check_curve(client, options.curve, client.known_curves())?;
     }
-    let mut created = client.create(&parent, &template, &options.user_auth);
-    if let Err(refusal) = &created
-        && needs_the_owner(&parent, refusal)
-    {
-        // What keys of the owner's are loaded under, and what needs no secret.
-        let root = Parent {
-            handle: handle::SRK,
-            ..parent.clone()
-        };
-        if let Ok(made) = client.create(&root, &template, &options.user_auth) {
-            created = Ok(made);
-            parent = root;
+    let created = match client.create(&parent, &template, &options.user_auth) {
+        Err(refusal) if needs_the_owner(&parent, &refusal) => {
+            // What keys of the owner's are loaded under, and what needs no secret.
+            parent.handle = handle::SRK;
+            let made = client.create(&parent, &template, &options.user_auth);
+            made.map_err(|_| {
+                refusal.advise(
+                    "the owner hierarchy has one: say it with parent-auth, or have the storage root key made once, \
+                     with `tpmctl srk create --parent-auth file:PATH`, under which keys are made and loaded without it",
+                )
+            })
         }
-    }
-    let created = created.map_err(|error| match needs_the_owner(&parent, &error) {
-        true => error
-            .advise(
-                "the owner hierarchy has one: say it with parent-auth, or have the storage root key made once, with \
-                 `tpmctl srk create --parent-auth file:PATH`, under which keys are made and loaded without it",
-            )
-            .into(),
-        false => explain(client, options, error),
-    })?;
+        result => result,
+    };
+    let created = created.map_err(|error| explain(client, options, error))?;
     let half = PublicKey::of(&created.public)?;
     let mut file = KeyFile::loadable(
         parent.handle,

@@ -6,15 +6,16 @@ pub(crate) mod exec;
 pub(crate) mod loaded;
 mod recovery;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::exchange::Exchange;
 use self::exec::Authority;
 use self::loaded::{Fingerprint, LoadedKeys, NOBODY};
+use crate::backoff::{Backoff, Pace};
 use crate::client::table::{Digest, Entry};
 use crate::error::{Error, ErrorKind, Result, crypto_error};
+use crate::os::poll::deadline_in;
 use crate::os::process::Process;
-use crate::os::sleep;
 use crate::tpm12::client::Key;
 use crate::tpm12::commands::Request;
 use crate::tpm12::commands::session::Osap;
@@ -26,10 +27,9 @@ use crate::tpm12::secret::AuthValue;
 use crate::tpm12::{KeyBlob, PublicKey, Template, session};
 use crate::transport::Sharing;
 
-/// How long tcsd is asked again while other clients have all sessions of the TPM.
+/// How long tcsd is asked again while other clients have all sessions of the TPM, or while it stumbles.
 const PATIENCE: Duration = Duration::from_secs(20);
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+const PACE: Pace = Pace::doubling(Duration::from_millis(2), Duration::from_millis(100));
 /// tcsd may swap a key out again before it was used; each time costs no try.
 const RELOADS: usize = 4;
 /// Failures of tcsd's own in one command before they are believed.
@@ -102,8 +102,7 @@ pub(crate) struct Tpm<'a> {
     pub(crate) at_stake: bool,
     /// The key in use, which no other may push out.
     in_use: Option<u32>,
-    started: Instant,
-    pause: Duration,
+    backoff: Backoff,
 }
 
 impl<'a> Tpm<'a> {
@@ -117,8 +116,7 @@ impl<'a> Tpm<'a> {
             state,
             at_stake: false,
             in_use: None,
-            started: Instant::now(),
-            pause: FIRST_PAUSE,
+            backoff: Backoff::at(PACE, deadline_in(PATIENCE)),
         };
         for fingerprint in std::mem::take(&mut tpm.state.forgotten) {
             if let Some(entry) = tpm.state.loaded.find(&fingerprint).cloned() {
@@ -151,16 +149,12 @@ impl<'a> Tpm<'a> {
                 // word about a secret.
                 Err(error) if is_stumble(&error) && failures < STUMBLES => {
                     failures += 1;
-                    self.breathe();
+                    // A stumble is tried again also where the time is over.
+                    self.backoff.again();
                 }
                 result => return result,
             }
         }
-    }
-
-    fn breathe(&mut self) {
-        sleep(self.pause);
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
     /// A command authorized by the SRK's or the owner's secret.
@@ -506,10 +500,7 @@ impl<'a> Tpm<'a> {
     /// Frees a slot, or waits for one. Whether the command is worth another try.
     fn make_room(&mut self) -> bool {
         match self.exchange.sharing() {
-            Sharing::Daemon if self.started.elapsed() + self.pause < PATIENCE => {
-                self.breathe();
-                true
-            }
+            Sharing::Daemon => self.backoff.again(),
             Sharing::Bare => {
                 let (own, in_use) = (self.state.process, self.in_use);
                 while let Some(victim) = self.state.loaded.victim(own, in_use).cloned() {

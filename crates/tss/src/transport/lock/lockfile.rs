@@ -135,8 +135,8 @@ pub(crate) fn open(
                     None => {
                         // A stranger may have it open. It stays his, so that it is replaced once the TPM is not for
                         // everybody any more.
-                        let uids = [0, access.owner.map_or(0, |(uid, _)| uid)];
-                        let owner = access.owner.filter(|_| uids.contains(&status.uid));
+                        let is_known = |(uid, _): &(u32, u32)| [0, *uid].contains(&status.uid);
+                        let owner = access.owner.filter(is_known);
                         bring_up_to_date(&file, &status, Access { owner, ..access });
                         return Ok(file);
                     }
