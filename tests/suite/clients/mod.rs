@@ -18,5 +18,6 @@ mod pin_servers;
 mod pins;
 mod postgres;
 mod python;
+mod ruby;
 mod stunnel;
 mod table;
