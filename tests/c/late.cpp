@@ -106,7 +106,9 @@ int main(int, char **argv)
         CHECK(EVP_PKEY_sign_init(bad) == 1 && EVP_PKEY_sign(bad, out, &size, out, sizeof(out)) != 1);
         const char *reason = ERR_reason_error_string(ERR_peek_error());
         const char *library = ERR_lib_error_string(ERR_peek_error());
-        std::printf("%s: %s\n", library ? library : "(none)", reason ? reason : "(none)");
+        const char *sentence = nullptr;
+        ERR_peek_error_data(&sentence, nullptr);
+        std::printf("%s: %s\n%s\n", library ? library : "(none)", reason ? reason : "(none)", sentence);
         EVP_PKEY_CTX_free(bad);
     }
     if (is("explicit")) {

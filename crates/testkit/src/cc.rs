@@ -20,28 +20,44 @@ pub fn compile(dir: &Scratch, name: &str, arguments: &str) -> PathBuf {
 /// Compiles `tests/c/NAME.c` with the headers and the libcrypto of the openssl under test: those that lie beside it
 /// where `make matrix` has built it, else the system's.
 pub fn compile_with_program(dir: &Scratch, name: &str) -> PathBuf {
-    let program = program();
-    let home = program.parent().and_then(Path::parent);
-    let build = home.filter(|dir| dir.join("libcrypto.a").is_file());
-    let arguments = build.map_or("-lcrypto".to_owned(), |dir| {
-        let dir = dir.display();
-        format!("-I{dir}/include {dir}/libcrypto.a -ldl -lpthread")
-    });
+    let arguments = of_program(&["libcrypto.a"]).unwrap_or_else(|| "-lcrypto".to_owned());
     compile(dir, name, &arguments)
 }
 
-/// Compiles `tests/c/NAME.cpp` against the installed OpenSSL.
+/// Compiles `tests/c/NAME.cpp`, with libraries as [`compile_with_program`].
 pub fn compile_cpp(dir: &Scratch, name: &str) -> PathBuf {
     let program = dir.join(name);
+    let arguments = of_program(&["libssl.a", "libcrypto.a"]);
     Run::new(need("c++", "g++"))
         .args(["-std=c++17", "-Wall", "-Wextra", "-Werror", "-O1", "-g"])
-        .arg(format!("-I{}", include().display()))
         .arg("-o")
         .arg(&program)
         .arg(root().join("tests/c").join(format!("{name}.cpp")))
-        .words("-lssl -lcrypto")
+        .words(&arguments.unwrap_or_else(|| format!("-I{} -lssl -lcrypto", include().display())))
         .ok();
     program
+}
+
+/// What links a client with the libraries of the openssl under test, and exports them where that does; none where they do
+/// not lie beside it.
+fn of_program(libraries: &[&str]) -> Option<String> {
+    let program = program();
+    let home = program.parent().and_then(Path::parent)?;
+    if !home.join("libcrypto.a").is_file() {
+        return None;
+    }
+    let paths = libraries.iter().map(|name| home.join(name));
+    let paths: Vec<_> = paths.map(|path| path.display().to_string()).collect();
+    let exported = program.ends_with("openssl-exported");
+    let (before, after) = match exported {
+        true => ("-rdynamic -Wl,--whole-archive", "-Wl,--no-whole-archive"),
+        false => ("", ""),
+    };
+    Some(format!(
+        "-I{}/include {before} {} {after} -ldl -lpthread",
+        home.display(),
+        paths.join(" ")
+    ))
 }
 
 /// Compiles C text.

@@ -50,7 +50,7 @@ pub fn software_orders() -> &'static [Order] {
 
 /// Whether a module can find the functions of the libcrypto that the openssl under test runs on: those of a shared
 /// library, or those that a program with a libcrypto of its own exports.
-fn shares_its_functions() -> bool {
+pub fn shares_its_functions() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| {
         Run::new(need("readelf", "binutils"))
