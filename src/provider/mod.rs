@@ -195,6 +195,11 @@ impl Instance {
         self.core.with_error_mark(work)
     }
 
+    /// See [`Core::unnoticed`].
+    pub(crate) fn unnoticed<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.core.unnoticed(work)
+    }
+
     /// Everything in a core BIO up to `limit` bytes; `None` when it cannot be read or is longer.
     ///
     /// # Safety

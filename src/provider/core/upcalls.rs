@@ -1,5 +1,6 @@
 //! The functions that the core hands to `OSSL_provider_init`.
 
+use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::ptr::{self, NonNull};
 
@@ -250,11 +251,9 @@ impl Core {
     }
 
     /// Runs `work` and takes back every error that it left in the queue.
-    pub(super) fn unnoticed(&self, work: impl FnOnce()) {
-        let _: Result<(), ()> = self.with_error_mark(|| {
-            work();
-            Ok(())
-        });
+    pub(crate) fn unnoticed<T>(&self, work: impl FnOnce() -> T) -> T {
+        let Ok(value) = self.with_error_mark(|| Ok::<T, Infallible>(work()));
+        value
     }
 
     /// Reads what is left in `bio`, up to `limit` bytes; more is an error.

@@ -194,9 +194,10 @@ unsafe extern "C" fn decode<D: Decoder>(
             instance,
             bio: input,
         };
-        // A prompt that failed leaves its error, and the value may have come from elsewhere.
-        let decoded = instance
-            .with_error_mark(|| D::decode(instance, &mut input, selection, &mut passphrase));
+        // A prompt that failed leaves its errors; the value may have come from elsewhere, and where it has not, ours
+        // says it better: hosts that show one error show the oldest.
+        let decoded =
+            instance.unnoticed(|| D::decode(instance, &mut input, selection, &mut passphrase));
         match decoded {
             Ok(Decoded::NotOurs) => 1,
             Ok(Decoded::Der {

@@ -129,7 +129,7 @@ unsafe extern "C" fn load<S: Store>(
         };
         let Held { instance, value } = held;
         // As in `decoder`.
-        match instance.with_error_mark(|| value.load(instance, &mut passphrase)) {
+        match instance.unnoticed(|| value.load(instance, &mut passphrase)) {
             Ok(Some(Stored::Key(name, data))) => deliver(instance, name, data, callback).into(),
             Ok(Some(Stored::PublicKey(der))) => ParamList::new()
                 .int(c"type", OBJECT_PKEY)
