@@ -119,27 +119,25 @@ fn lighttpd_as_debian_has_it() {
     site.tpm.assert_clean();
 }
 
+pub fn with_a_pin(place: &pins::Place, given: pins::Given) -> Result<pins::Running, String> {
+    let port = free_port();
+    let both = place.file("both.pem");
+    give_to(USER, &both);
+    let dir = debians(&format!(
+        "server.modules += (\"mod_openssl\")\n$SERVER[\"socket\"] == \"127.0.0.1:{port}\" {{\n\
+         ssl.engine = \"enable\"\nssl.pemfile = \"{}\"\n}}\n",
+        both.display()
+    ));
+    let run = run(source(place, given), &dir);
+    Ok(pins::Running {
+        reload: libc::SIGUSR1,
+        done: &[STARTED],
+        end: libc::SIGINT,
+        ..launch("lighttpd", run, dir, port)?
+    })
+}
+
 #[test]
 pub fn a_pin() {
-    pins::goes_through(
-        pins::find("lighttpd", "`pin-source`"),
-        |place, given| {
-            let port = free_port();
-            let both = place.file("both.pem");
-            give_to(USER, &both);
-            let dir = debians(&format!(
-                "server.modules += (\"mod_openssl\")\n$SERVER[\"socket\"] == \"127.0.0.1:{port}\" {{\n\
-                 ssl.engine = \"enable\"\nssl.pemfile = \"{}\"\n}}\n",
-                both.display()
-            ));
-            let run = run(source(place, given), &dir);
-            Ok(pins::Running {
-                reload: libc::SIGUSR1,
-                done: &[STARTED],
-                end: libc::SIGINT,
-                ..launch("lighttpd", run, dir, port)?
-            })
-        },
-        as_it_is,
-    );
+    pins::goes_through(pins::find("lighttpd", "`pin-source`"), with_a_pin, as_it_is);
 }

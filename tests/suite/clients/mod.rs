@@ -18,6 +18,7 @@ mod pin_servers;
 mod pins;
 mod postgres;
 mod python;
+mod reasons;
 mod ruby;
 mod stunnel;
 mod table;

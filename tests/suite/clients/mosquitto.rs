@@ -81,38 +81,40 @@ pub fn mosquitto_serves() {
     );
 }
 
+pub fn with_a_pin(place: &pins::Place, given: pins::Given) -> Result<pins::Running, String> {
+    let port = free_port();
+    let (crt, key) = (place.file("key.crt"), place.file("key.pem"));
+    give_to(USER, &key);
+    let dir = debians(&format!(
+        "listener {port} 127.0.0.1\ncertfile {}\nkeyfile {}\n",
+        crt.display(),
+        key.display()
+    ));
+    let log = dir.join(LOG);
+    let run = broker(|program| source(place, given).client(program), &dir);
+    let mut running = pins::Running {
+        log: Some(log),
+        done: &["Reloading config."],
+        failed: &["Unable to load server key file"],
+        ..launch("mosquitto", run, dir, port)?
+    };
+    // It listens before it looks at its keys.
+    let mut ended = false;
+    wait_for("mosquitto", Duration::from_secs(60), || {
+        ended = running.service.ended();
+        ended || running.text().contains(" running\n")
+    });
+    match ended {
+        true => Err(running.text()),
+        false => Ok(running),
+    }
+}
+
 #[test]
 pub fn a_pin() {
     pins::goes_through(
         pins::find("mosquitto", "`pin-source`"),
-        |place, given| {
-            let port = free_port();
-            let (crt, key) = (place.file("key.crt"), place.file("key.pem"));
-            give_to(USER, &key);
-            let dir = debians(&format!(
-                "listener {port} 127.0.0.1\ncertfile {}\nkeyfile {}\n",
-                crt.display(),
-                key.display()
-            ));
-            let log = dir.join(LOG);
-            let run = broker(|program| source(place, given).client(program), &dir);
-            let mut running = pins::Running {
-                log: Some(log),
-                done: &["Reloading config."],
-                failed: &["Unable to load server key file"],
-                ..launch("mosquitto", run, dir, port)?
-            };
-            // It listens before it looks at its keys.
-            let mut ended = false;
-            wait_for("mosquitto", Duration::from_secs(60), || {
-                ended = running.service.ended();
-                ended || running.text().contains(" running\n")
-            });
-            match ended {
-                true => Err(running.text()),
-                false => Ok(running),
-            }
-        },
+        with_a_pin,
         as_it_is,
     );
 }

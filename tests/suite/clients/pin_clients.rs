@@ -111,9 +111,27 @@ pub fn markdown() -> String {
 }
 
 /// The directory of the key, its certificate, and what a server needs that trusts it.
-fn files(place: &Place) -> String {
+pub fn files(place: &Place) -> String {
     inner_files(&place.bare, &["key.crt"]);
     place.bare.dir().path().display().to_string()
+}
+
+pub fn curl_with(place: &Place, port: u16, given: Given) -> Done {
+    let text = substitute(&sample("curlrc"), "/etc/ssl/tpm", &files(place));
+    let text = substitute(&text, "/tpm.crt", "/key.crt");
+    let mut text = substitute(&text, "/tpm.key", "/key.pem");
+    if given != Given::Nothing {
+        let line = format!("pass = \"{}\"", place.given());
+        text = substitute(&text, "#pass = \"4711\"", &line);
+    }
+    let conf = place.bare.dir().write("curlrc", text);
+    place
+        .bare
+        .client(need("curl", "curl"))
+        .args(["-sS", "--ipv4", "-K"])
+        .arg(conf)
+        .arg(format!("https://localhost:{}/", port))
+        .done()
 }
 
 #[test]
@@ -126,24 +144,19 @@ fn curl() {
                 "-cert inner.crt -key inner.key -Verify 1 -CAfile key.crt -verify_return_error -www",
             )
         },
-        |place, server, given| {
-            let text = substitute(&sample("curlrc"), "/etc/ssl/tpm", &files(place));
-            let text = substitute(&text, "/tpm.crt", "/key.crt");
-            let mut text = substitute(&text, "/tpm.key", "/key.pem");
-            if given != Given::Nothing {
-                let line = format!("pass = \"{}\"", place.given());
-                text = substitute(&text, "#pass = \"4711\"", &line);
-            }
-            let conf = place.bare.dir().write("curlrc", text);
-            place
-                .bare
-                .client(need("curl", "curl"))
-                .args(["-sS", "--ipv4", "-K"])
-                .arg(conf)
-                .arg(format!("https://localhost:{}/", server.port))
-                .done()
-        },
+        |place, server, given| curl_with(place, server.port, given),
     );
+}
+
+pub fn psql_with(place: &Place, port: u16, given: Given) -> Done {
+    let text = postgres::service(&files(place), port);
+    let text = substitute(&text, "/tpm.crt", "/key.crt");
+    let mut text = substitute(&text, "/tpm.key", "/key.pem");
+    if given != Given::Nothing {
+        let line = format!("sslpassword={}", place.given());
+        text = substitute(&text, "#sslpassword=4711", &line);
+    }
+    postgres::psql(&place.bare, &text, "select 1;\n")
 }
 
 #[test]
@@ -154,16 +167,7 @@ fn psql() {
             files(place);
             postgres::inner(&place.bare, None)
         },
-        |place, (_, port), given| {
-            let text = postgres::service(&files(place), *port);
-            let text = substitute(&text, "/tpm.crt", "/key.crt");
-            let mut text = substitute(&text, "/tpm.key", "/key.pem");
-            if given != Given::Nothing {
-                let line = format!("sslpassword={}", place.given());
-                text = substitute(&text, "#sslpassword=4711", &line);
-            }
-            postgres::psql(&place.bare, &text, "select 1;\n")
-        },
+        |place, (_, port), given| psql_with(place, *port, given),
     );
 }
 

@@ -107,30 +107,32 @@ fn nginx_conf(place: &Place, dir: &Path, port: u16, given: Given) -> String {
     )
 }
 
+pub fn nginx_with(place: &Place, given: Given) -> Result<Running, String> {
+    let (dir, port) = (Scratch::new(), free_port());
+    let conf = dir.write("nginx.conf", nginx_conf(place, dir.path(), port, given));
+    let log = dir.join("log");
+    let run = place
+        .bare
+        .client(need("nginx", "nginx-light"))
+        .arg("-e")
+        .arg(&log)
+        .arg("-c")
+        .arg(conf);
+    let running = launch("nginx", run, dir, port);
+    let said = |error: String| error + &fs::read_to_string(&log).unwrap_or_default();
+    Ok(Running {
+        log: Some(log.clone()),
+        done: &["gracefully shutting down"],
+        failed: &["[emerg]"],
+        ..running.map_err(said)?
+    })
+}
+
 #[test]
 pub fn nginx() {
     goes_through(
         find("nginx", "`ssl_password_file`"),
-        |place, given| {
-            let (dir, port) = (Scratch::new(), free_port());
-            let conf = dir.write("nginx.conf", nginx_conf(place, dir.path(), port, given));
-            let log = dir.join("log");
-            let run = place
-                .bare
-                .client(need("nginx", "nginx-light"))
-                .arg("-e")
-                .arg(&log)
-                .arg("-c")
-                .arg(conf);
-            let running = launch("nginx", run, dir, port);
-            let said = |error: String| error + &fs::read_to_string(&log).unwrap_or_default();
-            Ok(Running {
-                log: Some(log.clone()),
-                done: &["gracefully shutting down"],
-                failed: &["[emerg]"],
-                ..running.map_err(said)?
-            })
-        },
+        nginx_with,
         |place, running, given| {
             let dir = running.service.dir();
             dir.write(
@@ -141,7 +143,12 @@ pub fn nginx() {
     );
 }
 
-fn apache(place: &Place, openssl: &Openssl, mpm: &str, dialog: &str) -> Result<Running, String> {
+pub fn apache(
+    place: &Place,
+    openssl: &Openssl,
+    mpm: &str,
+    dialog: &str,
+) -> Result<Running, String> {
     let (dir, port) = (Scratch::new(), free_port());
     let at = dir.path().display().to_string();
     let modules = need_file("/usr/lib/apache2/modules", "apache2-bin");
@@ -238,12 +245,28 @@ pub fn apache_event() {
     apache_source("Apache httpd, event", "event");
 }
 
-fn haproxy_with(place: &Place, given: Given, master: bool) -> Result<Running, String> {
+pub fn haproxy_with(place: &Place, given: Given, master: bool) -> Result<Running, String> {
+    haproxy_logging(place, given, master, "")
+}
+
+/// The same where errors of connections are logged with OpenSSL's oldest.
+pub fn haproxy_with_errors(place: &Place, given: Given) -> Result<Running, String> {
+    let format = "    error-log-format \"%ci %[fc_err_str] %[ssl_fc_err_str]\"\n";
+    haproxy_logging(place, given, false, format)
+}
+
+fn haproxy_logging(
+    place: &Place,
+    given: Given,
+    master: bool,
+    format: &str,
+) -> Result<Running, String> {
     let (dir, port) = (Scratch::new(), free_port());
     let conf = dir.write(
         "haproxy.cfg",
         format!(
-            "global\n    nbthread 3\ndefaults\n    mode http\n    timeout connect 10s\n    timeout client 60s\n    \
+            "global\n    nbthread 3\n    log stdout format raw daemon\ndefaults\n    log global\n{format}    mode http\n    \
+             timeout connect 10s\n    timeout client 60s\n    \
              timeout server 60s\nfrontend tpm\n    bind 127.0.0.1:{port} ssl crt {}\n    \
              http-request return status 200\n",
             place.file("both.pem").display()
@@ -280,32 +303,30 @@ pub fn haproxy_master() {
     );
 }
 
+pub fn stunnel_with(place: &Place, given: Given) -> Result<Running, String> {
+    let (dir, port) = (Scratch::new(), free_port());
+    let conf = dir.write(
+        "stunnel.conf",
+        format!(
+            "foreground = yes\npid =\ndebug = notice\n[tpm]\naccept = 127.0.0.1:{port}\nconnect = 127.0.0.1:9\n\
+             cert = {}\nkey = {}\n",
+            place.file("key.crt").display(),
+            place.file("key.pem").display(),
+        ),
+    );
+    let run = source(place, given)
+        .client(need("stunnel4", "stunnel4"))
+        .arg(conf);
+    Ok(Running {
+        done: &["Configuration successful"],
+        failed: &["Failed to reload", "Configuration failed"],
+        ..launch("stunnel", run, dir, port)?
+    })
+}
+
 #[test]
 pub fn stunnel() {
-    goes_through(
-        find("stunnel", "`pin-source`"),
-        |place, given| {
-            let (dir, port) = (Scratch::new(), free_port());
-            let conf = dir.write(
-                "stunnel.conf",
-                format!(
-                    "foreground = yes\npid =\ndebug = notice\n[tpm]\naccept = 127.0.0.1:{port}\nconnect = 127.0.0.1:9\n\
-                     cert = {}\nkey = {}\n",
-                    place.file("key.crt").display(),
-                    place.file("key.pem").display(),
-                ),
-            );
-            let run = source(place, given)
-                .client(need("stunnel4", "stunnel4"))
-                .arg(conf);
-            Ok(Running {
-                done: &["Configuration successful"],
-                failed: &["Failed to reload", "Configuration failed"],
-                ..launch("stunnel", run, dir, port)?
-            })
-        },
-        as_it_is,
-    );
+    goes_through(find("stunnel", "`pin-source`"), stunnel_with, as_it_is);
 }
 
 const PYTHON: &str = r#"
@@ -338,16 +359,14 @@ while signal.sigwait([signal.SIGTERM, signal.SIGHUP]) == signal.SIGHUP:
         print("not loaded:", error, flush=True)
 "#;
 
+pub fn python_with(place: &Place, _: Given) -> Result<Running, String> {
+    let python = place.bare.client(need_file("/usr/bin/python3", "python3"));
+    launch_script("python", place, python, PYTHON)
+}
+
 #[test]
 pub fn python() {
-    goes_through(
-        find("Python's ssl", "`password=`"),
-        |place, _| {
-            let python = place.bare.client(need_file("/usr/bin/python3", "python3"));
-            launch_script("python", place, python, PYTHON)
-        },
-        as_it_is,
-    );
+    goes_through(find("Python's ssl", "`password=`"), python_with, as_it_is);
 }
 
 const NODE: &str = r#"
@@ -369,7 +388,7 @@ const server = tls.createServer(options(), (socket) => {
   socket.on("error", () => {});
   socket.end();
 });
-server.on("tlsClientError", () => {});
+server.on("tlsClientError", (error) => console.log("handshake: " + error));
 server.listen(Number(port), "127.0.0.1");
 process.on("SIGTERM", () => process.exit(0));
 process.on("SIGHUP", () => {
@@ -382,91 +401,85 @@ process.on("SIGHUP", () => {
 });
 "#;
 
+pub fn node_with(place: &Place, _: Given) -> Result<Running, String> {
+    let node = place.bare.client(need("node", "nodejs"));
+    launch_script("node", place, node.arg("--openssl-shared-config"), NODE)
+}
+
 #[test]
 pub fn node() {
-    goes_through(
-        find("Node.js", "`passphrase:`"),
-        |place, _| {
-            let node = place.bare.client(need("node", "nodejs"));
-            launch_script("node", place, node.arg("--openssl-shared-config"), NODE)
-        },
-        as_it_is,
-    );
+    goes_through(find("Node.js", "`passphrase:`"), node_with, as_it_is);
+}
+
+pub fn s_server_with(place: &Place, given: Given) -> Result<Running, String> {
+    let port = free_port();
+    let run = place
+        .bare
+        .run("s_server -cert key.crt -key key.pem -www -no_ticket -no_cache -accept")
+        .arg(format!("127.0.0.1:{port}"));
+    let run = match given {
+        Given::Nothing => run,
+        _ => run
+            .arg("-pass")
+            .arg(format!("file:{}", place.pin().display())),
+    };
+    launch("s_server", run, Scratch::new(), port)
 }
 
 #[test]
 pub fn s_server() {
-    goes_through(
-        find("openssl s_server", "`-pass`"),
-        |place, given| {
-            let port = free_port();
-            let run = place
-                .bare
-                .run("s_server -cert key.crt -key key.pem -www -no_ticket -no_cache -accept")
-                .arg(format!("127.0.0.1:{port}"));
-            let run = match given {
-                Given::Nothing => run,
-                _ => run
-                    .arg("-pass")
-                    .arg(format!("file:{}", place.pin().display())),
-            };
-            launch("s_server", run, Scratch::new(), port)
-        },
-        as_it_is,
+    goes_through(find("openssl s_server", "`-pass`"), s_server_with, as_it_is);
+}
+
+pub fn openvpn_with(place: &Place, given: Given) -> Result<Running, String> {
+    let (dir, port) = (Scratch::new(), free_port());
+    let askpass = match given {
+        Given::Nothing => String::new(),
+        _ => format!("askpass {}\n", place.pin().display()),
+    };
+    let dir_of_keys = place.bare.dir();
+    if !dir_of_keys.join("both.crt").exists() {
+        place.software();
+        let both = ["key.crt", "soft.crt"].map(|name| dir_of_keys.read(name));
+        dir_of_keys.write("both.crt", both.concat());
+    }
+    let file = |name: &str| place.file(name).display().to_string();
+    let conf = dir.write(
+        "openvpn.conf",
+        format!(
+            "dev null\ntls-server\nlocal 127.0.0.1\nport {port}\nca {}\ncert {}\n\
+             key {}\ndh none\nverb 3\n{askpass}",
+            file("both.crt"),
+            file("key.crt"),
+            file("key.pem"),
+        ),
     );
+    let run = place
+        .bare
+        .client(need("openvpn", "openvpn"))
+        .arg("--config")
+        .arg(conf);
+    let mut running = Running {
+        handshakes: 1,
+        handshake: openvpn_client,
+        // Not over TCP.
+        ..launch_at("openvpn", run, dir, port, &[])?
+    };
+    let mut ended = false;
+    wait_for("openvpn", Duration::from_secs(60), || {
+        ended = running.service.ended();
+        ended || running.text().contains("link local (bound)")
+    });
+    match ended {
+        true => Err(running.text()),
+        false => Ok(running),
+    }
 }
 
 /// OpenVPN without a tunnel, which has one client: another without us. SIGHUP is a start, inside the same process.
 #[test]
 pub fn openvpn() {
-    goes_through(
-        find("OpenVPN", "`askpass`"),
-        |place, given| {
-            let (dir, port) = (Scratch::new(), free_port());
-            let askpass = match given {
-                Given::Nothing => String::new(),
-                _ => format!("askpass {}\n", place.pin().display()),
-            };
-            let dir_of_keys = place.bare.dir();
-            if !dir_of_keys.join("both.crt").exists() {
-                place.software();
-                let both = ["key.crt", "soft.crt"].map(|name| dir_of_keys.read(name));
-                dir_of_keys.write("both.crt", both.concat());
-            }
-            let file = |name: &str| place.file(name).display().to_string();
-            let conf = dir.write(
-                "openvpn.conf",
-                format!(
-                    "dev null\ntls-server\nlocal 127.0.0.1\nport {port}\nca {}\ncert {}\n\
-                     key {}\ndh none\nverb 3\n{askpass}",
-                    file("both.crt"),
-                    file("key.crt"),
-                    file("key.pem"),
-                ),
-            );
-            let run = place
-                .bare
-                .client(need("openvpn", "openvpn"))
-                .arg("--config")
-                .arg(conf);
-            let mut running = Running {
-                handshakes: 1,
-                handshake: openvpn_client,
-                // Not over TCP.
-                ..launch_at("openvpn", run, dir, port, &[])?
-            };
-            let mut ended = false;
-            wait_for("openvpn", Duration::from_secs(60), || {
-                ended = running.service.ended();
-                ended || running.text().contains("link local (bound)")
-            });
-            match ended {
-                true => Err(running.text()),
-                false => Ok(running),
-            }
-        },
-        as_it_is,
-    );
+    goes_through(find("OpenVPN", "`askpass`"), openvpn_with, as_it_is);
 }
 
 fn openvpn_client(place: &Place, port: u16) -> bool {
@@ -499,7 +512,7 @@ fn openvpn_client(place: &Place, port: u16) -> bool {
 
 /// Where the PIN comes from, and whether the command is run again on a reload.
 #[derive(Clone, Copy)]
-enum Postgres {
+pub enum Postgres {
     Command { again: bool },
     Source,
 }
@@ -540,7 +553,7 @@ pub fn postgres_bin() -> PathBuf {
     newest.expect("apt-get install postgresql")
 }
 
-fn postgres_with(place: &Place, given: Given, kind: Postgres) -> Result<Running, String> {
+pub fn postgres_with(place: &Place, given: Given, kind: Postgres) -> Result<Running, String> {
     let (dir, port) = (Scratch::new(), free_port());
     let owned = |path: &Path| {
         if is_root() {

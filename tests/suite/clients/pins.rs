@@ -123,6 +123,11 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Self {
+        Self::with(Config::new())
+    }
+
+    /// With more in the provider's section.
+    pub fn with(config: Config) -> Self {
         let tpm = Swtpm::start();
         tpm.provision_srk();
         // Not what is tested here, and three are soon spent.
@@ -132,7 +137,7 @@ impl Place {
         open_to_all(&tap);
         let dir = Scratch::new();
         let source = format!("file:{}", dir.join("pin").display());
-        let config = Config::new().absolute();
+        let config = config.absolute();
         let openssl = Openssl::with(
             config.clone().setting("pin-source", &source),
             &tap.address(),
@@ -238,7 +243,7 @@ impl Running {
 }
 
 /// How many of the server's handshakes succeed.
-fn handshakes(place: &Place, server: &Running) -> usize {
+pub fn handshakes(place: &Place, server: &Running) -> usize {
     let next = AtomicUsize::new(0);
     let good = AtomicUsize::new(0);
     thread::scope(|scope| {
