@@ -246,26 +246,33 @@ pub fn apache_event() {
 }
 
 pub fn haproxy_with(place: &Place, given: Given, master: bool) -> Result<Running, String> {
-    haproxy_logging(place, given, master, "")
+    haproxy_with_lines(place, given, master, "", "")
 }
 
 /// The same where errors of connections are logged with OpenSSL's oldest.
 pub fn haproxy_with_errors(place: &Place, given: Given) -> Result<Running, String> {
     let format = "    error-log-format \"%ci %[fc_err_str] %[ssl_fc_err_str]\"\n";
-    haproxy_logging(place, given, false, format)
+    haproxy_with_lines(place, given, false, "", format)
 }
 
-fn haproxy_logging(
+/// In another root, as user nobody.
+pub fn haproxy_in_a_chroot(place: &Place, given: Given, root: &Path) -> Result<Running, String> {
+    let global = format!("    chroot {}\n    uid 65534\n", root.display());
+    haproxy_with_lines(place, given, false, &global, "")
+}
+
+fn haproxy_with_lines(
     place: &Place,
     given: Given,
     master: bool,
-    format: &str,
+    global: &str,
+    defaults: &str,
 ) -> Result<Running, String> {
     let (dir, port) = (Scratch::new(), free_port());
     let conf = dir.write(
         "haproxy.cfg",
         format!(
-            "global\n    nbthread 3\n    log stdout format raw daemon\ndefaults\n    log global\n{format}    mode http\n    \
+            "global\n    nbthread 3\n    log stdout format raw daemon\n{global}defaults\n    log global\n{defaults}    mode http\n    \
              timeout connect 10s\n    timeout client 60s\n    \
              timeout server 60s\nfrontend tpm\n    bind 127.0.0.1:{port} ssl crt {}\n    \
              http-request return status 200\n",

@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use testkit::openssl::Config;
@@ -25,6 +27,17 @@ enum Shows {
 }
 
 use Shows::{Nothing, Reason, Sentence};
+
+impl Shows {
+    /// What is to be read then.
+    const fn mark(self, case: &Case) -> &'static str {
+        match self {
+            Nothing => "",
+            Reason => case.reason,
+            Sentence => case.sentence,
+        }
+    }
+}
 
 /// An error, and how the program comes to it.
 struct Case {
@@ -269,7 +282,7 @@ impl Stage {
             Client(connect) => connect(&self.place, case.given),
             Server(start) => match start(&self.place, case.given) {
                 Err(said) => said,
-                Ok(server) => shaken(&self.place, server),
+                Ok(server) => shaken(&self.place, server, wanted.mark(case)),
             },
         };
         let logged = self.logged();
@@ -289,9 +302,15 @@ impl Stage {
     }
 }
 
-/// What a server says whose handshake fails.
-fn shaken(place: &Place, mut server: Running) -> String {
+/// What a server says whose handshake fails. It has some seconds to say `wanted`.
+fn shaken(place: &Place, mut server: Running, wanted: &str) -> String {
     assert!(!(server.handshake)(place, server.port), "{}", server.text());
+    for _ in 0..500 {
+        if server.text().contains(wanted) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
     wait_for("the server's end", Duration::from_secs(60), || {
         server.service.signal(server.end);
         server.service.ended()
@@ -329,6 +348,32 @@ fn each_program_shows_what_the_manual_says() {
         })
         .collect();
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+}
+
+/// As Debian's unit runs it, which has the system's /dev/log below the new root: `log-to = syslog` says why a handshake
+/// failed, which HAProxy does not.
+#[test]
+fn haproxy_in_its_chroot_reaches_syslog() {
+    let jail = Scratch::new();
+    fs::create_dir(jail.join("dev")).expect("made");
+    let socket = UnixDatagram::bind(jail.join("dev/log")).expect("a socket");
+    set_mode(&jail.join("dev/log"), 0o666);
+    let limit = Some(Duration::from_secs(20));
+    socket.set_read_timeout(limit).expect("a limit");
+    let place = Place::with(Config::new().setting("log-to", "syslog"));
+    place.give(Given::Wrong);
+    let server = servers::haproxy_in_a_chroot(&place, Given::Wrong, jail.path())
+        .unwrap_or_else(|said| panic!("{said}"));
+    let said = shaken(&place, server, "");
+    let mut buffer = [0; 4096];
+    let size = socket
+        .recv(&mut buffer)
+        .unwrap_or_else(|error| panic!("{error}: {said}"));
+    let line = String::from_utf8_lossy(&buffer[..size]);
+    assert!(
+        line.starts_with("<27>tpm-provider[") && line.contains(HANDSHAKE.sentence),
+        "{line}"
+    );
 }
 
 /// `UPDATE=1` in the environment writes the table instead of comparing it.

@@ -15,14 +15,14 @@ use testkit::swtpm::Swtpm;
 use testkit::tools::is_root;
 
 /// The user that hosts become.
-const NOBODY: &str = "65534";
-const NO_MOUNTS: &str = "65534,nomount";
+pub const NOBODY: &str = "65534";
+pub const NO_MOUNTS: &str = "65534,nomount";
 
 /// A host with an empty root to go to and a file outside of it.
-struct Host {
+pub struct Host {
     openssl: Openssl,
     program: PathBuf,
-    jail: Scratch,
+    pub jail: Scratch,
     secret: PathBuf,
     // After what uses it.
     tap: Proxy,
@@ -30,7 +30,7 @@ struct Host {
 }
 
 impl Host {
-    fn new(config: Config) -> Self {
+    pub fn new(config: Config) -> Self {
         assert!(is_root(), "chroot needs root: run the tests as root");
         let tpm = Swtpm::start();
         tpm.provision_srk();
@@ -72,13 +72,13 @@ impl Host {
             .done()
     }
 
-    fn run(&self, key: &str, user: &str, more: &str) -> Done {
+    pub fn run(&self, key: &str, user: &str, more: &str) -> Done {
         self.at(&self.tap.address(), key, user, more)
     }
 }
 
 /// The number behind a word of the output.
-fn number(output: &str, word: &str) -> usize {
+pub fn number(output: &str, word: &str) -> usize {
     let line = output.lines().find_map(|line| line.strip_prefix(word));
     let number = line.and_then(|rest| rest.trim().parse().ok());
     number.unwrap_or_else(|| panic!("no {word} in {output}"))
