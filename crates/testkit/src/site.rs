@@ -1,7 +1,7 @@
 //! What every client of the table meets: a TPM key, and a software key of the same type beside it.
 
 use crate::key;
-use crate::openssl::{Config, Openssl, Server};
+use crate::openssl::{Config, Openssl, Order, Server};
 use crate::proxy::{Counts, Proxy};
 use crate::scratch::set_mode;
 use crate::swtpm::Swtpm;
@@ -14,31 +14,43 @@ use std::path::PathBuf;
 pub struct Site {
     // Before the TPM: what uses it ends first.
     pub openssl: Openssl,
+    /// That of the providers in openssl.cnf.
+    pub order: Order,
     pub tap: Proxy,
     pub tpm: Swtpm,
 }
 
 impl Site {
     pub fn new(kind: Kind) -> Self {
+        Self::ordered(kind, Order::DefaultFirst)
+    }
+
+    /// With the providers in an order.
+    pub fn ordered(kind: Kind, order: Order) -> Self {
         let tpm = Swtpm::start();
         let tap = Proxy::start(&tpm);
         // Servers that give up root before they first use the TPM.
         open_to_all(&tap);
-        Self::on(kind, tpm, tap)
+        Self::on(kind, order, tpm, tap)
     }
 
     /// The same with a TPM behind a TCP port.
     pub fn tcp(kind: Kind) -> Self {
         let tpm = Swtpm::start_tcp();
         let tap = Proxy::start_tcp(&tpm);
-        Self::on(kind, tpm, tap)
+        Self::on(kind, Order::DefaultFirst, tpm, tap)
     }
 
-    fn on(kind: Kind, tpm: Swtpm, tap: Proxy) -> Self {
+    fn on(kind: Kind, order: Order, tpm: Swtpm, tap: Proxy) -> Self {
         tpm.provision_srk();
         // With the module's absolute path: node may have an OpenSSL of its own.
-        let openssl = Openssl::with(Config::new().absolute(), &tap.address());
-        let site = Self { openssl, tap, tpm };
+        let openssl = Openssl::with(Config::new().absolute().order(order), &tap.address());
+        let site = Self {
+            openssl,
+            order,
+            tap,
+            tpm,
+        };
         site.tpm_key("tpm", kind);
         site.software_key("software", kind);
         site

@@ -1,5 +1,6 @@
 //! The table of clients: what is known to work, as data that the tests go through cell by cell.
 
+use crate::openssl::ORDERS;
 use crate::process::Done;
 use crate::service::Service;
 use crate::site::Site;
@@ -182,8 +183,10 @@ pub fn serves_by<S: Serving>(
     start: impl Fn(&Site) -> S,
     connect: impl Fn(&Handshakes) -> Vec<String>,
 ) {
-    for kind in KINDS {
-        cells(row, kind, Site::new(kind), &start, &connect);
+    for order in ORDERS {
+        for kind in KINDS {
+            cells(row, kind, Site::ordered(kind, order), &start, &connect);
+        }
     }
 }
 
@@ -201,7 +204,7 @@ fn cells<S: Serving>(
     assert_eq!(row.role, Role::Server);
     let server = start(&site);
     for version in VERSIONS {
-        let what = format!("{}, {kind:?}, {version:?}", row.client);
+        let what = format!("{}, {kind:?}, {version:?}, {:?}", row.client, site.order);
         for (port, name) in server.ports().into_iter().zip(["tpm", "software"]) {
             site.tap.reset();
             let failures = connect(&Handshakes {
@@ -264,11 +267,14 @@ pub fn connects_by(
     connect: impl Fn(&Site, Tls) -> Option<[Seen; 2]>,
 ) {
     assert_eq!(row.role, Role::Client);
-    for kind in KINDS {
-        let site = Site::new(kind);
+    for (order, kind) in ORDERS
+        .into_iter()
+        .flat_map(|order| KINDS.map(|kind| (order, kind)))
+    {
+        let site = Site::ordered(kind, order);
         prepare(&site, kind);
         for version in VERSIONS {
-            let what = format!("{}, {kind:?}, {version:?}", row.client);
+            let what = format!("{}, {kind:?}, {version:?}, {order:?}", row.client);
             site.tap.reset();
             let found = connect(&site, version);
             let works = row.cell(kind, version) == Cell::Works;
