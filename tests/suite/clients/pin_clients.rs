@@ -148,15 +148,20 @@ fn curl() {
     );
 }
 
-pub fn psql_with(place: &Place, port: u16, given: Given) -> Done {
+/// The sample with `line` for the PIN.
+fn service(place: &Place, port: u16, line: &str) -> String {
     let text = postgres::service(&files(place), port);
     let text = substitute(&text, "/tpm.crt", "/key.crt");
-    let mut text = substitute(&text, "/tpm.key", "/key.pem");
-    if given != Given::Nothing {
-        let line = format!("sslpassword={}", place.given());
-        text = substitute(&text, "#sslpassword=4711", &line);
-    }
-    postgres::psql(&place.bare, &text, "select 1;\n")
+    let text = substitute(&text, "/tpm.key", "/key.pem");
+    substitute(&text, "#sslpassword=4711", line)
+}
+
+pub fn psql_with(place: &Place, port: u16, given: Given) -> Done {
+    let line = match given {
+        Given::Nothing => String::new(),
+        _ => format!("sslpassword={}", place.given()),
+    };
+    postgres::psql(&place.bare, &service(place, port, &line), "select 1;\n")
 }
 
 #[test]
@@ -169,6 +174,43 @@ fn psql() {
         },
         |place, (_, port), given| psql_with(place, *port, given),
     );
+}
+
+/// OpenSSL's own question, which libpq leaves to it where `sslpassword` is empty or missing: without a terminal the answer
+/// is the first line of standard input, whatever psql was to make of that.
+#[test]
+fn psql_and_a_script_on_standard_input() {
+    let place = Place::new();
+    let (_server, port) = {
+        files(&place);
+        postgres::inner(&place.bare, None)
+    };
+    for line in ["", "sslpassword="] {
+        let text = service(&place, port, line);
+        let services = place.bare.dir().write("services", text);
+        let run = |script: &str| {
+            place
+                .bare
+                .client(need("setsid", "util-linux"))
+                .arg("--wait")
+                .arg(need("psql", "postgresql"))
+                .env("PGSERVICEFILE", &services)
+                .words("-X -q -A -t -v ON_ERROR_STOP=1 service=tpm")
+                .stdin(script)
+                .done()
+        };
+        let before = place.tries();
+        let done = run(&format!("{PIN}\nselect 'through';\n"));
+        assert_eq!(done.out(), "through\n", "{line}: {done:#}");
+        assert_eq!(place.tries(), before, "{line}");
+        let done = run("select 'not through';\n");
+        assert!(!done.status.success(), "{line}: {done:#}");
+        assert_eq!(place.tries(), before + 1, "{line}: {done:#}");
+        // What the sample advises.
+        let done = postgres::psql(&place.bare, &service(&place, port, line), "select 1;\n");
+        assert!(!done.status.success(), "{line}: {done:#}");
+        assert_eq!(place.tries(), before + 1, "{line}: {done:#}");
+    }
 }
 
 #[test]
