@@ -408,13 +408,13 @@ impl Shared {
 }
 
 /// One client connection with its own connection to the TPM.
-struct Link<'a> {
+struct Connection<'a> {
     shared: &'a Shared,
     number: usize,
     upstream: Stream,
 }
 
-impl<'a> Link<'a> {
+impl<'a> Connection<'a> {
     fn open(shared: &'a Shared, client: &Stream, number: usize) -> io::Result<Self> {
         let endpoint = shared.lock().upstream.clone().expect("set at launch");
         let upstream = endpoint.connect()?;
@@ -491,7 +491,7 @@ impl<'a> Link<'a> {
     }
 }
 
-impl Drop for Link<'_> {
+impl Drop for Connection<'_> {
     fn drop(&mut self) {
         if let Some(pair) = self.shared.lock().open.remove(&self.number) {
             pair.iter().for_each(Stream::shutdown);
@@ -500,9 +500,9 @@ impl Drop for Link<'_> {
 }
 
 fn serve(shared: &Shared, mut client: Stream, number: usize) -> io::Result<()> {
-    let mut link = Link::open(shared, &client, number)?;
+    let mut connection = Connection::open(shared, &client, number)?;
     while let Some(command) = read_frame(&mut client)? {
-        let (answer, last) = link.exchange(command)?;
+        let (answer, last) = connection.exchange(command)?;
         client.write_all(&answer)?;
         if last {
             break;
@@ -513,7 +513,7 @@ fn serve(shared: &Shared, mut client: Stream, number: usize) -> io::Result<()> {
 
 /// TPM_SEND_COMMAND (8), locality, size, command; the answer: size, response, a zero. 20 ends.
 fn serve_mssim(shared: &Shared, mut client: Stream, number: usize) -> io::Result<()> {
-    let mut link = Link::open(shared, &client, number)?;
+    let mut connection = Connection::open(shared, &client, number)?;
     let mut word = [0; 4];
     while client.read_exact(&mut word).is_ok() {
         if u32::from_be_bytes(word) != 8 {
@@ -524,7 +524,7 @@ fn serve_mssim(shared: &Shared, mut client: Stream, number: usize) -> io::Result
         let mut command =
             vec![0; u32::from_be_bytes(head[1..].try_into().expect("four bytes")) as usize];
         client.read_exact(&mut command)?;
-        let (answer, last) = link.exchange(command)?;
+        let (answer, last) = connection.exchange(command)?;
         let size = u32::try_from(answer.len()).expect("short").to_be_bytes();
         client.write_all(&[&size, &answer[..], &[0; 4]].concat())?;
         if last {

@@ -70,7 +70,7 @@ pub(crate) fn passwd(global: &Global, args: &Passwd) -> Result<(), Error> {
         let old = old.unwrap_or_else(Secret::empty);
         let result = change(&chosen, client, &hierarchies, &mut outcome, &old, &new);
         if let Err(failure) = result {
-            return Err(failure.told(&outcome, args.random.as_deref()));
+            return Err(failure.describe(&outcome, args.random.as_deref()));
         }
         if !global.json {
             output::print(&done(&outcome))?;
@@ -114,7 +114,7 @@ struct Failure {
 
 impl Failure {
     /// What to say. A file that was made for nothing goes.
-    fn told(self, outcome: &Outcome, made: Option<&Path>) -> Error {
+    fn describe(self, outcome: &Outcome, made: Option<&Path>) -> Error {
         let name = self.hierarchy.name();
         let wrong = matches!(
             self.error.kind(),

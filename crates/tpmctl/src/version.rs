@@ -58,7 +58,7 @@ fn line(name: &str, value: &str) -> String {
 
 fn text(version: &Version) -> String {
     let mut text = format!("  TPM {} Version Info:\n", version.family);
-    let told = [
+    let optional = [
         ("Firmware Version", Some(version.firmware_version.clone())),
         ("Spec Level", version.spec_level.map(|n| n.to_string())),
         ("Spec Revision", version.spec_revision.clone()),
@@ -71,7 +71,7 @@ fn text(version: &Version) -> String {
         ),
         ("Manufacturer Info", version.manufacturer_info.clone()),
     ];
-    for (name, value) in told {
+    for (name, value) in optional {
         text.push_str(&line(name, value.as_deref().unwrap_or("not told")));
     }
     text
@@ -80,7 +80,7 @@ fn text(version: &Version) -> String {
 /// As tpm_version prints it, which leaves out what a TPM does not tell.
 fn text12(version: &Version12) -> String {
     let mut text = format!("  TPM {} Version Info:\n", version.family);
-    let told = [
+    let optional = [
         ("Chip Version", version.chip_version.clone()),
         ("Spec Level", version.spec_level.map(|n| n.to_string())),
         (
@@ -92,7 +92,7 @@ fn text12(version: &Version12) -> String {
         ("TPM Version", Some(version.tpm_version.clone())),
         ("Manufacturer Info", Some(version.manufacturer_info.clone())),
     ];
-    for (name, value) in told {
+    for (name, value) in optional {
         if let Some(value) = value {
             text.push_str(&line(name, &value));
         }

@@ -1,4 +1,4 @@
-//! What is outside the process: time, the TPM's answers, and what the kernel knows of descriptors.
+//! The environment of the process: time, the TPM's answers, and what the kernel knows of descriptors.
 //!
 //! All threads of a model run on one thread of the system's, and there are no switches in here but where it
 //! says so; so plain state will do.

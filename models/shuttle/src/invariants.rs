@@ -61,8 +61,8 @@ pub struct Coming(());
 /// A thread that may have a turn and nothing to do with it; who comes after whom cannot be told meanwhile.
 pub struct Unseen(());
 
-/// Somebody's work with the TPM.
-pub struct Work(Who);
+/// Somebody's operation on the TPM, from its beginning to its end.
+pub struct Operation(Who);
 
 impl Coming {
     #[must_use]
@@ -109,7 +109,7 @@ impl Drop for Unseen {
     }
 }
 
-impl Work {
+impl Operation {
     #[must_use]
     pub fn begin(who: Who) -> Self {
         seen(|it| {
@@ -134,7 +134,7 @@ impl Work {
     }
 }
 
-impl Drop for Work {
+impl Drop for Operation {
     fn drop(&mut self) {
         seen(|it| {
             it.rule(it.working, "two had the turn at once");

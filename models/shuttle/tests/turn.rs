@@ -9,7 +9,7 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 use tpm_provider_shuttle::check;
 use tpm_provider_shuttle::environment;
-use tpm_provider_shuttle::invariants::{self, Coming, Unseen, Who, Work};
+use tpm_provider_shuttle::invariants::{self, Coming, Unseen, Who, Operation};
 use tpm_provider_shuttle::os::{deadline_in, sleep};
 use tpm_provider_shuttle::schedule::{Notifier, Outcome, Pending};
 use tpm_provider_shuttle::transport::{Transaction, queue, try_enter};
@@ -20,7 +20,7 @@ fn one_in(count: u32) -> bool {
 
 /// An operation on the TPM, of whoever has the turn.
 fn operate(who: Who) {
-    let _work = Work::begin(who);
+    let _operation = Operation::begin(who);
     let sections = thread_rng().gen_range(0..=2);
     for _ in 0..sections {
         let mut section = Transaction::enter(queue());
@@ -306,7 +306,7 @@ fn abandoned_tasks() {
 fn descriptors_that_cannot_be_watched() {
     fn task(watch: &Arc<Notifier>) -> Owned {
         Owned::submit(watch, false, |number| {
-            let _work = Work::begin(Who::Task(number));
+            let _operation = Operation::begin(Who::Task(number));
             let mut section = Transaction::enter(queue());
             section.transact(false);
             section.transact(one_in(2));

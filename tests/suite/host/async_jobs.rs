@@ -225,15 +225,15 @@ fn openssl_speed() {
         openssl.ok(&format!("{arguments} {what}")).err()
     };
     for (what, command) in [("ecdsap256", "Sign"), ("ecdhp256", "ECDH_ZGen")] {
-        let told = speed(what);
+        let output = speed(what);
         // "+R5:738:...": a number that is another in each version, and how many operations there were. Signatures
         // come before verifications.
-        let first = told.lines().find(|line| line.starts_with("+R"));
+        let first = output.lines().find(|line| line.starts_with("+R"));
         let operations = first.and_then(|line| line.split(':').nth(1)?.parse().ok());
         let counts = tap.counts();
         // Some more are made to try the keys.
         let done = operations.is_some_and(|n: usize| n > 0 && counts.of(command) >= n);
-        assert!(done, "{what}: {told}\n{counts:?}");
+        assert!(done, "{what}: {output}\n{counts:?}");
         tpm.assert_clean();
     }
 }

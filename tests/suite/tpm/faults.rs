@@ -1,4 +1,4 @@
-//! A TPM that is busy, gone, full, restarted or lying: an error that says so or none at all, and the next operation works.
+//! A TPM that is busy, gone, full, restarted or answering falsely: an error that says so or none at all, and the next operation works.
 
 use std::path::Path;
 use std::thread;

@@ -573,10 +573,10 @@ fn a_key_without_an_anchor_is_made_with_a_word() {
     const NOTE: &str = "nothing vouches for the parent";
     let Bench { openssl, tap, tpm } = Bench::new();
     let line = "genpkey -propquery provider=tpm -algorithm EC -pkeyopt group:P-256 -out k.pem";
-    let told = |done: Done, times: usize| {
+    let notes = |done: Done, times: usize| {
         assert_eq!(done.err().matches(NOTE).count(), times, "{done}");
     };
-    told(openssl.ok(line), 1);
+    notes(openssl.ok(line), 1);
     let done = openssl.ok(line);
     let note = done.err();
     let note = note.lines().find(|line| line.contains(NOTE)).unwrap();
@@ -590,9 +590,9 @@ fn a_key_without_an_anchor_is_made_with_a_word() {
     // With a log it is in the log, or not, as the log's level says.
     let done = openssl.run(line).env("TPM_LOG", "warn").ok();
     assert!(done.err().contains(" warn: nothing vouches"), "{done}");
-    told(done, 1);
+    notes(done, 1);
     for level in ["off", "error"] {
-        told(openssl.run(line).env("TPM_LOG", level).ok(), 0);
+        notes(openssl.run(line).env("TPM_LOG", level).ok(), 0);
     }
     // Nor into a connection that has descriptor 2.
     let quiet = "import os, socket, subprocess, sys\n\
@@ -619,17 +619,17 @@ fn a_key_without_an_anchor_is_made_with_a_word() {
     ];
     for config in anchored {
         let openssl = Openssl::with(config, &tap.address());
-        told(openssl.ok(line), 0);
+        notes(openssl.ok(line), 0);
     }
     // What looks at keys says nothing.
-    told(openssl.ok("pkey -in k.pem -noout -text"), 0);
+    notes(openssl.ok("pkey -in k.pem -noout -text"), 0);
     // The command says it as well, and not of a TPM that is in the process itself.
     let new = "key new --type ec --force -o k.pem";
-    told(openssl.client(tools::tpmctl()).words(new).ok(), 1);
+    notes(openssl.client(tools::tpmctl()).words(new).ok(), 1);
     let inside = format!("libtpms:{}", openssl.dir().join("state").display());
     let inside = |run: Run| run.env("TPM_TCTI", &inside).ok();
-    told(inside(openssl.client(tools::tpmctl()).words(new)), 0);
-    told(inside(openssl.run(line)), 0);
+    notes(inside(openssl.client(tools::tpmctl()).words(new)), 0);
+    notes(inside(openssl.run(line)), 0);
     tpm.assert_clean();
 }
 

@@ -269,8 +269,8 @@ fn a_new_key_signs_and_decrypts() {
     let mode = fs::metadata(openssl.dir().join("key.pem")).unwrap().mode();
     assert_eq!(mode & 0o777, 0o600);
     // The next command is told, and works as it is told.
-    let told = done.err();
-    let request = told
+    let written = done.err();
+    let request = written
         .lines()
         .find_map(|l| l.strip_prefix("  openssl "))
         .expect("a command");

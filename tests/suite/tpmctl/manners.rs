@@ -257,17 +257,17 @@ fn what_is_told_to_be_next_works() {
             .arg(auth)
             .dir(dir.path())
             .ok();
-        let told = done.err();
-        let request = told
+        let written = done.err();
+        let request = written
             .lines()
             .find_map(|l| l.strip_prefix("  openssl "))
             .expect("a command");
         assert_eq!(
             request.contains("-passin 'file:my pin'"),
             auth.starts_with("file:"),
-            "{told}"
+            "{written}"
         );
-        assert!(!told.contains("1234"), "{told}");
+        assert!(!written.contains("1234"), "{written}");
         if auth.starts_with("file:") {
             let shell = format!("exec openssl {request}");
             openssl.client("sh").args(["-c", &shell]).ok();

@@ -249,16 +249,16 @@ fn nothing_is_changed_unless_everything_is_said() {
         assert_eq!(done.status.code(), Some(status), "{line}: {done}");
     }
     let done = run("--hierarchy lockout --hierarchy owner --random new --dry-run --json").ok();
-    let told: Value = serde_json::from_slice(&done.stdout).expect("JSON");
-    assert_eq!(told["hierarchies"][0]["hierarchy"], "lockout");
-    assert_eq!(told["hierarchies"][1]["changed"], false);
-    assert_eq!(told["srk_present"], false);
+    let json: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!(json["hierarchies"][0]["hierarchy"], "lockout");
+    assert_eq!(json["hierarchies"][1]["changed"], false);
+    assert_eq!(json["srk_present"], false);
     assert!(!dir.join("new").exists());
     assert_eq!(dir.read_text("there"), "somebody's\n");
     assert_eq!(is_set(&tpm.address()), [false; 3]);
     let done = run("--hierarchy lockout --random new --yes --json").ok();
-    let told: Value = serde_json::from_slice(&done.stdout).expect("JSON");
-    assert_eq!(told["hierarchies"][0]["changed"], true);
-    assert_eq!(told["file"], "new");
+    let json: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!(json["hierarchies"][0]["changed"], true);
+    assert_eq!(json["file"], "new");
     tpm.assert_clean();
 }

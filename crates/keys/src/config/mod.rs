@@ -442,15 +442,15 @@ mod tests {
             .split("\n# ")
             .find(|part| part.starts_with("CONFIGURATION"));
         let mut sections = configuration.expect("the chapter").split("\n## ").skip(1);
-        let mut told = BTreeMap::new();
+        let mut documented = BTreeMap::new();
         for section in sections.by_ref() {
             let (heading, text) = section.split_once('\n').expect("a heading");
             if let Some((name, values)) = heading.split_once(" = ") {
-                told.insert(name, (values, text));
+                documented.insert(name, (values, text));
             }
         }
         for setting in &SETTINGS {
-            let (values, text) = told
+            let (values, text) = documented
                 .remove(setting.name())
                 .unwrap_or_else(|| panic!("the manual lacks {}", setting.name()));
             assert_eq!(values, setting.values, "{}", setting.name());
@@ -459,7 +459,7 @@ mod tests {
                 assert!(text.contains(&*variable), "{}: {variable}", setting.name());
             }
         }
-        assert!(told.is_empty(), "no settings: {told:?}");
+        assert!(documented.is_empty(), "no settings: {documented:?}");
         for (_, meant) in MISTAKES {
             let name = meant.split(' ').next();
             assert!(SETTINGS.iter().any(|it| Some(it.name()) == name), "{meant}");

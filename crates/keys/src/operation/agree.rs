@@ -48,12 +48,12 @@ mod tests {
     use crate::tss2::KeyFile;
     use crate::{Ask, Config, Tpm};
 
-    /// The start of a liar's script: somebody manages the TPM, the connection stays, and at the script's end
+    /// The start of a script: somebody manages the TPM, the connection stays, and at the script's end
     /// everything succeeds.
     const MANAGED: [u8; 2] = [2 | 1 << 2 | 16, 0];
 
-    /// A key for agreements in a TPM that lies.
-    fn lying_key() -> Key {
+    /// A key for agreements in the scripted TPM.
+    fn scripted_key() -> Key {
         let limits = Limits {
             command_wait: Duration::from_secs(91),
             ..Limits::default()
@@ -87,8 +87,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_lying_tpm_agrees_on_is_refused() {
-        let key = lying_key();
+    fn points_of_a_scripted_tpm_that_are_off_the_curve_are_refused() {
+        let key = scripted_key();
         let peer = key.public().ec().unwrap().clone();
         let (x, y) = (&POINT.0[..], &POINT.1[..]);
         assert_eq!(**key.agree(&peer).unwrap(), *x);

@@ -11,19 +11,19 @@ use crate::{Error, Key};
 /// here and now, or in a job that is paused meanwhile.
 pub struct Pending<T> {
     key: Arc<Key>,
-    work: Box<Work<T>>,
+    operation: Box<Operation<T>>,
 }
 
-type Work<T> = dyn Fn(&Key) -> Result<T, Error> + Send + Sync;
+type Operation<T> = dyn Fn(&Key) -> Result<T, Error> + Send + Sync;
 
 impl<T> Pending<T> {
     pub(super) fn new(
         key: &Arc<Key>,
-        work: impl Fn(&Key) -> Result<T, Error> + Send + Sync + 'static,
+        operation: impl Fn(&Key) -> Result<T, Error> + Send + Sync + 'static,
     ) -> Self {
         Self {
             key: Arc::clone(key),
-            work: Box::new(work),
+            operation: Box::new(operation),
         }
     }
 
@@ -34,6 +34,6 @@ impl<T> Pending<T> {
 
     /// Runs it in the key's TPM.
     pub fn run(&self) -> Result<T, Error> {
-        (self.work)(&self.key)
+        (self.operation)(&self.key)
     }
 }

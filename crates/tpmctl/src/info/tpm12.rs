@@ -143,17 +143,18 @@ impl Info {
 
     fn identity(&self, report: &mut Report, all: bool) {
         let tpm = &self.tpm;
-        let told = |value: &Option<String>| value.clone().unwrap_or_else(|| "not told".to_owned());
+        let optional =
+            |value: &Option<String>| value.clone().unwrap_or_else(|| "not told".to_owned());
         report
             .heading("TPM")
             .fact("family", &tpm.family)
-            .fact("vendor", told(&tpm.vendor_id))
-            .fact("chip version", told(&tpm.chip_version));
+            .fact("vendor", optional(&tpm.vendor_id))
+            .fact("chip version", optional(&tpm.chip_version));
         if !all {
             return;
         }
         report
-            .fact("vendor specific", told(&tpm.vendor_specific))
+            .fact("vendor specific", optional(&tpm.vendor_specific))
             .fact("structures", &tpm.tpm_version)
             .fact("manufacturer", &tpm.manufacturer_info);
     }

@@ -339,7 +339,7 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Whether the node of this path is one of the kernel's resource-managed devices.
+/// Whether the device at this path is one of the kernel's resource-managed devices.
 pub(crate) fn is_managed_name(path: &Path) -> bool {
     path.file_name()
         .and_then(|name| name.to_str())

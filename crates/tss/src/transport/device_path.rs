@@ -60,7 +60,7 @@ impl DevicePath {
     pub(super) fn hold(&self, hold: Hold) {
         match self.status() {
             Ok(status) if status.is_character_device() => {
-                // A kernel device is the same by its number wherever its node lies. Others, such as terminals, can be
+                // A kernel device is the same by its number wherever its path lies. Others, such as terminals, can be
                 // opened in their own file system only.
                 if kernel_device(&self.name).is_some() {
                     self.directory.hold_device(hold, &self.name, &status);
@@ -92,7 +92,7 @@ impl DevicePath {
         self.directory.status(&self.name, true)
     }
 
-    /// The status, if this process may use the node. Who may not use a TPM must not make its lock
+    /// The status, if this process may use the device. Who may not use a TPM must not make its lock
     /// file either: it would keep those out who may.
     pub(super) fn usable_status(&self) -> io::Result<Status> {
         let status = self.status()?;
@@ -102,7 +102,7 @@ impl DevicePath {
         Ok(status)
     }
 
-    /// A part of a file name that says which node this is: the same for every path to it.
+    /// A part of a file name that says which device this is: the same for every path to it.
     pub(super) fn tag(&self) -> String {
         let hash = fnv1a(self.path().as_os_str().as_bytes());
         format!("{}-{hash:016x}", plain(&self.name))
@@ -250,10 +250,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("tpmrm0"), b"").unwrap();
         symlink(root.path().join("tpmrm0"), root.path().join("mine")).unwrap();
-        let node = DevicePath::new(&root.path().join("mine")).unwrap();
-        assert!(node.is_managed());
+        let device = DevicePath::new(&root.path().join("mine")).unwrap();
+        assert!(device.is_managed());
         assert_eq!(
-            node.tag(),
+            device.tag(),
             DevicePath::new(&root.path().join("tpmrm0")).unwrap().tag()
         );
     }

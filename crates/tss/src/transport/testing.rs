@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use testkit::ports::free_port;
 
-use super::{Address, Endpoint, Limits, Origin, Transaction, Transport};
+use super::{Address, Endpoint, Family, Limits, Origin, Transaction, Transport};
 
 /// TPM2_GetRandom of eight bytes.
 pub(super) const GET_RANDOM: [u8; 12] = [0x80, 1, 0, 0, 0, 12, 0, 0, 0x01, 0x7b, 0, 8];
@@ -26,19 +26,12 @@ pub(super) struct Swtpm {
     pub(super) address: String,
 }
 
-/// The family of a simulated TPM.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Generation {
-    Tpm12,
-    Tpm2,
-}
-
 impl Swtpm {
-    pub(super) fn unix_of(generation: Generation, state: &Path, sockets: &Path) -> Self {
+    pub(super) fn unix_of(family: Family, state: &Path, sockets: &Path) -> Self {
         let socket = sockets.join("swtpm.sock");
         let _ = fs::remove_file(&socket);
         let server = format!("type=unixio,path={},mode=0777", socket.display());
-        let child = spawn(generation, state, &server);
+        let child = spawn(family, state, &server);
         wait_for("swtpm's socket", || UnixStream::connect(&socket).is_ok());
         Self {
             child,
@@ -49,7 +42,7 @@ impl Swtpm {
     pub(super) fn tcp(state: &Path) -> Self {
         let port = free_port();
         let server = format!("type=tcp,port={port},bindaddr=127.0.0.1");
-        let child = spawn(Generation::Tpm2, state, &server);
+        let child = spawn(Family::Tpm2, state, &server);
         wait_for("swtpm's port", || {
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
         });
@@ -71,10 +64,10 @@ impl Drop for Swtpm {
     }
 }
 
-fn spawn(generation: Generation, state: &Path, server: &str) -> Child {
+fn spawn(family: Family, state: &Path, server: &str) -> Child {
     let mut command = Command::new("swtpm");
     command.arg("socket");
-    if generation == Generation::Tpm2 {
+    if family == Family::Tpm2 {
         command.arg("--tpm2");
     }
     command

@@ -110,8 +110,8 @@ impl Condvar {
         self.waiting.lock().unwrap().push(Arc::clone(&notified));
         let mutex = guard.mutex;
         drop(guard);
-        let told = Arc::clone(&notified);
-        environment::wait_until(moment, move |_| told.load(Ordering::Relaxed));
+        let flag = Arc::clone(&notified);
+        environment::wait_until(moment, move |_| flag.load(Ordering::Relaxed));
         let guard = mutex.lock();
         let mut waiting = self.waiting.lock().unwrap();
         waiting.retain(|other| !Arc::ptr_eq(other, &notified));

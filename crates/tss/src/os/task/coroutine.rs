@@ -119,10 +119,13 @@ mod tests {
     #[test]
     fn a_task_stops_where_it_waits_and_goes_on_elsewhere() {
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&seen);
+        let shared = Arc::clone(&seen);
         let body = move || {
             for n in 0..4 {
-                told.lock().unwrap().push((n, std::thread::current().id()));
+                shared
+                    .lock()
+                    .unwrap()
+                    .push((n, std::thread::current().id()));
                 assert!(is_inside());
                 assert!(pause(WaitFor {
                     fd: None,

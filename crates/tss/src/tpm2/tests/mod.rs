@@ -164,11 +164,11 @@ fn client_of(address: &str, options: Options, managed: bool) -> (Client, Log) {
     let address = address.parse().unwrap();
     let endpoint = Endpoint::new(address, Origin::Environment("TPM_TCTI")).unwrap();
     let log = Log::default();
-    let (to, limits, told) = (endpoint.clone(), options.limits, log.clone());
+    let (to, limits, shared) = (endpoint.clone(), options.limits, log.clone());
     let connect = move || {
         Box::new(Counted {
             inner: Transport::new(to.clone(), limits),
-            log: told.clone(),
+            log: shared.clone(),
             managed: managed.then_some(false),
         }) as Box<dyn Connect>
     };

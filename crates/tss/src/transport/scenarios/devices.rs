@@ -286,7 +286,7 @@ fn a_local_socket_is_found_after_chroot_and_setuid() {
         "devices::a_local_socket_is_found_after_chroot_and_setuid",
         || {
             let place = Place::new();
-            let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+            let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
             confined(&swtpm.address, &place, false);
         },
     );

@@ -52,7 +52,7 @@ fn followed(
 fn it_stays_open_for_a_thread_that_waits() {
     in_own_process("idle::it_stays_open_for_a_thread_that_waits", || {
         let place = Place::new();
-        let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+        let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
         // Not if the machine was so busy that it was open for long.
         let mut rounds = 0..50;
         let kept = rounds.any(|_| {
@@ -69,7 +69,7 @@ fn it_does_not_stay_open_for_long_or_for_one_that_may_leave() {
         "idle::it_does_not_stay_open_for_long_or_for_one_that_may_leave",
         || {
             let place = Place::new();
-            let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+            let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
             let long = Duration::from_millis(40);
             let found = followed(&place, &swtpm.address, long, Queue::enter, || {});
             assert_eq!(found, Continuity::Released);
@@ -85,19 +85,11 @@ fn it_does_not_stay_open_for_long_or_for_one_that_may_leave() {
 fn one_that_was_closed_meanwhile_is_opened_anew() {
     in_own_process("idle::one_that_was_closed_meanwhile_is_opened_anew", || {
         let place = Place::new();
-        let mut swtpm = Some(Swtpm::unix_of(
-            Generation::Tpm2,
-            &place.state(),
-            place.path(),
-        ));
+        let mut swtpm = Some(Swtpm::unix_of(Family::Tpm2, &place.state(), place.path()));
         let address = swtpm.as_ref().unwrap().address.clone();
         let restart = || {
             swtpm = None;
-            swtpm = Some(Swtpm::unix_of(
-                Generation::Tpm2,
-                &place.state(),
-                place.path(),
-            ));
+            swtpm = Some(Swtpm::unix_of(Family::Tpm2, &place.state(), place.path()));
         };
         let found = followed(&place, &address, Duration::ZERO, Queue::enter, restart);
         assert_eq!(found, Continuity::Released);
@@ -107,7 +99,7 @@ fn one_that_was_closed_meanwhile_is_opened_anew() {
 #[test]
 fn another_channel_of_the_process_finds_it_in_doubt() {
     let place = Place::new();
-    let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+    let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
     let endpoint = place.endpoint(&swtpm.address);
     let queue = endpoint.queue();
     let mut first = Transport::new(Arc::clone(&endpoint), limits());
@@ -141,7 +133,7 @@ fn a_process_that_waits_comes_before_the_one_that_had_it() {
         return;
     }
     let place = Place::new();
-    let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+    let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
     let argument = format!("{}/locks {}", place.path().display(), swtpm.address);
     let mut channel = place.channel(&swtpm.address);
     let section = channel.section().unwrap();

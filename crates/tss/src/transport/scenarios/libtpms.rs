@@ -50,7 +50,7 @@ fn a_state_moves_to_swtpm_and_back() {
     in_own_process("libtpms::a_state_moves_to_swtpm_and_back", || {
         let place = Place::new();
         let state = place.state();
-        let swtpm = Swtpm::unix_of(Generation::Tpm2, &state, place.path());
+        let swtpm = Swtpm::unix_of(Family::Tpm2, &state, place.path());
         wait_for("swtpm's state", || state.join("tpm2-00.permall").exists());
         drop(swtpm);
         let mut inside = place.channel(&address(&state));
@@ -59,7 +59,7 @@ fn a_state_moves_to_swtpm_and_back() {
         assert_eq!(answer(&mut section, &DEFINE), 0);
         drop(section);
 
-        let swtpm = Swtpm::unix_of(Generation::Tpm2, &state, place.path());
+        let swtpm = Swtpm::unix_of(Family::Tpm2, &state, place.path());
         let mut outside = place.channel(&swtpm.address);
         let mut section = outside.section().unwrap();
         assert_eq!(answer(&mut section, &READ_PUBLIC), 0);
@@ -80,7 +80,7 @@ fn a_tpm_1_2_is_known_by_its_state() {
     in_own_process("libtpms::a_tpm_1_2_is_known_by_its_state", || {
         let place = Place::new();
         let state = place.state();
-        let swtpm = Swtpm::unix_of(Generation::Tpm12, &state, place.path());
+        let swtpm = Swtpm::unix_of(Family::Tpm12, &state, place.path());
         wait_for("swtpm's state", || state.join("tpm-00.permall").exists());
         drop(swtpm);
         let mut channel = place.channel(&address(&state));

@@ -14,8 +14,8 @@ use std::time::Duration;
 use testkit::ports::{free_port, free_ports};
 
 use super::testing::{
-    FakeDevice, Forked, GET_RANDOM, Generation, Place, Swtpm, alone, code, endpoint_in,
-    in_own_process, limits, random, start_alone, wait_for,
+    FakeDevice, Forked, GET_RANDOM, Place, Swtpm, alone, code, endpoint_in, in_own_process, limits,
+    random, start_alone, wait_for,
 };
 use super::*;
 use crate::os::Hold;
@@ -73,14 +73,14 @@ fn swtpm_over_tcp() {
 #[test]
 fn swtpm_over_a_local_socket() {
     let place = Place::new();
-    let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+    let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
     round_trips(&place, &swtpm.address, 0o666);
 }
 
 #[test]
 fn a_local_socket_with_a_path_too_long_for_an_address() {
     let place = Place::new();
-    let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+    let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
     let deep = place.path().join("d".repeat(100)).join("e".repeat(100));
     fs::create_dir_all(&deep).unwrap();
     let socket = swtpm.address.strip_prefix("swtpm:path=").unwrap();
@@ -92,7 +92,7 @@ fn a_local_socket_with_a_path_too_long_for_an_address() {
 #[test]
 fn a_simulator_that_ends_is_an_error_and_the_next_section_finds_its_successor() {
     let place = Place::new();
-    let mut swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+    let mut swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
     let mut channel = place.channel(&swtpm.address);
     let mut section = channel.section().unwrap();
     random(&mut section);
@@ -113,7 +113,7 @@ fn a_simulator_that_ends_is_an_error_and_the_next_section_finds_its_successor() 
     let error = channel.section().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     assert!(error.to_string().contains("is swtpm running?"), "{error}");
-    let _successor = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+    let _successor = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
     random(&mut channel.section().unwrap());
 }
 
@@ -133,7 +133,7 @@ fn nobody_listening_is_said() {
 #[test]
 fn a_command_of_the_wrong_size_is_not_sent() {
     let place = Place::new();
-    let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+    let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
     let mut channel = place.channel(&swtpm.address);
     let mut section = channel.section().unwrap();
     assert_eq!(
@@ -150,7 +150,7 @@ fn a_command_of_the_wrong_size_is_not_sent() {
 #[test]
 fn an_address_that_somebody_else_occupies_times_out() {
     let place = Place::new();
-    let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+    let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
     let socket = swtpm.address.strip_prefix("swtpm:path=").unwrap();
     let mut occupant = std::os::unix::net::UnixStream::connect(socket).unwrap();
     // swtpm serves whoever it has heard from.
@@ -213,7 +213,7 @@ fn relay(listener: &TcpListener, platform: &TcpListener, data: &Path, signals: &
 #[test]
 fn the_reference_simulators_protocol() {
     let place = Place::new();
-    let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+    let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
     let data = swtpm.address.strip_prefix("swtpm:path=").unwrap();
     let port = free_ports(2);
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -242,7 +242,7 @@ fn another_process_holds_the_tpm() {
         return;
     }
     let place = Place::new();
-    let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+    let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
     let argument = format!("{}/locks {}", place.path().display(), swtpm.address);
     let start = || {
         let mut other = start_alone("another_process_holds_the_tpm", &argument);
@@ -302,7 +302,7 @@ fn threads_take_turns() {
 fn forked_workers_share_a_bare_tpm() {
     in_own_process("forked_workers_share_a_bare_tpm", || {
         let place = Place::new();
-        let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+        let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
         let mut channel = place.channel(&swtpm.address);
         drop(channel.section().unwrap());
         let workers: Vec<_> = (0..4)
@@ -333,7 +333,7 @@ fn forked_workers_share_a_bare_tpm() {
 fn a_fork_during_a_section_takes_nothing_away() {
     in_own_process("a_fork_during_a_section_takes_nothing_away", || {
         let place = Place::new();
-        let swtpm = Swtpm::unix_of(Generation::Tpm2, &place.state(), place.path());
+        let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
         let mut channel = place.channel(&swtpm.address);
         let mut section = channel.section().unwrap();
         let address = &swtpm.address;
