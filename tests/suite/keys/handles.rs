@@ -5,6 +5,8 @@ use testkit::client::Client;
 use testkit::key;
 use testkit::openssl::Config;
 
+use crate::tpm::costs;
+
 const HANDLE: &str = "handle:0x81000010";
 
 /// A key at [`HANDLE`], its name, and that of the storage root key.
@@ -35,7 +37,7 @@ fn a_name_in_the_uri_costs_nothing_more() {
     let (bench, name, other) = persistent(Config::new(), "");
     let Bench { openssl, tap, tpm } = &bench;
     let (_, counts) = tap.cost(|| openssl.ok(&sign(&format!("{HANDLE}?name={name}"))));
-    counts.are(&[("ReadPublic", 1), ("Sign", 1)]);
+    counts.are(costs::HANDLE.commands);
     let ((), counts) = tap.cost(|| {
         openssl
             .fails(&sign(&format!("{HANDLE}?name={other}")))
@@ -77,10 +79,10 @@ fn the_parent_s_name_vouches_for_a_key() {
     };
     demand(&parent);
     let (_, counts) = tap.cost(|| openssl.ok(&sign(HANDLE)));
-    counts.are(&[("ReadPublic", 3), ("StartAuthSession", 1), ("Sign", 1)]);
+    counts.are(costs::HANDLE_OF_PARENT.commands);
     // A name of its own comes first.
     let (_, counts) = tap.cost(|| openssl.ok(&sign(&format!("{HANDLE}?name={name}"))));
-    counts.are(&[("ReadPublic", 1), ("Sign", 1)]);
+    counts.are(costs::HANDLE.commands);
     demand(&name);
     let ((), counts) = tap.cost(|| {
         openssl

@@ -14,6 +14,8 @@ use testkit::swtpm12::Swtpm12;
 use testkit::tools::need;
 use testkit::tpm::cc as command;
 
+use crate::tpm::costs;
+
 /// A TPM address behind which nothing is: whoever opens it fails.
 const NOWHERE: &str = "swtpm:path=/nowhere";
 
@@ -225,7 +227,7 @@ fn the_tpm_s_generator_by_name() {
             let digests = if with_default { "default" } else { "tpm" };
             random(openssl, "random = TPM-RNG");
             let (done, counts) = tap.cost(|| openssl.ok("rand -hex 32"));
-            counts.are(&[("ReadPublic", 1), ("StartAuthSession", 1), ("GetRandom", 1)]);
+            counts.are(costs::RANDOM.commands);
             let own = done.out();
             assert_ne!(own, openssl.ok("rand -hex 32").out());
             // What the TPM gave is not what comes out, nor did it cross the bus in clear.
@@ -250,7 +252,7 @@ fn without_sessions_the_tpm_s_generator_costs_its_commands_alone() {
     let bench = Bench::with(Config::new().setting("sessions", "never"));
     random(&bench.openssl, "random = TPM-RNG");
     let (_, counts) = bench.tap.cost(|| bench.openssl.ok("rand -hex 32"));
-    counts.are(&[("GetRandom", 1)]);
+    counts.are(costs::RANDOM_WITHOUT_SESSIONS.commands);
 }
 
 /// It seeds OpenSSL's own generator as well, which then asks the TPM once for a process.

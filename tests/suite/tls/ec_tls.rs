@@ -1,6 +1,7 @@
 //! TLS with EC keys in the TPM: what is negotiated, read from the other side, and what it costs.
 
 use super::tls_keys::client_certificate;
+use crate::tpm::costs;
 use testkit::key;
 use testkit::openssl::{Config, Openssl};
 use testkit::orders::each_order_with_servers;
@@ -223,7 +224,7 @@ fn a_handshake_costs_one_command() {
                     .s_client(server.port, &format!("-tls1_3 -groups {group}"))
                     .ok()
             });
-            counts.are(&[("Sign", 1)]);
+            counts.are(costs::FURTHER.commands);
         }
         // A client of ours that has no certificate asks the TPM nothing.
         drop(server);

@@ -13,6 +13,8 @@ use testkit::process::wait_for;
 use testkit::proxy::Counts;
 use testkit::tls::{Load, Version};
 
+use super::costs;
+
 /// An EC or an RSA key by turns: `NAME.pem`, and `NAME.pub`.
 fn make(openssl: &Openssl, name: &str, n: usize) {
     if n.is_multiple_of(2) {
@@ -54,7 +56,7 @@ fn round_robin(bench: &Bench) {
                 costs.push(counts.total());
             }
             let (_, again) = tap.cost(|| client.ok(&format!("sign {n}")));
-            again.are(&[("Sign", 1)]);
+            again.are(costs::FURTHER.commands);
         }
     }
     println!(

@@ -1,7 +1,7 @@
 //! The TPM's side: what each operation costs in commands, more keys than slots, what is left behind, a TPM that fails,
 //! and somebody who answers in its place; TPM 1.2 too.
 
-mod costs;
+pub mod costs;
 mod faults;
 mod first_use;
 mod interposer;
