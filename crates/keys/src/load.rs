@@ -114,11 +114,11 @@ const URI_SAYS_NONE: &str =
     "nothing was asked for, since the URI does not say that the key has one: add ?pass to it";
 
 /// Whether wrong tries of its value count towards the TPM's lockout.
-fn counts_tries(public: &Public) -> bool {
+pub(super) fn counts_tries(public: &Public) -> bool {
     !public.attributes().contains(Attributes::NO_DA)
 }
 
-fn parent_of(tpm: &Tpm, file: &KeyFile) -> Result<Parent, Error> {
+pub(super) fn parent_of(tpm: &Tpm, file: &KeyFile) -> Result<Parent, Error> {
     let template = match (file.legacy, file.rsa_parent) {
         (true, _) => PrimaryTemplate::Legacy,
         (false, true) => PrimaryTemplate::Rsa,

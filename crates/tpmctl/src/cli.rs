@@ -96,6 +96,8 @@ pub(crate) enum Command {
         tpmctl owner passwd --hierarchy lockout --random /root/tpm-lockout"
     )]
     Owner(OwnerCommand),
+    /// Show and change the TPM's protection against guessing
+    Lockout(Lockout),
     /// Remove what was left in a TPM without a resource manager
     Flush(Flush),
     /// Print a completion script for a shell
@@ -120,6 +122,8 @@ pub(crate) enum KeyCommand {
     Public(Public),
     /// Make a certificate request, signed with the key
     Csr(Csr),
+    /// Give the key in a file another authorization value (PIN), or none
+    Passwd(KeyPasswd),
 }
 
 #[derive(Subcommand)]
@@ -407,6 +411,109 @@ pub(crate) struct Csr {
     /// Replace the output if it exists
     #[arg(short, long)]
     pub(crate) force: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl key passwd www.key\n  \
+    tpmctl key passwd www.key --old file:old.pin --new file:new.pin\n  \
+    tpmctl key passwd www.key --none -o open.key")]
+pub(crate) struct KeyPasswd {
+    /// The key file, PEM or DER
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The value that the key has, file:PATH, or `-` to be asked [default: asked for if the file says it has one]
+    #[arg(long, value_name = "VALUE", value_parser = secret)]
+    pub(crate) old: Option<Zeroizing<String>>,
+
+    /// The value that it shall have, file:PATH, or `-` to be asked [default: asked for]
+    #[arg(long, value_name = "VALUE", value_parser = secret)]
+    pub(crate) new: Option<Zeroizing<String>>,
+
+    /// It shall have none
+    #[arg(long, conflicts_with = "new")]
+    pub(crate) none: bool,
+
+    /// Write to NEWFILE and leave FILE alone [default: FILE is written anew]
+    #[arg(short, long, value_name = "NEWFILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Replace NEWFILE if it exists
+    #[arg(short, long, requires = "output")]
+    pub(crate) force: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl lockout\n  \
+    tpmctl lockout reset --auth file:/root/tpm-lockout\n  \
+    tpmctl lockout set --max-tries 32 --interval 600 --dry-run")]
+pub(crate) struct Lockout {
+    #[command(subcommand)]
+    pub(crate) command: Option<LockoutCommand>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LockoutCommand {
+    /// Show its state; spends no try
+    #[command(after_help = "Examples:\n  \
+        tpmctl lockout show\n  \
+        tpmctl lockout show --json | jq .tries_left")]
+    Show,
+    /// Have the TPM forget all wrong tries, which ends a lockout
+    Reset(LockoutReset),
+    /// Set its limits
+    Set(LockoutSet),
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl lockout reset\n  \
+    tpmctl lockout reset --auth file:/root/tpm-lockout --yes")]
+pub(crate) struct LockoutReset {
+    /// The lockout authorization, where one is set: file:PATH, whose first line it is (TPM 1.2: the owner's secret)
+    #[arg(long, value_name = "file:PATH", value_parser = in_file)]
+    pub(crate) auth: Option<PathBuf>,
+
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
+    /// Show the state only
+    #[arg(short = 'n', long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl lockout set --max-tries 32 --dry-run\n  \
+    tpmctl lockout set --max-tries 32 --interval 600 --recovery 86400 --auth file:/root/tpm-lockout")]
+#[group(id = "limits", required = true, multiple = true, args = ["max_tries", "interval", "recovery"])]
+pub(crate) struct LockoutSet {
+    /// Wrong tries at which the TPM locks
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_tries: Option<u32>,
+
+    /// Seconds until one wrong try is forgotten; 0: tries are not counted
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) interval: Option<u32>,
+
+    /// Seconds for which no lockout authorization is taken after a wrong one; 0: until the next restart
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) recovery: Option<u32>,
+
+    /// The lockout authorization, where one is set: file:PATH, whose first line it is
+    #[arg(long, value_name = "file:PATH", value_parser = in_file)]
+    pub(crate) auth: Option<PathBuf>,
+
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
+    /// Show what would be changed only
+    #[arg(short = 'n', long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Args)]

@@ -16,6 +16,7 @@ mod flush;
 mod info;
 mod interrupt;
 mod key;
+mod lockout;
 mod offered;
 mod output;
 mod owner;
@@ -68,10 +69,12 @@ fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Key(KeyCommand::Show(args)) => key::show::run(global, args),
         Command::Key(KeyCommand::Public(args)) => key::public::run(global, args),
         Command::Key(KeyCommand::Csr(args)) => key::csr::run(global, args),
+        Command::Key(KeyCommand::Passwd(args)) => key::passwd::run(global, args),
         Command::Srk(SrkCommand::Show) => srk::show(global),
         Command::Srk(SrkCommand::Trust(args)) => srk::trust(global, args),
         Command::Srk(SrkCommand::Create) => srk::create(global),
         Command::Owner(OwnerCommand::Passwd(args)) => owner::passwd(global, args),
+        Command::Lockout(args) => lockout::run(global, args.command.as_ref()),
         Command::Flush(args) => flush::run(global, args),
         Command::Completions(args) => completions::run(args),
         Command::Help(args) => help(args),

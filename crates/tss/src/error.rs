@@ -56,7 +56,7 @@ pub enum ErrorKind {
         hint: Option<String>,
     },
     /// The authorization value was wrong. Never tried again by itself: each try may count.
-    #[error("{} is wrong ({command}: {code}){}", if *of_parent { "the parent's authorization value (parent-auth, or TPM_PARENT_AUTH)" } else { "the key's authorization value" }, wrong_auth(*tries_left, hint.as_deref()))]
+    #[error("{} is wrong ({command}: {code}){}", if *of_parent { "the parent's authorization value (parent-auth, or TPM_PARENT_AUTH)" } else { "the key's authorization value" }, wrong_auth(*tries_left, *interval, hint.as_deref()))]
     WrongAuth {
         /// The specification's name of the command.
         command: &'static str,
@@ -66,6 +66,8 @@ pub enum ErrorKind {
         of_parent: bool,
         /// Tries left before the TPM locks; `None` if this one did not count.
         tries_left: Option<u32>,
+        /// Seconds until the TPM forgets one try, where it told.
+        interval: Option<u32>,
         /// What to do.
         hint: Option<String>,
     },
@@ -74,6 +76,18 @@ pub enum ErrorKind {
     Lockout {
         /// Counters and times, if the TPM told.
         state: Option<Lockout>,
+    },
+    /// The lockout authorization was refused. One wrong try is enough for the TPM to take no other for a while.
+    #[error("{}", lockout_auth(command, *code, *shut, *recovery))]
+    LockoutAuth {
+        /// The specification's name of the command.
+        command: &'static str,
+        /// The TPM's answer.
+        code: ResponseCode,
+        /// Whether it was not even looked at, since a wrong one was tried before.
+        shut: bool,
+        /// Seconds for which the TPM takes none after a wrong one, 0 until it is reset, if the TPM told.
+        recovery: Option<u32>,
     },
     /// A message of the TPM, or a value given to it, does not have the specified form.
     #[error("{0}")]
@@ -169,12 +183,19 @@ pub enum ErrorKind {
     },
 }
 
-fn wrong_auth(tries_left: Option<u32>, hint: Option<&str>) -> String {
+fn wrong_auth(tries_left: Option<u32>, interval: Option<u32>, hint: Option<&str>) -> String {
+    let seconds = interval.filter(|&seconds| seconds > 0);
+    let forgets = seconds.map_or_else(String::new, |seconds| {
+        format!(", which forgets one every {seconds} seconds (`tpmctl lockout`)")
+    });
     let tries = match tries_left {
         None => String::new(),
-        Some(0) => "; the TPM is locked now".to_owned(),
-        Some(1) => "; 1 try left before the TPM locks".to_owned(),
-        Some(left) => format!("; {left} tries left before the TPM locks"),
+        Some(0) => format!(
+            "; the TPM is locked now{}: `tpmctl lockout` shows it, `tpmctl lockout reset` ends it",
+            seconds.map_or_else(String::new, |seconds| format!(" for {seconds} seconds"))
+        ),
+        Some(1) => format!("; 1 try left before the TPM locks{forgets}"),
+        Some(left) => format!("; {left} tries left before the TPM locks{forgets}"),
     };
     match hint {
         Some(hint) => format!("{tries}; {hint}"),
@@ -183,17 +204,38 @@ fn wrong_auth(tries_left: Option<u32>, hint: Option<&str>) -> String {
 }
 
 fn lockout_advice(state: Option<&Lockout>) -> String {
+    const RESET: &str = "reset it with `tpmctl lockout reset`";
     match state {
         Some(Lockout {
-            counter, interval, ..
+            counter,
+            max_tries,
+            interval,
+            ..
         }) if *interval > 0 => format!(
-            " ({counter} counted); it forgets one every {interval} seconds, or reset it with `tpm2_dictionarylockout --clear-lockout`"
+            " ({counter} of {max_tries} counted, no tries left); the lock ends within {interval} seconds, in which it \
+             forgets one, or {RESET}"
         ),
-        Some(Lockout { counter, .. }) => {
-            format!(" ({counter} counted); reset it with `tpm2_dictionarylockout --clear-lockout`")
-        }
-        None => "; wait, or reset it with `tpm2_dictionarylockout --clear-lockout`".to_owned(),
+        Some(Lockout {
+            counter, max_tries, ..
+        }) => format!(" ({counter} of {max_tries} counted, no tries left); {RESET}"),
+        None => format!("; wait (`tpmctl lockout` tells how long), or {RESET}"),
     }
+}
+
+fn lockout_auth(command: &str, code: ResponseCode, shut: bool, recovery: Option<u32>) -> String {
+    let until = match recovery {
+        None => "until its recovery time has passed (`tpmctl lockout` shows it)".to_owned(),
+        Some(0) => "until the machine is restarted".to_owned(),
+        Some(seconds) => format!("until {seconds} seconds after the wrong one"),
+    };
+    let what = match shut {
+        true => "was not looked at, since a wrong one was tried before",
+        false => "is wrong",
+    };
+    format!(
+        "the lockout authorization {what} ({command}: {code}); the TPM takes none {until}, also not the right one: find \
+         that meanwhile, for one wrong try is enough. Keys are not concerned"
+    )
 }
 
 /// A failure, with the TPM it happened on.
@@ -217,6 +259,7 @@ impl Error {
         match &*self.kind {
             ErrorKind::Tpm { code, .. }
             | ErrorKind::WrongAuth { code, .. }
+            | ErrorKind::LockoutAuth { code, .. }
             | ErrorKind::ForeignKey { code, .. }
             | ErrorKind::OutOfMemory { code, .. } => Some(*code),
             _ => None,
@@ -227,7 +270,9 @@ impl Error {
     pub fn is_authorization_failure(&self) -> bool {
         matches!(
             &*self.kind,
-            ErrorKind::WrongAuth { .. } | ErrorKind::Tpm12(Failure::WrongSecret { .. })
+            ErrorKind::WrongAuth { .. }
+                | ErrorKind::LockoutAuth { .. }
+                | ErrorKind::Tpm12(Failure::WrongSecret { .. })
         )
     }
 
@@ -359,12 +404,60 @@ mod tests {
                 code: ResponseCode(0x98e),
                 of_parent: false,
                 tries_left,
+                interval: Some(600),
                 hint: None,
             })
             .to_string()
         };
-        assert!(wrong(Some(3)).ends_with("3 tries left before the TPM locks"));
-        assert!(wrong(Some(1)).ends_with("1 try left before the TPM locks"));
-        assert!(wrong(Some(0)).ends_with("the TPM is locked now"));
+        assert!(
+            wrong(Some(3))
+                .contains("3 tries left before the TPM locks, which forgets one every 600")
+        );
+        assert!(
+            wrong(Some(1)).contains("1 try left before the TPM locks, which forgets one every 600")
+        );
+        assert!(wrong(Some(0)).contains("the TPM is locked now for 600 seconds"));
+        assert!(!wrong(None).contains("600"));
+    }
+
+    #[test]
+    fn a_lock_tells_its_end_and_a_refused_lockout_authorization_its_time() {
+        let locked = |interval| {
+            Error::from(ErrorKind::Lockout {
+                state: Some(Lockout {
+                    counter: 3,
+                    max_tries: 3,
+                    interval,
+                    recovery: 5,
+                    in_lockout: true,
+                    auth_set: true,
+                }),
+            })
+            .to_string()
+        };
+        assert!(
+            locked(600).contains("within 600 seconds"),
+            "{}",
+            locked(600)
+        );
+        assert!(!locked(0).contains("seconds"), "{}", locked(0));
+        for text in [locked(600), locked(0)] {
+            assert!(text.contains("3 of 3 counted, no tries left"), "{text}");
+            assert!(text.ends_with("`tpmctl lockout reset`"), "{text}");
+        }
+        let refused = |shut, recovery| {
+            let error = Error::from(ErrorKind::LockoutAuth {
+                command: "TPM2_DictionaryAttackLockReset",
+                code: ResponseCode(0x98e),
+                shut,
+                recovery,
+            });
+            assert!(error.is_authorization_failure() && error.code().is_some());
+            error.to_string()
+        };
+        assert!(refused(false, Some(1000)).contains("until 1000 seconds after"));
+        assert!(refused(false, Some(0)).contains("restarted"));
+        assert!(refused(false, None).contains("`tpmctl lockout` shows it"));
+        assert!(refused(true, None).contains("was not looked at"));
     }
 }

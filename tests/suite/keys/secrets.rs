@@ -401,8 +401,9 @@ fn a_locked_tpm_says_so_and_how_to_go_on() {
     openssl
         .fails(&format!("{SIGN} -passin file:pin"))
         .says("locked after too many wrong authorization values")
-        .says("1000 seconds")
-        .says("tpm2_dictionarylockout --clear-lockout");
+        .says("2 of 2 counted, no tries left")
+        .says("within 1000 seconds")
+        .says("tpmctl lockout reset");
     // A key without a value is not concerned.
     key::rsa(&openssl, "open", 2048, "");
     openssl.ok(&SIGN.replace("key.pem", "open.pem"));

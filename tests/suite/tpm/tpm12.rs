@@ -659,7 +659,7 @@ fn a_locked_tpm_says_how_to_open_it() {
     }
     locked
         .expect("a TPM that locks")
-        .says("tpm_resetdalock")
+        .says("tpmctl lockout reset")
         .says("TPM in lockout");
     tpm.assert_clean();
 }

@@ -3,5 +3,7 @@
 mod commands;
 mod doctor;
 mod keys;
+mod lockout;
 mod manners;
 mod owner;
+mod passwd;

@@ -117,7 +117,7 @@ fn self_test(client: &Client) -> tss::Result<Finding> {
 }
 
 fn lockout(client: &Client) -> tss::Result<Finding> {
-    const RESET: &str = "tpm2_dictionarylockout --clear-lockout";
+    const RESET: &str = "tpmctl lockout reset";
     let state = client.lockout()?;
     let tries = format!("{} of {}", state.counter, state.max_tries);
     if state.in_lockout {

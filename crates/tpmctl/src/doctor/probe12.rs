@@ -81,7 +81,7 @@ fn self_test(client: &Client) -> tss::Result<Finding> {
 }
 
 fn lockout(client: &Client) -> tss::Result<Finding> {
-    const RESET: &str = "tpm_resetdalock";
+    const RESET: &str = "tpmctl lockout reset --auth file:/root/tpm-owner";
     let Some(state) = client.lockout()? else {
         return Ok(Finding::not_checked("This TPM does not tell its lockout."));
     };

@@ -146,7 +146,7 @@ fn state(report: &mut Report, info: &Info) {
             "state",
             if lockout.in_lockout {
                 "LOCKED after too many wrong authorization values; \
-                 `tpm2_dictionarylockout --clear-lockout` resets it"
+                 `tpmctl lockout reset` ends it"
             } else {
                 "not locked"
             },

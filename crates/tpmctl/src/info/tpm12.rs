@@ -113,7 +113,7 @@ impl Info {
         report.fact(
             "state",
             match lockout.in_lockout {
-                true => "LOCKED after too many wrong secrets; wait, or let the owner type tpm_resetdalock",
+                true => "LOCKED after too many wrong secrets; wait, or let the owner type `tpmctl lockout reset`",
                 false => "not locked",
             },
         );

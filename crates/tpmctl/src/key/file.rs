@@ -80,15 +80,20 @@ impl Target {
 
     /// Writes the file, for its owner alone.
     pub(crate) fn write(&self, content: &str) -> Result<(), Error> {
+        self.write_bytes(content.as_bytes())
+    }
+
+    /// The same of what need not be text.
+    pub(crate) fn write_bytes(&self, content: &[u8]) -> Result<(), Error> {
         self.write_as(content, 0o600)
     }
 
     /// Writes a file that is no secret, for whomever the umask lets.
     pub(crate) fn write_shared(&self, content: &str) -> Result<(), Error> {
-        self.write_as(content, 0o666)
+        self.write_as(content.as_bytes(), 0o666)
     }
 
-    fn write_as(&self, content: &str, mode: u32) -> Result<(), Error> {
+    fn write_as(&self, content: &[u8], mode: u32) -> Result<(), Error> {
         if !self.replace {
             return create(&self.path, content, mode);
         }
@@ -111,7 +116,7 @@ impl Target {
     }
 }
 
-fn create(path: &Path, content: &str, mode: u32) -> Result<(), Error> {
+fn create(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -124,8 +129,8 @@ fn create(path: &Path, content: &str, mode: u32) -> Result<(), Error> {
     })
 }
 
-fn fill(file: &mut File, content: &str) -> io::Result<()> {
-    file.write_all(content.as_bytes())?;
+fn fill(file: &mut File, content: &[u8]) -> io::Result<()> {
+    file.write_all(content)?;
     file.sync_all()
 }
 

@@ -15,10 +15,28 @@ use crate::error::Error;
 /// standard input.
 pub(crate) fn read(value: &str) -> Result<Secret, Error> {
     Ok(match value {
-        "-" if io::stdin().is_terminal() => ask()?,
+        "-" if io::stdin().is_terminal() => {
+            ask(&["Authorization value of the new key: ", "Once more: "])?
+        }
         "-" => first_line()?,
         value => read_secret(value)?,
     })
+}
+
+/// The value that a key has, of which another one takes the place.
+pub(crate) fn present(value: &str) -> Result<Secret, Error> {
+    match value {
+        "-" if io::stdin().is_terminal() => prompt("Present authorization value of the key: "),
+        value => read(value),
+    }
+}
+
+/// The value that takes its place.
+pub(crate) fn replacing(value: &str) -> Result<Secret, Error> {
+    match value {
+        "-" if io::stdin().is_terminal() => ask(&["New authorization value: ", "Once more: "]),
+        value => read(value),
+    }
 }
 
 /// The value of a key that there is: asked for once.
@@ -50,11 +68,11 @@ fn prompt(text: &str) -> Result<Secret, Error> {
         })
 }
 
-fn ask() -> Result<Secret, Error> {
-    let first = prompt("Authorization value of the new key: ")?;
-    let second = prompt("Once more: ")?;
+fn ask([first, again]: &[&str; 2]) -> Result<Secret, Error> {
+    let first = prompt(first)?;
+    let second = prompt(again)?;
     if first != second {
-        return Err(Error::new("the two values differ; no key was made"));
+        return Err(Error::new("the two values differ; nothing was done"));
     }
     Ok(first)
 }

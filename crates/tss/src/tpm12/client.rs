@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::asked;
 use super::blob::{KeyBlob, PublicKey, Template};
-use super::commands::admin::{GetTestResult, SelfTestFull};
+use super::commands::admin::{GetTestResult, ResetLockValue, SelfTestFull};
 use super::commands::capability::{
     self, DaState, GetCapability, PermanentFlags, Properties, VersionInfo, VolatileFlags, area,
     property,
@@ -244,6 +244,12 @@ impl Client {
         optional(answer)?
             .map(|bytes| DaState::parse(&bytes).map_err(|e| self.place(e)))
             .transpose()
+    }
+
+    /// Has the TPM forget all wrong secrets, for its owner (TPM_ResetLockValue). Not through tcsd. After one wrong `owner`
+    /// the TPM takes none for this, until it is restarted or a day has passed.
+    pub fn reset_lockout(&self, owner: &AuthValue) -> Result<()> {
+        self.with(|tpm| tpm.run_as(Whose::Owner, &ResetLockValue, Authority::Oiap(owner)))
     }
 
     /// Handles of the keys that are loaded in the TPM, whoever loaded them.

@@ -51,7 +51,7 @@ pub enum Failure {
     },
     /// The TPM is locked after wrong authorization values.
     #[error(
-        "the TPM is locked after too many wrong secrets (TPM_DEFEND_LOCK_RUNNING); wait, first seconds, then longer each time, or let its owner type `tpm_resetdalock`"
+        "the TPM is locked after too many wrong secrets (TPM_DEFEND_LOCK_RUNNING); wait, first seconds, then longer each time, or let its owner type `tpmctl lockout reset`"
     )]
     Locked,
     /// Nobody has taken ownership: there is no SRK.
@@ -187,7 +187,7 @@ mod tests {
             (
                 Ordinal::LOAD_KEY2,
                 0x803,
-                &["locked", "tpm_resetdalock"][..],
+                &["locked", "tpmctl lockout reset"][..],
             ),
             (
                 Ordinal::LOAD_KEY2,

@@ -11,6 +11,7 @@ pub mod commands;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod lockout;
 mod nv;
 pub mod object;
 pub mod pins;
@@ -27,6 +28,7 @@ pub use client::{Client, Options, Sessions};
 pub use commands::object::{Created, PublicInfo};
 pub use commands::signing::Signature;
 pub use constants::{AlgId, CommandCode, Curve};
+pub use lockout::LockoutParameters;
 pub use name::{Entity, Name};
 pub use nv::NvPublic;
 pub use object::{DecryptScheme, Object, Parent, PrimaryTemplate, SignScheme, Source};

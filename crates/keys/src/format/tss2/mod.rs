@@ -23,6 +23,7 @@
 mod error;
 mod pkcs8;
 mod read;
+mod rewrite;
 mod write;
 
 use std::fmt;
@@ -209,13 +210,16 @@ impl KeyFile {
     /// # Errors
     /// As [`Self::from_pem`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FileError> {
-        // The SEQUENCE's octet is also '0', with which a text might begin.
-        let der = bytes.first() == Some(&0x30) && !pem::has_block(bytes);
-        if der || Self::is_ours(bytes) {
+        if Self::is_in_der(bytes) {
             Self::from_der(bytes)
         } else {
             Self::from_pem(bytes)
         }
+    }
+
+    /// The SEQUENCE's octet is also '0', with which a text might begin.
+    fn is_in_der(bytes: &[u8]) -> bool {
+        (bytes.first() == Some(&0x30) && !pem::has_block(bytes)) || Self::is_ours(bytes)
     }
 
     /// The file in DER: minimal numbers, and none of the fields from \[1\] on that has its default value,

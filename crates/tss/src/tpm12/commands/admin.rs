@@ -1,4 +1,4 @@
-//! Self-tests (part 3, 4).
+//! Self-tests (part 3, 4), and the protection against guessing (part 3, 17).
 #![forbid(unsafe_code)]
 
 use super::{Request, sized};
@@ -36,5 +36,22 @@ impl Request for GetTestResult {
 
     fn parse(&self, _: u32, reader: &mut Reader<'_>) -> Result<Vec<u8>, Malformed> {
         sized(reader, 4096).map(<[u8]>::to_vec)
+    }
+}
+
+/// TPM_ResetLockValue, by the owner: no wrong secret counts any more.
+pub struct ResetLockValue;
+
+impl Request for ResetLockValue {
+    type Response = ();
+
+    fn ordinal(&self) -> Ordinal {
+        Ordinal::RESET_LOCK_VALUE
+    }
+
+    fn parameters(&self, _: &mut Writer, _: Option<&[[u8; 20]; 2]>) {}
+
+    fn parse(&self, _: u32, _: &mut Reader<'_>) -> Result<(), Malformed> {
+        Ok(())
     }
 }

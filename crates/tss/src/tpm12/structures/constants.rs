@@ -24,6 +24,8 @@ impl Ordinal {
     pub const EVICT_KEY: Self = Self(0x22);
     /// `TPM_Sign`
     pub const SIGN: Self = Self(0x3c);
+    /// `TPM_ResetLockValue`
+    pub const RESET_LOCK_VALUE: Self = Self(0x40);
     /// `TPM_LoadKey2`
     pub const LOAD_KEY2: Self = Self(0x41);
     /// `TPM_GetRandom`
@@ -56,6 +58,7 @@ impl Ordinal {
             Self::GET_PUB_KEY => "TPM_GetPubKey",
             Self::EVICT_KEY => "TPM_EvictKey",
             Self::SIGN => "TPM_Sign",
+            Self::RESET_LOCK_VALUE => "TPM_ResetLockValue",
             Self::LOAD_KEY2 => "TPM_LoadKey2",
             Self::GET_RANDOM => "TPM_GetRandom",
             Self::STIR_RANDOM => "TPM_StirRandom",

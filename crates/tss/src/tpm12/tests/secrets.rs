@@ -99,7 +99,10 @@ fn a_locked_tpm_says_so_and_recovers() {
             wrong(&error, Whose::Key, false);
         }
         let locked = locked.expect("no lockout");
-        assert!(locked.to_string().contains("tpm_resetdalock"), "{locked}");
+        assert!(
+            locked.to_string().contains("tpmctl lockout reset"),
+            "{locked}"
+        );
         assert!(!locked.is_authorization_failure());
         // A locked TPM refuses what is right, too; that is no reason to remember it as wrong.
         let started = Instant::now();

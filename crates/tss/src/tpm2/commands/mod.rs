@@ -10,6 +10,7 @@ pub mod context;
 pub mod duplication;
 pub mod hash;
 pub mod hierarchy;
+pub mod lockout;
 pub mod nv;
 pub mod object;
 pub mod policy;

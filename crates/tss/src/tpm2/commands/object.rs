@@ -173,6 +173,35 @@ impl Request for ReadPublic {
     }
 }
 
+/// TPM2_ObjectChangeAuth (Part 3, 12.8): another authorization value for a loaded object, whose old one authorizes the
+/// command and goes on counting for what is loaded.
+pub struct ObjectChangeAuth<'a> {
+    /// The object.
+    pub object: Entity,
+    /// Its parent, which encrypts the new private part.
+    pub parent: Entity,
+    /// The new value.
+    pub new: &'a Secret,
+}
+
+impl Request for ObjectChangeAuth<'_> {
+    /// The whole `TPM2B_PRIVATE`, encrypted by the parent.
+    type Response = Vec<u8>;
+    const CODE: CommandCode = CommandCode::OBJECT_CHANGE_AUTH;
+
+    fn handles(&self) -> Vec<Entity> {
+        vec![self.object.clone(), self.parent.clone()]
+    }
+
+    fn parameters(&self, writer: &mut Writer) {
+        writer.tpm2b(self.new);
+    }
+
+    fn parse(&self, _: u32, reader: &mut Reader<'_>) -> Result<Vec<u8>, Malformed> {
+        tpm2b_whole(reader)
+    }
+}
+
 /// Reads a `TPM2B` and returns it with its size field.
 pub(super) fn tpm2b_whole(reader: &mut Reader<'_>) -> Result<Vec<u8>, Malformed> {
     let size = reader.u16()?;

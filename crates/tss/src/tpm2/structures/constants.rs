@@ -135,11 +135,14 @@ numbers! {
         EVICT_CONTROL = 0x0120, "TPM2_EvictControl";
         HIERARCHY_CHANGE_AUTH = 0x0129, "TPM2_HierarchyChangeAuth";
         CREATE_PRIMARY = 0x0131, "TPM2_CreatePrimary";
+        DICTIONARY_ATTACK_LOCK_RESET = 0x0139, "TPM2_DictionaryAttackLockReset";
+        DICTIONARY_ATTACK_PARAMETERS = 0x013a, "TPM2_DictionaryAttackParameters";
         NV_READ_PUBLIC = 0x0169, "TPM2_NV_ReadPublic";
         SELF_TEST = 0x0143, "TPM2_SelfTest";
         STARTUP = 0x0144, "TPM2_Startup";
         SHUTDOWN = 0x0145, "TPM2_Shutdown";
         NV_READ = 0x014e, "TPM2_NV_Read";
+        OBJECT_CHANGE_AUTH = 0x0150, "TPM2_ObjectChangeAuth";
         CREATE = 0x0153, "TPM2_Create";
         ECDH_ZGEN = 0x0154, "TPM2_ECDH_ZGen";
         IMPORT = 0x0156, "TPM2_Import";

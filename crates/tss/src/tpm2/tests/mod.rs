@@ -2,10 +2,12 @@
 #![forbid(unsafe_code)]
 
 mod brainpool;
+mod change_auth;
 mod counts;
 mod decryption;
 mod faults;
 mod foreign;
+mod lockout;
 mod oracle;
 mod policy;
 mod secrets;

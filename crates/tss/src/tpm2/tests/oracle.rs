@@ -97,6 +97,8 @@ opinions! {
     CONTEXT_SAVE: TpmContextSaveCommand, TpmContextSaveResponse;
     CREATE: TpmCreateCommand, TpmCreateResponse;
     CREATE_PRIMARY: TpmCreatePrimaryCommand, TpmCreatePrimaryResponse;
+    DICTIONARY_ATTACK_LOCK_RESET: TpmDictionaryAttackLockResetCommand, TpmDictionaryAttackLockResetResponse;
+    DICTIONARY_ATTACK_PARAMETERS: TpmDictionaryAttackParametersCommand, TpmDictionaryAttackParametersResponse;
     ECDH_ZGEN: TpmEcdhZGenCommand, TpmEcdhZGenResponse;
     EVICT_CONTROL: TpmEvictControlCommand, TpmEvictControlResponse;
     FLUSH_CONTEXT: TpmFlushContextCommand, TpmFlushContextResponse;
@@ -110,6 +112,7 @@ opinions! {
     LOAD: TpmLoadCommand, TpmLoadResponse;
     NV_READ: TpmNvReadCommand, TpmNvReadResponse;
     NV_READ_PUBLIC: TpmNvReadPublicCommand, TpmNvReadPublicResponse;
+    OBJECT_CHANGE_AUTH: TpmObjectChangeAuthCommand, TpmObjectChangeAuthResponse;
     POLICY_AUTH_VALUE: TpmPolicyAuthValueCommand, TpmPolicyAuthValueResponse;
     POLICY_PASSWORD: TpmPolicyPasswordCommand, TpmPolicyPasswordResponse;
     POLICY_PCR: TpmPolicyPcrCommand, TpmPolicyPcrResponse;

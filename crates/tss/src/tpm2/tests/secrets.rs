@@ -153,7 +153,7 @@ fn a_locked_tpm_says_for_how_long() {
     assert!(
         error
             .to_string()
-            .contains(&format!("every {} seconds", state.interval)),
+            .contains(&format!("within {} seconds", state.interval)),
         "{error}"
     );
 }

@@ -267,7 +267,7 @@ impl Tpm<'_> {
         }
     }
 
-    fn load_under(
+    pub(super) fn load_under(
         &mut self,
         parent_handle: &ParentHandle,
         object: &Object,
@@ -452,7 +452,7 @@ impl Tpm<'_> {
 }
 
 /// Says of a parent that is not there what may have happened to the key.
-fn made_elsewhere(parent: &Parent, error: Error) -> Error {
+pub(super) fn made_elsewhere(parent: &Parent, error: Error) -> Error {
     match error.code() {
         Some(code) if code.is_bad_handle() => error.advise(format!(
             "this TPM does not have {parent}; was the key made on another one?"
@@ -462,7 +462,7 @@ fn made_elsewhere(parent: &Parent, error: Error) -> Error {
 }
 
 /// Whether an error of a stand-in says that it is not the parent after all.
-fn is_not_the_parent(error: &Error) -> bool {
+pub(super) fn is_not_the_parent(error: &Error) -> bool {
     let of_load = |command: &str| CommandCode::LOAD.name() == Some(command);
     match error.kind() {
         ErrorKind::Tpm { command, code, .. } => {

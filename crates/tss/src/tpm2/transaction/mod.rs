@@ -1,6 +1,7 @@
 //! One critical section on the TPM: running commands, making room, tidying up.
 #![forbid(unsafe_code)]
 
+mod change_auth;
 pub(crate) mod exchange;
 pub(crate) mod exec;
 pub(crate) mod keys;
@@ -488,6 +489,9 @@ impl<'a> Tpm<'a> {
             return error;
         };
         let (command, code) = (*command, *code);
+        if let Some(error) = self.explain_lockout_auth(command, code) {
+            return error;
+        }
         if code.is_auth_failure() {
             let state = if code.counts_as_try() {
                 self.lockout().ok()
@@ -507,6 +511,7 @@ impl<'a> Tpm<'a> {
                 code,
                 of_parent,
                 tries_left: state.map(|state| state.tries_left()),
+                interval: state.map(|state| state.interval),
                 hint: None,
             }
             .into();
