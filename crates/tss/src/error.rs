@@ -159,6 +159,12 @@ pub enum ErrorKind {
         /// What cannot be done and what can be done instead.
         what: String,
     },
+    /// The key's policy does not hold.
+    #[error("the key's policy does not hold now: {what}")]
+    PolicyNotMet {
+        /// What does not, and what can be said of it.
+        what: String,
+    },
     /// No room in the TPM, and nothing of ours to evict.
     #[error("{command} failed: {code}; other programs' {} fill the TPM: `tpmctl flush` removes them, or use device:/dev/tpmrm0, which makes room by itself", if code.is_session_memory() { "sessions" } else { "objects" })]
     OutOfMemory {

@@ -11,16 +11,17 @@ use super::commands::asymmetric::{EcdhZGen, RsaDecrypt, SecretPoint};
 use super::commands::context::EvictControl;
 use super::commands::hash::Ticket;
 use super::commands::signing::Sign;
-use super::constants::{AlgId, handle};
+use super::constants::{AlgId, CommandCode, handle};
 use super::name::{Entity, Name};
 use super::object::{DecryptScheme, Object, Parent, SignScheme};
 use super::pins::ParentName;
+use super::policy::way::Registers;
+use super::policy::{PcrSelection, Policy};
 use super::public::Public;
 use super::session::cache::Stake;
-use super::session::policy::Policy;
 use super::session::{Purpose, Salt};
 use super::transaction::exchange::Connect;
-use super::transaction::keys::KeyAuth;
+use super::transaction::keys::Use;
 use super::transaction::{Authority, State, Tpm};
 use crate::client::connection::{self, Connection, EXIT_WAIT};
 use crate::error::{Error, ErrorKind, Lockout, Result};
@@ -51,6 +52,25 @@ pub struct Options {
     pub parent_name: ParentName,
     /// How long to wait.
     pub limits: Limits,
+}
+
+/// What a key's use is authorized by.
+#[derive(Clone, Copy)]
+pub struct KeyAuth<'a> {
+    /// The key's authorization value, or that of the entity that its policy asks for; `None` if it is not known.
+    pub value: Option<&'a Secret>,
+    /// The policy by which it is used; then the value counts only if that asks for it. It costs StartAuthSession and its
+    /// own commands for each use; where a resource manager keeps the session, its own commands only.
+    pub policy: Option<&'a Policy>,
+}
+
+impl<'a> From<&'a Secret> for KeyAuth<'a> {
+    fn from(value: &'a Secret) -> Self {
+        Self {
+            value: Some(value),
+            policy: None,
+        }
+    }
 }
 
 /// A client of one TPM, shared by all keys of a process that are in it.
@@ -104,32 +124,10 @@ impl Client {
     pub fn sign(
         &self,
         object: &Object,
-        auth: &Secret,
+        auth: KeyAuth<'_>,
         scheme: SignScheme,
         digest: &[u8],
     ) -> Result<Signature> {
-        self.with(|tpm| sign(tpm, object, auth.into(), scheme, digest, &Ticket::null()))
-    }
-
-    /// The same with a key that is used by its policy, which is satisfied before: StartAuthSession and the policy's
-    /// commands in addition, or PolicyRestart in the place of StartAuthSession where a session is at hand that was not
-    /// used up. `auth` is not used if the policy does not ask for it.
-    ///
-    /// # Errors
-    ///
-    /// A policy that is not the key's, before anything goes to the TPM.
-    pub fn sign_by_policy(
-        &self,
-        object: &Object,
-        policy: &Policy,
-        auth: &Secret,
-        scheme: SignScheme,
-        digest: &[u8],
-    ) -> Result<Signature> {
-        let auth = KeyAuth {
-            value: auth,
-            policy: Some(policy),
-        };
         self.with(|tpm| sign(tpm, object, auth, scheme, digest, &Ticket::null()))
     }
 
@@ -138,7 +136,7 @@ impl Client {
     pub fn sign_restricted(
         &self,
         object: &Object,
-        auth: &Secret,
+        auth: KeyAuth<'_>,
         scheme: SignScheme,
         hash: AlgId,
         message: &[u8],
@@ -149,14 +147,7 @@ impl Client {
             if hashed.ticket.is_null() {
                 return Err(ErrorKind::TicketRefused.into());
             }
-            sign(
-                tpm,
-                object,
-                auth.into(),
-                scheme,
-                &hashed.digest,
-                &hashed.ticket,
-            )
+            sign(tpm, object, auth, scheme, &hashed.digest, &hashed.ticket)
         })
     }
 
@@ -166,30 +157,11 @@ impl Client {
     pub fn rsa_decrypt(
         &self,
         object: &Object,
-        auth: &Secret,
+        auth: KeyAuth<'_>,
         scheme: DecryptScheme,
         ciphertext: &[u8],
         label: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
-        self.with(|tpm| rsa_decrypt(tpm, object, auth.into(), scheme, ciphertext, label))
-    }
-
-    /// The same with a key that is used by its policy; see [`Client::sign_by_policy`]. The plaintext is encrypted by the
-    /// policy session where the policy asks for the value, which is part of the session's key, and otherwise by a
-    /// session beside it.
-    pub fn rsa_decrypt_by_policy(
-        &self,
-        object: &Object,
-        policy: &Policy,
-        auth: &Secret,
-        scheme: DecryptScheme,
-        ciphertext: &[u8],
-        label: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>> {
-        let auth = KeyAuth {
-            value: auth,
-            policy: Some(policy),
-        };
         self.with(|tpm| rsa_decrypt(tpm, object, auth, scheme, ciphertext, label))
     }
 
@@ -199,19 +171,24 @@ impl Client {
     pub fn rsa_sign_block(
         &self,
         object: &Object,
-        auth: &Secret,
+        auth: KeyAuth<'_>,
         block: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
         self.with(|tpm| {
-            tpm.with_key(object, auth.into(), false, |tpm, key, authority| {
-                let command = RsaDecrypt {
-                    key: key.clone(),
-                    ciphertext: block,
-                    scheme: DecryptScheme::Null.into(),
-                    label: &[],
-                };
-                tpm.run(&command, authority)
-            })
+            tpm.with_key(
+                object,
+                auth,
+                Use::open(CommandCode::RSA_DECRYPT),
+                |tpm, key, authority| {
+                    let command = RsaDecrypt {
+                        key: key.clone(),
+                        ciphertext: block,
+                        scheme: DecryptScheme::Null.into(),
+                        label: &[],
+                    };
+                    tpm.run(&command, authority)
+                },
+            )
         })
     }
 
@@ -220,21 +197,26 @@ impl Client {
     pub fn ecdh_z(
         &self,
         object: &Object,
-        auth: &Secret,
+        auth: KeyAuth<'_>,
         x: &[u8],
         y: &[u8],
     ) -> Result<SecretPoint> {
         self.with(|tpm| {
-            tpm.with_key(object, auth.into(), true, |tpm, key, authority| {
-                tpm.run(
-                    &EcdhZGen {
-                        key: key.clone(),
-                        x,
-                        y,
-                    },
-                    authority,
-                )
-            })
+            tpm.with_key(
+                object,
+                auth,
+                Use::secret(CommandCode::ECDH_ZGEN),
+                |tpm, key, authority| {
+                    tpm.run(
+                        &EcdhZGen {
+                            key: key.clone(),
+                            x,
+                            y,
+                        },
+                        authority,
+                    )
+                },
+            )
         })
     }
 
@@ -251,6 +233,11 @@ impl Client {
     pub fn read_key(&self, handle: u32, name: Option<&Name>) -> Result<PublicInfo> {
         self.with(|tpm| tpm.read_key(handle, name))
             .map_err(|error| no_key_at(handle, error))
+    }
+
+    /// The values of registers (TPM2_PCR_Read), those that the TPM has: a bank may be missing. Nobody vouches for them.
+    pub fn registers(&self, selected: &[PcrSelection]) -> Result<Registers> {
+        self.with(|tpm| tpm.registers(selected))
     }
 
     /// Brings a duplicated object under a parent (TPM2_Import, Part 3, 13.3). `duplicate` is a whole
@@ -279,30 +266,37 @@ impl Client {
             _ => handle::OWNER,
         };
         self.with(|tpm| {
-            tpm.with_key(object, (&Secret::empty()).into(), false, |tpm, key, _| {
-                let authority = if tpm.wants_session(owner_auth, Stake::Trust) {
-                    let id = if Salt::fits(&object.public) {
-                        tpm.session(Purpose::Hmac, Some((key.clone(), &object.public)))?
+            let empty = Secret::empty();
+            let nothing = KeyAuth::from(&empty);
+            tpm.with_key(
+                object,
+                nothing,
+                Use::open(CommandCode::EVICT_CONTROL),
+                |tpm, key, _| {
+                    let authority = if tpm.wants_session(owner_auth, Stake::Trust) {
+                        let id = if Salt::fits(&object.public) {
+                            tpm.session(Purpose::Hmac, Some((key.clone(), &object.public)))?
+                        } else {
+                            tpm.salted_to_parent(object, Purpose::Hmac)?
+                        };
+                        Authority::Session {
+                            id,
+                            auth: owner_auth,
+                            attributes: tpm.last_use(),
+                        }
                     } else {
-                        tpm.salted_to_parent(object, Purpose::Hmac)?
+                        Authority::Password(owner_auth)
                     };
-                    Authority::Session {
-                        id,
-                        auth: owner_auth,
-                        attributes: tpm.last_use(),
-                    }
-                } else {
-                    Authority::Password(owner_auth)
-                };
-                tpm.run(
-                    &EvictControl {
-                        hierarchy,
-                        object: key.clone(),
-                        persistent_handle,
-                    },
-                    &[authority],
-                )
-            })
+                    tpm.run(
+                        &EvictControl {
+                            hierarchy,
+                            object: key.clone(),
+                            persistent_handle,
+                        },
+                        &[authority],
+                    )
+                },
+            )
         })
     }
 
@@ -405,15 +399,20 @@ fn sign(
     digest: &[u8],
     ticket: &Ticket,
 ) -> Result<Signature> {
-    tpm.with_key(object, auth, false, |tpm, key: &Entity, authority| {
-        let request = Sign {
-            key: key.clone(),
-            digest,
-            scheme: scheme.into(),
-            ticket: ticket.clone(),
-        };
-        tpm.run(&request, authority)
-    })
+    tpm.with_key(
+        object,
+        auth,
+        Use::open(CommandCode::SIGN),
+        |tpm, key: &Entity, authority| {
+            let request = Sign {
+                key: key.clone(),
+                digest,
+                scheme: scheme.into(),
+                ticket: ticket.clone(),
+            };
+            tpm.run(&request, authority)
+        },
+    )
 }
 
 fn rsa_decrypt(
@@ -424,15 +423,20 @@ fn rsa_decrypt(
     ciphertext: &[u8],
     label: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>> {
-    tpm.with_key(object, auth, true, |tpm, key, authority| {
-        let request = RsaDecrypt {
-            key: key.clone(),
-            ciphertext,
-            scheme: scheme.into(),
-            label,
-        };
-        tpm.run(&request, authority)
-    })
+    tpm.with_key(
+        object,
+        auth,
+        Use::secret(CommandCode::RSA_DECRYPT),
+        |tpm, key, authority| {
+            let request = RsaDecrypt {
+                key: key.clone(),
+                ciphertext,
+                scheme: scheme.into(),
+                label,
+            };
+            tpm.run(&request, authority)
+        },
+    )
 }
 
 impl fmt::Debug for Client {

@@ -14,10 +14,9 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crypto::Hash;
-use crypto::Secret;
 use crypto::ecdsa::EcPublic;
 use tss::schedule::Queue;
-use tss::tpm2::{AlgId, Attributes, Client, Name, Object, Scheme, Source};
+use tss::tpm2::{AlgId, Attributes, Client, KeyAuth, Name, Object, Policy, Scheme, Source};
 use tss::transport::Family;
 use zeroize::Zeroizing;
 
@@ -37,6 +36,8 @@ pub(crate) struct Tpm2Key {
     object: Object,
     /// What to write when the key is encoded; persistent keys have none.
     file: Option<KeyFile>,
+    /// The policy by which it is used.
+    policy: Option<Policy>,
 }
 
 impl Tpm2Key {
@@ -53,7 +54,14 @@ impl Tpm2Key {
             public,
             object,
             file,
+            policy: None,
         }
+    }
+
+    /// The same key, used by this policy.
+    pub(crate) fn used_by(mut self, policy: Option<Policy>) -> Self {
+        self.policy = policy;
+        self
     }
 
     fn has(&self, attribute: Attributes) -> bool {
@@ -84,11 +92,15 @@ impl Tpm2Key {
     fn run<T>(
         &self,
         credential: &Credential,
-        operation: impl FnOnce(&Client, &Object, &Secret) -> Result<T, tss::Error>,
+        operation: impl FnOnce(&Client, &Object, KeyAuth<'_>) -> Result<T, tss::Error>,
     ) -> Result<T, Error> {
         let client = self.tpm.client()?;
         credential.used_for(self.tpm.patience(), |secret| {
-            operation(client, &self.object, secret)
+            let auth = KeyAuth {
+                policy: self.policy.as_ref(),
+                ..secret.into()
+            };
+            operation(client, &self.object, auth)
         })
     }
 }

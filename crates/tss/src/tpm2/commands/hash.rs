@@ -6,7 +6,8 @@ use crate::tpm2::constants::{AlgId, CommandCode, handle, tag};
 use crate::tpm2::name::{Entity, Name};
 use crate::tpm2::wire::{Malformed, Reader, Writer};
 
-/// `TPMT_TK_HASHCHECK` (Part 2, 10.7.6): the TPM's word that it made a digest of harmless data.
+/// A ticket (Part 2, 10.7): the TPM's word that it made a digest of harmless data (`TPMT_TK_HASHCHECK`), or that it
+/// verified a signature (`TPMT_TK_VERIFIED`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     tag: u16,
@@ -34,7 +35,7 @@ impl Ticket {
         writer.u16(self.tag).u32(self.hierarchy).tpm2b(&self.digest);
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             tag: reader.u16()?,
             hierarchy: reader.u32()?,

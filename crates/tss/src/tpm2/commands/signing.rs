@@ -60,17 +60,28 @@ impl Request for Sign<'_> {
     }
 
     fn parse(&self, _: u32, reader: &mut Reader<'_>) -> Result<Signature, Malformed> {
+        Signature::read(reader)
+    }
+}
+
+impl Signature {
+    /// Reads a signature.
+    ///
+    /// # Errors
+    ///
+    /// A scheme of another kind than [`Signature`]'s.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let scheme = AlgId(reader.u16()?);
         let hash = AlgId(reader.u16()?);
         match scheme {
-            AlgId::RSASSA | AlgId::RSAPSS => Ok(Signature::Rsa {
+            AlgId::RSASSA | AlgId::RSAPSS => Ok(Self::Rsa {
                 scheme,
                 hash,
                 bytes: reader.tpm2b()?.to_vec(),
             }),
             AlgId::ECDSA | AlgId::ECDAA | AlgId::SM2 | AlgId::ECSCHNORR => {
                 let r = reader.tpm2b()?.to_vec();
-                Ok(Signature::Ecc {
+                Ok(Self::Ecc {
                     scheme,
                     hash,
                     r,
@@ -81,5 +92,52 @@ impl Request for Sign<'_> {
                 what: "signature: unknown scheme",
             }),
         }
+    }
+
+    /// Writes it.
+    pub fn write(&self, writer: &mut Writer) {
+        match self {
+            Self::Rsa {
+                scheme,
+                hash,
+                bytes,
+            } => writer.u16(scheme.0).u16(hash.0).tpm2b(bytes),
+            Self::Ecc { scheme, hash, r, s } => writer.u16(scheme.0).u16(hash.0).tpm2b(r).tpm2b(s),
+        };
+    }
+
+    /// The hash algorithm that was used.
+    pub fn hash(&self) -> AlgId {
+        match self {
+            Self::Rsa { hash, .. } | Self::Ecc { hash, .. } => *hash,
+        }
+    }
+}
+
+/// TPM2_VerifySignature (Part 3, 20.1).
+pub struct VerifySignature<'a> {
+    /// The key, whose hierarchy is the ticket's.
+    pub key: Entity,
+    /// The digest that was signed.
+    pub digest: &'a [u8],
+    /// The signature.
+    pub signature: &'a Signature,
+}
+
+impl Request for VerifySignature<'_> {
+    type Response = Ticket;
+    const CODE: CommandCode = CommandCode::VERIFY_SIGNATURE;
+
+    fn handles(&self) -> Vec<Entity> {
+        vec![self.key.clone()]
+    }
+
+    fn parameters(&self, writer: &mut Writer) {
+        writer.tpm2b(self.digest);
+        self.signature.write(writer);
+    }
+
+    fn parse(&self, _: u32, reader: &mut Reader<'_>) -> Result<Ticket, Malformed> {
+        Ticket::read(reader)
     }
 }

@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod cache;
-pub(crate) mod policy;
 mod salt;
 
 use std::fmt;
@@ -18,7 +17,7 @@ use crate::tpm2::constants::{AlgId, hash_of};
 use crate::tpm2::name::Entity;
 use crate::tpm2::public::Public;
 
-pub(crate) use salt::{Salt, SaltError};
+pub(crate) use salt::{Salt, SaltError, software_curve};
 
 const AES_BITS: u16 = 128;
 /// Octets of an AES key, and of the CFB mode's first block.

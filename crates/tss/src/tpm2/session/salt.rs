@@ -65,7 +65,7 @@ impl Salt {
     }
 }
 
-fn software_curve(curve: Curve) -> Option<crypto::Curve> {
+pub(crate) fn software_curve(curve: Curve) -> Option<crypto::Curve> {
     Some(match curve {
         Curve::NIST_P256 => crypto::Curve::P256,
         Curve::NIST_P384 => crypto::Curve::P384,

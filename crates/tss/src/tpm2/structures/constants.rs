@@ -155,7 +155,17 @@ numbers! {
         CONTEXT_SAVE = 0x0162, "TPM2_ContextSave";
         FLUSH_CONTEXT = 0x0165, "TPM2_FlushContext";
         LOAD_EXTERNAL = 0x0167, "TPM2_LoadExternal";
+        POLICY_NV = 0x0149, "TPM2_PolicyNV";
+        POLICY_SECRET = 0x0151, "TPM2_PolicySecret";
+        POLICY_SIGNED = 0x0160, "TPM2_PolicySigned";
+        POLICY_AUTHORIZE = 0x016a, "TPM2_PolicyAuthorize";
         POLICY_AUTH_VALUE = 0x016b, "TPM2_PolicyAuthValue";
+        POLICY_COMMAND_CODE = 0x016c, "TPM2_PolicyCommandCode";
+        POLICY_COUNTER_TIMER = 0x016d, "TPM2_PolicyCounterTimer";
+        POLICY_LOCALITY = 0x016f, "TPM2_PolicyLocality";
+        POLICY_OR = 0x0171, "TPM2_PolicyOR";
+        VERIFY_SIGNATURE = 0x0177, "TPM2_VerifySignature";
+        PCR_READ = 0x017e, "TPM2_PCR_Read";
         READ_PUBLIC = 0x0173, "TPM2_ReadPublic";
         RSA_ENCRYPT = 0x0174, "TPM2_RSA_Encrypt";
         START_AUTH_SESSION = 0x0176, "TPM2_StartAuthSession";
@@ -181,6 +191,8 @@ pub mod tag {
     pub const SESSIONS: u16 = 0x8002;
     /// `TPM_ST_HASHCHECK`: the ticket of a digest the TPM made.
     pub const HASHCHECK: u16 = 0x8024;
+    /// `TPM_ST_VERIFIED`: the ticket of a signature the TPM verified.
+    pub const VERIFIED: u16 = 0x8022;
 }
 
 /// Handles (Part 2, 7.4 and 7.5).

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::constants::AlgId;
+use super::constants::{AlgId, handle};
 
 /// The Name of an entity: an algorithm and a digest of its public area, or a handle (Part 1, 16).
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -93,6 +93,22 @@ impl Entity {
         Self {
             handle,
             name: Name::of_handle(handle),
+        }
+    }
+}
+
+impl fmt::Display for Entity {
+    /// What people call it: a hierarchy's name, or a handle; a name where the handle is not known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = <[u8; 4]>::try_from(self.name.as_bytes()).map(u32::from_be_bytes);
+        match named.unwrap_or(self.handle) {
+            handle::OWNER => f.write_str("the owner hierarchy"),
+            handle::ENDORSEMENT => f.write_str("the endorsement hierarchy"),
+            handle::PLATFORM => f.write_str("the platform hierarchy"),
+            handle::LOCKOUT => f.write_str("the lockout hierarchy"),
+            handle::NULL => f.write_str("the null hierarchy"),
+            0 => write!(f, "the object named {}", self.name),
+            handle => write!(f, "0x{handle:08x}"),
         }
     }
 }

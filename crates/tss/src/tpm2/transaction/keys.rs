@@ -7,66 +7,96 @@ use super::loaded::{Awaited, Fingerprint};
 use super::parent::{ParentHandle, ParentKind, as_asked, missing};
 use super::{Authority, Tpm};
 use crate::error::{Error, ErrorKind, Result};
+use crate::tpm2::client::KeyAuth;
 use crate::tpm2::commands::context::ContextLoad;
 use crate::tpm2::commands::duplication::Import;
 use crate::tpm2::commands::object::{Create, Created, Load};
 use crate::tpm2::constants::{CommandCode, handle};
 use crate::tpm2::name::Entity;
 use crate::tpm2::object::{Object, Parent, Source};
+use crate::tpm2::policy::way::Way;
 use crate::tpm2::public::{Parms, Public};
 use crate::tpm2::session::cache::{SessionId, Stake};
-use crate::tpm2::session::policy::Policy;
 use crate::tpm2::session::{Purpose, Salt, attribute};
 use crate::tpm2::wire::Malformed;
 
-/// What a key's use is authorized by.
+/// How a key is used.
 #[derive(Clone, Copy)]
-pub(crate) struct KeyAuth<'a> {
-    /// The key's authorization value.
-    pub(crate) value: &'a Secret,
-    /// The policy by which it is used; then the value counts only if that asks for it.
-    pub(crate) policy: Option<&'a Policy>,
+pub(crate) struct Use {
+    /// The command that does.
+    pub(crate) command: CommandCode,
+    /// Whether what it answers is a secret.
+    pub(crate) secret_answer: bool,
 }
 
-impl<'a> From<&'a Secret> for KeyAuth<'a> {
-    fn from(value: &'a Secret) -> Self {
+impl Use {
+    /// By a command whose answer may be seen, and is checked by other means.
+    pub(crate) fn open(command: CommandCode) -> Self {
         Self {
-            value,
-            policy: None,
+            command,
+            secret_answer: false,
+        }
+    }
+
+    /// By a command whose answer nobody may see.
+    pub(crate) fn secret(command: CommandCode) -> Self {
+        Self {
+            command,
+            secret_answer: true,
         }
     }
 }
 
 impl Tpm<'_> {
-    /// Uses a key: `operation` runs one command with the key's entity and authorities. If the key, or
+    /// Uses a key: `operation` runs one command, `used`, with the key's entity and authorities. If the key, or
     /// a session, turns out to be gone, it is loaded again and the operation repeated, once.
     ///
     /// A refused authorization is never repeated, except when the handle turned out not to be the
-    /// key's at all.
+    /// key's at all. A policy that can be satisfied in several ways is repeated for each until one holds.
     pub(crate) fn with_key<T>(
         &mut self,
         object: &Object,
         auth: KeyAuth<'_>,
-        secret_answer: bool,
+        used: Use,
         operation: impl Fn(&mut Self, &Entity, &[Authority<'_>]) -> Result<T>,
     ) -> Result<T> {
-        if let Some(policy) = auth.policy {
-            policy.check(&object.public)?;
+        let none = Secret::empty();
+        let value = auth.value.unwrap_or(&none);
+        match auth.policy {
+            None => self.attempt_twice(object, value, None, used, &operation),
+            Some(policy) => self.by_policy(
+                &object.public,
+                policy,
+                auth.value,
+                used.command,
+                |tpm, way| tpm.attempt_twice(object, value, Some(way), used, &operation),
+            ),
         }
-        let first = match self.attempt(object, auth, secret_answer, &operation) {
+    }
+
+    fn attempt_twice<T>(
+        &mut self,
+        object: &Object,
+        value: &Secret,
+        way: Option<&Way<'_>>,
+        used: Use,
+        operation: &impl Fn(&mut Self, &Entity, &[Authority<'_>]) -> Result<T>,
+    ) -> Result<T> {
+        let first = match self.attempt(object, value, way, used.secret_answer, operation) {
             Err(error) => error,
             done => return done,
         };
         if !self.forget_lost(object, &first)? {
             return Err(first);
         }
-        self.attempt(object, auth, secret_answer, &operation)
+        self.attempt(object, value, way, used.secret_answer, operation)
     }
 
     fn attempt<T>(
         &mut self,
         object: &Object,
-        auth: KeyAuth<'_>,
+        value: &Secret,
+        way: Option<&Way<'_>>,
         secret_answer: bool,
         operation: &impl Fn(&mut Self, &Entity, &[Authority<'_>]) -> Result<T>,
     ) -> Result<T> {
@@ -77,16 +107,18 @@ impl Tpm<'_> {
             Stake::Nothing
         };
         let none = Secret::empty();
+        let given = value;
         // Whoever does not know the value cannot know either what parameters are encrypted with, of which it is a part
         // also where the policy does not ask for it (Part 1, 21.2). Another session encrypts then.
-        let (value, beside) = match auth.policy {
-            Some(policy) if !policy.asks_for_value() => {
+        let (value, beside) = match way {
+            Some(way) if !way.shows_value() => {
                 (&none, secret_answer && self.wants_session(&none, stake))
             }
-            _ => (auth.value, false),
+            _ => (value, false),
         };
-        let purpose = match auth.policy {
-            Some(_) => Purpose::Policy(object.public.name_alg()),
+        let algorithm = object.public.name_alg();
+        let purpose = match way {
+            Some(_) => Purpose::Policy(algorithm),
             None => Purpose::Hmac,
         };
         let salted = self.wants_session(value, if beside { Stake::Nothing } else { stake });
@@ -102,7 +134,7 @@ impl Tpm<'_> {
             true => tpm.session(purpose, Some((entity.clone(), &object.public))),
             false => tpm.salted_to_parent(object, purpose),
         };
-        let own = match (salted, auth.policy) {
+        let own = match (salted, way) {
             (true, _) => Some(salted_session(self, purpose)?),
             (false, Some(_)) => Some(self.session(purpose, None)?),
             (false, None) => None,
@@ -111,8 +143,13 @@ impl Tpm<'_> {
             true => Some(salted_session(self, Purpose::Hmac)?),
             false => None,
         };
-        if let (Some(policy), Some(id)) = (auth.policy, &own) {
-            self.satisfy(id, policy)?;
+        if let (Some(way), Some(id)) = (way, &own) {
+            // For a value of another entity's: offline guesses must not be possible on what is seen of it.
+            let mut secret = |tpm: &mut Self| match Salt::fits(&object.public) {
+                true => tpm.session(Purpose::Hmac, Some((entity.clone(), &object.public))),
+                false => tpm.salted_to_parent(object, Purpose::Hmac),
+            };
+            self.satisfy(id, way, algorithm, given, &mut secret)?;
         }
         let answer = if secret_answer { attribute::ENCRYPT } else { 0 };
         let mut authorities = vec![match own {

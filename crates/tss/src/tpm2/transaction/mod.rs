@@ -25,6 +25,7 @@ use crate::tpm2::client::Options;
 use crate::tpm2::commands::Request;
 use crate::tpm2::commands::capability::{Capabilities, GetCapability};
 use crate::tpm2::commands::context::{ContextSave, FlushContext};
+use crate::tpm2::commands::hash::Ticket;
 use crate::tpm2::commands::object::{PublicInfo, ReadPublic};
 use crate::tpm2::constants::{CommandCode, Curve, capability, property};
 use crate::tpm2::name::Name;
@@ -69,6 +70,10 @@ pub(crate) struct State {
     /// Contexts of keys that this process loaded and evicted (`TPMS_CONTEXT`). They last until a TPM reset,
     /// and need no parent: a primary would be made anew, and a persistent parent takes a slot as well.
     pub(crate) saved: Map<Fingerprint, Vec<u8>>,
+    /// The TPM's word for signatures of policies: the key's name, and the digest that it signed.
+    pub(crate) tickets: Map<(Name, Vec<u8>), Ticket>,
+    /// Where entities are that policies ask for.
+    pub(crate) entities: Map<Name, u32>,
 }
 
 impl State {
@@ -85,6 +90,8 @@ impl State {
             forgotten: Vec::new(),
             curves: None,
             saved: Map::default(),
+            tickets: Map::default(),
+            entities: Map::default(),
         }
     }
 
