@@ -121,26 +121,28 @@ impl Client {
     /// Signs a digest (TPM2_Sign, Part 3, 20.2). The caller verifies the signature; if it is wrong,
     /// it calls [`Client::forget`] and tries again, since on a bare TPM a handle may have changed
     /// hands.
-    pub fn sign(
+    pub fn sign<'a>(
         &self,
         object: &Object,
-        auth: KeyAuth<'_>,
+        auth: impl Into<KeyAuth<'a>>,
         scheme: SignScheme,
         digest: &[u8],
     ) -> Result<Signature> {
+        let auth = auth.into();
         self.with(|tpm| sign(tpm, object, auth, scheme, digest, &Ticket::null()))
     }
 
     /// Signs a message with a restricted key: the TPM makes the digest and vouches for it
     /// (TPM2_Hash or a hash sequence, then TPM2_Sign).
-    pub fn sign_restricted(
+    pub fn sign_restricted<'a>(
         &self,
         object: &Object,
-        auth: KeyAuth<'_>,
+        auth: impl Into<KeyAuth<'a>>,
         scheme: SignScheme,
         hash: AlgId,
         message: &[u8],
     ) -> Result<Signature> {
+        let auth = auth.into();
         self.with(|tpm| {
             // Before the key is loaded: a sequence needs a slot of its own.
             let hashed = tpm.hash(hash, message)?;
@@ -154,26 +156,28 @@ impl Client {
     /// Decrypts (TPM2_RSA_Decrypt, Part 3, 14.3) and returns what the TPM sent: the plaintext, or with
     /// a null scheme the block as long as the modulus. `label` is OAEP's with its closing NUL, which the
     /// TPM takes into the padding; empty for none.
-    pub fn rsa_decrypt(
+    pub fn rsa_decrypt<'a>(
         &self,
         object: &Object,
-        auth: KeyAuth<'_>,
+        auth: impl Into<KeyAuth<'a>>,
         scheme: DecryptScheme,
         ciphertext: &[u8],
         label: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
+        let auth = auth.into();
         self.with(|tpm| rsa_decrypt(tpm, object, auth, scheme, ciphertext, label))
     }
 
     /// Applies the raw private operation to a block that was padded for a signature. The same command
     /// as [`Client::rsa_decrypt`] without a scheme, but what comes back is public: it needs a session
     /// only for the key's authorization value.
-    pub fn rsa_sign_block(
+    pub fn rsa_sign_block<'a>(
         &self,
         object: &Object,
-        auth: KeyAuth<'_>,
+        auth: impl Into<KeyAuth<'a>>,
         block: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
+        let auth = auth.into();
         self.with(|tpm| {
             tpm.with_key(
                 object,
@@ -194,13 +198,14 @@ impl Client {
 
     /// The shared point of a key agreement with the peer's point (TPM2_ECDH_ZGen, Part 3, 14.5).
     /// Coordinates may be shorter than the curve.
-    pub fn ecdh_z(
+    pub fn ecdh_z<'a>(
         &self,
         object: &Object,
-        auth: KeyAuth<'_>,
+        auth: impl Into<KeyAuth<'a>>,
         x: &[u8],
         y: &[u8],
     ) -> Result<SecretPoint> {
+        let auth = auth.into();
         self.with(|tpm| {
             tpm.with_key(
                 object,

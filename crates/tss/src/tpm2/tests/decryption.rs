@@ -107,7 +107,7 @@ fn a_managed_tpm_keeps_the_session() {
         "RSA_Decrypt",
     ] {
         let plain = client
-            .rsa_decrypt(&key, &PIN.into(), scheme, &ciphertext, b"")
+            .rsa_decrypt(&key, &Secret::from(PIN), scheme, &ciphertext, b"")
             .unwrap();
         assert_eq!(**plain, *b"x");
         log.expect(expected);
@@ -169,7 +169,7 @@ fn without_sessions_everything_is_in_clear_and_works() {
     for expected in ["ReadPublic Load RSA_Decrypt", "ReadPublic RSA_Decrypt"] {
         let scheme = DecryptScheme::Rsaes;
         let plain = client
-            .rsa_decrypt(&key, &PIN.into(), scheme, &ciphertext, b"")
+            .rsa_decrypt(&key, &Secret::from(PIN), scheme, &ciphertext, b"")
             .unwrap();
         assert_eq!(**plain, *b"in clear");
         log.expect(expected);

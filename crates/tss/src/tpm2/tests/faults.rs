@@ -29,7 +29,7 @@ fn a_changed_response_is_an_error_and_never_a_result() {
     for from_end in [1, 32, 35, 50, 70, 90] {
         log.inject("Sign", Fault::Flip(from_end));
         let error = client
-            .sign(&key, &PIN.into(), ECDSA, &digest())
+            .sign(&key, &Secret::from(PIN), ECDSA, &digest())
             .unwrap_err();
         assert!(
             matches!(
@@ -95,7 +95,7 @@ fn a_wrong_value_is_not_tried_again_after_a_stale_handle() {
     sign(&client, &key, PIN);
     log.take();
     let error = client
-        .sign(&key, &b"wrong"[..].into(), ECDSA, &digest())
+        .sign(&key, &Secret::from(&b"wrong"[..]), ECDSA, &digest())
         .unwrap_err();
     assert!(
         matches!(error.kind(), ErrorKind::WrongAuth { .. }),
@@ -113,7 +113,7 @@ fn no_room_for_a_session() {
     log.take();
     log.inject("StartAuthSession", Fault::Code(0x903));
     let error = client
-        .sign(&key, &PIN.into(), ECDSA, &digest())
+        .sign(&key, &Secret::from(PIN), ECDSA, &digest())
         .unwrap_err();
     assert!(
         error.to_string().contains("sessions fill the TPM"),

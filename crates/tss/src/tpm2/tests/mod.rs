@@ -10,6 +10,7 @@ mod foreign;
 mod lockout;
 mod oracle;
 mod policy;
+mod policy_kinds;
 mod secrets;
 mod services;
 mod sessions;
@@ -398,7 +399,9 @@ fn digest() -> Vec<u8> {
 /// Signs and checks the signature, as the callers of the client do.
 #[track_caller]
 fn sign(client: &Client, object: &Object, auth: &[u8]) {
-    let signature = client.sign(object, &auth.into(), ECDSA, &digest()).unwrap();
+    let signature = client
+        .sign(object, &Secret::from(auth), ECDSA, &digest())
+        .unwrap();
     assert!(is_good(object, &digest(), &signature));
 }
 

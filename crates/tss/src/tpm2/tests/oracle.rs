@@ -113,10 +113,19 @@ opinions! {
     NV_READ: TpmNvReadCommand, TpmNvReadResponse;
     NV_READ_PUBLIC: TpmNvReadPublicCommand, TpmNvReadPublicResponse;
     OBJECT_CHANGE_AUTH: TpmObjectChangeAuthCommand, TpmObjectChangeAuthResponse;
+    PCR_READ: TpmPcrReadCommand, TpmPcrReadResponse;
+    POLICY_AUTHORIZE: TpmPolicyAuthorizeCommand, TpmPolicyAuthorizeResponse;
     POLICY_AUTH_VALUE: TpmPolicyAuthValueCommand, TpmPolicyAuthValueResponse;
+    POLICY_COMMAND_CODE: TpmPolicyCommandCodeCommand, TpmPolicyCommandCodeResponse;
+    POLICY_COUNTER_TIMER: TpmPolicyCounterTimerCommand, TpmPolicyCounterTimerResponse;
+    POLICY_LOCALITY: TpmPolicyLocalityCommand, TpmPolicyLocalityResponse;
+    POLICY_NV: TpmPolicyNvCommand, TpmPolicyNvResponse;
+    POLICY_OR: TpmPolicyOrCommand, TpmPolicyOrResponse;
     POLICY_PASSWORD: TpmPolicyPasswordCommand, TpmPolicyPasswordResponse;
     POLICY_PCR: TpmPolicyPcrCommand, TpmPolicyPcrResponse;
     POLICY_RESTART: TpmPolicyRestartCommand, TpmPolicyRestartResponse;
+    POLICY_SECRET: TpmPolicySecretCommand, TpmPolicySecretResponse;
+    POLICY_SIGNED: TpmPolicySignedCommand, TpmPolicySignedResponse;
     READ_PUBLIC: TpmReadPublicCommand, TpmReadPublicResponse;
     RSA_DECRYPT: TpmRsaDecryptCommand, TpmRsaDecryptResponse;
     RSA_ENCRYPT: TpmRsaEncryptCommand, TpmRsaEncryptResponse;
@@ -125,5 +134,6 @@ opinions! {
     SEQUENCE_UPDATE: TpmSequenceUpdateCommand, TpmSequenceUpdateResponse;
     SHUTDOWN: TpmShutdownCommand, TpmShutdownResponse;
     SIGN: TpmSignCommand, TpmSignResponse;
+    VERIFY_SIGNATURE: TpmVerifySignatureCommand, TpmVerifySignatureResponse;
     START_AUTH_SESSION: TpmStartAuthSessionCommand, TpmStartAuthSessionResponse;
 }

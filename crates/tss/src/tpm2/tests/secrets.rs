@@ -43,10 +43,14 @@ fn costs_on_a_bare_tpm() {
     let key = make(&client, &owner(), &rsa_decrypt(), PIN);
     log.take();
     let rsassa = SignScheme::Rsassa(AlgId::SHA256);
-    client.sign(&key, &PIN.into(), rsassa, &digest()).unwrap();
+    client
+        .sign(&key, &Secret::from(PIN), rsassa, &digest())
+        .unwrap();
     log.expect("StartAuthSession Load StartAuthSession Sign");
     // A session salted to an RSA key is the confirmation.
-    client.sign(&key, &PIN.into(), rsassa, &digest()).unwrap();
+    client
+        .sign(&key, &Secret::from(PIN), rsassa, &digest())
+        .unwrap();
     log.expect("StartAuthSession Sign");
     client.release_at_exit();
     simulator.assert_empty();
@@ -82,7 +86,7 @@ fn a_wrong_value_is_tried_once_and_tells_the_tries_left() {
             let key = make(&client, &owner(), &template, PIN);
             log.take();
             let error = client
-                .sign(&key, &b"wrong"[..].into(), ECDSA, &digest())
+                .sign(&key, &Secret::from(&b"wrong"[..]), ECDSA, &digest())
                 .unwrap_err();
             let left = before.tries_left() - 1;
             let ErrorKind::WrongAuth {
@@ -118,7 +122,7 @@ fn without_dictionary_attack_protection_no_tries_are_counted() {
     let template = Public::ecc_template(Curve::NIST_P256, attributes, Scheme::Null).unwrap();
     let key = make(&client, &owner(), &template, PIN);
     let error = client
-        .sign(&key, &b"wrong"[..].into(), ECDSA, &digest())
+        .sign(&key, &Secret::from(&b"wrong"[..]), ECDSA, &digest())
         .unwrap_err();
     assert!(
         matches!(
@@ -144,7 +148,7 @@ fn a_locked_tpm_says_for_how_long() {
         client.sign(&key, &wrong, ECDSA, &digest()).unwrap_err();
     }
     let error = client
-        .sign(&key, &PIN.into(), ECDSA, &digest())
+        .sign(&key, &Secret::from(PIN), ECDSA, &digest())
         .unwrap_err();
     let ErrorKind::Lockout { state: Some(state) } = error.kind() else {
         panic!("{error}")
@@ -256,7 +260,9 @@ fn a_parent_of_another_name_is_refused() {
             source: Source::Blob { parent, private },
             ..key.clone()
         };
-        let error = wrong.sign(&key, &PIN.into(), ECDSA, &digest()).unwrap_err();
+        let error = wrong
+            .sign(&key, &Secret::from(PIN), ECDSA, &digest())
+            .unwrap_err();
         assert!(
             matches!(error.kind(), ErrorKind::ParentName { .. }),
             "{error}"

@@ -13,6 +13,7 @@ use super::transaction::exec::{Authorization, execute};
 use super::wire::{Malformed, Reader, Writer};
 use super::*;
 use crate::ErrorKind;
+use crate::tpm2::transaction::keys::Use;
 
 const DECRYPT: u8 = attribute::DECRYPT;
 const ENCRYPT: u8 = attribute::ENCRYPT;
@@ -323,29 +324,39 @@ fn two_handles_are_authorized_by_a_session_each() {
     let certify = |first: (&[u8], u8), second: (&[u8], u8)| {
         client.with(|tpm| {
             let none = Secret::empty();
-            tpm.with_key(&object, (&none).into(), false, |tpm, object, _| {
-                tpm.with_key(&key, (&none).into(), false, |tpm, key, _| {
-                    let values = [Secret::from(first.0), second.0.into()];
-                    let authorities = [
-                        Authority::Session {
-                            id: tpm.salted_to(&owner(), Purpose::Hmac)?,
-                            auth: &values[0],
-                            attributes: first.1,
+            tpm.with_key(
+                &object,
+                (&none).into(),
+                Use::open(CommandCode::SIGN),
+                |tpm, object, _| {
+                    tpm.with_key(
+                        &key,
+                        (&none).into(),
+                        Use::open(CommandCode::SIGN),
+                        |tpm, key, _| {
+                            let values = [Secret::from(first.0), second.0.into()];
+                            let authorities = [
+                                Authority::Session {
+                                    id: tpm.salted_to(&owner(), Purpose::Hmac)?,
+                                    auth: &values[0],
+                                    attributes: first.1,
+                                },
+                                Authority::Session {
+                                    id: tpm.session(Purpose::Hmac, None)?,
+                                    auth: &values[1],
+                                    attributes: second.1,
+                                },
+                            ];
+                            let request = Certify {
+                                object: object.clone(),
+                                key: key.clone(),
+                                data: b"qualifying data".to_vec(),
+                            };
+                            tpm.run(&request, &authorities)
                         },
-                        Authority::Session {
-                            id: tpm.session(Purpose::Hmac, None)?,
-                            auth: &values[1],
-                            attributes: second.1,
-                        },
-                    ];
-                    let request = Certify {
-                        object: object.clone(),
-                        key: key.clone(),
-                        data: b"qualifying data".to_vec(),
-                    };
-                    tpm.run(&request, &authorities)
-                })
-            })
+                    )
+                },
+            )
         })
     };
     log.take();

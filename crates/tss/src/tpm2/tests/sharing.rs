@@ -65,7 +65,7 @@ fn a_name_is_not_a_capability() {
             let refused = |what: &str| {
                 for forged in forgeries(&key) {
                     log.take();
-                    let signed = client.sign(&forged, &pin.into(), ECDSA, &digest());
+                    let signed = client.sign(&forged, &Secret::from(pin), ECDSA, &digest());
                     let error = signed.map(drop).expect_err(what);
                     let sent = log.take();
                     let used = ["Load", "ContextLoad", "Sign"];
@@ -125,7 +125,7 @@ fn what_took_the_place_of_ours_is_left_alone() {
         foreign.flush(taken[0]).unwrap();
         let other = make(&foreign, &owner(), &sign_only(), b"other");
         foreign
-            .sign(&other, &b"other"[..].into(), ECDSA, &digest())
+            .sign(&other, &Secret::from(&b"other"[..]), ECDSA, &digest())
             .unwrap();
         assert_eq!(foreign.loaded_objects().unwrap(), taken, "{how}");
         log.take();
@@ -323,7 +323,7 @@ fn a_handle_that_changed_hands() {
             foreign.flush(taken).unwrap();
             let other = make(&foreign, &owner(), &template, b"other");
             foreign
-                .sign(&other, &b"other"[..].into(), scheme, &digest())
+                .sign(&other, &Secret::from(&b"other"[..]), scheme, &digest())
                 .unwrap();
             assert_eq!(foreign.loaded_objects().unwrap(), [taken]);
             log.take();
@@ -449,7 +449,9 @@ fn a_tpm_inside_the_process_starts_anew_in_every_section() {
     log.take();
     let scheme = SignScheme::Rsassa(AlgId::SHA256);
     for _ in 0..3 {
-        client.sign(&key, &PIN.into(), scheme, &digest()).unwrap();
+        client
+            .sign(&key, &Secret::from(PIN), scheme, &digest())
+            .unwrap();
         log.expect("CreatePrimary StartAuthSession Load StartAuthSession Sign");
     }
     client.release_at_exit();

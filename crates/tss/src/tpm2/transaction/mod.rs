@@ -492,10 +492,15 @@ impl<'a> Tpm<'a> {
 
     /// Turns refused authorizations into errors that say how many tries are left.
     pub(crate) fn explain(&mut self, error: Error) -> Error {
-        let ErrorKind::Tpm { command, code, .. } = error.kind() else {
+        let ErrorKind::Tpm {
+            command,
+            code,
+            hint,
+        } = error.kind()
+        else {
             return error;
         };
-        let (command, code) = (*command, *code);
+        let (command, code, hint) = (*command, *code, hint.clone());
         if let Some(error) = self.explain_lockout_auth(command, code) {
             return error;
         }
@@ -519,7 +524,7 @@ impl<'a> Tpm<'a> {
                 of_parent,
                 tries_left: state.map(|state| state.tries_left()),
                 interval: state.map(|state| state.interval),
-                hint: None,
+                hint,
             }
             .into();
         }
