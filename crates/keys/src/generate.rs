@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crypto::Secret;
 use crypto::{Curve, Hash};
-use tss::tpm2::ResponseCode;
+use tss::tpm2::{Policy, ResponseCode};
 use tss::transport::Family;
 
 use super::backend::Backend;
@@ -84,6 +84,9 @@ pub struct Options {
     pub family: Option<Family>,
     /// Whether a key of a TPM 1.2 shall sign only; a TPM 2.0's signing keys have a digest.
     pub sign_only: bool,
+    /// The policy that the key is used by, with the values of registers and the digests of alternatives that it shall
+    /// have. With an authorization value for which nothing in it asks, TPM2_PolicyAuthValue is put behind it.
+    pub policy: Policy,
 }
 
 /// Reads `1.2` or `2.0`.
@@ -115,6 +118,7 @@ impl Options {
             user_auth: Secret::empty(),
             family: None,
             sign_only: false,
+            policy: Policy::default(),
         }
     }
 
@@ -154,6 +158,11 @@ impl Options {
 /// FlushContext), one under a persistent parent. In a TPM 1.2: two (TPM_OSAP, TPM_CreateWrapKey).
 pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
     if options.family_in(tpm) == Some(Family::Tpm12) {
+        if !options.policy.is_empty() {
+            return Err(Error::Setting(
+                "a TPM 1.2 knows no policies: leave the policy out, or make the key in a TPM 2.0 (tpm:2.0)".into(),
+            ));
+        }
         return make::<Tpm12Key>(tpm, options);
     }
     if options.sign_only {
@@ -167,6 +176,7 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
         // one, or the other, means a TPM 2.0.
         Err(Error::Tss(error))
             if options.family.is_none()
+                && options.policy.is_empty()
                 && tpm.config().parent_name == ParentRule::Any
                 && tpm.endpoint()?.family() != Some(Family::Tpm2)
                 && error.code().is_some_and(ResponseCode::is_tpm12) =>

@@ -24,6 +24,7 @@ mod load;
 pub mod log_setup;
 pub mod operation;
 mod passwd;
+pub mod policy;
 pub mod printable;
 mod public;
 mod random;

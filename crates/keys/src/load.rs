@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tss::tpm2::{Attributes, Object, Parent, PrimaryTemplate, Public, Source};
+use tss::tpm2::{Attributes, Object, Parent, Policy, PrimaryTemplate, Public, Source};
 
 use super::backend::tpm2::Tpm2Key;
 use super::credential::{
@@ -11,7 +11,7 @@ use super::credential::{
 };
 use super::tss2::{KeyFile, Kind};
 use super::uri::Handle;
-use super::{Error, Key, PublicKey, Tpm};
+use super::{Error, Key, PublicKey, Tpm, policy};
 use crate::printable;
 
 impl Key {
@@ -23,15 +23,16 @@ impl Key {
     /// Makes a key of a key file. `ask` is called, once, when the file says that the key has an
     /// authorization value. No TPM command.
     pub fn from_file(tpm: &Arc<Tpm>, file: KeyFile, ask: Ask<'_>) -> Result<Self, Error> {
-        let (public, half) = examine(&file)?;
+        let (public, half, policy) = examine(&file)?;
         let what = match &file.description {
             Some(description) => format!("TPM key ({})", printable::quoted(description)),
             None => "TPM key".to_owned(),
         };
         let identity = Identity::of_file(&file.public, &file.private);
-        let credential = match file.empty_auth {
+        let takes_value = policy.is_empty() || policy.takes_value();
+        let credential = match file.empty_auth || !takes_value {
             true => {
-                let counted = counts_tries(&public).then_some(identity);
+                let counted = (takes_value && counts_tries(&public)).then_some(identity);
                 Credential::none(tpm, counted, Some(SAYS_NONE))?
             }
             false => {
@@ -40,8 +41,12 @@ impl Key {
                     what,
                     longest: longest_value(public.name_alg()),
                     advice: Some(SAYS_ONE),
+                    pin_source: None,
                 };
-                Credential::obtain(tpm, subject, ask)?
+                match policy.is_empty() || policy.needs_value() {
+                    true => Credential::obtain(tpm, subject, ask)?,
+                    false => Credential::obtain_if_given(tpm, subject, ask)?,
+                }
             }
         };
         let object = Object {
@@ -52,7 +57,7 @@ impl Key {
                 private: file.private.clone(),
             },
         };
-        let key = Tpm2Key::new(tpm, half, object, Some(file));
+        let key = Tpm2Key::new(tpm, half, object, Some(file)).used_by(policy);
         Ok(Self::new(key, credential))
     }
 
@@ -61,11 +66,16 @@ impl Key {
     /// authorization value.
     pub fn from_handle(tpm: &Arc<Tpm>, uri: &Handle, ask: Ask<'_>) -> Result<Self, Error> {
         let handle = uri.handle;
+        let policy = match &uri.policy {
+            Some(source) => policy::of_uri(tpm, source)?,
+            None => Policy::default(),
+        };
         let mut subject = Subject {
             identity: Identity::of_handle(tpm, handle),
             what: format!("TPM key at handle 0x{handle:08x}"),
             longest: LONGEST_IN_TPM2,
             advice: None,
+            pin_source: uri.pin_source.clone(),
         };
         // Before the TPM is asked anything.
         let early = match uri.pass {
@@ -82,14 +92,42 @@ impl Key {
             }
             Some(early) => early.answer(|ask| Credential::obtain(tpm, subject, ask))?,
         };
+        let policy = policy_of(tpm, &read.public, policy)?;
         let object = Object {
             public: read.public,
             name: read.name,
             source: Source::Persistent(handle),
         };
-        let key = Tpm2Key::new(tpm, half, object, None);
+        let key = Tpm2Key::new(tpm, half, object, None).used_by(policy);
         Ok(Self::new(key, credential))
     }
+}
+
+/// The policy of a persistent key, if it is that. Where the URI names registers and no values, they are looked at once:
+/// what is the key's policy now is its policy for ever.
+fn policy_of(tpm: &Tpm, public: &Public, policy: Policy) -> Result<Policy, Error> {
+    if policy.is_empty() {
+        if !public.attributes().contains(Attributes::USER_WITH_AUTH) {
+            return Err(Error::Unsupported(format!(
+                "the key can be used with a policy only (its attributes are {}): say which behind the handle, \
+                 ?policy=sha256:0,7 or ?policy-file=PATH",
+                public.attributes()
+            )));
+        }
+        return Ok(policy);
+    }
+    policy.check(public)?;
+    let open = policy.open_registers();
+    if open.is_empty() {
+        return Ok(policy);
+    }
+    let values = tpm.client()?.registers(&open)?;
+    let fixed = policy.fixed(public.name_alg(), &values);
+    Ok(match fixed {
+        Ok(fixed) if fixed.check(public).is_ok() => fixed,
+        // Another state than the one it was made for; or a bank that the TPM lacks, which its use will say.
+        _ => policy,
+    })
 }
 
 impl PublicKey {
@@ -133,46 +171,32 @@ pub(super) fn parent_of(tpm: &Tpm, file: &KeyFile) -> Result<Parent, Error> {
     })
 }
 
-/// Reads the public area of a key file and refuses what cannot be used, whatever the TPM.
-pub(super) fn examine(file: &KeyFile) -> Result<(Public, PublicKey), Error> {
+/// Reads the public area and the policy of a key file and refuses what cannot be used, whatever the TPM.
+pub(super) fn examine(file: &KeyFile) -> Result<(Public, PublicKey, Policy), Error> {
     refuse_what_is_not_done(file)?;
     let public = Public::from_tpm2b(&file.public)?;
     let half = PublicKey::of(&public)?;
-    if !public.attributes().contains(Attributes::USER_WITH_AUTH) {
+    let policy = policy::of_file(file)?;
+    if !policy.is_empty() {
+        policy.check(&public)?;
+    } else if !public.attributes().contains(Attributes::USER_WITH_AUTH) {
         return Err(Error::Unsupported(format!(
-            "the key can be used with a policy only (its attributes are {}), and the file has \
-             none: add the policy to the file with the tool that made it",
+            "the key can be used with a policy only (its attributes are {}), and the file has none: make the file anew \
+             with the tool that made it, and the policy in it",
             public.attributes()
         )));
     }
-    Ok((public, half))
+    Ok((public, half, policy))
 }
 
 fn refuse_what_is_not_done(file: &KeyFile) -> Result<(), Error> {
     match file.kind {
-        Kind::Loadable => {}
-        Kind::Importable => {
-            return Err(Error::Unsupported(
-                "the key file is importable (it needs TPM2_Import before it can be loaded), which \
-                 this version does not do: import it into this TPM with the tool that made it"
-                    .into(),
-            ));
-        }
-        Kind::Sealed => file.require_key()?,
+        Kind::Loadable => Ok(()),
+        Kind::Importable => Err(Error::Unsupported(
+            "the key file is importable (it needs TPM2_Import before it can be loaded), which \
+             this version does not do: import it into this TPM with the tool that made it"
+                .into(),
+        )),
+        Kind::Sealed => Ok(file.require_key()?),
     }
-    let mut commands: Vec<String> = file
-        .policy
-        .iter()
-        .map(|command| command.name().to_string())
-        .collect();
-    if !file.auth_policies.is_empty() {
-        commands.push("signed policies (authPolicy)".into());
-    }
-    if commands.is_empty() {
-        return Ok(());
-    }
-    Err(Error::Unsupported(format!(
-        "the key has a policy ({}), which this version does not execute",
-        commands.join(", ")
-    )))
 }

@@ -26,7 +26,7 @@ impl KeyType {
     /// The type of the key in a file, from its public area alone. A file that cannot be used on any
     /// TPM is refused.
     pub fn of_file(file: &KeyFile) -> Result<Self, Error> {
-        examine(file).map(|(_, half)| half.key_type())
+        examine(file).map(|(_, half, _)| half.key_type())
     }
 
     /// OpenSSL's name.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use super::super::credential::{PIN_SOURCES, is_pin_source};
 use super::super::log_setup::Target;
+use super::super::read_secret;
 use super::super::trust::ParentRule;
-use super::super::{NONE, read_secret};
 use super::{Fault, Load, Said, Settings};
 use crypto::Secret;
 use tss::os::Hold;
@@ -77,7 +78,7 @@ pub const SETTINGS: [Setting; 15] = [
         .after(c"TPM_PARENT_AUTH")
         .secret(),
     Setting::new(c"srk-auth", "VALUE", srk_auth).secret(),
-    Setting::new(c"pin-source", "file:PATH", pin_source).unshown(),
+    Setting::new(c"pin-source", "file:PATH | credential:NAME", pin_source).unshown(),
     Setting::new(c"timeout", "SECONDS", timeout),
     Setting::new(c"lock-timeout", "SECONDS", lock_timeout),
     Setting::new(c"chroot", "private | directory | nothing", chroot),
@@ -241,9 +242,8 @@ fn secret(said: &Said<'_>) -> Result<Secret, Fault> {
 
 /// Not a value, which would stand in a file that everybody may read, and not read before a key needs it.
 fn pin_source(said: &Said<'_>, settings: &mut Settings) -> Result<(), Fault> {
-    let path = said.text.strip_prefix("file:").unwrap_or_default();
-    if path.is_empty() && said.text != NONE {
-        return Err(said.expected(&format!("file:PATH or {NONE}")));
+    if !is_pin_source(said.text) {
+        return Err(said.expected(PIN_SOURCES));
     }
     settings.config.pin_source = Some(said.text.to_owned());
     Ok(())

@@ -1,6 +1,7 @@
 //! Values that somebody gave: found again while a key has them, and shut once they were wrong.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use crypto::Hash;
 use crypto::Secret;
 use tss::os::{AppendOnly, Living};
 
-use super::secret::{passphrase, read_secret};
+use super::secret::{passphrase, read_pin};
 use super::tried::{Permit, Tried};
-use super::{Subject, missing};
+use super::{Offered, Subject, missing};
 use crate::{Error, Tpm};
 
 /// The values of the keys that this process has loaded, each as long as a key has it.
@@ -111,8 +112,8 @@ impl Given {
         }
         let loaded = LOADED.find(|value| value.is_for(*identity));
         let usable = loaded.iter().find(|value| !value.is_refused());
-        if let Some(source) = &tpm.config().pin_source {
-            match (read_secret(source), usable) {
+        if let Some(source) = subject.pin_source(tpm) {
+            match (read_pin(source), usable) {
                 (Ok(secret), _) => return subject.take(secret),
                 // Perhaps a process that has given up the right to read it.
                 (Err(error), Some(_)) => log::info!("pin-source: {error}"),
@@ -177,7 +178,7 @@ impl Given {
     pub(super) fn used_for<T>(
         &self,
         patience: Duration,
-        operation: impl FnOnce(&Secret) -> Result<T, tss::Error>,
+        operation: impl FnOnce(Offered<'_>) -> Result<T, tss::Error>,
         is_refusal: impl Fn(&tss::Error) -> bool,
     ) -> Result<T, Error> {
         if let Some(reason) = self.shut.iter().next() {
@@ -190,12 +191,17 @@ impl Given {
         if matches!(permit, Permit::Refused) {
             return Err(wrong(None));
         }
-        let result = operation(&self.value.secret).map_err(|error| match self.advice {
+        let shown_right = Cell::new(true);
+        let offered = Offered {
+            value: Some(&self.value.secret),
+            shown_right: &shown_right,
+        };
+        let result = operation(offered).map_err(|error| match self.advice {
             Some(advice) if is_refusal(&error) && !error.is_of_parent() => error.advise(advice),
             _ => error,
         });
         match (&result, permit) {
-            (Ok(_), Permit::First(attempt)) => attempt.succeeded(),
+            (Ok(_), Permit::First(attempt)) if shown_right.get() => attempt.succeeded(),
             (Err(error), _) if is_refusal(error) => {
                 self.shut.find_or_add(|_| true, || error.to_string());
                 if let Some(tried) = &self.value.tried {

@@ -11,6 +11,7 @@ mod given;
 mod secret;
 mod tried;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crypto::Secret;
@@ -24,6 +25,7 @@ use super::{Error, Tpm};
 pub(crate) use given::Identity;
 pub(super) use secret::{LONGEST_IN_TPM2, check_length, longest_value};
 pub use secret::{NONE, read_line, read_secret};
+pub(crate) use secret::{PIN_SOURCES, is_pin_source};
 
 /// How a key that needs an authorization value comes by it.
 pub enum Ask<'a> {
@@ -43,12 +45,26 @@ pub(super) struct Subject {
     pub(super) longest: usize,
     /// What else to do when nobody gives a value.
     pub(super) advice: Option<&'static str>,
+    /// Where the value is if the program gives none; in the place of the setting.
+    pub(super) pin_source: Option<String>,
 }
 
-/// What a key is used with. The steps of a policy will be one more of these.
+/// What a private operation is given.
+#[derive(Clone, Copy)]
+pub(super) struct Offered<'a> {
+    /// The authorization value, empty for a key that has none; `None` if nobody gave one and the key's policy may do
+    /// without.
+    pub(super) value: Option<&'a Secret>,
+    /// Whether success shows that the value is right; true unless the operation says otherwise.
+    pub(super) shown_right: &'a Cell<bool>,
+}
+
+/// What a key is used with, beside its policy.
 pub(super) enum Credential {
     /// A value; an empty one for a key that has none.
     Value(Given),
+    /// None, and the key's policy may do without.
+    Unknown,
     /// A value that is asked for later.
     Login {
         subject: Subject,
@@ -100,6 +116,19 @@ impl Credential {
         }
     }
 
+    /// The same for a key whose policy may hold without a value: nobody need give one.
+    pub(super) fn obtain_if_given(
+        tpm: &Tpm,
+        subject: Subject,
+        ask: Ask<'_>,
+    ) -> Result<Self, Error> {
+        let has_source = subject.pin_source(tpm).is_some();
+        match Self::obtain(tpm, subject, ask) {
+            Err(Error::NoPin(_)) if !has_source => Ok(Self::Unknown),
+            other => other,
+        }
+    }
+
     /// Asks for the value of a key about which the TPM must be asked before; an error where nothing can be obtained
     /// then.
     pub(super) fn ask_early(tpm: &Tpm, subject: &Subject, ask: Ask<'_>) -> Result<Early, Error> {
@@ -108,7 +137,7 @@ impl Credential {
             return Ok(Early::Later);
         };
         let given = passphrase(ask(what), what)?;
-        if given.is_none() && tpm.config().pin_source.is_none() && !Given::is_known(*identity) {
+        if given.is_none() && subject.pin_source(tpm).is_none() && !Given::is_known(*identity) {
             return Err(missing(subject));
         }
         Ok(Early::Now(given))
@@ -117,7 +146,7 @@ impl Credential {
     /// Whether a value must be given before the key can be used.
     pub(super) fn needs_login(&self) -> bool {
         match self {
-            Self::Value(_) => false,
+            Self::Value(_) | Self::Unknown => false,
             Self::Login { given, .. } => given.iter().next().is_none_or(Given::is_refused),
         }
     }
@@ -143,10 +172,17 @@ impl Credential {
     pub(super) fn used_for<T>(
         &self,
         patience: Duration,
-        operation: impl FnOnce(&Secret) -> Result<T, tss::Error>,
+        operation: impl FnOnce(Offered<'_>) -> Result<T, tss::Error>,
     ) -> Result<T, Error> {
         let given = match self {
             Self::Value(given) => given,
+            Self::Unknown => {
+                let offered = Offered {
+                    value: None,
+                    shown_right: &Cell::new(false),
+                };
+                return operation(offered).map_err(Error::Tss);
+            }
             Self::Login { subject, given } => {
                 let last = given.iter().next();
                 last.ok_or_else(|| {
@@ -180,6 +216,12 @@ impl Early {
 }
 
 impl Subject {
+    /// Where the value is if the program gives none.
+    fn pin_source<'a>(&'a self, tpm: &'a Tpm) -> Option<&'a String> {
+        let setting = tpm.config().pin_source.as_ref();
+        self.pin_source.as_ref().or(setting)
+    }
+
     fn take(&self, secret: Secret) -> Result<Given, Error> {
         check_length(&secret, self.longest, &format!("the {}", self.what))?;
         Given::new(self.identity, secret)

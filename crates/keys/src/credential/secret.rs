@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::BufRead;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crypto::Secret;
@@ -91,6 +92,52 @@ pub fn read_secret(value: &str) -> Result<Secret, Error> {
             fault.text()
         ))
     })
+}
+
+/// What a `pin-source` may be: where an authorization value is, never the value.
+pub(crate) const PIN_SOURCES: &str = "file:PATH, credential:NAME or none:";
+
+/// Whether a `pin-source` is one of [`PIN_SOURCES`].
+pub(crate) fn is_pin_source(source: &str) -> bool {
+    let named = |prefix| {
+        source
+            .strip_prefix(prefix)
+            .is_some_and(|rest: &str| !rest.is_empty())
+    };
+    let credential = source.strip_prefix(CREDENTIAL).unwrap_or_default();
+    source == NONE || named("file:") || (named(CREDENTIAL) && !credential.contains('/'))
+}
+
+/// What systemd hands to a service: a file of this name in `$CREDENTIALS_DIRECTORY` (systemd.exec(5)).
+const CREDENTIAL: &str = "credential:";
+
+/// The authorization value at a `pin-source`.
+pub(crate) fn read_pin(source: &str) -> Result<Secret, Error> {
+    let Some(name) = source.strip_prefix(CREDENTIAL) else {
+        if let Some(path) = source.strip_prefix("file:") {
+            warn_of_readers(Path::new(path));
+        }
+        return read_secret(source);
+    };
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
+        Error::Setting(format!(
+            "there is no {source}: the variable CREDENTIALS_DIRECTORY is not set, as systemd does for a service with \
+             LoadCredential= or LoadCredentialEncrypted= in its unit"
+        ))
+    })?;
+    let path = Path::new(&directory).join(name);
+    read_file(&path.to_string_lossy())
+}
+
+/// A file that everybody on the machine reads keeps no secret.
+fn warn_of_readers(path: &Path) {
+    let mode = std::fs::metadata(path).map(|metadata| metadata.permissions().mode());
+    if mode.is_ok_and(|mode| mode & 0o004 != 0) {
+        log::warn!(
+            "everybody on this machine can read the secret in {}: `chmod o-r` is for it",
+            path.display()
+        );
+    }
 }
 
 /// The secret that is the first line of what `from` gives, which is not read further; `place` is how errors call it.

@@ -25,6 +25,7 @@ fn subject(key: &[u8]) -> Subject {
         what: "TPM key".into(),
         longest: 32,
         advice: None,
+        pin_source: None,
     }
 }
 
@@ -39,7 +40,7 @@ fn value(given: &Given) -> Vec<u8> {
     given
         .used_for(
             Duration::from_secs(1),
-            |secret| Ok(secret.to_vec()),
+            |offered| Ok(offered.value.unwrap().to_vec()),
             |_| false,
         )
         .unwrap()
@@ -127,6 +128,7 @@ fn a_persistent_keys_value_may_have_changed() {
         what: "TPM key at handle 0x81000f0f".into(),
         longest: 32,
         advice: None,
+        pin_source: None,
     };
     let give = || Given::obtain(&tpm, &subject, &mut |_| Some(Secret::from(&b"pin"[..])));
     let early = |answer: Option<&[u8]>| {
@@ -192,7 +194,9 @@ fn a_key_without_a_value_needs_nobody() {
 }
 
 fn used(credential: &Credential) -> Result<Vec<u8>, Error> {
-    credential.used_for(Duration::from_secs(1), |secret| Ok(secret.to_vec()))
+    credential.used_for(Duration::from_secs(1), |offered| {
+        Ok(offered.value.unwrap().to_vec())
+    })
 }
 
 #[test]

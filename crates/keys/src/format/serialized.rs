@@ -90,6 +90,8 @@ impl Handle {
             kind,
             pass: false,
             name: Some(name),
+            policy: None,
+            pin_source: None,
         })
     }
 }

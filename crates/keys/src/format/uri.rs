@@ -1,9 +1,12 @@
 //! URIs of objects in the TPM: `handle:0x81000001`, `handle:0x01c00002`.
 #![forbid(unsafe_code)]
 
+use std::path::PathBuf;
+
 use tss::tpm2::Name;
 
 use crate::Error;
+use crate::credential::{PIN_SOURCES, is_pin_source};
 
 /// What a `handle:` URI names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +19,19 @@ pub struct Handle {
     pub pass: bool,
     /// The name that the key must have (`?name=HEX`): with it nobody can put another key in its place.
     pub name: Option<Name>,
+    /// The policy by which the key is used.
+    pub policy: Option<PolicySource>,
+    /// Where the passphrase comes from if the program gives none (`?pin-source=file:PATH`); says `?pass`, too.
+    pub pin_source: Option<String>,
+}
+
+/// Where the policy of a persistent key is, which has no file that could have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicySource {
+    /// In words (`?policy=sha256:0,7`).
+    Words(String),
+    /// In a policy file or a key file (`?policy-file=PATH`).
+    File(PathBuf),
 }
 
 /// The kinds of handle that can be stored objects (Part 2, 7.2, TPM_HT).
@@ -48,7 +64,8 @@ impl Handle {
             Error::Uri(format!(
                 "{uri}: {what}; expected handle:0x81xxxxxx for a persistent key or \
                  handle:0x01xxxxxx for an NV index with a certificate, with ?pass behind it if the \
-                 key has an authorization value, and ?name=HEX for the name it must have (?name=HEX&pass for both)"
+                 key has an authorization value, ?name=HEX for the name it must have, ?policy=WORDS or ?policy-file=PATH \
+                 for the policy that it is used by, ?pin-source=file:PATH (several: ?name=HEX&pass)"
             ))
         };
         let rest = uri
@@ -72,15 +89,35 @@ impl Handle {
             kind,
             pass: false,
             name: None,
+            policy: None,
+            pin_source: None,
         };
         for parameter in query.into_iter().flat_map(|query| query.split('&')) {
             match parameter.split_once('=') {
-                None if parameter == "pass" && !uri.pass => uri.pass = true,
+                None if parameter == "pass" && (!uri.pass || uri.pin_source.is_some()) => {
+                    uri.pass = true
+                }
                 Some(("name", text)) if uri.name.is_none() => {
                     let name = Name::from_hex(text).ok_or_else(|| {
                         wrong("name= is no TPM name in hexadecimal, as `tpmctl info` prints it")
                     })?;
                     uri.name = Some(name);
+                }
+                Some(("policy", words)) if uri.policy.is_none() => {
+                    uri.policy = Some(PolicySource::Words(words.to_owned()));
+                }
+                Some(("policy-file", path)) if uri.policy.is_none() && path.starts_with('/') => {
+                    uri.policy = Some(PolicySource::File(path.into()));
+                }
+                Some(("policy-file", _)) if uri.policy.is_none() => {
+                    return Err(wrong("policy-file= is no absolute path"));
+                }
+                Some(("pin-source", source)) if uri.pin_source.is_none() => {
+                    if !is_pin_source(source) {
+                        return Err(wrong(&format!("pin-source= is not {PIN_SOURCES}")));
+                    }
+                    uri.pin_source = Some(source.to_owned());
+                    uri.pass = true;
                 }
                 _ => return Err(wrong(&format!("unknown query {parameter:?}"))),
             }

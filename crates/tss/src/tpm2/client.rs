@@ -1,6 +1,7 @@
 //! The TPM 2.0 client: what the other crates ask of a TPM.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -62,6 +63,8 @@ pub struct KeyAuth<'a> {
     /// The policy by which it is used; then the value counts only if that asks for it. It costs StartAuthSession and its
     /// own commands for each use; where a resource manager keeps the session, its own commands only.
     pub policy: Option<&'a Policy>,
+    /// Set, once a use has succeeded, to whether it has shown that the value is right: a policy may hold without it.
+    pub shown_right: Option<&'a Cell<bool>>,
 }
 
 impl<'a> From<&'a Secret> for KeyAuth<'a> {
@@ -69,6 +72,7 @@ impl<'a> From<&'a Secret> for KeyAuth<'a> {
         Self {
             value: Some(value),
             policy: None,
+            shown_right: None,
         }
     }
 }

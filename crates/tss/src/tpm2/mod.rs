@@ -28,7 +28,7 @@ pub use attributes::Attributes;
 pub use client::{Client, KeyAuth, Options, Sessions};
 pub use commands::object::{Created, PublicInfo};
 pub use commands::signing::Signature;
-pub use constants::{AlgId, CommandCode, Curve};
+pub use constants::{AlgId, CommandCode, Curve, hash_of};
 pub use lockout::LockoutParameters;
 pub use name::{Entity, Name};
 pub use nv::NvPublic;

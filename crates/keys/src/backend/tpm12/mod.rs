@@ -62,6 +62,7 @@ impl Key {
                     // Passwords are digested.
                     longest: usize::MAX,
                     advice: None,
+                    pin_source: None,
                 };
                 Credential::obtain(tpm, subject, ask)?
             }
@@ -116,7 +117,9 @@ impl Tpm12Key {
         operation: impl FnOnce(&tpm12::Client, &tpm12::Key, &AuthValue) -> Result<T, tss::Error>,
     ) -> Result<T, Error> {
         let client = self.tpm.client12()?;
-        credential.used_for(self.tpm.patience(), |secret: &Secret| {
+        credential.used_for(self.tpm.patience(), |offered| {
+            let none = Secret::empty();
+            let secret = offered.value.unwrap_or(&none);
             let value = if self.key.blob().needs_auth() {
                 AuthValue::from_password(secret)
             } else {

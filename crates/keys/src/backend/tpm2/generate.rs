@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crypto::Curve;
 use tss::tpm2::constants::handle;
 use tss::tpm2::{
-    AlgId, Attributes, Client, Curve as TpmCurve, Object, Parent, PrimaryTemplate, Public, Scheme,
-    Source, Subject,
+    AlgId, Attributes, Client, Curve as TpmCurve, Object, Parent, Policy, PolicyCommand,
+    PrimaryTemplate, Public, Scheme, Source, Subject,
 };
 
 use super::Tpm2Key;
@@ -15,11 +15,15 @@ use crate::credential::{LONGEST_IN_TPM2, check_length, longest_value};
 use crate::format::tss2::KeyFile;
 use crate::generate::{Options, Usage};
 use crate::public::{alg_of, curve_of, tpm_curve_of};
-use crate::{Error, KeyType, PublicKey, Tpm};
+use crate::{Error, KeyType, PublicKey, Tpm, policy};
 
 /// Makes the key.
 pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Error> {
-    let template = template(options)?;
+    let mut policy = options.policy.clone();
+    if !policy.is_empty() && !options.user_auth.is_empty() && !policy.takes_value() {
+        policy.commands.push(PolicyCommand::AuthValue);
+    }
+    let template = guarded(template(options)?, &policy)?;
     let mut parent = Parent {
         handle: options.parent.into(),
         template: PrimaryTemplate::Ecc,
@@ -59,7 +63,9 @@ pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Err
         created.public.to_tpm2b(),
         created.private.clone(),
     );
-    file.empty_auth = options.user_auth.is_empty();
+    // Also the value of something else is asked for when the key is loaded.
+    file.empty_auth = options.user_auth.is_empty() && !policy.takes_value();
+    policy::into_file(&policy, &mut file)?;
     let object = Object {
         name: created.public.name()?,
         public: created.public,
@@ -68,12 +74,29 @@ pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Err
             private: created.private,
         },
     };
-    Ok(Tpm2Key::new(tpm, half, object, Some(file)))
+    Ok(Tpm2Key::new(tpm, half, object, Some(file)).used_by(policy))
 }
 
 /// Whether the owner's secret is needed for the parent, and nobody said it.
 fn needs_the_owner(parent: &Parent, error: &tss::Error) -> bool {
     error.is_of_parent() && parent.handle == handle::OWNER && parent.auth.is_empty()
+}
+
+/// The template of a key that is used by a policy, if there is one: by that and nothing else.
+fn guarded(template: Public, policy: &Policy) -> Result<Public, Error> {
+    if policy.is_empty() {
+        return Ok(template);
+    }
+    let digest = policy.digest(template.name_alg())?.ok_or_else(|| {
+        Error::Setting("the policy of a new key needs the values of its registers".into())
+    })?;
+    Ok(Public::assemble(
+        template.name_alg(),
+        template.attributes().without(Attributes::USER_WITH_AUTH),
+        &digest,
+        template.parms().clone(),
+        template.unique().clone(),
+    )?)
 }
 
 fn template(options: &Options) -> Result<Public, Error> {

@@ -59,8 +59,8 @@ impl Tpm2Key {
     }
 
     /// The same key, used by this policy.
-    pub(crate) fn used_by(mut self, policy: Option<Policy>) -> Self {
-        self.policy = policy;
+    pub(crate) fn used_by(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy).filter(|policy| !policy.is_empty());
         self
     }
 
@@ -95,10 +95,11 @@ impl Tpm2Key {
         operation: impl FnOnce(&Client, &Object, KeyAuth<'_>) -> Result<T, tss::Error>,
     ) -> Result<T, Error> {
         let client = self.tpm.client()?;
-        credential.used_for(self.tpm.patience(), |secret| {
+        credential.used_for(self.tpm.patience(), |offered| {
             let auth = KeyAuth {
+                value: offered.value,
                 policy: self.policy.as_ref(),
-                ..secret.into()
+                shown_right: Some(offered.shown_right),
             };
             operation(client, &self.object, auth)
         })

@@ -10,10 +10,15 @@
 //!   authPolicy  [3] EXPLICIT SEQUENCE OF TPMAuthPolicy OPTIONAL,
 //!   description [4] EXPLICIT UTF8String OPTIONAL,
 //!   rsaParent   [5] EXPLICIT BOOLEAN OPTIONAL,
+//!   branches    [6] EXPLICIT SEQUENCE OF SEQUENCE OF SEQUENCE OF TPMPolicy OPTIONAL,
 //!   parent      INTEGER,
 //!   pubkey      OCTET STRING,
 //!   privkey     OCTET STRING }
 //! ```
+//!
+//! `branches` is ours, since the draft has no place for them: the alternatives of each PolicyOR, in the order in which
+//! these are met, `policy` first, then each authPolicy, and an alternative's own right behind it. No other reader
+//! takes a file that has the field.
 //!
 //! A file is read strictly, except for what known writers did: a TRUE that is not 0xFF, a parent
 //! written as a negative or zero-padded number, and parent 0 for the owner hierarchy. It is written
@@ -126,6 +131,8 @@ pub struct KeyFile {
     pub description: Option<String>,
     /// Whether the primary under a hierarchy is RSA-2048 instead of ECC P-256.
     pub rsa_parent: bool,
+    /// The alternatives of each PolicyOR, in the order in which these are met; see [`crate::policy`].
+    pub branches: Vec<Vec<Vec<PolicyCommand>>>,
     /// The parent: a persistent handle, or the hierarchy whose standard primary it is.
     pub parent: u32,
     /// A whole TPM2B_PUBLIC.
@@ -148,6 +155,7 @@ impl KeyFile {
             auth_policies: Vec::new(),
             description: None,
             rsa_parent: false,
+            branches: Vec::new(),
             parent,
             public,
             private,

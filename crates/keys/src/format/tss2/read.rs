@@ -55,6 +55,7 @@ fn current(kind: Kind, mut fields: Fields<'_>) -> Result<KeyFile, FileError> {
         .map(|e| utf8(&e, "description"))
         .transpose()?;
     let rsa_parent = fields.boolean(5, "rsaParent")?;
+    let branches = fields.branches(6)?;
     let parent = parent(&fields.required("parent", tag::INTEGER, "an INTEGER")?)?;
     let public = fields.required("pubkey", tag::OCTET_STRING, "an OCTET STRING")?;
     let private = fields.required("privkey", tag::OCTET_STRING, "an OCTET STRING")?;
@@ -68,6 +69,7 @@ fn current(kind: Kind, mut fields: Fields<'_>) -> Result<KeyFile, FileError> {
         auth_policies,
         description,
         rsa_parent,
+        branches,
         parent,
         public: tpm2b(&public, "pubkey")?,
         private: tpm2b(&private, "privkey")?,
@@ -166,13 +168,29 @@ impl<'a> Fields<'a> {
         else {
             return Ok(Vec::new());
         };
-        let mut commands = Fields(list.reader());
-        let mut policy = Vec::new();
-        while !commands.0.is_empty() {
-            let command = commands.required(field, tag::SEQUENCE, "a policy command (SEQUENCE)")?;
-            policy.push(policy_command(&command)?);
+        policy_commands(&list, field)
+    }
+
+    /// The optional alternatives of each PolicyOR.
+    fn branches(&mut self, n: u8) -> Result<Vec<Vec<Vec<PolicyCommand>>>, FileError> {
+        const FIELD: &str = "branches";
+        let Some(list) = self.explicit(n, FIELD, tag::SEQUENCE, "a SEQUENCE of alternatives")?
+        else {
+            return Ok(Vec::new());
+        };
+        let mut all = Vec::new();
+        let mut each = Fields(list.reader());
+        while !each.0.is_empty() {
+            let of_one = each.required(FIELD, tag::SEQUENCE, "the alternatives of a PolicyOR")?;
+            let mut alternatives = Vec::new();
+            let mut commands = Fields(of_one.reader());
+            while !commands.0.is_empty() {
+                let list = commands.required(FIELD, tag::SEQUENCE, "an alternative (SEQUENCE)")?;
+                alternatives.push(policy_commands(&list, FIELD)?);
+            }
+            all.push(alternatives);
         }
-        Ok(policy)
+        Ok(all)
     }
 
     /// The optional list of signed policies.
@@ -220,6 +238,19 @@ impl<'a> Fields<'a> {
             )),
         }
     }
+}
+
+fn policy_commands(
+    list: &Element<'_>,
+    field: &'static str,
+) -> Result<Vec<PolicyCommand>, FileError> {
+    let mut commands = Fields(list.reader());
+    let mut policy = Vec::new();
+    while !commands.0.is_empty() {
+        let command = commands.required(field, tag::SEQUENCE, "a policy command (SEQUENCE)")?;
+        policy.push(policy_command(&command)?);
+    }
+    Ok(policy)
 }
 
 /// TPMPolicy ::= SEQUENCE { commandCode \[0\] INTEGER, commandPolicy \[1\] OCTET STRING }

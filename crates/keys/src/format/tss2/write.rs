@@ -39,6 +39,9 @@ pub(super) fn key_file(file: &KeyFile) -> Vec<u8> {
         if file.rsa_parent {
             fields.extend(explicit(5, &boolean(true)));
         }
+        if !file.branches.is_empty() {
+            fields.extend(explicit(6, &branches(&file.branches)));
+        }
         fields.extend(parent);
         fields.extend(public);
     }
@@ -57,6 +60,14 @@ fn auth_policies(file: &KeyFile) -> Vec<u8> {
         entries.extend(sequence(&[&name, &explicit(1, &policy(&entry.policy))]));
     }
     sequence(&[&entries])
+}
+
+fn branches(each: &[Vec<Vec<PolicyCommand>>]) -> Vec<u8> {
+    let of_one = |branches: &Vec<Vec<PolicyCommand>>| {
+        let alternatives: Vec<Vec<u8>> = branches.iter().map(|branch| policy(branch)).collect();
+        sequence(&[&alternatives.concat()])
+    };
+    sequence(&[&each.iter().flat_map(of_one).collect::<Vec<u8>>()])
 }
 
 fn policy(commands: &[PolicyCommand]) -> Vec<u8> {

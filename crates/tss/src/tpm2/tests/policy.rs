@@ -32,6 +32,7 @@ pub(super) fn by<'a>(policy: &'a Policy, value: &'a Secret) -> KeyAuth<'a> {
     KeyAuth {
         value: Some(value),
         policy: Some(policy),
+        shown_right: None,
     }
 }
 

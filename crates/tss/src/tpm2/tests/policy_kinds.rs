@@ -548,6 +548,7 @@ fn one_of_several() {
     let known = KeyAuth {
         value: None,
         policy: Some(&policy),
+        shown_right: None,
     };
     client.sign(&key, known, ECDSA, &digest()).unwrap();
     log.expect(

@@ -69,7 +69,13 @@ impl Tpm<'_> {
                 policy,
                 auth.value,
                 used.command,
-                |tpm, way| tpm.attempt_twice(object, value, Some(way), used, &operation),
+                |tpm, way| {
+                    let used = tpm.attempt_twice(object, value, Some(way), used, &operation)?;
+                    if let Some(shown) = auth.shown_right {
+                        shown.set(way.takes_value());
+                    }
+                    Ok(used)
+                },
             ),
         }
     }
