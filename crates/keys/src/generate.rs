@@ -12,7 +12,7 @@ use super::backend::Backend;
 use super::backend::tpm2::Tpm2Key;
 use super::backend::tpm12::Tpm12Key;
 use super::uri::parse_handle;
-use super::{Error, Key, KeyType, ParentRule, Tpm};
+use super::{Error, Key, KeyType, ParentRule, Tpm, policy};
 
 /// Under which parent a key is made (key files: field `parent`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +87,8 @@ pub struct Options {
     /// The policy that the key is used by, with the values of registers and the digests of alternatives that it shall
     /// have. With an authorization value for which nothing in it asks, TPM2_PolicyAuthValue is put behind it.
     pub policy: Policy,
+    /// The same in words (see [`crate::policy::words`]), which are read when the key is made, with the TPM at hand.
+    pub policy_words: Option<String>,
 }
 
 /// Reads `1.2` or `2.0`.
@@ -119,6 +121,7 @@ impl Options {
             family: None,
             sign_only: false,
             policy: Policy::default(),
+            policy_words: None,
         }
     }
 
@@ -157,11 +160,21 @@ impl Options {
 /// Makes a key in the TPM. In a TPM 2.0: three commands under a hierarchy (CreatePrimary, Create,
 /// FlushContext), one under a persistent parent. In a TPM 1.2: two (TPM_OSAP, TPM_CreateWrapKey).
 pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
+    if let Some(words) = &options.policy_words {
+        let policy = match options.family_in(tpm) {
+            Some(Family::Tpm12) => return Err(no_policies()),
+            _ => policy::for_new_key(tpm, words)?,
+        };
+        let options = Options {
+            policy,
+            policy_words: None,
+            ..options.clone()
+        };
+        return generate(tpm, &options);
+    }
     if options.family_in(tpm) == Some(Family::Tpm12) {
         if !options.policy.is_empty() {
-            return Err(Error::Setting(
-                "a TPM 1.2 knows no policies: leave the policy out, or make the key in a TPM 2.0 (tpm:2.0)".into(),
-            ));
+            return Err(no_policies());
         }
         return make::<Tpm12Key>(tpm, options);
     }
@@ -185,6 +198,13 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
         }
         result => result,
     }
+}
+
+fn no_policies() -> Error {
+    Error::Setting(
+        "a TPM 1.2 knows no policies: leave the policy out, or make the key in a TPM 2.0 (tpm:2.0)"
+            .into(),
+    )
 }
 
 fn make<B: Backend + 'static>(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use tss::tpm2::{Attributes, Object, Parent, Policy, PrimaryTemplate, Public, Source};
+use tss::tpm2::{
+    Attributes, Object, Parent, Policy, PolicyCommand, PrimaryTemplate, Public, Source,
+};
 
 use super::backend::tpm2::Tpm2Key;
 use super::credential::{
@@ -67,7 +69,7 @@ impl Key {
     pub fn from_handle(tpm: &Arc<Tpm>, uri: &Handle, ask: Ask<'_>) -> Result<Self, Error> {
         let handle = uri.handle;
         let policy = match &uri.policy {
-            Some(source) => policy::of_uri(tpm, source)?,
+            Some(source) => with_value_if(uri.pass, policy::of_uri(tpm, source)?),
             None => Policy::default(),
         };
         let mut subject = Subject {
@@ -101,6 +103,14 @@ impl Key {
         let key = Tpm2Key::new(tpm, half, object, None).used_by(policy);
         Ok(Self::new(key, credential))
     }
+}
+
+/// A policy in words need not say what the rest of the URI does.
+fn with_value_if(pass: bool, mut policy: Policy) -> Policy {
+    if pass && !policy.takes_value() {
+        policy.commands.push(PolicyCommand::AuthValue);
+    }
+    policy
 }
 
 /// The policy of a persistent key, if it is that. Where the URI names registers and no values, they are looked at once:

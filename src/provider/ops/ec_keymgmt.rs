@@ -69,7 +69,7 @@ static SETTABLE: Descriptors<5> = Table([
     END,
 ]);
 
-static GENERATION_SETTABLE: Descriptors<8> = Table([
+static GENERATION_SETTABLE: Descriptors<9> = Table([
     describe(c"group", UTF8_STRING),
     describe(c"encoding", UTF8_STRING),
     describe(c"point-format", UTF8_STRING),
@@ -77,6 +77,7 @@ static GENERATION_SETTABLE: Descriptors<8> = Table([
     describe(c"parent", UTF8_STRING),
     describe(c"parent-auth", UTF8_STRING),
     describe(c"user-auth", UTF8_STRING),
+    describe(c"policy", UTF8_STRING),
     END,
 ]);
 

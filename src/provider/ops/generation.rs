@@ -22,6 +22,9 @@ pub(super) fn set_common(options: &mut GenerateOptions, params: Params<'_>) -> R
     if let Some(secret) = params.get(c"user-auth") {
         options.user_auth = secret_of(secret.text()?)?;
     }
+    if let Some(words) = params.get(c"policy") {
+        options.policy_words = Some(words.text()?.to_owned());
+    }
     if let Some(family) = params.get(c"tpm") {
         options.family = Some(keys::parse_family(family.text()?)?);
     }

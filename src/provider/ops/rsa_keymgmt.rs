@@ -68,7 +68,7 @@ static GETTABLE: Descriptors<9> = Table([
     END,
 ]);
 
-static GENERATION_SETTABLE: Descriptors<12> = Table([
+static GENERATION_SETTABLE: Descriptors<13> = Table([
     describe(c"bits", UNSIGNED_INTEGER),
     describe(c"primes", UNSIGNED_INTEGER),
     describe(c"e", UNSIGNED_INTEGER),
@@ -78,6 +78,7 @@ static GENERATION_SETTABLE: Descriptors<12> = Table([
     describe(c"parent", UTF8_STRING),
     describe(c"parent-auth", UTF8_STRING),
     describe(c"user-auth", UTF8_STRING),
+    describe(c"policy", UTF8_STRING),
     describe(c"tpm", UTF8_STRING),
     describe(c"usage", UTF8_STRING),
     END,

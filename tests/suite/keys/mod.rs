@@ -20,6 +20,7 @@ mod objects;
 mod order;
 mod other_keys;
 mod pkeyutl;
+mod policies;
 mod rejection;
 mod rsa_pss;
 mod secrets;

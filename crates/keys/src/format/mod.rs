@@ -1,7 +1,7 @@
 //! Key files and URIs, as others write them too.
 #![forbid(unsafe_code)]
 
-mod pem;
+pub(crate) mod pem;
 mod serialized;
 pub mod tss12;
 pub mod tss2;

@@ -45,6 +45,11 @@ pub(super) fn find(text: &[u8], ours: &[&'static str]) -> Result<Block, FileErro
     })
 }
 
+/// The content of the first block with a label, if there is a sound one.
+pub(crate) fn find_der(text: &[u8], label: &'static str) -> Option<Vec<u8>> {
+    find(text, &[label]).ok().map(|block| block.der)
+}
+
 /// Whether there is any block at all.
 pub(super) fn has_block(text: &[u8]) -> bool {
     lines(text).any(|(_, line)| begin(line).is_some())

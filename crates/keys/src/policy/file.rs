@@ -6,7 +6,7 @@ use tss::tpm2::{Policy, wire::Malformed};
 
 use super::body::{self, Unreadable};
 use crate::Error;
-use crate::tss2::{self, KeyFile};
+use crate::tss2::{self, KeyFile, PolicyFields};
 
 /// Commands that are read in one file: real ones have a few.
 const MOST_COMMANDS: usize = 1024;
@@ -22,6 +22,12 @@ const DEEPEST: usize = 8;
 /// A command that this version does not run, or whose body is not as its form says, by its place in the file; signed
 /// policies that are not as the draft wants them.
 pub fn of_file(file: &KeyFile) -> Result<Policy, Error> {
+    of_fields(&PolicyFields::from(file))
+}
+
+/// The policy in these fields; see [`of_file`]. A policy without commands may be signed policies alone, which are for a
+/// key's.
+pub(super) fn of_fields(file: &PolicyFields) -> Result<Policy, Error> {
     let mut reading = Reading {
         branches: file.branches.iter(),
         left: MOST_COMMANDS,
@@ -77,7 +83,7 @@ pub fn of_file(file: &KeyFile) -> Result<Policy, Error> {
             },
             rest,
         )) => rest,
-        _ if !authorized.is_empty() => {
+        _ if !authorized.is_empty() && !commands.is_empty() => {
             return Err(unusable(
                 "authPolicy",
                 "there are signed policies, and the key's policy does not begin with PolicyAuthorize",
@@ -98,9 +104,18 @@ pub fn of_file(file: &KeyFile) -> Result<Policy, Error> {
 ///
 /// A part that is too long for its size field.
 pub fn into_file(policy: &Policy, file: &mut KeyFile) -> Result<(), Malformed> {
+    let fields = fields_of(policy)?;
+    file.policy = fields.policy;
+    file.auth_policies = fields.auth_policies;
+    file.branches = fields.branches;
+    Ok(())
+}
+
+/// A policy as the fields of a file; see [`into_file`].
+pub(super) fn fields_of(policy: &Policy) -> Result<PolicyFields, Malformed> {
     let mut branches = Vec::new();
-    file.policy = written(&policy.commands, &mut branches)?;
-    file.auth_policies = policy
+    let commands = written(&policy.commands, &mut branches)?;
+    let auth_policies = policy
         .authorized
         .iter()
         .map(|entry| {
@@ -110,8 +125,11 @@ pub fn into_file(policy: &Policy, file: &mut KeyFile) -> Result<(), Malformed> {
             })
         })
         .collect::<Result<_, Malformed>>()?;
-    file.branches = branches;
-    Ok(())
+    Ok(PolicyFields {
+        policy: commands,
+        auth_policies,
+        branches,
+    })
 }
 
 fn written(

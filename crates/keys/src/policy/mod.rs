@@ -1,21 +1,86 @@
 //! Policies of keys: where they are kept, how they are written, and what they mean in words.
 //!
 //! A key file keeps a policy as a list of command codes with bodies ([`crate::tss2`]); what a TPM runs is
-//! [`tss::tpm2::Policy`]. In between: `body` knows the form of each body, [`file`] where in a file they are.
+//! [`tss::tpm2::Policy`]. In between: `body` knows the form of each body, [`file`] where in a file they are,
+//! [`document`] files without a key, [`words`] what people write and read, [`signer`] the keys of those who sign.
 #![forbid(unsafe_code)]
 
 mod body;
+pub mod document;
 pub mod file;
+pub mod signer;
+pub mod words;
+
+use std::path::Path;
+
+use tss::tpm2::constants::handle;
+use tss::tpm2::{AlgId, Entity, Policy, Public};
 
 pub use file::{into_file, of_file};
-
-use std::sync::Arc;
-
-use tss::tpm2::Policy;
+use words::Lookup;
 
 use crate::uri::PolicySource;
 use crate::{Error, Tpm};
 
-pub(crate) fn of_uri(_tpm: &Arc<Tpm>, _source: &PolicySource) -> Result<Policy, Error> {
-    todo!()
+/// What words refer to, in files and in a TPM.
+pub struct InTpm<'a>(pub &'a Tpm);
+
+impl Lookup for InTpm<'_> {
+    fn entity(&self, handle: u32) -> Result<Entity, Error> {
+        let client = self.0.client()?;
+        let name = match handle::kind(handle) {
+            1 => client.nv_read_public(handle)?.name,
+            _ => client.read_key(handle, None)?.name,
+        };
+        Ok(Entity::object(handle, name))
+    }
+
+    fn signer(&self, path: &str) -> Result<Public, Error> {
+        let content = std::fs::read(path).map_err(|error| {
+            Error::Setting(format!("the public key {path} cannot be read: {error}"))
+        })?;
+        signer::read(&content).map_err(|error| Error::Data(format!("{path}: {error}")))
+    }
+
+    fn file(&self, path: &str) -> Result<Policy, Error> {
+        document::read_at(Path::new(path))
+    }
+}
+
+/// The policy that a URI names.
+pub(crate) fn of_uri(tpm: &Tpm, source: &PolicySource) -> Result<Policy, Error> {
+    match source {
+        PolicySource::Words(text) => words::parse(text, &InTpm(tpm)),
+        PolicySource::File(path) => document::read_at(path),
+    }
+}
+
+/// The policy of a new key in these words, for a name by SHA-256: with the values that registers have now, and the
+/// digests of its alternatives. Registers cost TPM2_PCR_Read, one command for up to eight of a bank.
+///
+/// # Errors
+///
+/// Words that are none; a bank that the TPM lacks.
+pub fn for_new_key(tpm: &Tpm, text: &str) -> Result<Policy, Error> {
+    bound(tpm, &words::parse(text, &InTpm(tpm))?)
+}
+
+/// A policy with the values that registers have now; see [`for_new_key`].
+///
+/// # Errors
+///
+/// A bank that the TPM lacks.
+pub fn bound(tpm: &Tpm, policy: &Policy) -> Result<Policy, Error> {
+    const ALGORITHM: AlgId = AlgId::SHA256;
+    let open = policy.open_registers();
+    let values = match open.is_empty() {
+        true => Default::default(),
+        false => tpm.client()?.registers(&open)?,
+    };
+    let fixed = policy.fixed(ALGORITHM, &values).map_err(|lacking| {
+        Error::Setting(format!(
+            "this TPM does not have the registers {lacking}: `tpmctl info -a` lists its banks"
+        ))
+    })?;
+    words::completed(&fixed, ALGORITHM)
 }

@@ -39,6 +39,8 @@ use super::pem;
 
 /// PEM label of the format.
 pub const LABEL: &str = "TSS2 PRIVATE KEY";
+/// PEM label of a policy without a key: ours, with the fields of key files.
+pub const POLICY_LABEL: &str = "TSS2 POLICY";
 /// PEM label of its predecessor.
 pub const LEGACY_LABEL: &str = "TSS2 KEY BLOB";
 
@@ -275,6 +277,50 @@ impl KeyFile {
     /// Whether the parent is a hierarchy, in which a primary must be created first.
     pub fn parent_is_hierarchy(&self) -> bool {
         is_hierarchy(self.parent)
+    }
+}
+
+/// A policy file's content: the fields of a key file that are about its policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyFields {
+    /// See [`KeyFile::policy`].
+    pub policy: Vec<PolicyCommand>,
+    /// See [`KeyFile::auth_policies`].
+    pub auth_policies: Vec<AuthPolicy>,
+    /// See [`KeyFile::branches`].
+    pub branches: Vec<Vec<Vec<PolicyCommand>>>,
+}
+
+impl PolicyFields {
+    /// Reads the first block of a policy in a PEM file.
+    ///
+    /// # Errors
+    /// [`FileError`] when there is none, or it is damaged.
+    pub fn from_pem(text: &[u8]) -> Result<Self, FileError> {
+        read::policy_file(&pem::find(text, &[POLICY_LABEL])?.der)
+    }
+
+    /// Whether there is a block of a policy.
+    pub fn is_in(text: &[u8]) -> bool {
+        !matches!(
+            pem::find(text, &[POLICY_LABEL]),
+            Err(FileError::NoBlock { .. } | FileError::Tpm12)
+        )
+    }
+
+    /// The file in PEM.
+    pub fn to_pem(&self) -> String {
+        pem::write(POLICY_LABEL, &write::policy_file(self))
+    }
+}
+
+impl From<&KeyFile> for PolicyFields {
+    fn from(file: &KeyFile) -> Self {
+        Self {
+            policy: file.policy.clone(),
+            auth_policies: file.auth_policies.clone(),
+            branches: file.branches.clone(),
+        }
     }
 }
 

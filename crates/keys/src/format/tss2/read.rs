@@ -3,7 +3,9 @@
 
 use crypto::der::{Element, Fault, Reader, dotted, tag};
 
-use super::{AuthPolicy, FileError, KeyFile, Kind, OWNER, PolicyCommand, TYPES, is_hierarchy};
+use super::{
+    AuthPolicy, FileError, KeyFile, Kind, OWNER, PolicyCommand, PolicyFields, TYPES, is_hierarchy,
+};
 
 pub(super) fn is_ours(der: &[u8]) -> bool {
     let mut outer = Reader::new(der);
@@ -74,6 +76,21 @@ fn current(kind: Kind, mut fields: Fields<'_>) -> Result<KeyFile, FileError> {
         public: tpm2b(&public, "pubkey")?,
         private: tpm2b(&private, "privkey")?,
     })
+}
+
+/// SEQUENCE { policy \[1\], authPolicy \[3\], branches \[6\] }, each optional and as in a key file.
+pub(super) fn policy_file(der: &[u8]) -> Result<PolicyFields, FileError> {
+    let mut outer = Fields(Reader::new(der));
+    let sequence = outer.required("the whole file", tag::SEQUENCE, "a SEQUENCE")?;
+    outer.end("the whole file")?;
+    let mut fields = Fields(sequence.reader());
+    let read = PolicyFields {
+        policy: fields.policy(1, "policy")?,
+        auth_policies: fields.auth_policies(3)?,
+        branches: fields.branches(6)?,
+    };
+    fields.end("the end of the policy")?;
+    Ok(read)
 }
 
 /// The predecessor: SEQUENCE { type, \[0\] emptyAuth, \[1\] parent, \[2\] pubkey, \[3\] policy, privkey }.

@@ -3,7 +3,7 @@
 
 use crypto::der::{element, oid, sequence, tag, unsigned};
 
-use super::{KeyFile, PolicyCommand, TYPES};
+use super::{AuthPolicy, KeyFile, PolicyCommand, PolicyFields, TYPES};
 
 pub(super) fn key_file(file: &KeyFile) -> Vec<u8> {
     let mut fields = TYPES
@@ -31,7 +31,7 @@ pub(super) fn key_file(file: &KeyFile) -> Vec<u8> {
             fields.extend(explicit(2, &element(tag::OCTET_STRING, &[secret])));
         }
         if !file.auth_policies.is_empty() {
-            fields.extend(explicit(3, &auth_policies(file)));
+            fields.extend(explicit(3, &auth_policies(&file.auth_policies)));
         }
         if let Some(text) = &file.description {
             fields.extend(explicit(4, &element(tag::UTF8_STRING, &[text.as_bytes()])));
@@ -49,9 +49,23 @@ pub(super) fn key_file(file: &KeyFile) -> Vec<u8> {
     sequence(&[&fields])
 }
 
-fn auth_policies(file: &KeyFile) -> Vec<u8> {
+pub(super) fn policy_file(file: &PolicyFields) -> Vec<u8> {
+    let mut fields = Vec::new();
+    if !file.policy.is_empty() {
+        fields.extend(explicit(1, &policy(&file.policy)));
+    }
+    if !file.auth_policies.is_empty() {
+        fields.extend(explicit(3, &auth_policies(&file.auth_policies)));
+    }
+    if !file.branches.is_empty() {
+        fields.extend(explicit(6, &branches(&file.branches)));
+    }
+    sequence(&[&fields])
+}
+
+fn auth_policies(list: &[AuthPolicy]) -> Vec<u8> {
     let mut entries = Vec::new();
-    for entry in &file.auth_policies {
+    for entry in list {
         let name = entry
             .name
             .as_ref()

@@ -1,0 +1,107 @@
+//! Keys that we make for a policy.
+
+use testkit::bench::Bench;
+
+use super::{extend, refuses, signs};
+
+/// `genpkey -pkeyopt policy:WORDS` makes `key.pem` and `key.pub`.
+#[track_caller]
+fn make(bench: &Bench, words: &str, options: &str) {
+    bench.openssl.ok(&format!(
+        "genpkey -propquery provider=tpm -algorithm EC -pkeyopt group:P-256 -pkeyopt policy:{words} {options} \
+         -out key.pem"
+    ));
+    bench
+        .openssl
+        .ok("pkey -in key.pem -passin pass:4711 -pubout -out key.pub");
+}
+
+#[test]
+fn a_key_for_a_state_of_the_machine() {
+    let bench = Bench::new();
+    for words in [
+        "sha256:16",
+        "sha256:0,7,16",
+        "sha256:0+sha1:16",
+        "locality:0+sha256:16+command:sign",
+    ] {
+        make(&bench, words, "");
+        signs(&bench, "key.pem", "key.pub", "");
+        extend(&bench, 16);
+        refuses(&bench, "key.pem", "", &["policy does not hold now", "16"]);
+        // The debug register, which everybody may reset.
+        bench.tool("tpm2_pcrreset 16");
+    }
+    bench.tpm.assert_clean();
+}
+
+#[test]
+fn a_pin_and_a_state() {
+    for (words, pin) in [
+        ("sha256:16", "-pkeyopt user-auth:4711"),
+        ("sha256:16+pin", "-pkeyopt user-auth:4711"),
+        ("pin", "-pkeyopt user-auth:4711"),
+    ] {
+        // Every wrong try counts.
+        let bench = Bench::new();
+        make(&bench, words, pin);
+        bench.tap.reset();
+        signs(&bench, "key.pem", "key.pub", "-passin pass:4711");
+        refuses(
+            &bench,
+            "key.pem",
+            "-passin pass:wrong",
+            &["authorization value is wrong"],
+        );
+        assert!(!bench.tap.saw(b"4711"));
+        bench.tpm.assert_clean();
+    }
+    let bench = Bench::new();
+    make(&bench, "or(sha256:16|pin)", "-pkeyopt user-auth:4711");
+    signs(&bench, "key.pem", "key.pub", "-passin pass:");
+    extend(&bench, 16);
+    signs(&bench, "key.pem", "key.pub", "-passin pass:4711");
+    bench.tpm.assert_clean();
+}
+
+#[test]
+fn words_that_are_none() {
+    let bench = Bench::new();
+    for (words, reason) in [
+        ("sha256:99", "sha256:99"),
+        ("sha3_256:0", "does not have the registers sha3_256:0"),
+        ("nonsense", "expected registers such as sha256:0,7"),
+        ("file:/nonexistent", "/nonexistent cannot be read"),
+        ("secret:0x81000099", "0x81000099"),
+    ] {
+        let line = format!(
+            "genpkey -propquery provider=tpm -algorithm EC -pkeyopt group:P-256 -pkeyopt policy:{words} -out no.pem"
+        );
+        bench.openssl.fails(&line).says(reason);
+    }
+    bench.tpm.assert_clean();
+}
+
+/// An RSA key decrypts by its policy: what comes back is encrypted on its way.
+#[test]
+fn decryption() {
+    let bench = Bench::new();
+    bench.openssl.ok(
+        "genpkey -propquery provider=tpm -algorithm RSA -pkeyopt bits:2048 -pkeyopt policy:sha256:16 -out key.pem",
+    );
+    bench.openssl.ok("pkey -in key.pem -pubout -out key.pub");
+    let dir = bench.openssl.dir();
+    dir.write("clear", "attack at dawn");
+    bench
+        .openssl
+        .plain()
+        .ok("pkeyutl -encrypt -pubin -inkey key.pub -in clear -out sealed -pkeyopt rsa_padding_mode:oaep");
+    bench.tap.reset();
+    bench.openssl.ok(
+        "pkeyutl -decrypt -inkey key.pem -in sealed -out opened -pkeyopt rsa_padding_mode:oaep",
+    );
+    assert_eq!(dir.read("opened"), b"attack at dawn");
+    assert!(!bench.tap.saw(b"attack at dawn"));
+    signs(&bench, "key.pem", "key.pub", "");
+    bench.tpm.assert_clean();
+}
