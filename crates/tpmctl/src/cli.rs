@@ -11,6 +11,7 @@ use tss::transport::Address;
 use zeroize::Zeroizing;
 
 use crate::offered::Offered;
+use crate::policy::args::PolicyCommand;
 use crate::print::wrap;
 
 /// Looks after TPMs and the keys that the OpenSSL provider `tpm` keeps in them.
@@ -81,6 +82,15 @@ pub(crate) enum Command {
         tpmctl key test www.key"
     )]
     Key(KeyCommand),
+    /// Write, show and sign policies of keys
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+        tpmctl policy new sha256:0,7 -o boot.policy\n  \
+        tpmctl policy show www.key\n  \
+        tpmctl policy sign --key vendor.pem sha256:4,7 -o k612.policy"
+    )]
+    Policy(PolicyCommand),
     /// Make the storage root key, and say which one is trusted
     #[command(
         subcommand,
@@ -195,6 +205,7 @@ pub(crate) struct Doctor {
     tpmctl key new -o www.key\n  \
     tpmctl key new --type rsa -o www.key\n  \
     tpmctl key new --curve P-384 --auth file:www.pin -o www.key\n  \
+    tpmctl key new --pcr sha256:0,7 -o boot.key\n  \
     tpmctl key new --tpm 1.2 -o old.key")]
 pub(crate) struct New {
     /// Where the key file goes; `-` is standard output
@@ -225,6 +236,14 @@ pub(crate) struct New {
     /// Authorization value of the new key, file:PATH (so that ps does not show it), or `-` to be asked
     #[arg(long, value_name = "VALUE", value_parser = secret)]
     pub(crate) auth: Option<Zeroizing<String>>,
+
+    /// Registers (PCRs) whose present values the key is bound to, such as sha256:0,7; may be repeated
+    #[arg(long, value_name = "BANK:REGISTERS")]
+    pub(crate) pcr: Vec<String>,
+
+    /// Policy that the key is used by: a policy file, or words (see tpmctl policy new); may be repeated
+    #[arg(long, value_name = "FILE|WORDS")]
+    pub(crate) policy: Vec<String>,
 
     /// Digest that the key is bound to; an RSA or EC key then only signs [default for rsa-pss: SHA2-256]
     #[arg(long, value_parser = Offered::new(digest, DIGESTS), hide_possible_values = true)]
@@ -686,7 +705,7 @@ impl Cli {
 }
 
 /// A secret, or where it is. What stands on a command line is anybody's to see; the copy is wiped all the same.
-fn secret(text: &str) -> Result<Zeroizing<String>, Infallible> {
+pub(crate) fn secret(text: &str) -> Result<Zeroizing<String>, Infallible> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 

@@ -51,6 +51,12 @@ impl fmt::Display for Error {
     }
 }
 
+impl From<tss::tpm2::wire::Malformed> for Error {
+    fn from(error: tss::tpm2::wire::Malformed) -> Self {
+        keys::Error::from(error).into()
+    }
+}
+
 impl From<keys::Error> for Error {
     fn from(error: keys::Error) -> Self {
         match error {

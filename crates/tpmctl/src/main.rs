@@ -20,6 +20,7 @@ mod lockout;
 mod offered;
 mod output;
 mod owner;
+mod policy;
 mod print;
 mod selftest;
 mod settings;
@@ -75,6 +76,7 @@ fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Srk(SrkCommand::Create) => srk::create(global),
         Command::Owner(OwnerCommand::Passwd(args)) => owner::passwd(global, args),
         Command::Lockout(args) => lockout::run(global, args.command.as_ref()),
+        Command::Policy(command) => policy::run(global, command),
         Command::Flush(args) => flush::run(global, args),
         Command::Completions(args) => completions::run(args),
         Command::Help(args) => help(args),

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod body;
+pub mod compat;
 pub mod document;
 pub mod file;
 pub mod signer;

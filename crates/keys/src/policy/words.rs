@@ -410,6 +410,15 @@ fn hex(term: &str, digits: &str) -> Result<Vec<u8>, Error> {
         .ok_or_else(|| wrong(term, "expected hexadecimal digits, two for each byte"))
 }
 
+/// The octets that hexadecimal digits are for.
+///
+/// # Errors
+///
+/// None, or what are no pairs of digits.
+pub fn octets(digits: &str) -> Result<Vec<u8>, Error> {
+    hex(digits, digits)
+}
+
 fn wrong(term: &str, what: &str) -> Error {
     Error::Setting(format!("policy {term:?}: {what}"))
 }

@@ -127,6 +127,8 @@ fn check(global: &Global, args: &New) {
         "--digest is for keys of a TPM 2.0; a key of a TPM 1.2 that only signs is made with --sign-only"
     } else if tpm12 && args.parent != ParentChoice::OWNER {
         "--parent is for keys of a TPM 2.0; those of a TPM 1.2 have its storage root key"
+    } else if tpm12 && !(args.pcr.is_empty() && args.policy.is_empty()) {
+        "a TPM 1.2 knows no policies"
     } else {
         return;
     };
@@ -158,7 +160,24 @@ fn options(args: &New, tpm: &Tpm) -> Result<GenerateOptions, Error> {
         Some(value) => secret::read(value)?,
         None => Secret::empty(),
     };
+    if !args.pcr.is_empty() || !args.policy.is_empty() {
+        options.policy_words = Some(policy_words(args));
+    }
     Ok(options)
+}
+
+/// The policy in words: what is the name of a file is one.
+fn policy_words(args: &New) -> String {
+    let named = args
+        .policy
+        .iter()
+        .map(|policy| match Path::new(policy).exists() {
+            true => format!("file:{policy}"),
+            false => policy.clone(),
+        });
+    // What begins with signed policies comes first.
+    let terms: Vec<String> = named.chain(args.pcr.iter().cloned()).collect();
+    terms.join("+")
 }
 
 /// Says in words what the TPM put in a number, where the options are to blame.

@@ -390,7 +390,7 @@ fn errors_name_field_and_offset() {
     assert_eq!(malformed(&changed(3, 4)), ("type", 3));
     assert_eq!(malformed(&changed(13, 2)), ("emptyAuth", 13));
     // Fields out of order, or tags that do not exist, are met where the parent should be.
-    assert_eq!(malformed(&changed(11, 0xa6)), ("parent", 11));
+    assert_eq!(malformed(&changed(11, 0xa7)), ("parent", 11));
     assert_eq!(malformed(&changed(16, 4)), ("parent", 16));
     assert_eq!(malformed(&changed(25, 0x57)), ("pubkey", 24));
     assert_eq!(malformed(&changed(116, 0x7d)), ("privkey", 115));

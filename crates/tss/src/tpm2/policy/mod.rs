@@ -6,9 +6,10 @@
 #![forbid(unsafe_code)]
 
 mod digest;
+mod judge;
 pub(crate) mod run;
 mod verify;
-pub mod way;
+pub(crate) mod way;
 
 use std::fmt;
 
@@ -20,6 +21,8 @@ use super::wire::Malformed;
 
 pub use super::commands::policy::{Comparison, PcrSelection};
 pub use digest::digest_of;
+pub use judge::{Judged, Verdict};
+pub use way::{Registers, approval};
 
 /// One command of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,7 +162,7 @@ impl Policy {
 impl Policy {
     /// The same policy for objects whose name has this algorithm, with the values that registers have now in the place of
     /// those of the moment of use; an error names registers that are not among `values`.
-    pub fn fixed(&self, algorithm: AlgId, values: &way::Registers) -> Result<Self, PcrSelection> {
+    pub fn fixed(&self, algorithm: AlgId, values: &Registers) -> Result<Self, PcrSelection> {
         let authorized = self.authorized.iter().map(|authorized| {
             Ok(AuthorizedPolicy {
                 name: authorized.name.clone(),
@@ -183,7 +186,7 @@ impl Policy {
 fn fixed(
     commands: &[PolicyCommand],
     algorithm: AlgId,
-    values: &way::Registers,
+    values: &Registers,
 ) -> Result<Vec<PolicyCommand>, PcrSelection> {
     let one = |command: &PolicyCommand| match command {
         PolicyCommand::Pcr {

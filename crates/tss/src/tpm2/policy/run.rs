@@ -50,7 +50,10 @@ impl Policy {
     /// That it is not, with what is wrong of each way to satisfy it.
     pub fn check(&self, public: &Public) -> Result<()> {
         let ways = ways(self);
-        fitting(&ways, |way| way.examine(public, None)).map(drop)
+        fitting(&ways, |way| {
+            way.examine(public.name_alg(), Some(public.auth_policy()), None)
+        })
+        .map(drop)
     }
 }
 
@@ -111,7 +114,8 @@ impl Tpm<'_> {
             false => way.allows(used),
         };
         let examined = |way: &Way<'_>, values: Option<&Registers>| {
-            way.examine(public, values).and_then(|()| usable(way))
+            way.examine(public.name_alg(), Some(public.auth_policy()), values)
+                .and_then(|()| usable(way))
         };
         let mut fits = fitting(&ways, |way| examined(way, None))?;
         let open: Vec<PcrSelection> = fits
@@ -531,7 +535,7 @@ impl Tpm<'_> {
 }
 
 /// What can be said of registers that are not what they were.
-fn which_differ(registers: &[PcrSelection], values: &Registers) -> String {
+pub(super) fn which_differ(registers: &[PcrSelection], values: &Registers) -> String {
     let selected = merged(registers.to_vec());
     let all: Vec<(AlgId, u8)> = selected
         .iter()

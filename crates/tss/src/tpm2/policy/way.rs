@@ -69,7 +69,7 @@ impl fmt::Display for Unfit {
 pub type Registers = BTreeMap<(AlgId, u8), Vec<u8>>;
 
 /// The digest of registers' values (Part 1, 17.5); `None` if one of them is not known.
-pub fn digest_of_registers(
+pub(crate) fn digest_of_registers(
     algorithm: AlgId,
     selected: &[PcrSelection],
     values: &Registers,
@@ -141,7 +141,7 @@ fn with<'a>(mut ways: Vec<Way<'a>>, step: Step<'a>) -> Vec<Way<'a>> {
 }
 
 impl<'a> Way<'a> {
-    fn commands(&self) -> impl Iterator<Item = &'a PolicyCommand> + '_ {
+    pub(super) fn commands(&self) -> impl Iterator<Item = &'a PolicyCommand> + '_ {
         self.steps.iter().filter_map(|step| match step {
             Step::Command(command) => Some(*command),
             Step::Or(_) => None,
@@ -175,10 +175,16 @@ impl<'a> Way<'a> {
             .flatten()
     }
 
-    /// What speaks against this way as far as software can tell: without the values of registers that it depends on,
+    /// What speaks against this way as far as software can tell, for an object with this name algorithm and this policy
+    /// digest, if there is one: without the values of registers that it depends on,
     /// nothing behind them is looked at.
-    pub(crate) fn examine(&self, public: &Public, values: Option<&Registers>) -> Result<(), Unfit> {
-        let mut digest = PolicyDigest::new(public.name_alg())?;
+    pub(crate) fn examine(
+        &self,
+        algorithm: AlgId,
+        made_for: Option<&[u8]>,
+        values: Option<&Registers>,
+    ) -> Result<(), Unfit> {
+        let mut digest = PolicyDigest::new(algorithm)?;
         for step in &self.steps {
             match step {
                 Step::Or(digests) => {
@@ -194,7 +200,7 @@ impl<'a> Way<'a> {
                     let Some(values) = values else {
                         return Ok(());
                     };
-                    match digest_of_registers(public.name_alg(), registers, values) {
+                    match digest_of_registers(algorithm, registers, values) {
                         Some(values) => digest.pcr(registers, &values)?,
                         None => return Err(Unfit::OtherPolicy),
                     }
@@ -216,9 +222,9 @@ impl<'a> Way<'a> {
                 }
             }
         }
-        match digest.as_bytes() == public.auth_policy() {
-            true => Ok(()),
-            false => Err(Unfit::OtherPolicy),
+        match made_for {
+            Some(made_for) if made_for != digest.as_bytes() => Err(Unfit::OtherPolicy),
+            _ => Ok(()),
         }
     }
 
@@ -233,11 +239,7 @@ impl<'a> Way<'a> {
 }
 
 /// What a key signs for TPM2_PolicyAuthorize: `aHash`, by the hash algorithm of the key's name (Part 3, 23.16).
-pub(crate) fn approval(
-    key: &Public,
-    approved: &[u8],
-    policy_ref: &[u8],
-) -> Result<Vec<u8>, Malformed> {
+pub fn approval(key: &Public, approved: &[u8], policy_ref: &[u8]) -> Result<Vec<u8>, Malformed> {
     let hash = hash_of(key.name_alg()).ok_or(Malformed {
         what: "key of a signed policy: its name has an unknown hash algorithm",
     })?;

@@ -1,0 +1,47 @@
+//! `tpmctl policy new`: a policy file from words.
+
+use std::path::Path;
+
+use keys::Tpm;
+use keys::policy::{self, InTpm, document, words};
+use tss::tpm2::Policy;
+
+use super::args::New;
+use crate::cli::Global;
+use crate::error::Error;
+use crate::key::file::Target;
+use crate::{output, settings};
+
+/// Writes the file.
+pub(super) fn run(global: &Global, args: &New) -> Result<(), Error> {
+    let target = target(&args.output, args.force)?;
+    let chosen = settings::tpm(global)?;
+    let policy = in_words(&chosen.tpm, &args.terms, args.open)?;
+    finish(target.as_ref(), &policy)
+}
+
+/// The policy in these terms, all of which must hold.
+pub(super) fn in_words(tpm: &Tpm, terms: &[String], open: bool) -> Result<Policy, Error> {
+    let policy = words::parse(&terms.join("+"), &InTpm(tpm))?;
+    Ok(match open {
+        true => policy,
+        false => policy::bound(tpm, &policy)?,
+    })
+}
+
+/// Where a file goes; none for standard output.
+pub(super) fn target(path: &Path, force: bool) -> Result<Option<Target>, Error> {
+    match path == Path::new("-") {
+        true => Ok(None),
+        false => Target::new(path, force).map(Some),
+    }
+}
+
+/// Writes a policy file.
+pub(super) fn finish(target: Option<&Target>, policy: &Policy) -> Result<(), Error> {
+    let text = document::write(policy)?;
+    match target {
+        Some(target) => target.write_shared(&text),
+        None => output::print_as_is(&text),
+    }
+}
