@@ -12,7 +12,7 @@ use super::credential::{
     Ask, Credential, Identity, LONGEST_IN_TPM2, Subject, check_length, longest_value,
 };
 use super::tss2::{KeyFile, Kind};
-use super::uri::Handle;
+use super::uri::{Handle, PolicySource};
 use super::{Error, Key, PublicKey, Tpm, policy};
 use crate::printable;
 
@@ -59,7 +59,7 @@ impl Key {
                 private: file.private.clone(),
             },
         };
-        let key = Tpm2Key::new(tpm, half, object, Some(file)).used_by(policy);
+        let key = Tpm2Key::new(tpm, half, object, Some(file)).used_by(policy, None);
         Ok(Self::new(key, credential))
     }
 
@@ -100,7 +100,11 @@ impl Key {
             name: read.name,
             source: Source::Persistent(handle),
         };
-        let key = Tpm2Key::new(tpm, half, object, None).used_by(policy);
+        let policy_file = match &uri.policy {
+            Some(PolicySource::File(path)) => Some(path.clone()),
+            _ => None,
+        };
+        let key = Tpm2Key::new(tpm, half, object, None).used_by(policy, policy_file);
         Ok(Self::new(key, credential))
     }
 }

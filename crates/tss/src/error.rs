@@ -159,6 +159,12 @@ pub enum ErrorKind {
         /// What cannot be done and what can be done instead.
         what: String,
     },
+    /// The key is used by signed policies, and there is none.
+    #[error(
+        "the key is used by signed policies, and none is in its file: `tpmctl policy add` adds one that `tpmctl policy \
+         sign` has written"
+    )]
+    NoSignedPolicy,
     /// The key's policy does not hold.
     #[error("the key's policy does not hold now: {what}")]
     PolicyNotMet {
@@ -279,6 +285,14 @@ impl Error {
             ErrorKind::WrongAuth { .. }
                 | ErrorKind::LockoutAuth { .. }
                 | ErrorKind::Tpm12(Failure::WrongSecret { .. })
+        )
+    }
+
+    /// Whether a key's policy was refused: it does not hold, or there is no signed policy that could.
+    pub fn is_policy_refusal(&self) -> bool {
+        matches!(
+            &*self.kind,
+            ErrorKind::PolicyNotMet { .. } | ErrorKind::NoSignedPolicy
         )
     }
 

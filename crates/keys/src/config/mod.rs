@@ -40,6 +40,8 @@ pub struct Config {
     pub parent_name: ParentRule,
     /// Where the names of those are that were there first.
     pub trust_dir: PathBuf,
+    /// Where signed policies are looked for when those of a key do not hold.
+    pub policy_dir: Option<PathBuf>,
     /// The root directory in which that is meant: the host may have another one when the TPM is prepared.
     pub root: Root,
     /// The authorization value of parents.
@@ -68,6 +70,7 @@ impl Default for Config {
             sessions: Sessions::Auto,
             parent_name: ParentRule::Any,
             trust_dir: trust::DEFAULT_DIR.into(),
+            policy_dir: None,
             root: Root::now(),
             parent_auth: Secret::empty(),
             srk_auth: None,

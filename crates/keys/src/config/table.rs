@@ -64,7 +64,7 @@ impl Setting {
 }
 
 /// All settings. The log comes first, so that what is wrong with another one is logged.
-pub const SETTINGS: [Setting; 15] = [
+pub const SETTINGS: [Setting; 16] = [
     Setting::new(c"log", "off | error | warn | info | debug | trace", log).after(c"TPM_LOG"),
     Setting::new(c"log-to", "stderr | syslog | journal | file:PATH", log_to),
     Setting::new(c"load", "lazy | eager", load),
@@ -79,6 +79,7 @@ pub const SETTINGS: [Setting; 15] = [
         .secret(),
     Setting::new(c"srk-auth", "VALUE", srk_auth).secret(),
     Setting::new(c"pin-source", "file:PATH | credential:NAME", pin_source).unshown(),
+    Setting::new(c"policy-dir", "DIRECTORY", policy_dir),
     Setting::new(c"timeout", "SECONDS", timeout),
     Setting::new(c"lock-timeout", "SECONDS", lock_timeout),
     Setting::new(c"chroot", "private | directory | nothing", chroot),
@@ -86,7 +87,7 @@ pub const SETTINGS: [Setting; 15] = [
 
 /// Names that are not settings and look like one, and what is meant. OpenSSL gives a provider no list of what its
 /// section holds, so these are the mistakes that the provider notices.
-pub const MISTAKES: [(&CStr, &str); 19] = [
+pub const MISTAKES: [(&CStr, &str); 20] = [
     (c"TCTI", "tcti"),
     (c"tpm_tcti", "tcti"),
     (c"TPM_TCTI", "tcti"),
@@ -98,6 +99,7 @@ pub const MISTAKES: [(&CStr, &str); 19] = [
     (c"parentauth", "parent-auth"),
     (c"parent_name", "parent-name"),
     (c"trust_dir", "trust-dir"),
+    (c"policy_dir", "policy-dir"),
     (c"srk_auth", "srk-auth"),
     (c"log_level", "log"),
     (c"log_to", "log-to"),
@@ -223,6 +225,15 @@ fn trust_dir(said: &Said<'_>, settings: &mut Settings) -> Result<(), Fault> {
         return Err(said.expected("the absolute path of a directory"));
     }
     settings.config.trust_dir = path;
+    Ok(())
+}
+
+fn policy_dir(said: &Said<'_>, settings: &mut Settings) -> Result<(), Fault> {
+    let path = PathBuf::from(said.text);
+    if !path.is_absolute() {
+        return Err(said.expected("the absolute path of a directory"));
+    }
+    settings.config.policy_dir = Some(path);
     Ok(())
 }
 

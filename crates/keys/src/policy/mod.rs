@@ -9,6 +9,7 @@ mod body;
 pub mod compat;
 pub mod document;
 pub mod file;
+mod newer;
 pub mod signer;
 pub mod words;
 
@@ -18,6 +19,7 @@ use tss::tpm2::constants::handle;
 use tss::tpm2::{AlgId, Entity, Policy, Public};
 
 pub use file::{into_file, of_file};
+pub(crate) use newer::{files_in, newer};
 use words::Lookup;
 
 use crate::uri::PolicySource;

@@ -74,7 +74,7 @@ pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Err
             private: created.private,
         },
     };
-    Ok(Tpm2Key::new(tpm, half, object, Some(file)).used_by(policy))
+    Ok(Tpm2Key::new(tpm, half, object, Some(file)).used_by(policy, None))
 }
 
 /// Whether the owner's secret is needed for the parent, and nobody said it.

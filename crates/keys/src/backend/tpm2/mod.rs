@@ -11,10 +11,12 @@ mod generate;
 mod sign;
 
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crypto::Hash;
 use crypto::ecdsa::EcPublic;
+use tss::os::AppendOnly;
 use tss::schedule::Queue;
 use tss::tpm2::{AlgId, Attributes, Client, KeyAuth, Name, Object, Policy, Scheme, Source};
 use tss::transport::Family;
@@ -26,7 +28,7 @@ use crate::format::tss2::KeyFile;
 use crate::generate::Options;
 use crate::operation::{Decryption, Signing};
 use crate::public::hash_of;
-use crate::{Error, PublicKey, Tpm};
+use crate::{Error, PublicKey, Tpm, policy};
 
 /// A key in a TPM 2.0.
 pub(crate) struct Tpm2Key {
@@ -36,8 +38,11 @@ pub(crate) struct Tpm2Key {
     object: Object,
     /// What to write when the key is encoded; persistent keys have none.
     file: Option<KeyFile>,
-    /// The policy by which it is used.
-    policy: Option<Policy>,
+    /// The policy by which it is used, if there is one, the newest first: signed policies may come later. Not behind a
+    /// lock: a fork in another thread would leave that locked.
+    policy: AppendOnly<Policy>,
+    /// The file that the policy came from.
+    policy_file: Option<PathBuf>,
 }
 
 impl Tpm2Key {
@@ -54,13 +59,17 @@ impl Tpm2Key {
             public,
             object,
             file,
-            policy: None,
+            policy: AppendOnly::new(),
+            policy_file: None,
         }
     }
 
-    /// The same key, used by this policy.
-    pub(crate) fn used_by(mut self, policy: Policy) -> Self {
-        self.policy = Some(policy).filter(|policy| !policy.is_empty());
+    /// The same key, used by this policy, which came from a file if that is not the key's own.
+    pub(crate) fn used_by(mut self, policy: Policy, file: Option<PathBuf>) -> Self {
+        if !policy.is_empty() {
+            self.policy.find_or_add(|_| false, || policy);
+        }
+        self.policy_file = file;
         self
     }
 
@@ -89,20 +98,46 @@ impl Tpm2Key {
 
     /// Runs a private operation. After an authorization failure the key stays shut, in every process that has it from
     /// the one that loaded it: every further try would count towards the TPM's lockout.
+    ///
+    /// Where no signed policy of the key's holds, those that somebody has written since are tried.
     fn run<T>(
         &self,
         credential: &Credential,
-        operation: impl FnOnce(&Client, &Object, KeyAuth<'_>) -> Result<T, tss::Error>,
+        operation: impl Fn(&Client, &Object, KeyAuth<'_>) -> Result<T, tss::Error>,
     ) -> Result<T, Error> {
         let client = self.tpm.client()?;
-        credential.used_for(self.tpm.patience(), |offered| {
-            let auth = KeyAuth {
-                value: offered.value,
-                policy: self.policy.as_ref(),
-                shown_right: Some(offered.shown_right),
-            };
-            operation(client, &self.object, auth)
-        })
+        let attempt = |policy: Option<&Policy>| {
+            credential.used_for(self.tpm.patience(), |offered| {
+                let auth = KeyAuth {
+                    value: offered.value,
+                    policy,
+                    shown_right: Some(offered.shown_right),
+                };
+                operation(client, &self.object, auth)
+            })
+        };
+        let known = self.policy.iter().next();
+        let (first, known) = match (attempt(known), known) {
+            (Err(Error::Tss(error)), Some(known)) if error.is_policy_refusal() => (error, known),
+            (done, _) => return done,
+        };
+        let newer = policy::newer(known, &self.object.public, self.policy_files());
+        let Some(newer) = newer else {
+            return Err(first.into());
+        };
+        let done = attempt(Some(&newer))?;
+        self.policy.find_or_add(|_| false, || newer);
+        Ok(done)
+    }
+
+    /// Where signed policies may have come to since the key was loaded.
+    fn policy_files(&self) -> Vec<PathBuf> {
+        let directory = self.tpm.config().policy_dir.iter();
+        self.policy_file
+            .iter()
+            .cloned()
+            .chain(directory.flat_map(|directory| policy::files_in(directory)))
+            .collect()
     }
 }
 

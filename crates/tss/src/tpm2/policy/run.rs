@@ -50,6 +50,10 @@ impl Policy {
     /// That it is not, with what is wrong of each way to satisfy it.
     pub fn check(&self, public: &Public) -> Result<()> {
         let ways = ways(self);
+        if ways.is_empty() {
+            // There may be some when the key is used.
+            return Ok(());
+        }
         fitting(&ways, |way| {
             way.examine(public.name_alg(), Some(public.auth_policy()), None)
         })
@@ -76,7 +80,7 @@ fn fitting<'a, 'b>(
     }
     if fitting.is_empty() {
         if said.is_empty() {
-            said.push("the policy wants a signed policy, and there is none in the file: `tpmctl policy add` adds one".into());
+            return Err(ErrorKind::NoSignedPolicy.into());
         }
         return Err(Error::unsupported(abridged(&said)));
     }
