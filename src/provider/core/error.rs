@@ -94,6 +94,8 @@ reasons! {
     NotTriedAgain = 44, c"wrong PIN is not tried again";
     /// There is another object at the handle.
     OtherObject = 45, c"another key is at this handle";
+    /// The key's policy does not hold.
+    PolicyNotMet = 46, c"policy of the TPM key does not hold";
 }
 
 /// An error on its way to OpenSSL's queue.
@@ -188,6 +190,7 @@ fn reason_of(error: &tss::Error) -> Reason {
         ErrorKind::NotAsAsked { .. } | ErrorKind::Malformed(_) => Reason::BadAnswer,
         ErrorKind::OutOfMemory { .. } => Reason::TpmMemory,
         ErrorKind::Unsupported { .. } | ErrorKind::TicketRefused => Reason::KeyCannot,
+        ErrorKind::PolicyNotMet { .. } | ErrorKind::NoSignedPolicy => Reason::PolicyNotMet,
         ErrorKind::Tpm12(failure) => match failure {
             Failure::WrongSecret { again: true, .. } => Reason::NotTriedAgain,
             Failure::WrongSecret {

@@ -5,3 +5,4 @@ mod nginx;
 mod tls12;
 mod tls_keys;
 mod tls_servers;
+mod updates;

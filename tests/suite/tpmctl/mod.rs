@@ -7,3 +7,4 @@ mod lockout;
 mod manners;
 mod owner;
 mod passwd;
+mod policy;

@@ -166,15 +166,15 @@ fn options(args: &New, tpm: &Tpm) -> Result<GenerateOptions, Error> {
     Ok(options)
 }
 
-/// The policy in words: what is the name of a file is one.
+/// The policy in words: what is the name of a file is one, but for the word that is likeliest to be one, too.
 fn policy_words(args: &New) -> String {
-    let named = args
-        .policy
-        .iter()
-        .map(|policy| match Path::new(policy).exists() {
-            true => format!("file:{policy}"),
-            false => policy.clone(),
-        });
+    let named =
+        args.policy.iter().map(
+            |policy| match policy != "pin" && Path::new(policy).exists() {
+                true => format!("file:{policy}"),
+                false => policy.clone(),
+            },
+        );
     // What begins with signed policies comes first.
     let terms: Vec<String> = named.chain(args.pcr.iter().cloned()).collect();
     terms.join("+")

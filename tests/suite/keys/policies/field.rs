@@ -340,7 +340,7 @@ fn policies_that_somebody_signed() {
         for null in [&[0, 0x10][..], &[]] {
             let mut file = File::of(vec![authorize(&public, &reference, null)]);
             file.write(&bench, "key");
-            refuses(&bench, "key.pem", "", &["there is none in the file"]);
+            refuses(&bench, "key.pem", "", &["none is in its file"]);
             file.signed = vec![
                 entry("another key", "stranger", &stranger, &reference, &old),
                 entry("not by it", "stranger", &public, &reference, &old),

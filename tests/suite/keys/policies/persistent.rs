@@ -89,3 +89,40 @@ fn with_a_pin() {
     signs(&bench, &uri, "key.pub", "");
     bench.tpm.assert_clean();
 }
+
+/// systemd gives a service a directory of credentials; a file that everybody reads is told in the log.
+#[test]
+fn a_pin_from_systemd_or_from_a_file_that_everybody_reads() {
+    let bench = Bench::new();
+    persistent(&bench, Some("4711"));
+    let dir = bench.openssl.dir();
+    let input = testkit::key::digest(&bench.openssl, "sha256");
+    let sign = |source: &str| {
+        let uri = format!("handle:{HANDLE}?policy=sha256:0,16&pin-source={source}");
+        bench.openssl.run(&format!(
+            "pkeyutl -sign -inkey {uri} -in {input} -out sig -pkeyopt digest:sha256"
+        ))
+    };
+    dir.write("tls-pin", "4711\n");
+    let there = dir.path().to_str().expect("plain").to_owned();
+    sign("credential:tls-pin")
+        .env("CREDENTIALS_DIRECTORY", &there)
+        .ok();
+    sign("credential:tls-pin")
+        .fails()
+        .says("CREDENTIALS_DIRECTORY is not set");
+    sign("credential:other")
+        .env("CREDENTIALS_DIRECTORY", &there)
+        .fails()
+        .says("other cannot be read");
+    sign("credential:../tls-pin").fails().says("pin-source=");
+    sign("4711").fails().says("pin-source=");
+    let file = dir.join("tls-pin");
+    let path = file.display();
+    for (mode, warned) in [(0o644, true), (0o640, false)] {
+        testkit::scratch::set_mode(&file, mode);
+        let done = sign(&format!("file:{path}")).env("TPM_LOG", "warn").ok();
+        assert_eq!(done.err().contains("chmod o-r"), warned, "{done}");
+    }
+    bench.tpm.assert_clean();
+}
