@@ -15,7 +15,6 @@ pub mod words;
 
 use std::path::Path;
 
-use tss::tpm2::constants::handle;
 use tss::tpm2::{AlgId, Entity, Policy, Public};
 
 pub use file::{into_file, of_file};
@@ -30,12 +29,7 @@ pub struct InTpm<'a>(pub &'a Tpm);
 
 impl Lookup for InTpm<'_> {
     fn entity(&self, handle: u32) -> Result<Entity, Error> {
-        let client = self.0.client()?;
-        let name = match handle::kind(handle) {
-            1 => client.nv_read_public(handle)?.name,
-            _ => client.read_key(handle, None)?.name,
-        };
-        Ok(Entity::object(handle, name))
+        Ok(self.0.client()?.believed_entity(handle)?)
     }
 
     fn signer(&self, path: &str) -> Result<Public, Error> {
@@ -59,7 +53,7 @@ pub(crate) fn of_uri(tpm: &Tpm, source: &PolicySource) -> Result<Policy, Error> 
 }
 
 /// The policy of a new key in these words, for a name by SHA-256: with the values that registers have now, and the
-/// digests of its alternatives. Registers cost TPM2_PCR_Read, one command for up to eight of a bank.
+/// digests of its alternatives. Registers cost TPM2_PCR_Read, one command for up to eight of a bank, in a session.
 ///
 /// # Errors
 ///
@@ -78,7 +72,7 @@ pub fn bound(tpm: &Tpm, policy: &Policy) -> Result<Policy, Error> {
     let open = policy.open_registers();
     let values = match open.is_empty() {
         true => Default::default(),
-        false => tpm.client()?.registers(&open)?,
+        false => tpm.client()?.believed_registers(&open)?,
     };
     let fixed = policy.fixed(ALGORITHM, &values).map_err(|lacking| {
         Error::Setting(format!(

@@ -245,7 +245,18 @@ impl Client {
 
     /// The values of registers (TPM2_PCR_Read), those that the TPM has: a bank may be missing. Nobody vouches for them.
     pub fn registers(&self, selected: &[PcrSelection]) -> Result<Registers> {
-        self.with(|tpm| tpm.registers(selected))
+        self.with(|tpm| tpm.registers(selected, &[]))
+    }
+
+    /// The same to be believed, for a policy that is made of them: read in a session that is salted to the storage root key
+    /// or the owner's primary.
+    pub fn believed_registers(&self, selected: &[PcrSelection]) -> Result<Registers> {
+        self.with(|tpm| tpm.believed_registers(selected))
+    }
+
+    /// The name of the persistent object or NV index at a handle, to be believed likewise.
+    pub fn believed_entity(&self, handle: u32) -> Result<Entity> {
+        self.with(|tpm| tpm.believed_entity(handle))
     }
 
     /// Brings a duplicated object under a parent (TPM2_Import, Part 3, 13.3). `duplicate` is a whole

@@ -18,7 +18,7 @@ const NV_BUFFER: u32 = 512;
 impl Client {
     /// TPM2_NV_ReadPublic (Part 3, 31.6).
     pub fn nv_read_public(&self, index: u32) -> Result<NvPublic> {
-        self.with(|tpm| tpm.run(&NvReadPublic { index }, &[]))
+        self.with(|tpm| tpm.run(&NvReadPublic::of(index), &[]))
             .map_err(|error| error.advise(format!("is there an NV index 0x{index:08x}?")))
     }
 
@@ -31,7 +31,7 @@ impl Client {
 
 impl Tpm<'_> {
     fn nv_read(&mut self, index: u32) -> Result<Vec<u8>> {
-        let public = self.run(&NvReadPublic { index }, &[])?;
+        let public = self.run(&NvReadPublic::of(index), &[])?;
         let authority = if public.attributes & nv_attribute::AUTHREAD != 0 {
             Entity::object(index, public.name.clone())
         } else if public.attributes & nv_attribute::OWNERREAD != 0 {

@@ -39,8 +39,17 @@ pub struct NvPublic {
 
 /// TPM2_NV_ReadPublic (Part 3, 31.6).
 pub struct NvReadPublic {
-    /// The index.
-    pub index: u32,
+    /// The index; its name counts only where a session authenticates the command.
+    pub index: Entity,
+}
+
+impl NvReadPublic {
+    /// Of an index that is known by its handle alone.
+    pub fn of(index: u32) -> Self {
+        Self {
+            index: Entity::object(index, Name::default()),
+        }
+    }
 }
 
 impl Request for NvReadPublic {
@@ -48,7 +57,7 @@ impl Request for NvReadPublic {
     const CODE: CommandCode = CommandCode::NV_READ_PUBLIC;
 
     fn handles(&self) -> Vec<Entity> {
-        vec![Entity::object(self.index, Name::default())]
+        vec![self.index.clone()]
     }
 
     fn parameters(&self, _: &mut Writer) {}

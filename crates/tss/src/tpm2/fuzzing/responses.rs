@@ -13,7 +13,7 @@ use crate::tpm2::session::{AuthSession, Opening, Purpose, attribute};
 use crate::tpm2::transaction::exchange::Exchange;
 use crate::tpm2::transaction::exec::{Authorization, execute};
 use crate::tpm2::wire::{Reader, Writer};
-use crate::tpm2::{Entity, Name, ResponseCode};
+use crate::tpm2::{Entity, Name, ResponseCode, Signature};
 use crate::transport::fuzzing::frame;
 use crate::transport::{Continuity, Sharing, TransportError};
 
@@ -80,9 +80,7 @@ macro_rules! with_request {
                 data: &[1],
                 hierarchy: handle::OWNER,
             }),
-            11 => $run(&commands::nv::NvReadPublic {
-                index: handle::NV_FIRST,
-            }),
+            11 => $run(&commands::nv::NvReadPublic::of(handle::NV_FIRST)),
             12 => $run(&commands::nv::NvRead {
                 authority: key(),
                 index: key(),
@@ -101,6 +99,25 @@ macro_rules! with_request {
             20 => $run(&Opening::new(Purpose::Hmac, None).unwrap().request()),
             21 => $run(&commands::random::GetRandom { count: 8 }),
             22 => $run(&commands::testing::GetTestResult),
+            23 => $run(&commands::policy::PcrRead { registers: &[] }),
+            24 => $run(&commands::policy::PolicySecret {
+                entity: key(),
+                session: handle::HMAC_SESSION_FIRST,
+                policy_ref: &[],
+            }),
+            25 => $run(&commands::object::LoadExternal {
+                public: &template,
+                hierarchy: handle::OWNER,
+            }),
+            26 => $run(&commands::signing::VerifySignature {
+                key: key(),
+                digest: &[1; 32],
+                signature: &Signature::Rsa {
+                    scheme: AlgId::RSASSA,
+                    hash: AlgId::SHA256,
+                    bytes: vec![1; 256],
+                },
+            }),
             _ => $run(&commands::duplication::Import {
                 parent: key(),
                 public: &template,

@@ -5,6 +5,7 @@
 //! TPM judge.
 #![forbid(unsafe_code)]
 
+mod believed;
 mod digest;
 mod judge;
 pub(crate) mod run;

@@ -128,7 +128,7 @@ impl Tpm<'_> {
             .cloned()
             .collect();
         if !open.is_empty() {
-            let values = self.registers(&open)?;
+            let values = self.registers(&open, &[])?;
             fits.retain(|way| examined(way, Some(&values)).is_ok());
             if fits.is_empty() {
                 return Err(not_met(format!(
@@ -197,7 +197,7 @@ impl Tpm<'_> {
             } = command
             {
                 // Only where a signature behind it is over these values.
-                let values = self.registers(registers)?;
+                let values = self.registers(registers, &[])?;
                 if let Some(values) = super::way::digest_of_registers(algorithm, registers, &values)
                 {
                     digest.pcr(registers, &values)?;
@@ -463,10 +463,10 @@ impl Tpm<'_> {
     }
 
     /// The name of what is at a handle; none if nothing is.
-    fn name_at(&mut self, handle: u32) -> Result<Option<Name>> {
+    pub(super) fn name_at(&mut self, handle: u32) -> Result<Option<Name>> {
         let name = match handle::kind(handle) {
             1 => self
-                .run(&NvReadPublic { index: handle }, &[])
+                .run(&NvReadPublic::of(handle), &[])
                 .map(|public| public.name),
             _ => self.read_public(handle).map(|info| info.name),
         };
@@ -489,8 +489,12 @@ impl Tpm<'_> {
         }
     }
 
-    /// The values of registers, those that the TPM has.
-    pub(crate) fn registers(&mut self, selected: &[PcrSelection]) -> Result<Registers> {
+    /// The values of registers, those that the TPM has. Without a session nobody vouches for them.
+    pub(crate) fn registers(
+        &mut self,
+        selected: &[PcrSelection],
+        authorities: &[Authority<'_>],
+    ) -> Result<Registers> {
         let mut values = Registers::new();
         for selection in merged(selected.to_vec()) {
             let numbers: Vec<u8> = selection.registers().collect();
@@ -498,7 +502,7 @@ impl Tpm<'_> {
                 let Some(some) = PcrSelection::new(selection.bank(), some) else {
                     continue;
                 };
-                let read = match self.run(&PcrRead { registers: &[some] }, &[]) {
+                let read = match self.run(&PcrRead { registers: &[some] }, authorities) {
                     // TPM_RC_HASH: a bank of an algorithm that it does not know.
                     Err(error) if error.code().is_some_and(|code| code.base() == 0x083) => break,
                     read => read?,
@@ -531,7 +535,7 @@ impl Tpm<'_> {
         let PolicyCommand::Pcr { registers, .. } = command else {
             return not_met(format!("{command} is refused ({code})"));
         };
-        match self.registers(registers) {
+        match self.registers(registers, &[]) {
             Ok(values) => not_met(which_differ(registers, &values)),
             Err(error) => error,
         }

@@ -29,6 +29,8 @@ const NONCE_SIZE: usize = 32;
 pub(crate) mod attribute {
     /// The session goes on after this command.
     pub(crate) const CONTINUE: u8 = 1;
+    /// The session's digest covers the command: for one that has nothing else to do than to authenticate.
+    pub(crate) const AUDIT: u8 = 1 << 7;
     /// The first parameter of the command is encrypted.
     pub(crate) const DECRYPT: u8 = 1 << 5;
     /// The first parameter of the response is encrypted.

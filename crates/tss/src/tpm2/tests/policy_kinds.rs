@@ -388,7 +388,7 @@ fn policies_that_somebody_signed() {
         // None yet.
         log.take();
         let error = sign_by(&client, &key, &policy, PIN).unwrap_err();
-        assert!(error.to_string().contains("there is none"), "{error}");
+        assert!(error.to_string().contains("none is in its file"), "{error}");
         // Another's, another reference's, another digest's: refused without the TPM.
         let stranger = Author::ec();
         let forged = AuthorizedPolicy {
@@ -675,4 +675,52 @@ fn registers_that_change_meanwhile() {
         matches!(error.kind(), ErrorKind::PolicyNotMet { .. }),
         "{error}"
     );
+}
+
+/// What a new policy is made of is authenticated: registers, and the names of what has a secret.
+#[test]
+fn what_a_policy_is_made_of_is_believed_in_a_session_only() {
+    let simulator = Simulator::new();
+    simulator.provision();
+    let attributes = "authread|ownerread|ownerwrite";
+    let define = ["tpm2_nvdefine", "0x01500003", "-s", "2", "-a", attributes];
+    tool(&simulator, &define);
+    let selected = [PcrSelection::new(AlgId::SHA256, &[0, 1, 2, 3, 4, 5, 6, 7, 16]).unwrap()];
+    let (client, log) = simulator.client(Sessions::Auto);
+    let values = client.believed_registers(&selected).unwrap();
+    assert_eq!(values, client.registers(&selected).unwrap());
+    assert_eq!(
+        log.take()[..5],
+        [
+            "ReadPublic",
+            "StartAuthSession",
+            "PCR_Read",
+            "PCR_Read",
+            "FlushContext"
+        ]
+        .map(String::from)
+    );
+    for from_end in [1, 40, 90, 200] {
+        log.inject("PCR_Read", Fault::Flip(from_end));
+        let error = client.believed_registers(&selected).unwrap_err();
+        let refused = matches!(
+            error.kind(),
+            ErrorKind::SessionIntegrity { .. } | ErrorKind::Malformed(_)
+        );
+        assert!(refused, "{from_end}: {error}");
+    }
+    for (handle, command) in [(handle::SRK, "ReadPublic"), (0x0150_0003, "NV_ReadPublic")] {
+        let entity = client.believed_entity(handle).unwrap();
+        assert_eq!(entity.handle, handle);
+        for from_end in [1, 30, 60, 100] {
+            // The second time it is asked, in the session.
+            log.inject(command, Fault::Later);
+            log.inject(command, Fault::Flip(from_end));
+            client.believed_entity(handle).unwrap_err();
+        }
+    }
+    client.believed_entity(0x0150_0099).unwrap_err();
+    let (client, log) = simulator.client(Sessions::Never);
+    client.believed_registers(&selected).unwrap();
+    log.expect("PCR_Read PCR_Read");
 }
