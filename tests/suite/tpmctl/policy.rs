@@ -392,3 +392,68 @@ fn the_manuals_chapter() {
     }
     bench.tpm.assert_clean();
 }
+
+/// A sealed file as GRUB's grub-protect writes it: DER, no attributes, registers in the command's own form. It is read and
+/// explained; that it is no key is said.
+#[test]
+fn a_sealed_file_of_grub() {
+    let bench = Bench::new();
+    let dir = bench.openssl.dir();
+    bench.tool("tpm2_startauthsession -S session");
+    bench.tool("tpm2_policypcr -Q -S session -l sha256:0,16 -L policy");
+    bench.tool("tpm2_flushcontext session");
+    dir.write("data", "disk secret");
+    bench.tool("tpm2_create -Q -C 0x81000001 -i data -u s.u -r s.r -L policy -a noda");
+    dir.write(
+        "grub.cnf",
+        format!(
+            "asn1=SEQUENCE:key\n[key]\ntype=OID:2.23.133.10.1.5\npolicy=EXP:1,SEQUENCE:policy\n\
+             parent=INTEGER:0x81000001\npubkey=FORMAT:HEX,OCTETSTRING:{}\nprivkey=FORMAT:HEX,OCTETSTRING:{}\n\
+             [policy]\none=SEQUENCE:pcr\n[pcr]\ncode=EXP:0,INTEGER:0x17f\n\
+             body=EXP:1,FORMAT:HEX,OCTETSTRING:000000000001000b03010001\n",
+            hex::encode(dir.read("s.u")),
+            hex::encode(dir.read("s.r")),
+        ),
+    );
+    bench
+        .openssl
+        .plain()
+        .ok("asn1parse -genconf grub.cnf -noout -out grub.tpm");
+    let shown = json(&bench, "policy show grub.tpm");
+    assert_eq!(shown["policy"], "sha256:0,16");
+    assert_eq!(shown["ways"][0]["holds"], "yes", "{shown}");
+    assert!(
+        !shown["refused_by"]
+            .as_array()
+            .expect("a list")
+            .contains(&Value::from("GRUB"))
+    );
+    let key = json(&bench, "key show grub.tpm");
+    assert_eq!(
+        (&key["kind"], &key["usable"]),
+        (&Value::from("sealed"), &Value::from(false)),
+        "{key}"
+    );
+    extend(&bench);
+    let shown = json(&bench, "policy show grub.tpm");
+    assert_eq!(shown["ways"][0]["holds"], "no", "{shown}");
+    bench.tpm.assert_clean();
+}
+
+/// More than any key has: refused with a word, and without a TPM command.
+#[test]
+fn files_that_are_too_long() {
+    let bench = Bench::new();
+    let dir = bench.openssl.dir();
+    let long = format!(
+        "-----BEGIN TSS2 PRIVATE KEY-----\n{}-----END TSS2 PRIVATE KEY-----\n",
+        "QUFB\n".repeat(300_000)
+    );
+    dir.write("long.key", &long);
+    dir.write("long.policy", long.replace("PRIVATE KEY", "POLICY"));
+    bench.tap.reset();
+    fails(&bench, "policy show long.key", &["long.key"]);
+    fails(&bench, "policy show long.policy", &["long.policy"]);
+    assert_eq!(bench.tap.names(), Vec::<String>::new());
+    bench.tpm.assert_clean();
+}

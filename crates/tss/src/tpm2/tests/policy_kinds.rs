@@ -724,3 +724,65 @@ fn what_a_policy_is_made_of_is_believed_in_a_session_only() {
     client.believed_registers(&selected).unwrap();
     log.expect("PCR_Read PCR_Read");
 }
+
+/// The table of costs in tpm-provider(7), row by row, for a P-256 key as it is made without options: the first use
+/// besides loading, each further use, and the same where a resource manager keeps the sessions.
+#[test]
+fn the_table_of_costs_in_the_manual() {
+    const PAGE: &str = include_str!("../../../../../docs/tpm-provider.7.md");
+    let (_, table) = PAGE
+        .split_once("| policy | first use, besides loading |")
+        .unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let simulator = Simulator::new();
+    simulator.provision();
+    let author = Author::ec();
+    let mut signed = one(author.authority(b""));
+    signed
+        .authorized
+        .push(author.authorize("now", vec![pcr()], b""));
+    let owner_value = PolicyCommand::Secret {
+        entity: Entity::permanent(handle::OWNER),
+        policy_ref: Vec::new(),
+    };
+    let policies = [
+        ("sha256:0,16", one(pcr()), &b""[..]),
+        (
+            "sha256:0,16+pin",
+            Policy::new(vec![pcr(), PolicyCommand::AuthValue]),
+            PIN,
+        ),
+        ("secret:owner", one(owner_value), PIN),
+        ("signed:KEY.pub, with sha256:0,16", signed, b""),
+    ];
+    let pin = std::str::from_utf8(PIN).unwrap();
+    tool(&simulator, &["tpm2_changeauth", "-c", "o", pin]);
+    let mut costs = Vec::new();
+    for (words, policy, value) in &policies {
+        let template = with_policy(&sign_and_decrypt(), policy);
+        let mut row = vec![(*words).to_owned()];
+        for managed in [false, true] {
+            let (client, log) = simulator.client_with(options(Sessions::Auto), managed);
+            let key = make(&client, &Parent::new(handle::SRK), &template, value);
+            log.take();
+            for use_ in ["first", "further"] {
+                sign_by(&client, &key, policy, value).unwrap();
+                let commands = log.take();
+                let loaded = commands.iter().position(|command| command == "Load");
+                let own = loaded.map_or(0, |place| place + 1);
+                if !managed || use_ == "further" {
+                    row.push(commands[own..].join(", "));
+                }
+            }
+            client.release();
+            simulator.clear_away();
+        }
+        costs.push(row);
+    }
+    assert_eq!(rows, costs);
+}
