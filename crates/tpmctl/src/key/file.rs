@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use keys::printable;
@@ -76,25 +76,6 @@ impl Target {
             )));
         }
         Ok(target)
-    }
-
-    /// The place of a file that there is, for [`Self::write_anew`].
-    pub(crate) fn of_old(path: &Path) -> Result<Self, Error> {
-        Self::new(path, true)
-    }
-
-    /// Writes an old file anew: for the same owner, group and mode, and at every moment there is one of the two.
-    pub(crate) fn write_anew(&self, content: &str) -> Result<(), Error> {
-        let old = fs::metadata(&self.path).map_err(|error| failed(&self.path, &error))?;
-        let new = self.beside();
-        create(&new, content, 0o600)?;
-        let kept = std::os::unix::fs::chown(&new, Some(old.uid()), Some(old.gid()))
-            .and_then(|()| fs::set_permissions(&new, old.permissions()))
-            .and_then(|()| fs::rename(&new, &self.path));
-        kept.map_err(|error| {
-            let _ = fs::remove_file(&new);
-            failed(&self.path, &error)
-        })
     }
 
     /// Writes the file, for its owner alone.

@@ -8,7 +8,7 @@ pub(crate) mod new;
 pub(crate) mod passwd;
 mod policy;
 pub(crate) mod public;
-mod replace;
+pub(crate) mod replace;
 pub(crate) mod secret;
 pub(crate) mod show;
 mod show12;

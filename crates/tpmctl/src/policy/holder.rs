@@ -9,13 +9,16 @@ use tss::tpm2::policy::AuthorizedPolicy;
 use tss::tpm2::{AlgId, Policy, PolicyCommand, Public};
 
 use crate::error::Error;
-use crate::key::file::{self, Target};
+use crate::key::file;
+use crate::key::replace::Replacement;
 
 /// A file with a policy.
 pub(super) struct Holder {
     path: PathBuf,
-    /// The key, if it is a key file, and whether that is in PKCS#8.
-    key: Option<(KeyFile, bool)>,
+    /// The key, if it is a key file.
+    key: Option<KeyFile>,
+    /// What is in the file.
+    content: Vec<u8>,
     /// The policy.
     pub(super) policy: Policy,
 }
@@ -26,31 +29,23 @@ impl Holder {
         let content = file::read(path)?;
         let named = |error: keys::Error| Error::new(format!("{}: {error}", printable::path(path)));
         let is_document = PolicyFields::is_in(&content);
-        let key = match KeyFile::from_bytes(&content) {
-            Ok(key) if !is_document => {
-                let pkcs8 =
-                    String::from_utf8_lossy(&content).contains("-----BEGIN PRIVATE KEY-----");
-                Some((key, pkcs8))
-            }
-            _ => None,
-        };
+        let key = KeyFile::from_bytes(&content).ok().filter(|_| !is_document);
         let policy = match &key {
-            Some((key, _)) => policy::of_file(key),
+            Some(key) => policy::of_file(key),
             None => document::read(&content),
         };
         Ok(Self {
             path: path.to_owned(),
             policy: policy.map_err(named)?,
             key,
+            content,
         })
     }
 
     /// The key's public area.
     pub(super) fn public(&self) -> Result<Option<Public>, Error> {
         let key = self.key.as_ref();
-        let public = key
-            .map(|(key, _)| Public::from_tpm2b(&key.public))
-            .transpose();
+        let public = key.map(|key| Public::from_tpm2b(&key.public)).transpose();
         public.map_err(|error| {
             Error::new(format!(
                 "{}: the key's public area is damaged: {error}",
@@ -105,19 +100,18 @@ impl Holder {
         }
     }
 
-    /// Writes the file anew with its policy: it has its owner and mode still, and is whole at every moment.
+    /// Writes the file anew with its policy: it has its owner and mode still, and what else is in it, and is whole at every
+    /// moment.
     pub(super) fn write(&mut self) -> Result<(), Error> {
-        let text = match &mut self.key {
-            Some((key, pkcs8)) => {
+        let content = match &mut self.key {
+            Some(key) => {
                 policy::into_file(&self.policy, key)?;
-                match pkcs8 {
-                    true => key.to_pkcs8_pem(),
-                    false => key.to_pem(),
-                }
+                let written = key.in_place_of(&self.content);
+                written.map_err(|error| Error::new(error.to_string()))?
             }
-            None => document::write(&self.policy)?,
+            None => document::write(&self.policy)?.into_bytes(),
         };
-        Target::of_old(&self.path)?.write_anew(&text)
+        Replacement::of(&self.path)?.write(&content)
     }
 
     pub(super) fn error(&self, what: &str) -> Error {
