@@ -3,7 +3,9 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{
+    ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint,
+};
 use clap_complete::Shell;
 use crypto::{Curve, Hash};
 use keys::{Family, KeyType, ParentChoice};
@@ -508,18 +510,21 @@ pub(crate) struct LockoutReset {
 #[command(after_help = "Examples:\n  \
     tpmctl lockout set --max-tries 32 --dry-run\n  \
     tpmctl lockout set --max-tries 32 --interval 600 --recovery 86400 --auth file:/root/tpm-lockout")]
-#[group(id = "limits", required = true, multiple = true, args = ["max_tries", "interval", "recovery"])]
+#[command(
+    group = ArgGroup::new("limits").required(true).multiple(true),
+    override_usage = "tpmctl lockout set <LIMIT>... [OPTIONS]"
+)]
 pub(crate) struct LockoutSet {
     /// Wrong tries at which the TPM locks
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", group = "limits", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_tries: Option<u32>,
 
     /// Seconds until one wrong try is forgotten; 0: tries are not counted
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", group = "limits")]
     pub(crate) interval: Option<u32>,
 
     /// Seconds for which no lockout authorization is taken after a wrong one; 0: until the next restart
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", group = "limits")]
     pub(crate) recovery: Option<u32>,
 
     /// The lockout authorization, where one is set: file:PATH, whose first line it is
