@@ -205,7 +205,7 @@ fn pin_source_gives_what_the_program_does_not() {
         sign(&source).fails();
         sign(&with(PIN))
             .fails()
-            .says("expected file:PATH or none:")
+            .says("expected file:PATH, credential:NAME or none:")
             .never_says(PIN);
     });
     assert_eq!(counts.total(), 0, "{counts:?}");

@@ -592,7 +592,7 @@ fn a_setting_that_cannot_be_used() {
         (
             "pin-source",
             "4711",
-            format!("pin-source {at}: expected file:PATH or none:"),
+            format!("pin-source {at}: expected file:PATH, credential:NAME or none:"),
         ),
         (
             "chroot",

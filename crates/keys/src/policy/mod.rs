@@ -1,7 +1,7 @@
 //! Policies of keys: where they are kept, how they are written, and what they mean in words.
 //!
 //! A key file keeps a policy as a list of command codes with bodies ([`crate::tss2`]); what a TPM runs is
-//! [`tss::tpm2::Policy`]. In between: `body` knows the form of each body, [`file`] where in a file they are,
+//! [`tss::tpm2::Policy`]. In between: `body` knows the form of each body, [`mod@file`] where in a file they are,
 //! [`document`] files without a key, [`words`] what people write and read, [`signer`] the keys of those who sign.
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 //! Policies: lists of commands that, run in a policy session, let it use an object (Part 1, 19.7).
 //!
 //! The TPM forgets what was asserted with each use, so that the commands are run anew for the next one. Which of a
-//! policy's alternatives can hold is found out in software as far as that goes: [`way`] lists them, and `run` has the
+//! policy's alternatives can hold is found out in software as far as that goes: `way` lists them, and `run` has the
 //! TPM judge.
 #![forbid(unsafe_code)]
 

@@ -189,7 +189,7 @@ impl Tpm<'_> {
                 _ => {}
             }
             let approved = digest.as_bytes().to_vec();
-            let asserted = self.assert(id, session, command, &approved, (value, &mut *secret));
+            let asserted = self.assert(id, session, command, &approved, value, &mut *secret);
             asserted.map_err(|error| self.explain_refusal(command, error))?;
             if let PolicyCommand::Pcr {
                 registers,
@@ -233,7 +233,8 @@ impl Tpm<'_> {
         session: u32,
         command: &PolicyCommand,
         approved: &[u8],
-        (value, secret): (&Secret, &mut dyn FnMut(&mut Self) -> Result<SessionId>),
+        value: &Secret,
+        secret: &mut dyn FnMut(&mut Self) -> Result<SessionId>,
     ) -> Result<()> {
         match command {
             PolicyCommand::Pcr { registers, digest } => {

@@ -626,7 +626,12 @@ fn digests_are_those_of_tpm2_tools() {
     assert_eq!(by_tools, digest_of(&fixed));
     // A bank that the TPM lacks.
     let sha3 = PcrSelection::new(AlgId::SHA3_256, &[7]).unwrap();
-    assert!(client.registers(&[sha3.clone()]).unwrap().is_empty());
+    assert!(
+        client
+            .registers(std::slice::from_ref(&sha3))
+            .unwrap()
+            .is_empty()
+    );
     let lacking = one(PolicyCommand::Pcr {
         registers: vec![sha3.clone()],
         digest: None,
