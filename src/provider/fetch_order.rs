@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn the_nested_query_gets_nothing_and_every_other_one_the_table() {
         let precedence = FetchOrder::default();
-        let table = ops::algorithms(OPERATION).unwrap();
+        let table = ops::algorithms(OPERATION, None).unwrap();
         let mut nested = false;
         let answer = precedence.yield_first(
             OPERATION,
@@ -144,7 +144,7 @@ mod tests {
                 // Another thread's query at this moment is no nested one.
                 let other = thread::scope(|scope| {
                     let query = || {
-                        let table = ops::algorithms(OPERATION).unwrap();
+                        let table = ops::algorithms(OPERATION, None).unwrap();
                         let answer = precedence.yield_first(OPERATION, || true, table);
                         matches!(answer, Answer::Table(_))
                     };
@@ -164,7 +164,7 @@ mod tests {
     fn a_stand_in_is_registered_behind_others_only() {
         const DIGEST: c_int = crate::provider::abi::OSSL_OP_DIGEST;
         let order = FetchOrder::default();
-        let table = ops::algorithms(DIGEST).unwrap();
+        let table = ops::algorithms(DIGEST, None).unwrap();
         let unknown = order.stand_in(DIGEST, || None, table);
         assert!(matches!(unknown, Answer::NothingYet));
         // Nobody else has any, again and again.

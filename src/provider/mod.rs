@@ -266,7 +266,7 @@ impl Instance {
 
     /// What to answer when OpenSSL asks for an operation's algorithms.
     pub(crate) fn algorithms(&self, operation: c_int) -> Answer {
-        let Some(table) = ops::algorithms(operation) else {
+        let Some(table) = ops::algorithms(operation, self.core.version()) else {
             return Answer::Nothing;
         };
         if let Some(names) = ops::stand_ins(operation) {

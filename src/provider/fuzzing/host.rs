@@ -95,7 +95,7 @@ impl Provider {
     pub(super) fn stand_ins(&self, operation: c_int) -> Vec<Algorithm> {
         assert!(self.algorithms(operation).is_empty());
         // SAFETY: a table with an end.
-        unsafe { listed(ops::algorithms(operation).map_or(ptr::null(), ptr::from_ref)) }
+        unsafe { listed(ops::algorithms(operation, None).map_or(ptr::null(), ptr::from_ref)) }
     }
 
     /// How many errors were raised.

@@ -232,13 +232,6 @@ macro_rules! encoders {
                     SPKI_PEM.as_ptr(),
                     c"public key",
                 ),
-                // What becomes PKCS#8 and PKCS#12.
-                algorithm(
-                    $names,
-                    c"provider=tpm,output=der,structure=PrivateKeyInfo",
-                    BARE.as_ptr(),
-                    c"refusal with a reason",
-                ),
                 algorithm(
                     $names,
                     c"provider=tpm,output=der,structure=type-specific",
@@ -259,28 +252,58 @@ macro_rules! encoders {
     };
 }
 
-static ENCODER: Algorithms<22> = encoders![RSA, RSA_PSS, EC;
-    // `openssl ec` asks for no other structure; `openssl rsa` asks for PrivateKeyInfo.
+/// What every version of OpenSSL gets.
+macro_rules! all_encoders {
+    ($($more:expr),*) => {
+        encoders![RSA, RSA_PSS, EC;
+            // `openssl ec` asks for no other structure; `openssl rsa` asks for PrivateKeyInfo.
+            algorithm(
+                EC,
+                c"provider=tpm,output=pem,structure=type-specific",
+                PRIVATE_PEM.as_ptr(),
+                c"TPM key file",
+            ),
+            // `openssl rsa -traditional`.
+            algorithm(
+                RSA,
+                c"provider=tpm,output=pem,structure=pkcs1",
+                BARE.as_ptr(),
+                c"refusal with a reason",
+            ),
+            algorithm(
+                RSA,
+                c"provider=tpm,output=der,structure=pkcs1",
+                BARE.as_ptr(),
+                c"refusal with a reason",
+            )
+            $(, $more)*
+        ]
+    };
+}
+
+/// What becomes PKCS#8 and PKCS#12.
+const fn bare(names: &'static CStr) -> OSSL_ALGORITHM {
     algorithm(
-        EC,
-        c"provider=tpm,output=pem,structure=type-specific",
-        PRIVATE_PEM.as_ptr(),
-        c"TPM key file",
-    ),
-    // `openssl rsa -traditional`.
-    algorithm(
-        RSA,
-        c"provider=tpm,output=pem,structure=pkcs1",
-        BARE.as_ptr(),
-        c"refusal with a reason",
-    ),
-    algorithm(
-        RSA,
-        c"provider=tpm,output=der,structure=pkcs1",
+        names,
+        c"provider=tpm,output=der,structure=PrivateKeyInfo",
         BARE.as_ptr(),
         c"refusal with a reason",
     )
-];
+}
+
+static ENCODER: Algorithms<22> = all_encoders![bare(RSA), bare(RSA_PSS), bare(EC)];
+/// From 3.6 on `openssl pkey -outform DER` asks for nothing but PrivateKeyInfo. What becomes PKCS#8 and PKCS#12 of a key file
+/// is refused by OpenSSL then, which finds that it is none.
+static ENCODER_FROM_3_6: Algorithms<22> = all_encoders![whole(RSA), whole(RSA_PSS), whole(EC)];
+
+const fn whole(names: &'static CStr) -> OSSL_ALGORITHM {
+    algorithm(
+        names,
+        c"provider=tpm,output=der,structure=PrivateKeyInfo",
+        PRIVATE_DER.as_ptr(),
+        c"TPM key file",
+    )
+}
 
 /// Digests in software. Their names are those of OpenSSL's own, every one: a list that joins two that OpenSSL keeps apart
 /// is refused.
@@ -350,9 +373,13 @@ pub(crate) fn stand_ins(operation: c_int) -> Option<&'static [&'static CStr]> {
     }
 }
 
-/// The algorithms of an operation.
-pub(crate) fn algorithms(operation: c_int) -> Option<&'static OSSL_ALGORITHM> {
+/// The algorithms of an operation, for a version of OpenSSL: major and minor, where they are known.
+pub(crate) fn algorithms(
+    operation: c_int,
+    version: Option<(u32, u32)>,
+) -> Option<&'static OSSL_ALGORITHM> {
     match operation {
+        OSSL_OP_ENCODER if version >= Some((3, 6)) => Some(ENCODER_FROM_3_6.first()),
         OSSL_OP_DIGEST => Some(DIGEST.first()),
         OSSL_OP_RAND => Some(RAND.first()),
         OSSL_OP_KEYMGMT => Some(KEYMGMT.first()),

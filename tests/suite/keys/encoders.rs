@@ -104,7 +104,7 @@ fn the_commands_of_one_key_type_write_key_files_too() {
             assert_eq!(openssl.dir().read_text("copy.pem"), pem, "{line}");
             // `openssl rsa` asks for what PKCS#8 and PKCS#12 are made of.
             let der = format!("{line} -outform DER -out copy.der");
-            if command == "ec" {
+            if command == "ec" || openssl.version() >= (3, 6) {
                 openssl.ok(&der);
                 assert_eq!(openssl.dir().read("copy.der"), body(&pem), "{line}");
             } else {
@@ -169,7 +169,12 @@ fn forms_with_a_private_key_inside_are_refused() {
                 REASON,
             ),
         ] {
-            let _ = openssl.fails(line).says(reason);
+            let failure = openssl.fails(line);
+            // From 3.6 on DER is not refused by us: `openssl pkey -outform DER` would be, too.
+            let der = line.starts_with("pkcs8") || line.starts_with("pkcs12");
+            if !(der && openssl.version() >= (3, 6)) {
+                let _ = failure.says(reason);
+            }
             let written = std::fs::read(openssl.dir().join("x")).unwrap_or_default();
             assert_eq!(written, b"", "{line}");
         }
