@@ -105,3 +105,28 @@ fn decryption() {
     signs(&bench, "key.pem", "key.pub", "");
     bench.tpm.assert_clean();
 }
+
+/// Wrong PINs by hand: what is left is said each time, then the lockout and its end; keys without a PIN go on.
+#[test]
+fn the_lockout_and_its_end() {
+    let bench = Bench::new();
+    make(&bench, "sha256:16", "");
+    let dir = bench.openssl.dir();
+    dir.write("open.key", dir.read("key.pem"));
+    dir.write("open.pub", dir.read("key.pub"));
+    make(&bench, "sha256:16+pin", "-pkeyopt user-auth:4711");
+    for said in ["2 tries left", "1 try left", "the TPM is locked now"] {
+        refuses(&bench, "key.pem", "-passin pass:wrong", &[said]);
+    }
+    let says = [
+        "3 of 3 counted",
+        "the lock ends within 1000 seconds",
+        "tpmctl lockout reset",
+    ];
+    refuses(&bench, "key.pem", "-passin pass:wrong", &says);
+    refuses(&bench, "key.pem", "-passin pass:4711", &says);
+    signs(&bench, "open.key", "open.pub", "");
+    bench.tool("tpm2_dictionarylockout -c");
+    signs(&bench, "key.pem", "key.pub", "-passin pass:4711");
+    bench.tpm.assert_clean();
+}

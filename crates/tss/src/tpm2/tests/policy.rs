@@ -112,6 +112,18 @@ fn a_value_that_a_policy_asks_for_never_crosses_the_bus() {
             log.take();
             sign_by(&client, &key, &policy, PIN).unwrap();
             assert!(!log.carried(PIN));
+            // The session authenticates the answer.
+            for from_end in [1, 30, 70, 100] {
+                log.inject("Sign", Fault::Flip(from_end));
+                let error = sign_by(&client, &key, &policy, PIN).unwrap_err();
+                assert!(
+                    matches!(
+                        error.kind(),
+                        ErrorKind::SessionIntegrity { .. } | ErrorKind::Malformed(_)
+                    ),
+                    "{error}"
+                );
+            }
             client.release();
         }
         simulator.assert_empty();
