@@ -23,6 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("tss2_pem", keys::fuzzing::tss2_pem),
     ("tss2_der", keys::fuzzing::tss2_der),
     ("uri", keys::fuzzing::uri),
+    ("policies", keys::fuzzing::policies),
     ("trust", keys::fuzzing::trust),
     ("der", crypto::fuzzing::der),
     ("padding", crypto::fuzzing::padding),

@@ -6,14 +6,16 @@
 use std::sync::{Arc, OnceLock};
 
 use crypto::Secret;
-use tss::tpm2::Public;
+use tss::tpm2::policy::Registers;
+use tss::tpm2::{AlgId, Entity, Name, Policy, Public};
 use tss::transport::Origin;
 
+use crate::policy::{compat, document, words};
 use crate::trust;
 use crate::tss2::KeyFile;
 use crate::tss12;
 use crate::uri::{Handle, parse_handle};
-use crate::{Ask, Config, Key, KeyType, ParentChoice, PublicKey, Tpm};
+use crate::{Ask, Config, Error, Key, KeyType, ParentChoice, PublicKey, Tpm};
 
 /// A TPM that is not there: nothing here may need it.
 pub(crate) fn nowhere() -> &'static Arc<Tpm> {
@@ -89,7 +91,7 @@ fn whole(file: KeyFile) {
     let _ = (format!("{file:?}"), file.parent_text(), file.policy_text());
     let key_type = KeyType::of_file(&file);
     let asked = std::cell::Cell::new(0);
-    let empty_auth = file.empty_auth;
+    let (empty_auth, has_policy) = (file.empty_auth, !file.policy.is_empty());
     let key = Key::from_file(
         nowhere(),
         file,
@@ -101,11 +103,62 @@ fn whole(file: KeyFile) {
     let Ok(key) = key else {
         return;
     };
-    assert_eq!(asked.get(), i32::from(!empty_auth));
+    // A policy may need no value.
+    assert!(asked.get() <= i32::from(!empty_auth));
+    assert!(has_policy || asked.get() == i32::from(!empty_auth));
     assert_eq!(key_type.unwrap(), key.key_type());
     let _ = (key.describe(true), key.describe(false), key.name());
     let _ = (key.default_digest(), key.is_restricted());
     examine(key.public());
+}
+
+/// A policy file, or a policy in words.
+pub fn policies(data: &[u8]) {
+    if let Ok(policy) = document::read(data) {
+        let text = document::write(&policy).unwrap();
+        let again = document::read(text.as_bytes()).unwrap();
+        assert_eq!(again, policy);
+        let _ = (
+            words::display(&policy.commands),
+            compat::refused_by(&policy),
+        );
+        let _ = (
+            policy.takes_value(),
+            policy.needs_value(),
+            policy.registers(),
+        );
+        for algorithm in [AlgId::SHA256, AlgId::SHA384] {
+            let judged = policy.judge(algorithm, None, &Registers::default());
+            assert!(judged.len() <= 256);
+            let _ = (policy.digest(algorithm), format!("{judged:?}"));
+        }
+    }
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(policy) = words::parse(text, &Nothing) {
+        let shown = words::display(&policy.commands);
+        let again = words::parse(&shown, &Nothing).map(|policy| words::display(&policy.commands));
+        assert_eq!(again.unwrap(), shown);
+        let _ = words::completed(&policy, AlgId::SHA256);
+    }
+}
+
+/// Handles have names; there are no files.
+struct Nothing;
+
+impl words::Lookup for Nothing {
+    fn entity(&self, handle: u32) -> Result<Entity, Error> {
+        Ok(Entity::object(handle, Name::from_bytes(&[7; 34])))
+    }
+
+    fn signer(&self, path: &str) -> Result<Public, Error> {
+        Err(Error::Setting(path.to_owned()))
+    }
+
+    fn file(&self, path: &str) -> Result<Policy, Error> {
+        Err(Error::Setting(path.to_owned()))
+    }
 }
 
 /// Everything that is asked about a public key.

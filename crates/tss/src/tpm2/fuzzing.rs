@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "not a public interface")]
 
+mod policies;
 mod responses;
 mod scripted;
 

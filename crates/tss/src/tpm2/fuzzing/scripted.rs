@@ -9,6 +9,7 @@ use crypto::fuzzing::input::Input;
 use crypto::{Secret, der};
 use zeroize::Zeroizing;
 
+use super::policies;
 use crate::tpm2::client::{Client, Options, Sessions};
 use crate::tpm2::constants::{AlgId, CommandCode, handle, tag};
 use crate::tpm2::pins::ParentName;
@@ -446,13 +447,16 @@ pub fn scripted_tpm(data: &[u8]) {
             object[0].source = crate::tpm2::Source::Persistent(handle::SRK);
         }
         let key = &object[usize::from(detail & 1)];
-        operate(&client, step, key, &parent, &auth);
+        match step % 24 {
+            22.. => policies::operate(&client, detail, key, &auth),
+            step => operate(&client, step, key, &parent, &auth),
+        }
     }
     client.release_at_exit();
 }
 
 fn operate(client: &Client, step: u8, key: &Object, parent: &Parent, auth: &Secret) {
-    let result = match step % 22 {
+    let result = match step {
         0 => client
             .sign(key, auth, SignScheme::Ecdsa(AlgId::SHA256), &[1; 32])
             .map(drop),
