@@ -11,6 +11,8 @@ pub mod document;
 pub mod file;
 mod newer;
 pub mod signer;
+#[cfg(test)]
+mod tests;
 pub mod words;
 
 use std::path::Path;
