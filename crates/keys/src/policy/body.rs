@@ -262,7 +262,8 @@ fn nv(body: &[u8]) -> Result<PolicyCommand, Unreadable> {
 fn signed(reader: &mut Reader<'_>) -> Result<PolicyCommand, Unreadable> {
     let mut start = reader.clone();
     let (size, kind) = (start.u16()?, AlgId(start.u16()?));
-    let is_public = size > 0 && [AlgId::RSA, AlgId::ECC, AlgId::KEYEDHASH].contains(&kind);
+    let is_public =
+        (1..0x8000).contains(&size) && [AlgId::RSA, AlgId::ECC, AlgId::KEYEDHASH].contains(&kind);
     let key = match is_public {
         true => Signer::Public(Box::new(public(reader)?)),
         false => Signer::Handle(entity(reader)?),
