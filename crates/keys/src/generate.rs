@@ -11,8 +11,9 @@ use tss::transport::Family;
 use super::backend::Backend;
 use super::backend::tpm2::Tpm2Key;
 use super::backend::tpm12::Tpm12Key;
+use super::policy::InTpm;
 use super::uri::parse_handle;
-use super::{Error, Key, KeyType, ParentRule, Tpm, policy};
+use super::{Error, Key, KeyType, ParentRule, Tpm};
 
 /// Under which parent a key is made (key files: field `parent`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +164,11 @@ pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
     if let Some(words) = &options.policy_words {
         let policy = match options.family_in(tpm) {
             Some(Family::Tpm12) => return Err(no_policies()),
-            _ => policy::for_new_key(tpm, words)?,
+            _ => {
+                let owner = options.parent_auth.as_ref();
+                let owner = owner.unwrap_or(&tpm.config().parent_auth);
+                InTpm { tpm, owner }.policy(words)?
+            }
         };
         let options = Options {
             policy,

@@ -137,10 +137,10 @@ fn policy_of(tpm: &Tpm, public: &Public, policy: Policy) -> Result<Policy, Error
     }
     let values = tpm.client()?.registers(&open)?;
     let fixed = policy.fixed(public.name_alg(), &values);
-    Ok(match fixed {
-        Ok(fixed) if fixed.check(public).is_ok() => fixed,
-        // Another state than the one it was made for; or a bank that the TPM lacks, which its use will say.
-        _ => policy,
+    // Otherwise it is another state than the one it was made for, or the TPM lacks a bank, which its use will say.
+    Ok(match fixed.check(public) {
+        Ok(()) => fixed,
+        Err(_) => policy,
     })
 }
 

@@ -17,6 +17,7 @@ pub mod words;
 
 use std::path::Path;
 
+use crypto::Secret;
 use tss::tpm2::{AlgId, Entity, Policy, Public};
 
 pub use file::{into_file, of_file};
@@ -26,12 +27,17 @@ use words::Lookup;
 use crate::uri::PolicySource;
 use crate::{Error, Tpm};
 
-/// What words refer to, in files and in a TPM.
-pub struct InTpm<'a>(pub &'a Tpm);
+/// What words refer to, in files and in a TPM whose owner has this authorization value.
+pub struct InTpm<'a> {
+    /// The TPM.
+    pub tpm: &'a Tpm,
+    /// The value of the owner hierarchy, which the TPM may want where there is no storage root key.
+    pub owner: &'a Secret,
+}
 
 impl Lookup for InTpm<'_> {
     fn entity(&self, handle: u32) -> Result<Entity, Error> {
-        Ok(self.0.client()?.believed_entity(handle)?)
+        Ok(self.tpm.client()?.believed_entity(handle, self.owner)?)
     }
 
     fn signer(&self, path: &str) -> Result<Public, Error> {
@@ -46,40 +52,51 @@ impl Lookup for InTpm<'_> {
     }
 }
 
-/// The policy that a URI names.
-pub(crate) fn of_uri(tpm: &Tpm, source: &PolicySource) -> Result<Policy, Error> {
-    match source {
-        PolicySource::Words(text) => words::parse(text, &InTpm(tpm)),
-        PolicySource::File(path) => document::read_at(path),
+impl<'a> InTpm<'a> {
+    /// In the TPM of the settings, whose `parent-auth` is the owner's.
+    pub fn of(tpm: &'a Tpm) -> Self {
+        Self {
+            tpm,
+            owner: &tpm.config().parent_auth,
+        }
+    }
+
+    /// The policy of a new key in these words, for a name by SHA-256: with the values that registers have now, and the
+    /// digests of its alternatives. Registers cost TPM2_PCR_Read, one command for up to eight of a bank, in a session.
+    ///
+    /// # Errors
+    ///
+    /// Words that are none; a bank that the TPM lacks.
+    pub fn policy(&self, text: &str) -> Result<Policy, Error> {
+        self.bound(&words::parse(text, self)?)
+    }
+
+    /// A policy with the values that registers have now; see [`InTpm::policy`].
+    ///
+    /// # Errors
+    ///
+    /// A bank that the TPM lacks.
+    pub fn bound(&self, policy: &Policy) -> Result<Policy, Error> {
+        const ALGORITHM: AlgId = AlgId::SHA256;
+        let open = policy.open_registers();
+        if open.is_empty() {
+            return words::completed(policy, ALGORITHM);
+        }
+        let values = self.tpm.client()?.believed_registers(&open, self.owner)?;
+        let fixed = policy.fixed(ALGORITHM, &values);
+        match fixed.open_registers().first() {
+            None => words::completed(&fixed, ALGORITHM),
+            Some(lacking) => Err(Error::Setting(format!(
+                "this TPM does not have the registers {lacking}: `tpmctl info -a` lists its banks"
+            ))),
+        }
     }
 }
 
-/// The policy of a new key in these words, for a name by SHA-256: with the values that registers have now, and the
-/// digests of its alternatives. Registers cost TPM2_PCR_Read, one command for up to eight of a bank, in a session.
-///
-/// # Errors
-///
-/// Words that are none; a bank that the TPM lacks.
-pub fn for_new_key(tpm: &Tpm, text: &str) -> Result<Policy, Error> {
-    bound(tpm, &words::parse(text, &InTpm(tpm))?)
-}
-
-/// A policy with the values that registers have now; see [`for_new_key`].
-///
-/// # Errors
-///
-/// A bank that the TPM lacks.
-pub fn bound(tpm: &Tpm, policy: &Policy) -> Result<Policy, Error> {
-    const ALGORITHM: AlgId = AlgId::SHA256;
-    let open = policy.open_registers();
-    let values = match open.is_empty() {
-        true => Default::default(),
-        false => tpm.client()?.believed_registers(&open)?,
-    };
-    let fixed = policy.fixed(ALGORITHM, &values).map_err(|lacking| {
-        Error::Setting(format!(
-            "this TPM does not have the registers {lacking}: `tpmctl info -a` lists its banks"
-        ))
-    })?;
-    words::completed(&fixed, ALGORITHM)
+/// The policy that a URI names.
+pub(crate) fn of_uri(tpm: &Tpm, source: &PolicySource) -> Result<Policy, Error> {
+    match source {
+        PolicySource::Words(text) => words::parse(text, &InTpm::of(tpm)),
+        PolicySource::File(path) => document::read_at(path),
+    }
 }

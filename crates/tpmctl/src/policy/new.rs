@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use keys::Tpm;
-use keys::policy::{self, InTpm, document, words};
+use keys::policy::{InTpm, document, words};
 use tss::tpm2::Policy;
 
 use super::args::New;
@@ -15,17 +15,17 @@ use crate::{output, settings};
 /// Writes the file.
 pub(super) fn run(global: &Global, args: &New) -> Result<(), Error> {
     let target = target(&args.output, args.force)?;
-    let chosen = settings::tpm(global)?;
+    let chosen = settings::tpm_with_parent(global)?;
     let policy = in_words(&chosen.tpm, &args.terms, args.open)?;
     finish(target.as_ref(), &policy)
 }
 
 /// The policy in these terms, all of which must hold.
 pub(super) fn in_words(tpm: &Tpm, terms: &[String], open: bool) -> Result<Policy, Error> {
-    let policy = words::parse(&terms.join("+"), &InTpm(tpm))?;
+    let (there, text) = (InTpm::of(tpm), terms.join("+"));
     Ok(match open {
-        true => policy,
-        false => policy::bound(tpm, &policy)?,
+        true => words::parse(&text, &there)?,
+        false => there.policy(&text)?,
     })
 }
 

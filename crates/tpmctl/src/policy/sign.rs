@@ -1,10 +1,12 @@
 //! `tpmctl policy sign`: a policy that keys accept which trust the signer.
 
+use std::sync::Arc;
+
 use crypto::{Hash, Secret};
 use keys::operation::Signing;
-use keys::policy::{document, signer, words};
+use keys::policy::{InTpm, document, signer, words};
 use keys::tss2::KeyFile;
-use keys::{Key, PublicKey, printable};
+use keys::{Key, PublicKey, Tpm, printable};
 use openssl::hash::MessageDigest;
 use openssl::pkey::{Id, PKey, Private};
 use tss::tpm2::policy::{AuthorizedPolicy, digest_of};
@@ -25,9 +27,9 @@ pub(super) fn run(global: &Global, args: &Sign) -> Result<(), Error> {
         Some(digits) => words::octets(digits)?,
         None => Vec::new(),
     };
-    let chosen = settings::tpm(global)?;
+    let chosen = settings::tpm_with_parent(global)?;
     let policy = match &args.policy {
-        Some(path) => keys::policy::bound(&chosen.tpm, &document::read_at(path)?)?,
+        Some(path) => InTpm::of(&chosen.tpm).bound(&document::read_at(path)?)?,
         None => in_words(&chosen.tpm, &args.terms, false)?,
     };
     if !policy.authorized.is_empty() {
@@ -38,7 +40,7 @@ pub(super) fn run(global: &Global, args: &Sign) -> Result<(), Error> {
     let mut commands = policy.commands;
     let approved = digest_of(&commands, AlgId::SHA256)?
         .ok_or_else(|| Error::new("the policy depends on registers whose values are not known"))?;
-    let signer = SigningKey::read(global, args)?;
+    let signer = SigningKey::read(&chosen.tpm, args)?;
     let key = signer.public()?;
     let signature = signer.sign(&[&approved[..], &policy_ref].concat())?;
     if args.reader == Some(Reader::Grub) {
@@ -87,7 +89,7 @@ enum SigningKey {
 }
 
 impl SigningKey {
-    fn read(global: &Global, args: &Sign) -> Result<Self, Error> {
+    fn read(tpm: &Arc<Tpm>, args: &Sign) -> Result<Self, Error> {
         let content = file::read(&args.key)?;
         let value = match &args.auth {
             Some(value) => Some(secret::of_key(value)?),
@@ -95,12 +97,11 @@ impl SigningKey {
         };
         if KeyFile::from_bytes(&content).is_ok() {
             let parsed = Parsed::new(&content, &args.key)?;
-            let chosen = settings::tpm_with_parent(global)?;
             let value = match parsed.has_secret() && value.is_none() {
                 true => secret::of_key_if_asked(None)?,
                 false => value,
             };
-            return Ok(Self::InTpm(Box::new(parsed.load(&chosen.tpm, value)?)));
+            return Ok(Self::InTpm(Box::new(parsed.load(tpm, value)?)));
         }
         let passphrase = value.unwrap_or_else(Secret::empty);
         let key = PKey::private_key_from_pem_passphrase(&content, &passphrase);

@@ -167,8 +167,8 @@ impl Client {
         ciphertext: &[u8],
         label: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
-        let auth = auth.into();
-        self.with(|tpm| rsa_decrypt(tpm, object, auth, scheme, ciphertext, label))
+        let (auth, used) = (auth.into(), Use::secret(CommandCode::RSA_DECRYPT));
+        self.with(|tpm| rsa_decrypt(tpm, object, auth, used, (scheme, ciphertext, label)))
     }
 
     /// Applies the raw private operation to a block that was padded for a signature. The same command
@@ -180,23 +180,9 @@ impl Client {
         auth: impl Into<KeyAuth<'a>>,
         block: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
-        let auth = auth.into();
-        self.with(|tpm| {
-            tpm.with_key(
-                object,
-                auth,
-                Use::open(CommandCode::RSA_DECRYPT),
-                |tpm, key, authority| {
-                    let command = RsaDecrypt {
-                        key: key.clone(),
-                        ciphertext: block,
-                        scheme: DecryptScheme::Null.into(),
-                        label: &[],
-                    };
-                    tpm.run(&command, authority)
-                },
-            )
-        })
+        let (auth, used) = (auth.into(), Use::open(CommandCode::RSA_DECRYPT));
+        let input = (DecryptScheme::Null, block, &b""[..]);
+        self.with(|tpm| rsa_decrypt(tpm, object, auth, used, input))
     }
 
     /// The shared point of a key agreement with the peer's point (TPM2_ECDH_ZGen, Part 3, 14.5).
@@ -249,14 +235,18 @@ impl Client {
     }
 
     /// The same to be believed, for a policy that is made of them: read in a session that is salted to the storage root key
-    /// or the owner's primary.
-    pub fn believed_registers(&self, selected: &[PcrSelection]) -> Result<Registers> {
-        self.with(|tpm| tpm.believed_registers(selected))
+    /// or to the owner's primary, for which `owner` is the owner's value.
+    pub fn believed_registers(
+        &self,
+        selected: &[PcrSelection],
+        owner: &Secret,
+    ) -> Result<Registers> {
+        self.with(|tpm| tpm.believed_registers(selected, owner))
     }
 
     /// The name of the persistent object or NV index at a handle, to be believed likewise.
-    pub fn believed_entity(&self, handle: u32) -> Result<Entity> {
-        self.with(|tpm| tpm.believed_entity(handle))
+    pub fn believed_entity(&self, handle: u32, owner: &Secret) -> Result<Entity> {
+        self.with(|tpm| tpm.believed_entity(handle, owner))
     }
 
     /// Brings a duplicated object under a parent (TPM2_Import, Part 3, 13.3). `duplicate` is a whole
@@ -438,24 +428,18 @@ fn rsa_decrypt(
     tpm: &mut Tpm<'_>,
     object: &Object,
     auth: KeyAuth<'_>,
-    scheme: DecryptScheme,
-    ciphertext: &[u8],
-    label: &[u8],
+    used: Use,
+    (scheme, ciphertext, label): (DecryptScheme, &[u8], &[u8]),
 ) -> Result<Zeroizing<Vec<u8>>> {
-    tpm.with_key(
-        object,
-        auth,
-        Use::secret(CommandCode::RSA_DECRYPT),
-        |tpm, key, authority| {
-            let request = RsaDecrypt {
-                key: key.clone(),
-                ciphertext,
-                scheme: scheme.into(),
-                label,
-            };
-            tpm.run(&request, authority)
-        },
-    )
+    tpm.with_key(object, auth, used, |tpm, key, authority| {
+        let request = RsaDecrypt {
+            key: key.clone(),
+            ciphertext,
+            scheme: scheme.into(),
+            label,
+        };
+        tpm.run(&request, authority)
+    })
 }
 
 impl fmt::Debug for Client {

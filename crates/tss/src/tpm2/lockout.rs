@@ -6,10 +6,8 @@ use crypto::Secret;
 use super::client::Client;
 use super::commands::Request;
 use super::commands::lockout::{DictionaryAttackLockReset, DictionaryAttackParameters};
-use super::constants::{CommandCode, handle};
-use super::object::Parent;
+use super::constants::CommandCode;
 use super::rc::ResponseCode;
-use super::session::Purpose;
 use super::session::cache::Stake;
 use super::transaction::{Authority, Tpm};
 use crate::error::{Error, ErrorKind, Lockout, Result};
@@ -78,12 +76,8 @@ impl Tpm<'_> {
         if auth.is_empty() && !self.wants_session(auth, Stake::Nothing) {
             return self.run(request, &[Authority::Password(auth)]);
         }
-        let owner = Parent {
-            auth: owner.clone(),
-            ..Parent::new(handle::OWNER)
-        };
         let authority = Authority::Session {
-            id: self.salted_to(&owner, Purpose::Hmac)?,
+            id: self.salted_to_owner(owner)?,
             auth,
             attributes: self.last_use(),
         };

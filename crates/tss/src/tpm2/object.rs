@@ -139,6 +139,14 @@ pub struct Parent {
 }
 
 impl Parent {
+    /// The owner's primary, with the owner's authorization value.
+    pub(super) fn of_owner(auth: &Secret) -> Self {
+        Self {
+            auth: auth.clone(),
+            ..Self::new(handle::OWNER)
+        }
+    }
+
     /// The parent at `handle`, with the standard template and an empty authorization value.
     pub fn new(handle: u32) -> Self {
         Self {

@@ -14,10 +14,9 @@ use super::commands::object::PublicInfo;
 use super::commands::random::GetRandom;
 use super::commands::testing::{GetTestResult, SelfTest};
 use super::constants::{AlgId, handle};
-use super::object::Parent;
 use super::rc::ResponseCode;
+use super::session::attribute;
 use super::session::cache::Stake;
-use super::session::{Purpose, attribute};
 use super::transaction::{Authority, Tpm};
 use crate::error::{Error, Result};
 
@@ -55,11 +54,7 @@ impl Client {
                     "the connection ended while the new authorization value was on its way: either value may count now",
                 ));
             }
-            let owner = Parent {
-                auth: owner.clone(),
-                ..Parent::new(handle::OWNER)
-            };
-            let id = tpm.salted_to(&owner, Purpose::Hmac)?;
+            let id = tpm.salted_to_owner(owner)?;
             let authority = Authority::Session {
                 id,
                 auth: old,
@@ -90,10 +85,6 @@ impl Client {
     /// Costs ReadPublic and StartAuthSession besides, where no session runs; without a storage root key CreatePrimary and
     /// FlushContext, too.
     pub fn secret_random(&self, count: usize, owner: &Secret) -> Result<Zeroizing<Vec<u8>>> {
-        let parent = Parent {
-            auth: owner.clone(),
-            ..Parent::new(handle::OWNER)
-        };
         self.with(|tpm| {
             if !tpm.wants_session(&Secret::empty(), Stake::Secret) {
                 return tpm.random(count, |_, _| Ok(None));
@@ -101,7 +92,7 @@ impl Client {
             let empty = Secret::empty();
             let in_session = |tpm: &mut Tpm<'_>, is_last| {
                 Ok(Some(Authority::Session {
-                    id: tpm.salted_to(&parent, Purpose::Hmac)?,
+                    id: tpm.salted_to_owner(owner)?,
                     auth: &empty,
                     attributes: attribute::ENCRYPT
                         | match is_last {

@@ -48,8 +48,8 @@ pub(super) fn operate(client: &Client, kind: u8, key: &Object, value: &Secret) {
     if let Err(error) = result {
         let _ = (error.to_string(), error.is_policy_refusal());
     }
-    let _ = client.believed_registers(&policy.registers());
-    let _ = client.believed_entity(handle::NV_FIRST);
+    let _ = client.believed_registers(&policy.registers(), value);
+    let _ = client.believed_entity(handle::NV_FIRST, value);
 }
 
 fn policy(kind: u8) -> Policy {

@@ -7,24 +7,24 @@ use crypto::Secret;
 use super::PcrSelection;
 use super::way::Registers;
 use crate::error::{Error, Result};
-use crate::tpm2::commands::nv::NvReadPublic;
-use crate::tpm2::commands::object::ReadPublic;
-use crate::tpm2::constants::handle;
-use crate::tpm2::name::{Entity, Name};
-use crate::tpm2::object::Parent;
+use crate::tpm2::name::Entity;
+use crate::tpm2::session::attribute;
 use crate::tpm2::session::cache::Stake;
-use crate::tpm2::session::{Purpose, attribute};
 use crate::tpm2::transaction::{Authority, Tpm};
 
 impl Tpm<'_> {
     /// The values of registers, to be believed: in a session salted to the storage root key or the owner's primary,
     /// unless the settings say that there are none.
-    pub(crate) fn believed_registers(&mut self, selected: &[PcrSelection]) -> Result<Registers> {
+    pub(crate) fn believed_registers(
+        &mut self,
+        selected: &[PcrSelection],
+        owner: &Secret,
+    ) -> Result<Registers> {
         let none = Secret::empty();
         if !self.wants_session(&none, Stake::Trust) {
             return self.registers(selected, &[]);
         }
-        let id = self.salted_to(&Parent::new(handle::OWNER), Purpose::Hmac)?;
+        let id = self.salted_to_owner(owner)?;
         let authority = Authority::Session {
             id,
             auth: &none,
@@ -35,7 +35,7 @@ impl Tpm<'_> {
     }
 
     /// What is at a handle, with its name, to be believed likewise.
-    pub(crate) fn believed_entity(&mut self, handle: u32) -> Result<Entity> {
+    pub(crate) fn believed_entity(&mut self, handle: u32, owner: &Secret) -> Result<Entity> {
         let claimed = self.name_at(handle)?.ok_or_else(|| {
             Error::unsupported(format!(
                 "there is nothing at 0x{handle:08x} in the TPM: `tpmctl info` lists what there is"
@@ -46,7 +46,7 @@ impl Tpm<'_> {
         if !self.wants_session(&none, Stake::Trust) {
             return Ok(entity);
         }
-        let id = self.salted_to(&Parent::new(handle::OWNER), Purpose::Hmac)?;
+        let id = self.salted_to_owner(owner)?;
         let authority = Authority::Session {
             id,
             auth: &none,
@@ -60,21 +60,6 @@ impl Tpm<'_> {
                  the TPM may be changing messages",
                 entity.name
             ))),
-        }
-    }
-
-    fn name_in(&mut self, entity: &Entity, authorities: &[Authority<'_>]) -> Result<Name> {
-        match handle::kind(entity.handle) {
-            1 => {
-                let index = entity.clone();
-                let public = self.run(&NvReadPublic { index }, authorities)?;
-                Ok(public.name)
-            }
-            _ => {
-                let object = entity.clone();
-                let info = self.run(&ReadPublic { object }, authorities)?;
-                Ok(info.public.name()?)
-            }
         }
     }
 }

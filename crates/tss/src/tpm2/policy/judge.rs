@@ -1,8 +1,9 @@
 //! What can be said of a policy without using the key.
 #![forbid(unsafe_code)]
 
+use super::run::{differ, lacking};
 use super::way::{Registers, Step, Way, digest_of_registers, ways};
-use super::{AuthorizedPolicy, PcrSelection, Policy, PolicyCommand};
+use super::{AuthorizedPolicy, Policy, PolicyCommand};
 use crate::tpm2::constants::AlgId;
 use crate::tpm2::wire::Malformed;
 
@@ -37,23 +38,13 @@ impl Policy {
         made_for: Option<&[u8]>,
         values: &Registers,
     ) -> Vec<Judged> {
+        let fixed = self.fixed(algorithm, values);
         let judge = |way: &Way<'_>| Judged {
             way: way.to_string(),
             takes_value: way.takes_value(),
             verdict: verdict(way, algorithm, made_for, values),
         };
-        ways(self).iter().map(judge).collect()
-    }
-
-    /// All registers that some way is about.
-    pub fn registers(&self) -> Vec<PcrSelection> {
-        let ways = ways(self);
-        let commands = ways.iter().flat_map(|way| way.commands());
-        let registers = commands.filter_map(|command| match command {
-            PolicyCommand::Pcr { registers, .. } => Some(registers),
-            _ => None,
-        });
-        registers.flatten().cloned().collect()
+        ways(&fixed).iter().map(judge).collect()
     }
 }
 
@@ -63,7 +54,10 @@ fn verdict(
     made_for: Option<&[u8]>,
     values: &Registers,
 ) -> Verdict {
-    if let Err(unfit) = way.examine(algorithm, made_for, Some(values)) {
+    if let Some(lacking) = lacking(&way.registers(), values) {
+        return Verdict::DoesNot(lacking);
+    }
+    if let Err(unfit) = way.examine(algorithm, made_for) {
         return Verdict::DoesNot(format!("it {unfit}"));
     }
     let mut unknown = Vec::new();
@@ -73,7 +67,7 @@ fn verdict(
                 registers,
                 digest: Some(digest),
             }) if digest_of_registers(algorithm, registers, values).as_ref() != Some(digest) => {
-                return Verdict::DoesNot(super::run::which_differ(registers, values));
+                return Verdict::DoesNot(differ(registers));
             }
             Step::Command(
                 PolicyCommand::Pcr { .. }

@@ -161,59 +161,49 @@ impl Policy {
 }
 
 impl Policy {
-    /// The same policy for objects whose name has this algorithm, with the values that registers have now in the place of
-    /// those of the moment of use; an error names registers that are not among `values`.
-    pub fn fixed(&self, algorithm: AlgId, values: &Registers) -> Result<Self, PcrSelection> {
-        let authorized = self.authorized.iter().map(|authorized| {
-            Ok(AuthorizedPolicy {
-                name: authorized.name.clone(),
-                commands: fixed(&authorized.commands, algorithm, values)?,
-            })
+    /// The same policy for objects whose name has this algorithm, with these values of registers in the place of those of
+    /// the moment of use. A command about a register that is not among them stays as it is.
+    pub fn fixed(&self, algorithm: AlgId, values: &Registers) -> Self {
+        let authorized = self.authorized.iter().map(|authorized| AuthorizedPolicy {
+            name: authorized.name.clone(),
+            commands: fixed(&authorized.commands, algorithm, values),
         });
-        Ok(Self {
-            commands: fixed(&self.commands, algorithm, values)?,
-            authorized: authorized.collect::<Result<_, _>>()?,
-        })
+        Self {
+            commands: fixed(&self.commands, algorithm, values),
+            authorized: authorized.collect(),
+        }
     }
 
     /// The registers whose values are those of the moment of use, in any of the alternatives.
     pub fn open_registers(&self) -> Vec<PcrSelection> {
         let ways = way::ways(self);
-        let open = ways.iter().flat_map(way::Way::open_registers);
-        open.cloned().collect()
+        ways.iter().flat_map(way::Way::open_registers).collect()
+    }
+
+    /// All registers that some alternative is about.
+    pub fn registers(&self) -> Vec<PcrSelection> {
+        let ways = way::ways(self);
+        ways.iter().flat_map(way::Way::registers).collect()
     }
 }
 
-fn fixed(
-    commands: &[PolicyCommand],
-    algorithm: AlgId,
-    values: &Registers,
-) -> Result<Vec<PolicyCommand>, PcrSelection> {
+fn fixed(commands: &[PolicyCommand], algorithm: AlgId, values: &Registers) -> Vec<PolicyCommand> {
     let one = |command: &PolicyCommand| match command {
         PolicyCommand::Pcr {
             registers,
             digest: None,
-        } => {
-            let lacking = registers.iter().find(|selection| {
-                let mut registers = selection.registers();
-                registers.any(|register| !values.contains_key(&(selection.bank(), register)))
-            });
-            if let Some(lacking) = lacking {
-                return Err(lacking.clone());
-            }
-            Ok(PolicyCommand::Pcr {
-                registers: registers.clone(),
-                digest: way::digest_of_registers(algorithm, registers, values),
-            })
-        }
-        PolicyCommand::Or { digests, branches } => Ok(PolicyCommand::Or {
+        } => PolicyCommand::Pcr {
+            registers: registers.clone(),
+            digest: way::digest_of_registers(algorithm, registers, values),
+        },
+        PolicyCommand::Or { digests, branches } => PolicyCommand::Or {
             digests: digests.clone(),
             branches: branches
                 .iter()
                 .map(|branch| fixed(branch, algorithm, values))
-                .collect::<Result<_, _>>()?,
-        }),
-        command => Ok(command.clone()),
+                .collect(),
+        },
+        command => command.clone(),
     };
     commands.iter().map(one).collect()
 }

@@ -1,6 +1,8 @@
 //! Using a key by its policy: the ways that may hold are tried until one does.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
+
 use crypto::Secret;
 
 use super::way::{Registers, Step, Unfit, Way, approval, ways};
@@ -11,7 +13,7 @@ use crate::tpm2::commands::Request;
 use crate::tpm2::commands::capability::{Capabilities, GetCapability};
 use crate::tpm2::commands::hash::Ticket;
 use crate::tpm2::commands::nv::NvReadPublic;
-use crate::tpm2::commands::object::LoadExternal;
+use crate::tpm2::commands::object::{LoadExternal, ReadPublic};
 use crate::tpm2::commands::policy::{
     PcrRead, PolicyAuthValue, PolicyAuthorize, PolicyCommandCode, PolicyCounterTimer,
     PolicyLocality, PolicyNv, PolicyOr, PolicyPassword, PolicyPcr, PolicySecret, PolicySigned,
@@ -24,7 +26,7 @@ use crate::tpm2::public::Public;
 use crate::tpm2::rc::ResponseCode;
 use crate::tpm2::session::cache::{SessionId, Stake};
 use crate::tpm2::session::{Showing, attribute};
-use crate::tpm2::transaction::{Authority, Tpm};
+use crate::tpm2::transaction::{Authority, Tpm, named};
 use crate::tpm2::wire::Malformed;
 
 use super::digest::PolicyDigest;
@@ -50,41 +52,32 @@ impl Policy {
     /// That it is not, with what is wrong of each way to satisfy it.
     pub fn check(&self, public: &Public) -> Result<()> {
         let ways = ways(self);
-        if ways.is_empty() {
-            // There may be some when the key is used.
-            return Ok(());
+        let mut unfit = Vec::new();
+        for way in &ways {
+            match way.examine(public.name_alg(), Some(public.auth_policy())) {
+                Ok(()) => return Ok(()),
+                Err(reason) => unfit.push((way, reason)),
+            }
         }
-        fitting(&ways, |way| {
-            way.examine(public.name_alg(), Some(public.auth_policy()), None)
-        })
-        .map(drop)
+        match ways.is_empty() {
+            // There may be some when the key is used.
+            true => Ok(()),
+            false => Err(none_fits(&unfit)),
+        }
     }
 }
 
-/// The ways of which nothing says that they are not the one; an error with all that is said if there is none.
-fn fitting<'a, 'b>(
-    ways: &'b [Way<'a>],
-    unfit: impl Fn(&Way<'a>) -> Result<(), Unfit>,
-) -> Result<Vec<&'b Way<'a>>> {
-    let mut said: Vec<String> = Vec::new();
-    let mut fitting = Vec::new();
-    let only = ways.len() == 1;
-    for way in ways {
-        match unfit(way) {
-            Ok(()) => fitting.push(way),
-            Err(unfit) => said.push(match only {
-                true => format!("the policy {unfit}"),
-                false => format!("{way} {unfit}"),
-            }),
-        }
-    }
-    if fitting.is_empty() {
-        if said.is_empty() {
-            return Err(ErrorKind::NoSignedPolicy.into());
-        }
-        return Err(Error::unsupported(abridged(&said)));
-    }
-    Ok(fitting)
+/// What is said where none of the ways can be the one.
+fn none_fits(unfit: &[(&Way<'_>, Unfit)]) -> Error {
+    let said: Vec<String> = match unfit {
+        [] => return ErrorKind::NoSignedPolicy.into(),
+        [(_, reason)] => vec![format!("the policy {reason}")],
+        several => several
+            .iter()
+            .map(|(way, reason)| format!("{way} {reason}"))
+            .collect(),
+    };
+    Error::unsupported(abridged(&said))
 }
 
 /// What is said of many ways, of which the first few count.
@@ -112,46 +105,58 @@ impl Tpm<'_> {
         used: CommandCode,
         mut operation: impl FnMut(&mut Self, &Way<'_>) -> Result<T>,
     ) -> Result<T> {
-        let ways = ways(policy);
+        let (algorithm, made_for) = (public.name_alg(), Some(public.auth_policy()));
+        let open = policy.open_registers();
+        let (policy, values) = match open.is_empty() {
+            true => (Cow::Borrowed(policy), Registers::new()),
+            false => {
+                let values = self.registers(&open, &[])?;
+                (Cow::Owned(policy.fixed(algorithm, &values)), values)
+            }
+        };
         let usable = |way: &Way<'_>| match way.takes_value() && value.is_none() {
             true => Err(Unfit::NoValue),
             false => way.allows(used),
         };
-        let examined = |way: &Way<'_>, values: Option<&Registers>| {
-            way.examine(public.name_alg(), Some(public.auth_policy()), values)
-                .and_then(|()| usable(way))
-        };
-        let mut fits = fitting(&ways, |way| examined(way, None))?;
-        let open: Vec<PcrSelection> = fits
-            .iter()
-            .flat_map(|way| way.open_registers())
-            .cloned()
-            .collect();
-        if !open.is_empty() {
-            let values = self.registers(&open, &[])?;
-            fits.retain(|way| examined(way, Some(&values)).is_ok());
-            if fits.is_empty() {
-                return Err(not_met(format!(
-                    "the registers {} do not have the values that it was made for, or it was not made for them",
-                    PcrSelection::list(&merged(open))
-                )));
+        let ways = ways(&policy);
+        let (mut unfit, mut refused, mut tried) = (Vec::new(), Vec::new(), Vec::new());
+        for way in &ways {
+            if let Some(lacking) = lacking(&way.open_registers(), &values) {
+                refused.push(lacking);
+                continue;
             }
-        }
-        let mut said = Vec::new();
-        for way in fits {
+            let examined = way.examine(algorithm, made_for);
+            if let Err(reason) = examined.and_then(|()| usable(way)) {
+                unfit.push((way, reason));
+                continue;
+            }
             let mut outcome = operation(self, way);
             if has_changed(&outcome) {
                 outcome = operation(self, way);
             }
             match outcome {
-                Err(error) => match refusal(&error, used) {
-                    Some(what) => said.push(what),
-                    None => return Err(error),
-                },
+                Err(error) => refused.push(refusal(&error, used).ok_or(error)?),
                 done => return done,
             }
+            tried.extend(way.registers());
         }
-        Err(not_met(abridged(&said)))
+        if refused.is_empty() {
+            return Err(
+                match !open.is_empty() && unfit.iter().all(is_about_values) {
+                    true => not_met(format!(
+                        "the registers {} do not have the values that it was made for, or it was not made for them",
+                        PcrSelection::list(&merged(open))
+                    )),
+                    false => none_fits(&unfit),
+                },
+            );
+        }
+        // Asked only now: most often another way holds.
+        let lacking = match tried.is_empty() {
+            true => None,
+            false => lacking(&tried, &self.registers(&tried, &[])?),
+        };
+        Err(not_met(lacking.unwrap_or_else(|| abridged(&refused))))
     }
 
     /// Runs a way's commands in a session, for one command to come. `secret` is a session for a value that goes to
@@ -190,21 +195,8 @@ impl Tpm<'_> {
             }
             let approved = digest.as_bytes().to_vec();
             let asserted = self.assert(id, session, command, &approved, value, &mut *secret);
-            asserted.map_err(|error| self.explain_refusal(command, error))?;
-            if let PolicyCommand::Pcr {
-                registers,
-                digest: None,
-            } = command
-            {
-                // Only where a signature behind it is over these values.
-                let values = self.registers(registers, &[])?;
-                if let Some(values) = super::way::digest_of_registers(algorithm, registers, &values)
-                {
-                    digest.pcr(registers, &values)?;
-                }
-            } else {
-                digest.command(command)?;
-            }
+            asserted.map_err(|error| explained(command, error))?;
+            digest.command(command)?;
         }
         if let Some(cached) = self.cached(id) {
             cached.session.show(showing);
@@ -367,8 +359,14 @@ impl Tpm<'_> {
     ) -> Result<()> {
         let name = key.name()?;
         let digest = approval(key, approved, policy_ref)?;
-        let place = (name.clone(), digest.clone());
-        if let Some(ticket) = self.state.tickets.get(&place).cloned() {
+        let place = (name.clone(), digest);
+        let mut known = self.state.tickets.remove(&place);
+        loop {
+            let is_old = known.is_some();
+            let ticket = match known.take() {
+                Some(ticket) => ticket,
+                None => self.verified(key, &place.1, signature)?,
+            };
             let request = PolicyAuthorize {
                 session,
                 approved,
@@ -378,23 +376,16 @@ impl Tpm<'_> {
             };
             match self.assert_one(id, &request) {
                 // The owner's hierarchy has another secret since: the TPM was cleared.
-                Err(error) if error.code().is_some_and(|code| !code.is_lost_session()) => {
-                    self.state.tickets.remove(&place);
+                Err(error)
+                    if is_old && error.code().is_some_and(|code| !code.is_lost_session()) => {}
+                asserted => {
+                    if is_old || asserted.is_ok() {
+                        self.state.tickets.insert(place, ticket);
+                    }
+                    return asserted;
                 }
-                done => return done,
             }
         }
-        let ticket = self.verified(key, &digest, signature)?;
-        let request = PolicyAuthorize {
-            session,
-            approved,
-            policy_ref,
-            key: &name,
-            ticket: &ticket,
-        };
-        self.assert_one(id, &request)?;
-        self.state.tickets.insert(place, ticket);
-        Ok(())
     }
 
     /// The TPM's word that a signature is good (TPM2_VerifySignature).
@@ -465,16 +456,30 @@ impl Tpm<'_> {
 
     /// The name of what is at a handle; none if nothing is.
     pub(super) fn name_at(&mut self, handle: u32) -> Result<Option<Name>> {
-        let name = match handle::kind(handle) {
-            1 => self
-                .run(&NvReadPublic::of(handle), &[])
-                .map(|public| public.name),
-            _ => self.read_public(handle).map(|info| info.name),
-        };
-        match name {
+        match self.name_in(&Entity::object(handle, Name::default()), &[]) {
             Ok(name) => Ok(Some(name)),
             Err(error) if error.code().is_some() => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// The name of what is at an entity's handle, with these authorities, for which the entity's own name counts.
+    pub(super) fn name_in(
+        &mut self,
+        entity: &Entity,
+        authorities: &[Authority<'_>],
+    ) -> Result<Name> {
+        match handle::kind(entity.handle) {
+            1 => {
+                let index = entity.clone();
+                let public = self.run(&NvReadPublic { index }, authorities)?;
+                Ok(public.name)
+            }
+            _ => {
+                let object = entity.clone();
+                let info = self.run(&ReadPublic { object }, authorities)?;
+                Ok(named(info)?.name)
+            }
         }
     }
 
@@ -518,57 +523,60 @@ impl Tpm<'_> {
         }
         Ok(values)
     }
+}
 
-    /// A TPM's refusal of a policy's command, in words; what is no refusal stays what it is.
-    fn explain_refusal(&mut self, command: &PolicyCommand, error: Error) -> Error {
-        let code = match error.kind() {
-            ErrorKind::Tpm { code, .. } => *code,
-            _ => return error,
-        };
-        if code.is_auth_failure()
-            || code.is_lockout()
-            || code.is_lost_session()
-            || code.is_memory()
-            || code.is_retry()
-        {
-            return error;
-        }
-        let PolicyCommand::Pcr { registers, .. } = command else {
-            return not_met(format!("{command} is refused ({code})"));
-        };
-        match self.registers(registers, &[]) {
-            Ok(values) => not_met(which_differ(registers, &values)),
-            Err(error) => error,
-        }
+/// A TPM's refusal of a policy's command, in words; what is no refusal stays what it is.
+fn explained(command: &PolicyCommand, error: Error) -> Error {
+    let ErrorKind::Tpm { code, .. } = error.kind() else {
+        return error;
+    };
+    if code.is_auth_failure()
+        || code.is_lockout()
+        || code.is_lost_session()
+        || code.is_memory()
+        || code.is_retry()
+    {
+        return error;
     }
+    not_met(match command {
+        PolicyCommand::Pcr { registers, .. } => differ(registers),
+        command => format!("{command} is refused ({code})"),
+    })
 }
 
 /// What can be said of registers that are not what they were.
-pub(super) fn which_differ(registers: &[PcrSelection], values: &Registers) -> String {
+pub(super) fn differ(registers: &[PcrSelection]) -> String {
     let selected = merged(registers.to_vec());
-    let all: Vec<(AlgId, u8)> = selected
-        .iter()
-        .flat_map(|selection| {
-            selection
-                .registers()
-                .map(|number| (selection.bank(), number))
-        })
-        .collect();
-    let lacking = all.iter().find(|register| !values.contains_key(register));
     let list = PcrSelection::list(&selected);
-    match (lacking, &all[..]) {
-        (Some((bank, _)), _) => format!(
-            "it is about the registers {list}, and this TPM has no bank {}",
-            bank.to_string().to_ascii_lowercase()
-        ),
-        (None, [_]) => {
-            format!("the register {list} does not have the value that the key was made for")
-        }
-        (None, _) => format!(
+    match selected.iter().flat_map(PcrSelection::registers).count() {
+        1 => format!("the register {list} does not have the value that the key was made for"),
+        _ => format!(
             "at least one of the registers {list} does not have the value that the key was made for (which one, the \
              key's policy does not say)"
         ),
     }
+}
+
+/// What is said of registers of which the TPM has none, if there is one.
+pub(super) fn lacking(registers: &[PcrSelection], values: &Registers) -> Option<String> {
+    let bank = registers.iter().find_map(|selection| {
+        let bank = selection.bank();
+        let mut numbers = selection.registers();
+        let lacks = numbers.any(|number| !values.contains_key(&(bank, number)));
+        lacks.then(|| bank.to_string().to_ascii_lowercase())
+    })?;
+    let list = PcrSelection::list(&merged(registers.to_vec()));
+    Some(format!(
+        "it is about the registers {list}, and this TPM has no bank {bank}"
+    ))
+}
+
+/// Whether other values of registers could make the way fit.
+fn is_about_values((_, reason): &(&Way<'_>, Unfit)) -> bool {
+    matches!(
+        reason,
+        Unfit::OtherPolicy | Unfit::NoAlternative | Unfit::Signature
+    )
 }
 
 /// One selection for each bank.

@@ -162,28 +162,27 @@ impl<'a> Way<'a> {
                 .any(|command| matches!(command, PolicyCommand::Secret { .. }))
     }
 
-    /// The registers whose values are taken as they are.
-    pub(crate) fn open_registers(&self) -> impl Iterator<Item = &'a PcrSelection> + '_ {
-        self.commands()
-            .filter_map(|command| match command {
-                PolicyCommand::Pcr {
-                    registers,
-                    digest: None,
-                } => Some(registers),
-                _ => None,
-            })
-            .flatten()
+    /// The registers that it is about.
+    pub(crate) fn registers(&self) -> Vec<PcrSelection> {
+        self.registers_with(|_| true)
+    }
+
+    /// Those of them whose values are taken as they are.
+    pub(crate) fn open_registers(&self) -> Vec<PcrSelection> {
+        self.registers_with(Option::is_none)
+    }
+
+    fn registers_with(&self, wanted: impl Fn(&Option<Vec<u8>>) -> bool) -> Vec<PcrSelection> {
+        let commands = self.commands().filter_map(|command| match command {
+            PolicyCommand::Pcr { registers, digest } if wanted(digest) => Some(registers),
+            _ => None,
+        });
+        commands.flatten().cloned().collect()
     }
 
     /// What speaks against this way as far as software can tell, for an object with this name algorithm and this policy
-    /// digest, if there is one: without the values of registers that it depends on,
-    /// nothing behind them is looked at.
-    pub(crate) fn examine(
-        &self,
-        algorithm: AlgId,
-        made_for: Option<&[u8]>,
-        values: Option<&Registers>,
-    ) -> Result<(), Unfit> {
+    /// digest, if there is one. Behind registers whose values are those of the moment nothing is looked at.
+    pub(crate) fn examine(&self, algorithm: AlgId, made_for: Option<&[u8]>) -> Result<(), Unfit> {
         let mut digest = PolicyDigest::new(algorithm)?;
         for step in &self.steps {
             match step {
@@ -192,18 +191,6 @@ impl<'a> Way<'a> {
                         return Err(Unfit::NoAlternative);
                     }
                     digest.or(digests);
-                }
-                Step::Command(PolicyCommand::Pcr {
-                    registers,
-                    digest: None,
-                }) => {
-                    let Some(values) = values else {
-                        return Ok(());
-                    };
-                    match digest_of_registers(algorithm, registers, values) {
-                        Some(values) => digest.pcr(registers, &values)?,
-                        None => return Err(Unfit::OtherPolicy),
-                    }
                 }
                 Step::Command(command) => {
                     if let PolicyCommand::Authorize {
@@ -218,7 +205,9 @@ impl<'a> Way<'a> {
                             return Err(Unfit::Signature);
                         }
                     }
-                    digest.command(command)?;
+                    if digest.command(command)?.is_none() {
+                        return Ok(());
+                    }
                 }
             }
         }

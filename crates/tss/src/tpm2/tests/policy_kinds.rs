@@ -436,7 +436,7 @@ fn policies_that_somebody_signed() {
         sign_by(&client, &key, &policy, PIN).unwrap();
         let verified =
             "LoadExternal VerifySignature FlushContext PolicyAuthorize PolicyAuthValue Sign";
-        let found = "PolicyPCR!1c4 PCR_Read PolicyRestart PolicyPCR";
+        let found = "PolicyPCR!1c4 PolicyRestart PolicyPCR";
         log.expect(&format!(
             "ReadPublic StartAuthSession Load StartAuthSession {found} {verified}"
         ));
@@ -470,7 +470,7 @@ fn a_signed_policy_over_the_values_of_the_moment() {
     log.take();
     sign_by(&client, &key, &policy, b"").unwrap();
     log.expect(
-        "PCR_Read ReadPublic StartAuthSession Load StartAuthSession PolicyPCR PCR_Read LoadExternal VerifySignature \
+        "PCR_Read ReadPublic StartAuthSession Load StartAuthSession PolicyPCR LoadExternal VerifySignature \
          FlushContext PolicyAuthorize Sign",
     );
     let extend = format!("16:sha256={}", "ab".repeat(32));
@@ -552,7 +552,7 @@ fn one_of_several() {
     };
     client.sign(&key, known, ECDSA, &digest()).unwrap();
     log.expect(
-        "ReadPublic StartAuthSession Load StartAuthSession PolicyPCR!1c4 PCR_Read PolicyRestart PolicyPCR \
+        "ReadPublic StartAuthSession Load StartAuthSession PolicyPCR!1c4 PolicyRestart PolicyPCR \
          PolicyCommandCode PolicyOR Sign",
     );
     // In another state the value is wanted, and said to be where it is not known.
@@ -622,7 +622,7 @@ fn digests_are_those_of_tpm2_tools() {
         digest: None,
     });
     assert_eq!(open.digest(AlgId::SHA256), Ok(None));
-    let fixed = open.fixed(AlgId::SHA256, &values).unwrap();
+    let fixed = open.fixed(AlgId::SHA256, &values);
     assert_eq!(by_tools, digest_of(&fixed));
     // A bank that the TPM lacks.
     let sha3 = PcrSelection::new(AlgId::SHA3_256, &[7]).unwrap();
@@ -636,7 +636,22 @@ fn digests_are_those_of_tpm2_tools() {
         registers: vec![sha3.clone()],
         digest: None,
     });
-    assert_eq!(lacking.fixed(AlgId::SHA256, &values), Err(sha3));
+    let fixed = lacking.fixed(AlgId::SHA256, &values);
+    assert_eq!(fixed.open_registers(), std::slice::from_ref(&sha3));
+    for digest in [None, Some(vec![7; 32])] {
+        let policy = one(PolicyCommand::Pcr {
+            registers: vec![sha3.clone()],
+            digest,
+        });
+        let made_for = policy.digest(AlgId::SHA256).unwrap();
+        let template = match made_for {
+            Some(_) => with_policy(&sign_only(), &policy),
+            None => with_policy(&sign_only(), &one(PolicyCommand::AuthValue)),
+        };
+        let key = make(&client, &owner(), &template, b"");
+        let error = sign_by(&client, &key, &policy, b"").unwrap_err();
+        assert!(error.to_string().contains("no bank sha3_256"), "{error}");
+    }
 }
 
 /// Three slots: the key, what signs, and the parent in turn.
@@ -685,6 +700,7 @@ fn registers_that_change_meanwhile() {
 /// What a new policy is made of is authenticated: registers, and the names of what has a secret.
 #[test]
 fn what_a_policy_is_made_of_is_believed_in_a_session_only() {
+    let none = Secret::empty();
     let simulator = Simulator::new();
     simulator.provision();
     let attributes = "authread|ownerread|ownerwrite";
@@ -692,7 +708,7 @@ fn what_a_policy_is_made_of_is_believed_in_a_session_only() {
     tool(&simulator, &define);
     let selected = [PcrSelection::new(AlgId::SHA256, &[0, 1, 2, 3, 4, 5, 6, 7, 16]).unwrap()];
     let (client, log) = simulator.client(Sessions::Auto);
-    let values = client.believed_registers(&selected).unwrap();
+    let values = client.believed_registers(&selected, &none).unwrap();
     assert_eq!(values, client.registers(&selected).unwrap());
     assert_eq!(
         log.take()[..5],
@@ -707,7 +723,7 @@ fn what_a_policy_is_made_of_is_believed_in_a_session_only() {
     );
     for from_end in [1, 40, 90, 200] {
         log.inject("PCR_Read", Fault::Flip(from_end));
-        let error = client.believed_registers(&selected).unwrap_err();
+        let error = client.believed_registers(&selected, &none).unwrap_err();
         let refused = matches!(
             error.kind(),
             ErrorKind::SessionIntegrity { .. } | ErrorKind::Malformed(_)
@@ -715,19 +731,29 @@ fn what_a_policy_is_made_of_is_believed_in_a_session_only() {
         assert!(refused, "{from_end}: {error}");
     }
     for (handle, command) in [(handle::SRK, "ReadPublic"), (0x0150_0003, "NV_ReadPublic")] {
-        let entity = client.believed_entity(handle).unwrap();
+        let entity = client.believed_entity(handle, &none).unwrap();
         assert_eq!(entity.handle, handle);
         for from_end in [1, 30, 60, 100] {
             // The second time it is asked, in the session.
             log.inject(command, Fault::Later);
             log.inject(command, Fault::Flip(from_end));
-            client.believed_entity(handle).unwrap_err();
+            client.believed_entity(handle, &none).unwrap_err();
         }
     }
-    client.believed_entity(0x0150_0099).unwrap_err();
+    client.believed_entity(0x0150_0099, &none).unwrap_err();
     let (client, log) = simulator.client(Sessions::Never);
-    client.believed_registers(&selected).unwrap();
+    client.believed_registers(&selected, &none).unwrap();
     log.expect("PCR_Read PCR_Read");
+    // Where there is no storage root key the session is salted to a primary, for which the owner's value may be needed.
+    let simulator = Simulator::new();
+    let pin = std::str::from_utf8(PIN).unwrap();
+    tool(&simulator, &["tpm2_changeauth", "-c", "o", pin]);
+    let (client, _) = simulator.client(Sessions::Auto);
+    let error = client.believed_registers(&selected, &none).unwrap_err();
+    assert!(error.is_of_parent(), "{error}");
+    client.believed_registers(&selected, &PIN.into()).unwrap();
+    client.release();
+    simulator.assert_empty();
 }
 
 /// The table of costs in tpm-provider(7), row by row, for a P-256 key as it is made without options: the first use

@@ -175,6 +175,11 @@ impl Tpm<'_> {
         id
     }
 
+    /// A session salted to the storage root key, or to the owner's primary, for which `owner` is the owner's value.
+    pub(crate) fn salted_to_owner(&mut self, owner: &Secret) -> Result<SessionId> {
+        self.salted_to(&Parent::of_owner(owner), Purpose::Hmac)
+    }
+
     /// The public area of a persistent key; see [`Client::read_key`](crate::tpm2::Client::read_key).
     pub(crate) fn read_key(&mut self, handle: u32, name: Option<&Name>) -> Result<PublicInfo> {
         let by_parent = name.is_none()
@@ -223,10 +228,7 @@ impl Tpm<'_> {
             found => return found,
         }
         self.make_room(1)?;
-        let primary = self.primary(&Parent {
-            auth: owner.clone(),
-            ..Parent::new(handle::OWNER)
-        })?;
+        let primary = self.primary(&Parent::of_owner(owner))?;
         let kept = self.persist(&primary, owner);
         self.release_parent(&primary);
         kept?;
