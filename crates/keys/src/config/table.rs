@@ -218,23 +218,23 @@ fn parent_name(said: &Said<'_>, settings: &mut Settings) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The host's own directory is anywhere.
 fn trust_dir(said: &Said<'_>, settings: &mut Settings) -> Result<(), Fault> {
-    let path = PathBuf::from(said.text);
-    if !path.is_absolute() {
-        return Err(said.expected("the absolute path of a directory"));
-    }
-    settings.config.trust_dir = path;
+    settings.config.trust_dir = absolute(said)?;
     Ok(())
 }
 
 fn policy_dir(said: &Said<'_>, settings: &mut Settings) -> Result<(), Fault> {
-    let path = PathBuf::from(said.text);
-    if !path.is_absolute() {
-        return Err(said.expected("the absolute path of a directory"));
-    }
-    settings.config.policy_dir = Some(path);
+    settings.config.policy_dir = Some(absolute(said)?);
     Ok(())
+}
+
+/// The host's own directory is anywhere.
+fn absolute(said: &Said<'_>) -> Result<PathBuf, Fault> {
+    let path = PathBuf::from(said.text);
+    match path.is_absolute() {
+        true => Ok(path),
+        false => Err(said.expected("the absolute path of a directory")),
+    }
 }
 
 fn parent_auth(said: &Said<'_>, settings: &mut Settings) -> Result<(), Fault> {
