@@ -1,6 +1,5 @@
 //! `tpmctl flush`: removes what programs left in a TPM without a resource manager.
 
-use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -220,18 +219,13 @@ impl Outcome {
 }
 
 fn confirmed(handles: usize) -> Result<bool, Error> {
-    if !io::stdin().is_terminal() {
-        return Err(Error::new(format!(
-            "{} would be flushed, and there is no terminal to ask at: say --yes, or --dry-run to \
-             list only",
-            count(handles)
-        )));
-    }
-    output::note(&format!(
-        "Programs that use one of these now fail, unless they load it again. Flush {}? [y/N]",
-        count(handles)
-    ));
-    output::says_yes()
+    let handles = count(handles);
+    output::agreed(
+        &format!("{handles} would be flushed"),
+        &format!(
+            "Programs that use one of these now fail, unless they load it again. Flush {handles}?"
+        ),
+    )
 }
 
 fn count(handles: usize) -> String {

@@ -1,6 +1,5 @@
 //! `tpmctl lockout`: the TPM's protection against guessing authorization values.
 
-use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -246,15 +245,12 @@ fn warning(state: &State, asked: &Asked) -> String {
 }
 
 fn confirmed(global: &Global, warning: &str, question: &str) -> Result<bool, Error> {
-    if !io::stdin().is_terminal() {
-        return Err(Error::new(
-            "the TPM's lockout would be changed, and there is no terminal to ask at: say --yes, or --dry-run to look only",
-        ));
-    }
     // Without --json it was said already.
     let warning = if global.json { warning } else { "" };
-    output::note(&format!("{warning}{question}? [y/N]"));
-    output::says_yes()
+    output::agreed(
+        "the TPM's lockout would be changed",
+        &format!("{warning}{question}?"),
+    )
 }
 
 impl From<&Lockout> for State {

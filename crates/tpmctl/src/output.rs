@@ -108,8 +108,14 @@ impl Report {
     }
 }
 
-/// Whether the next line of standard input agrees to what was asked.
-pub(crate) fn says_yes() -> Result<bool, Error> {
+/// Whether somebody at the terminal agrees to `question`; an error that says what `would_be` where there is none.
+pub(crate) fn agreed(would_be: &str, question: &str) -> Result<bool, Error> {
+    if !io::stdin().is_terminal() {
+        return Err(Error::new(format!(
+            "{would_be}, and there is no terminal to ask at: say --yes, or --dry-run to look only"
+        )));
+    }
+    note(&format!("{question} [y/N]"));
     let mut answer = String::new();
     io::stdin()
         .lock()

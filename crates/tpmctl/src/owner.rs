@@ -1,7 +1,7 @@
 //! `tpmctl owner`: authorization values that protect the TPM as a whole.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -308,19 +308,15 @@ fn confirmed(hierarchies: &[Hierarchy], random: Option<&Path>) -> Result<bool, E
         .map(|hierarchy| hierarchy.name())
         .collect();
     let names = names.join(", ");
-    if !io::stdin().is_terminal() {
-        return Err(Error::new(format!(
-            "the authorization value of {names} would be changed, and there is no terminal to ask at: say --yes, or \
-             --dry-run to look only"
-        )));
-    }
     let kept = match random {
         Some(path) => format!("The new value goes to {}. ", path.display()),
         None => String::new(),
     };
-    output::note(&format!(
-        "{kept}Who loses it can no longer change it, nor clear the TPM but in the firmware setup. Set the \
-         authorization value of {names}? [y/N]"
-    ));
-    output::says_yes()
+    output::agreed(
+        &format!("the authorization value of {names} would be changed"),
+        &format!(
+            "{kept}Who loses it can no longer change it, nor clear the TPM but in the firmware setup. Set the \
+             authorization value of {names}?"
+        ),
+    )
 }

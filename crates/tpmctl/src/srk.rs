@@ -1,7 +1,5 @@
 //! `tpmctl srk`: which parent keys are trusted (`parent-name = first-use`).
 
-use std::io::{self, IsTerminal};
-
 use keys::ParentChoice;
 use keys::trust::{Pin, Store};
 use serde::Serialize;
@@ -237,19 +235,13 @@ fn confirmed(remove: bool) -> Result<bool, Error> {
     let (change, question) = match remove {
         true => (
             "what is pinned would be removed",
-            "Remove what is pinned? Who answers first as this TPM is trusted then. [y/N]",
+            "Remove what is pinned? Who answers first as this TPM is trusted then.",
         ),
         false => (
             "these parents would be trusted",
             "Trust these, and no others? Say yes only if you know that it is your TPM that has answered: it is new to you, \
-             or was cleared. [y/N]",
+             or was cleared.",
         ),
     };
-    if !io::stdin().is_terminal() {
-        return Err(Error::new(format!(
-            "{change}, and there is no terminal to ask at: say --yes, or --dry-run to look only"
-        )));
-    }
-    output::note(question);
-    output::says_yes()
+    output::agreed(change, question)
 }

@@ -68,11 +68,11 @@ impl Target {
         if path.file_name().is_none() {
             return Err(Error::new(format!("{shown} is not the name of a file")));
         }
-        let directory = target.directory();
+        let directory = directory_of(&target.path);
         if !directory.is_dir() {
             return Err(Error::new(format!(
                 "{shown} cannot be written: there is no directory {}",
-                printable::path(&directory)
+                printable::path(directory)
             )));
         }
         Ok(target)
@@ -98,25 +98,27 @@ impl Target {
             return create(&self.path, content, mode);
         }
         // The old file stays until the new one is complete.
-        let new = self.beside();
+        let new = beside(&self.path);
         create(&new, content, mode)?;
         fs::rename(&new, &self.path).map_err(|error| {
             let _ = fs::remove_file(&new);
             failed(&self.path, &error)
         })
     }
+}
 
-    fn beside(&self) -> PathBuf {
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".new-{}", std::process::id()));
-        self.path.with_file_name(name)
-    }
+/// Where a file's successor is written until it is complete.
+pub(super) fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".new-{}", std::process::id()));
+    path.with_file_name(name)
+}
 
-    fn directory(&self) -> PathBuf {
-        match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        }
+/// The directory that a file is in.
+pub(super) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }
 

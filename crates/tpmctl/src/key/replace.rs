@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use keys::printable;
 
+use super::file::{beside, directory_of};
 use crate::error::Error;
 
 /// A file that shall be written anew, with the owner, group and mode that it has.
@@ -33,7 +34,7 @@ impl Replacement {
         }
         let replacement = Self { path: real, like };
         // Made and removed: a directory that cannot be written must not show after the key was changed.
-        let trial = replacement.beside();
+        let trial = beside(&replacement.path);
         replacement
             .create(&trial, b"")
             .and_then(|()| fs::remove_file(&trial))
@@ -43,10 +44,10 @@ impl Replacement {
 
     /// Puts `content` in the file's place.
     pub(crate) fn write(&self, content: &[u8]) -> Result<(), Error> {
-        let new = self.beside();
+        let new = beside(&self.path);
         self.create(&new, content)
             .and_then(|()| fs::rename(&new, &self.path))
-            .and_then(|()| File::open(self.directory())?.sync_all())
+            .and_then(|()| File::open(directory_of(&self.path))?.sync_all())
             .map_err(|error| {
                 let _ = fs::remove_file(&new);
                 refused(&self.path, &error.to_string())
@@ -72,19 +73,6 @@ impl Replacement {
         }
         file.set_permissions(fs::Permissions::from_mode(self.like.mode() & 0o7777))?;
         file.sync_all()
-    }
-
-    fn beside(&self) -> PathBuf {
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".new-{}", std::process::id()));
-        self.path.with_file_name(name)
-    }
-
-    fn directory(&self) -> &Path {
-        match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        }
     }
 }
 
