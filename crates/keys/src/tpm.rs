@@ -210,11 +210,7 @@ fn bytes_of(secret: &[u8]) -> Option<AuthValue> {
         return None;
     }
     let mut bytes = Zeroizing::new([0; AuthValue::SIZE]);
-    for (byte, pair) in bytes.iter_mut().zip(secret.chunks_exact(2)) {
-        for digit in pair {
-            *byte = *byte << 4 | u8::try_from(char::from(*digit).to_digit(16)?).ok()?;
-        }
-    }
+    hex::decode_to_slice(secret, &mut *bytes).ok()?;
     AuthValue::from_bytes(&*bytes)
 }
 

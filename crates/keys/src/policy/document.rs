@@ -82,16 +82,7 @@ fn line(line: &str) -> Result<PolicyCommand, Error> {
             "policy file: the line {line} is no command and its body"
         ))
     };
-    let octets: Option<Vec<u8>> = line
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| {
-            let pair = <[u8; 2]>::try_from(pair).ok()?;
-            let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
-            u8::try_from(high? << 4 | low?).ok()
-        })
-        .collect();
-    let octets = octets.ok_or_else(wrong)?;
+    let octets = hex::decode(line).map_err(|_| wrong())?;
     let (code, body) = octets.split_first_chunk().ok_or_else(wrong)?;
     let code = u32::from_be_bytes(*code);
     if CommandCode(code) == CommandCode::POLICY_COUNTER_TIMER {

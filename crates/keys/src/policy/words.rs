@@ -18,7 +18,6 @@
 //! they stand for the values of the moment.
 #![forbid(unsafe_code)]
 
-use std::fmt::Write;
 use std::ops::RangeInclusive;
 
 use tss::tpm2::constants::handle;
@@ -237,7 +236,7 @@ impl Parser<'_> {
             authority: None,
             index: self.lookup.entity(index)?,
             operand: Operand {
-                value: hex(term, value)?,
+                value: octets_of(term, value)?,
                 offset,
                 comparison,
             },
@@ -285,7 +284,7 @@ fn registers(term: &str) -> Result<PolicyCommand, Error> {
              23), or pin, locality:, command:, counter:, nv:, secret:, signed:, or(...), file:",
         )
     })?;
-    let digest = digest.map(|digest| hex(term, digest)).transpose()?;
+    let digest = digest.map(|digest| octets_of(term, digest)).transpose()?;
     if digest
         .as_ref()
         .is_some_and(|digest| !matches!(digest.len(), 20 | 32 | 48 | 64))
@@ -384,7 +383,7 @@ fn comparison<'a>(term: &str, text: &'a str) -> Result<(&'a str, Comparison, &'a
 /// What comes before `,ref=HEX`, and the reference.
 fn reference<'a>(term: &str, rest: &'a str) -> Result<(&'a str, Vec<u8>), Error> {
     let (what, policy_ref) = match rest.rsplit_once(",ref=") {
-        Some((what, digits)) => (what, hex(term, digits)?),
+        Some((what, digits)) => (what, octets_of(term, digits)?),
         None => (rest, Vec::new()),
     };
     match what.is_empty() {
@@ -393,19 +392,9 @@ fn reference<'a>(term: &str, rest: &'a str) -> Result<(&'a str, Vec<u8>), Error>
     }
 }
 
-fn hex(term: &str, digits: &str) -> Result<Vec<u8>, Error> {
-    let octets: Option<Vec<u8>> = digits
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| match pair {
-            [high, low] if pair.iter().all(u8::is_ascii_hexdigit) => {
-                let digit = |digit: u8| char::from(digit).to_digit(16);
-                u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()
-            }
-            _ => None,
-        })
-        .collect();
-    octets
+fn octets_of(term: &str, digits: &str) -> Result<Vec<u8>, Error> {
+    hex::decode(digits)
+        .ok()
         .filter(|octets| !octets.is_empty())
         .ok_or_else(|| wrong(term, "expected hexadecimal digits, two for each byte"))
 }
@@ -416,7 +405,7 @@ fn hex(term: &str, digits: &str) -> Result<Vec<u8>, Error> {
 ///
 /// None, or what are no pairs of digits.
 pub fn octets(digits: &str) -> Result<Vec<u8>, Error> {
-    hex(digits, digits)
+    octets_of(digits, digits)
 }
 
 fn wrong(term: &str, what: &str) -> Error {
@@ -479,7 +468,7 @@ fn term(command: &PolicyCommand) -> String {
             let mut text = PcrSelection::list(registers);
             if let Some(digest) = digest {
                 text.push('=');
-                text.push_str(&digits(digest));
+                text.push_str(&hex::encode(digest));
             }
             text
         }
@@ -527,7 +516,7 @@ fn term(command: &PolicyCommand) -> String {
                     "counter:@{}{}{}",
                     operand.offset,
                     sign(operand.comparison),
-                    digits(&operand.value)
+                    hex::encode(&operand.value)
                 ),
             }
         }
@@ -540,7 +529,7 @@ fn term(command: &PolicyCommand) -> String {
                 "nv:0x{:08x}{offset}{}{}",
                 index.handle,
                 sign(operand.comparison),
-                digits(&operand.value)
+                hex::encode(&operand.value)
             )
         }
         PolicyCommand::CommandCode(code) => {
@@ -566,16 +555,8 @@ fn sign(comparison: Comparison) -> String {
 fn suffix(policy_ref: &[u8]) -> String {
     match policy_ref {
         [] => String::new(),
-        policy_ref => format!(",ref={}", digits(policy_ref)),
+        policy_ref => format!(",ref={}", hex::encode(policy_ref)),
     }
-}
-
-fn digits(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -96,24 +96,15 @@ fn pin(line: &str, tpm: &str) -> Result<Pin, &'static str> {
     }
     Ok(Pin {
         parent: parent.into(),
-        name: name(name_text.bytes()).ok_or("the name is not a TPM name in hexadecimal")?,
+        name: name(name_text).ok_or("the name is not a TPM name in hexadecimal")?,
         since: since.into(),
     })
 }
 
 /// A TPM's name from its digits.
-pub(super) fn name(digits: impl Iterator<Item = u8>) -> Option<Name> {
-    // More are none that a TPM has.
-    let digits: Vec<u8> = digits.take(200).collect();
-    let bytes: Option<Vec<u8>> = digits
-        .chunks(2)
-        .map(|pair| {
-            let &[high, low] = pair else { return None };
-            let digit = |byte: u8| char::from(byte).to_digit(16);
-            u8::try_from(digit(high)? << 4 | digit(low)?).ok()
-        })
-        .collect();
-    bytes
+fn name(digits: &str) -> Option<Name> {
+    hex::decode(digits)
+        .ok()
         .filter(|bytes| is_name(bytes))
         .map(|bytes| Name::from_bytes(&bytes))
 }
@@ -156,9 +147,7 @@ pub(super) fn file_name(address: &str) -> String {
         let digest = crypto::hash(crypto::Hash::Sha256, &[address.as_bytes()]);
         name.truncate(LONGEST / 2);
         name.push('-');
-        for byte in digest.iter().take(16) {
-            name.push_str(&format!("{byte:02x}"));
-        }
+        name.push_str(&hex::encode(digest.get(..16).unwrap_or_default()));
     }
     name
 }

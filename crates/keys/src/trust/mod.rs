@@ -48,7 +48,7 @@ impl ParentRule {
     pub fn parse(text: &str) -> Option<Self> {
         match text.trim() {
             "first-use" => Some(Self::FirstUse),
-            name => file::name(name.bytes().filter(|byte| !b" :".contains(byte))).map(Self::Only),
+            name => Name::from_hex(name).map(Self::Only),
         }
     }
 }

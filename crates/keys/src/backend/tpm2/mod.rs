@@ -208,13 +208,7 @@ impl Backend for Tpm2Key {
             object.public.attributes(),
             self.scheme_name(),
         );
-        let name: String = object
-            .name
-            .as_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let _ = writeln!(text, "Name: {name}");
+        let _ = writeln!(text, "Name: {}", object.name);
         text
     }
 

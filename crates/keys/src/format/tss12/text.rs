@@ -71,17 +71,7 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str, &str)> {
 }
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if digits.is_empty() || !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    digits
-        .chunks_exact(2)
-        .map(|pair| {
-            let digit = |byte: u8| char::from(byte).to_digit(16);
-            u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok()
-        })
-        .collect()
+    hex::decode(text).ok().filter(|octets| !octets.is_empty())
 }
 
 fn significant(number: &[u8]) -> &[u8] {

@@ -18,14 +18,9 @@ impl Name {
     /// A name as people write it: hexadecimal digits, between which spaces and colons do not count. `None` unless
     /// it can be the name of an object: a hash algorithm and its digest, 22 to 66 bytes.
     pub fn from_hex(text: &str) -> Option<Self> {
-        let digits: Option<Vec<u8>> = text
-            .chars()
-            .filter(|digit| !matches!(digit, ' ' | ':'))
-            .map(|digit| u8::try_from(digit.to_digit(16)?).ok())
-            .collect();
-        let (pairs, rest) = digits.as_ref()?.as_chunks::<2>();
-        let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
-        (rest.is_empty() && (22..=66).contains(&bytes.len())).then_some(Self(bytes))
+        let digits = text.replace([' ', ':'], "");
+        let bytes = hex::decode(digits).ok()?;
+        (22..=66).contains(&bytes.len()).then_some(Self(bytes))
     }
 
     /// The name of a hierarchy, PCR or session: its handle.
