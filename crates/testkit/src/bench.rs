@@ -1,6 +1,7 @@
 //! What most scenarios begin with: a TPM, a tap on its wire, and an openssl that is configured for it.
 
 use crate::openssl::{Config, Openssl};
+use crate::process::Run;
 use crate::proxy::Proxy;
 use crate::swtpm::Swtpm;
 
@@ -40,5 +41,10 @@ impl Bench {
     #[track_caller]
     pub fn tool(&self, line: &str) {
         self.tpm.tool(line).dir(self.openssl.dir().path()).ok();
+    }
+
+    /// `tpmctl` in the directory of `openssl`, without its settings, through the tap.
+    pub fn tpmctl(&self, line: &str) -> Run {
+        self.openssl.tpmctl(&self.tap.address(), line)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::process::{Daemon, Done, Run, wait_for};
 use crate::scratch::Scratch;
-use crate::tools::{module, modules_dir, need, sample, substitute};
+use crate::tools::{module, modules_dir, need, sample, substitute, tpmctl};
 use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -201,6 +201,15 @@ impl Openssl {
         let mut run = clean(Run::new(program.as_ref())).dir(self.dir.path());
         run.command.envs(self.environment());
         run
+    }
+
+    /// `tpmctl` in this directory, with the TPM at `address` and none of this openssl's settings.
+    pub fn tpmctl(&self, address: &str, line: &str) -> Run {
+        clean(Run::new(tpmctl()))
+            .env("OPENSSL_CONF", "/dev/null")
+            .env("TPM_TCTI", address)
+            .dir(self.dir.path())
+            .words(line)
     }
 
     /// Runs `openssl` and asserts success.

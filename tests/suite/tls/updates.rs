@@ -6,19 +6,10 @@ use std::time::Duration;
 use testkit::bench::Bench;
 use testkit::key;
 use testkit::nginx::{Block, Config, Nginx};
-use testkit::openssl::{self, clean};
-use testkit::process::{Run, wait_for};
+use testkit::openssl;
+use testkit::process::wait_for;
 use testkit::scratch::Scratch;
 use testkit::tls::{Load, Version};
-use testkit::tools;
-
-fn tpmctl(bench: &Bench, line: &str) -> Run {
-    clean(Run::new(tools::tpmctl()))
-        .env("OPENSSL_CONF", "/dev/null")
-        .env("TPM_TCTI", bench.tap.address())
-        .dir(bench.openssl.dir().path())
-        .words(line)
-}
 
 fn certificate(bench: &Bench, key: &str, options: &str) {
     bench.openssl.ok(&format!(
@@ -70,13 +61,13 @@ fn a_key_for_one_state_and_a_signed_policy_for_the_next() {
     key::software_rsa(&bench.openssl, "vendor", 2048);
     let plain = bench.openssl.plain();
     plain.ok("pkey -in vendor.pem -pubout -out vendor.pub");
-    tpmctl(&bench, "key new --policy signed:vendor.pub -o www.key").ok();
-    tpmctl(
-        &bench,
-        "policy sign --key vendor.pem sha256:16 --name old -o old.policy",
-    )
-    .ok();
-    tpmctl(&bench, "policy add www.key old.policy").ok();
+    bench
+        .tpmctl("key new --policy signed:vendor.pub -o www.key")
+        .ok();
+    bench
+        .tpmctl("policy sign --key vendor.pem sha256:16 --name old -o old.policy")
+        .ok();
+    bench.tpmctl("policy add www.key old.policy").ok();
     certificate(&bench, "www.key", "");
     let mut server = nginx(&bench, 2);
     handshakes(&server, 10);
@@ -87,17 +78,15 @@ fn a_key_for_one_state_and_a_signed_policy_for_the_next() {
         "the register sha256:16 does not have the value that the key was made for",
     );
     // In the new state, with the key that nobody has on this machine; the server is not told.
-    tpmctl(
-        &bench,
-        "policy sign --key vendor.pem sha256:16 --name new -o new.policy",
-    )
-    .ok();
+    bench
+        .tpmctl("policy sign --key vendor.pem sha256:16 --name new -o new.policy")
+        .ok();
     policies.write("new.policy", bench.openssl.dir().read("new.policy"));
     handshakes(&server, 10);
     server.assert_content();
     // Or by the key's own file, and a reload.
     std::fs::remove_file(policies.join("new.policy")).expect("it is there");
-    tpmctl(&bench, "policy add www.key new.policy").ok();
+    bench.tpmctl("policy add www.key new.policy").ok();
     server.reload();
     handshakes(&server, 10);
     server.quit();
@@ -147,7 +136,7 @@ fn a_wrong_pin_is_one_try() {
             false => {
                 let load = Load::new(server.port(0), 24).clients(8);
                 assert_eq!(load.run().failures.len(), 24);
-                let info = tpmctl(&bench, "info --json").ok().out();
+                let info = bench.tpmctl("info --json").ok().out();
                 let info: serde_json::Value = serde_json::from_str(&info).expect("JSON");
                 assert_eq!(info["lockout"]["counter"], 1, "{}", info["lockout"]);
             }
@@ -167,20 +156,18 @@ fn a_persistent_key_by_uri() {
         .openssl
         .plain()
         .ok("pkey -in vendor.pem -pubout -out vendor.pub");
-    tpmctl(&bench, "policy new signed:vendor.pub -o www.policy").ok();
-    tpmctl(
-        &bench,
-        "policy sign --key vendor.pem sha256:16 --name old -o old.policy",
-    )
-    .ok();
-    tpmctl(&bench, "policy add www.policy old.policy").ok();
+    bench
+        .tpmctl("policy new signed:vendor.pub -o www.policy")
+        .ok();
+    bench
+        .tpmctl("policy sign --key vendor.pem sha256:16 --name old -o old.policy")
+        .ok();
+    bench.tpmctl("policy add www.policy old.policy").ok();
     // What tpm2-tools make for a policy digest.
-    tpmctl(
-        &bench,
-        "key new --policy www.policy --parent 0x81000001 -o made.key",
-    )
-    .ok();
-    let shown = tpmctl(&bench, "key show --json made.key").ok().out();
+    bench
+        .tpmctl("key new --policy www.policy --parent 0x81000001 -o made.key")
+        .ok();
+    let shown = bench.tpmctl("key show --json made.key").ok().out();
     let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
     let digest = shown["policy_digest"].as_str().expect("a digest");
     dir.write("digest", hex::decode(digest).expect("hexadecimal"));
@@ -200,12 +187,10 @@ fn a_persistent_key_by_uri() {
     load.run().all(4);
     extend(&bench);
     assert_eq!(load.run().failures.len(), 4);
-    tpmctl(
-        &bench,
-        "policy sign --key vendor.pem sha256:16 --name new -o new.policy",
-    )
-    .ok();
-    tpmctl(&bench, "policy add www.policy new.policy").ok();
+    bench
+        .tpmctl("policy sign --key vendor.pem sha256:16 --name new -o new.policy")
+        .ok();
+    bench.tpmctl("policy add www.policy new.policy").ok();
     load.run().all(4);
     drop(server);
 }

@@ -3,22 +3,14 @@
 use serde_json::Value;
 use std::fs;
 use testkit::machine::Machine;
-use testkit::openssl::{Config, Openssl, clean};
+use testkit::openssl::{Config, Openssl};
 use testkit::process::Run;
 use testkit::proxy::{Action, Fault, Proxy};
 use testkit::scratch::Scratch;
 use testkit::swtpm::Swtpm;
 use testkit::swtpm12::{Swtpm12, data};
-use testkit::tools::{self, find, root};
+use testkit::tools::{find, root};
 use testkit::tpm::cc;
-
-fn tpmctl(openssl: &Openssl, address: &str, line: &str) -> Run {
-    clean(Run::new(tools::tpmctl()))
-        .env("OPENSSL_CONF", "/dev/null")
-        .env("TPM_TCTI", address)
-        .dir(openssl.dir().path())
-        .words(line)
-}
 
 /// The verdict in JSON; the exit status agrees with it.
 #[track_caller]
@@ -43,7 +35,7 @@ fn a_key_is_tried_and_the_layer_that_fails_is_named() {
     let dir = openssl.dir();
     dir.write("pin", "1234\n");
     dir.write("wrong", "4321\n");
-    let at = |line: &str| tpmctl(&openssl, &tap.address(), line);
+    let at = |line: &str| openssl.tpmctl(&tap.address(), line);
     for (name, options) in [
         ("ec", ""),
         ("rsa", "--type rsa"),
@@ -126,7 +118,7 @@ fn a_key_is_tried_and_the_layer_that_fails_is_named() {
         .fails()
         .says("no user");
     // A TPM that is not there, and one that does not do it.
-    let gone = tpmctl(&openssl, "swtpm:path=/nonexistent/tpm", "key test ec.key");
+    let gone = openssl.tpmctl("swtpm:path=/nonexistent/tpm", "key test ec.key");
     assert_eq!(verdict(gone)["failed"], "tpm");
     tap.inject(Fault::on(cc::SIGN, Action::Answer(0x101)));
     assert_eq!(verdict(at("key test ec.key"))["failed"], "use");
@@ -142,7 +134,7 @@ fn certificates_out_of_date_and_keys_of_a_tpm_1_2() {
         Config::new().setting("tcti12", &tpm.address()),
         &tpm.address(),
     );
-    let at = |line: &str| tpmctl(&openssl, &tpm.address(), line);
+    let at = |line: &str| openssl.tpmctl(&tpm.address(), line);
     at("key new -o old.key").ok();
     at("key csr old.key --san old.example.org -o old.csr").ok();
     openssl.plain().ok("req -in old.csr -verify -noout");
@@ -172,7 +164,7 @@ fn certificates_out_of_date_and_keys_of_a_tpm_1_2() {
     fs::copy(data("my.key"), openssl.dir().join("foreign.key")).expect("copied");
     let other = Swtpm12::unowned();
     assert_eq!(
-        verdict(tpmctl(&openssl, &other.address(), "key test old.key"))["failed"],
+        verdict(openssl.tpmctl(&other.address(), "key test old.key"))["failed"],
         "use"
     );
     tpm.assert_clean();
@@ -223,9 +215,9 @@ setpriv --reuid www-data --regid www-data --clear-groups tpmctl key test www.key
 fn the_public_half_is_what_others_read() {
     let tpm = Swtpm::start();
     let openssl = Openssl::new(&tpm.address());
-    let at = |line: &str| tpmctl(&openssl, &tpm.address(), line);
+    let at = |line: &str| openssl.tpmctl(&tpm.address(), line);
     // Without a TPM: the address would be an error.
-    let alone = |line: &str| tpmctl(&openssl, "nonsense", line);
+    let alone = |line: &str| openssl.tpmctl("nonsense", line);
     for (name, options) in [
         ("p256", ""),
         ("p384", "--curve P-384"),
@@ -280,7 +272,7 @@ fn requests_are_those_of_openssl() {
     tpm.provision_srk();
     let openssl = Openssl::new(&tpm.address());
     openssl.dir().write("pin", "1234\n");
-    let at = |line: &str| tpmctl(&openssl, &tpm.address(), line);
+    let at = |line: &str| openssl.tpmctl(&tpm.address(), line);
     for (name, options, algorithm) in [
         ("p256", "", "ecdsa-with-SHA256"),
         ("p384", "--curve P-384", "ecdsa-with-SHA384"),
@@ -371,7 +363,7 @@ fn purposes_are_told_in_the_terms_of_the_algorithm() {
         run("tpm2_load -C p.ctx -u k.pub -r k.priv -c k.ctx");
         run(&format!("tpm2_evictcontrol -C o -c k.ctx {handle}"));
         let openssl = Openssl::new(&tpm.address());
-        let done = tpmctl(&openssl, &tpm.address(), "info --json").ok();
+        let done = openssl.tpmctl(&tpm.address(), "info --json").ok();
         let info: Value = serde_json::from_slice(&done.stdout).expect("JSON");
         let found = info["persistent"]
             .as_array()
@@ -388,7 +380,8 @@ fn purposes_are_told_in_the_terms_of_the_algorithm() {
         }
         // The same in a key file.
         run("tpm2_encodeobject -C p.ctx -u k.pub -r k.priv -o k.pem");
-        let shown = tpmctl(&openssl, "nonsense", "key show --json")
+        let shown = openssl
+            .tpmctl("nonsense", "key show --json")
             .arg(dir.join("k.pem"))
             .ok();
         let shown: Value = serde_json::from_slice(&shown.stdout).expect("JSON");

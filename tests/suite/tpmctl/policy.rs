@@ -5,26 +5,17 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::Value;
 use testkit::bench::Bench;
 use testkit::key;
-use testkit::openssl::clean;
-use testkit::process::{Done, Run};
+use testkit::process::Done;
 use testkit::tools;
-
-fn tpmctl(bench: &Bench, line: &str) -> Run {
-    clean(Run::new(tools::tpmctl()))
-        .env("OPENSSL_CONF", "/dev/null")
-        .env("TPM_TCTI", bench.tap.address())
-        .dir(bench.openssl.dir().path())
-        .words(line)
-}
 
 #[track_caller]
 fn ok(bench: &Bench, line: &str) -> String {
-    tpmctl(bench, line).ok().out()
+    bench.tpmctl(line).ok().out()
 }
 
 #[track_caller]
 fn fails(bench: &Bench, line: &str, reasons: &[&str]) -> Done {
-    let mut failure = tpmctl(bench, line).fails();
+    let mut failure = bench.tpmctl(line).fails();
     for reason in reasons {
         failure = failure.says(reason);
     }
