@@ -125,6 +125,10 @@ pub(super) fn fields_of(policy: &Policy) -> Result<PolicyFields, Malformed> {
             })
         })
         .collect::<Result<_, Malformed>>()?;
+    // Other programs refuse a file for this field: it is there only where it says something.
+    if branches.iter().all(Vec::is_empty) {
+        branches.clear();
+    }
     Ok(PolicyFields {
         policy: commands,
         auth_policies,
@@ -201,21 +205,20 @@ impl Reading<'_> {
 
 /// A PolicyAuthorize without signature says "one of the signed policies", which the draft allows at the start only.
 fn refuse_unsigned(commands: &[PolicyCommand], place: &str) -> Result<(), Error> {
-    let unsigned = |command: &PolicyCommand| {
-        matches!(
-            command,
-            PolicyCommand::Authorize {
-                signature: None,
-                ..
-            }
-        )
-    };
-    match commands.iter().any(unsigned) {
+    match commands.iter().any(has_unsigned) {
         true => Err(unusable(
             place,
             "a PolicyAuthorize without a signature is the first command of a policy, or none",
         )),
         false => Ok(()),
+    }
+}
+
+fn has_unsigned(command: &PolicyCommand) -> bool {
+    match command {
+        PolicyCommand::Authorize { signature, .. } => signature.is_none(),
+        PolicyCommand::Or { branches, .. } => branches.iter().flatten().any(has_unsigned),
+        _ => false,
     }
 }
 

@@ -40,7 +40,7 @@ pub fn of_spki(der: &[u8]) -> Result<Public, Error> {
     let (parms, unique) = spki(der).ok_or_else(|| {
         Error::Data(
             "this is no public key for policies: expected PUBLIC KEY in PEM, as `openssl pkey -pubout` writes it, of an \
-             RSA key or of one on P-256, P-384 or P-521"
+             RSA key or of one on a curve that TPMs know, such as P-256"
                 .into(),
         )
     })?;

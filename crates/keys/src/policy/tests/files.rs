@@ -144,6 +144,12 @@ fn signed_policies() {
     ] {
         refused(&with(commands), &["(policy)", "without a signature"]);
     }
+    // Nor inside an alternative, or an alternative's.
+    let mut file = with(vec![pin(), either(1)]);
+    file.branches = vec![vec![vec![authorize("0010")]]];
+    refused(&file, &["(policy)", "without a signature"]);
+    file.branches = vec![vec![vec![either(1)]], vec![vec![pin(), authorize("0010")]]];
+    refused(&file, &["(policy)", "without a signature"]);
 }
 
 /// Alternatives are in the order in which they are met, one's own right behind it.
@@ -179,6 +185,10 @@ fn alternatives_belong_to_the_command_that_is_met() {
     // Without them what comes before may be one of the alternatives.
     let none = file::of_file(&with(vec![pin(), either(2)])).unwrap();
     assert_eq!(of(&none.commands[1]), Vec::<Vec<PolicyCommand>>::new());
+    // Such a file gets no field of ours by being written anew.
+    let mut written = with(vec![]);
+    file::into_file(&none, &mut written).unwrap();
+    assert_eq!(written, with(vec![pin(), either(2)]));
     file.branches.push(vec![]);
     refused(&file, &["(branches)", "without a PolicyOR"]);
     file.branches = vec![vec![vec![]; 3]];
