@@ -15,6 +15,7 @@ use testkit::scratch::Scratch;
 use testkit::swtpm::Swtpm;
 use testkit::swtpm12::Swtpm12;
 use testkit::tcsd::Tcsd;
+use testkit::terminal::Terminal;
 use testkit::tools::{self, modules_dir, need, root};
 use testkit::tpm::{OWNER, STANDARD_PRIMARY, command};
 
@@ -495,6 +496,63 @@ fn a_tpm_that_is_full_or_has_no_root_key() {
     }
     says("healthy", 0, || soft.doctor());
     soft.tpm.assert_clean();
+}
+
+/// A kernel that encrypts its own sessions keeps a name by which a reset behind its back shows.
+#[test]
+fn a_tpm_that_was_reset_behind_the_kernels_back() {
+    let machine = Machine::with_tpm2();
+    let mut tpm = Swtpm::start();
+    tpm.provision_srk();
+    tpm.tool("tpm2_changeauth -c lockout").arg(LOCKOUT).ok();
+    let device = Terminal::start(&tpm);
+    machine.link("dev/tpmrm0", device.path());
+    machine.link("dev/tpm0", device.path());
+    let machine = machine.usual_nodes();
+    machine.alice("109 1000");
+    // Most kernels do not tell, which is no fault.
+    let untold = flat(&machine.doctor().ok().out());
+    assert!(
+        untold
+            .contains("11 root key ok The storage root key at 0x81000001 is the standard EC P-256"),
+        "{untold}"
+    );
+    assert!(!untold.contains("null_name"), "{untold}");
+    let name = null_name(&tpm);
+    machine.file(
+        "sys/class/tpm/tpm0/null_name",
+        format!("{name}\n").as_bytes(),
+    );
+    let told = machine.doctor().ok().out();
+    assert!(
+        flat(&told).contains("The TPM was not reset since the kernel started (null_name)."),
+        "{told}"
+    );
+    // A session stays, which the kernel would flush with the device.
+    assert_eq!(tpm.objects().transient, [0u32; 0]);
+    tpm.restart();
+    assert_ne!(null_name(&tpm), name);
+    says("reset", 11, || machine.doctor());
+    assert_eq!(tpm.objects().transient, [0u32; 0]);
+    tpm.flush();
+    // Half a file, or a kernel that found no name.
+    for nothing in ["", "000B12\n", "0000"] {
+        machine.file("sys/class/tpm/tpm0/null_name", nothing.as_bytes());
+        assert_eq!(flat(&machine.doctor().ok().out()), untold);
+    }
+}
+
+/// What the kernel writes at its start, by tpm2-tools: the name of the null hierarchy's primary of the standard template.
+fn null_name(tpm: &Swtpm) -> String {
+    let dir = Scratch::new();
+    let tool = |line: &str| drop(tpm.tool(line).dir(dir.path()).ok());
+    tool(
+        "tpm2_createprimary -Q -C n -G ecc -c null.ctx \
+         -a fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt",
+    );
+    tool("tpm2_readpublic -Q -c null.ctx -n null.name");
+    tpm.flush();
+    hex::encode_upper(dir.read("null.name"))
 }
 
 #[test]

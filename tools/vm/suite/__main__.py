@@ -14,6 +14,7 @@ import tpm20
 GUESTS = {
     "tis": lambda: tpm20.checks("tpm_tis"),
     "crb": lambda: tpm20.checks("tpm_crb"),
+    "hmac": lambda: tpm20.checks("tpm_crb", encrypting=True),
     "tis12": lambda: tpm12.checks("tpm_tis"),
 }
 

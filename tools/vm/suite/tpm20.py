@@ -6,21 +6,28 @@ import time
 
 import machine
 from client import PLAIN, Client, Key, message, nothing_left, sign_and_verify, signing, verify
-from machine import MEMBER, PRODUCT, SCRATCH, STRANGER, Failure, attempt, finish, read, require, run, start
+from machine import MEMBER, PRODUCT, SCRATCH, STRANGER, Failure, attempt, finish, read, require, run, start, write
 from servers import Clients, Nginx, Server, handshake
 
 # The managed device first: what fails there fails everywhere.
 DEVICES = ("tpmrm0", "tpm0")
 
+# Of a kernel that encrypts its own sessions.
+NULL_NAME = "/sys/class/tpm/tpm0/null_name"
+
 # The key files, by the device they were made on and a name; made by the first checks.
 KEYS = {}
 
 
-def checks(driver):
-    """Names and functions, in their order: keys are made first, and what must be left is looked at last."""
+def checks(driver, encrypting=False):
+    """Names and functions, in their order: keys are made first, and what must be left is looked at last.
+
+    An encrypting kernel is one that encrypts its own sessions."""
     yield "driver_is_bound", functools.partial(driver_is_bound, driver)
     yield "detection_takes_the_resource_manager", detection_takes_the_resource_manager
     yield "doctor", functools.partial(doctor, driver)
+    if encrypting:
+        yield "a_reset_behind_the_kernels_back", a_reset_behind_the_kernels_back
     clients = {device: Client(device, tcti=f"device:/dev/{device}") for device in DEVICES}
 
     def on(device, *each):
@@ -80,6 +87,26 @@ def doctor(driver):
         "12 openssl ok OpenSSL loads the provider tpm",
     ):
         require(text in output, f"there is no {text!r} in\n{output}")
+
+
+def a_reset_behind_the_kernels_back():
+    """The kernel's name of the null hierarchy's primary is the TPM's; with another one the TPM would be in doubt."""
+    client = Client("detection")
+    name = read(NULL_NAME).strip()
+    client.tpmctl("srk create")
+    try:
+        output = " ".join(client.tpmctl("doctor").split())
+        require("The TPM was not reset since the kernel started (null_name)." in output, output)
+        machine.overlay(NULL_NAME, write("null_name", f"000b{'5a' * 32}\n"))
+        try:
+            done = client.try_tpmctl("doctor")
+            done.fails("The TPM was reset since the kernel started, or is another one", NULL_NAME)
+            require(done.status == 11, f"the layer is 11:\n{done}")
+        finally:
+            run(["umount", NULL_NAME])
+        require(read(NULL_NAME).strip() == name, "the kernel's name has changed")
+    finally:
+        run(["tpm2_evictcontrol", "-T", "device:/dev/tpmrm0", "-C", "o", "-c", "0x81000001"])
 
 
 def info(device, client):

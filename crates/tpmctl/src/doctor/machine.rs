@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use keys::printable;
 
 use tss::discovery::{self, Chip};
+use tss::tpm2::Name;
 
 use super::device_paths::{DeviceFile, DevicePaths};
 
@@ -192,6 +193,12 @@ impl Machine {
     /// TPMs that drivers have registered, by number.
     pub(super) fn chips(&self) -> Vec<Chip> {
         discovery::chips(&self.root)
+    }
+
+    /// What the kernel calls the null hierarchy's primary of TPM `number`, if it encrypts its own sessions.
+    pub(super) fn null_name(&self, number: u32) -> Option<Name> {
+        let text = self.text(&format!("sys/class/tpm/tpm{number}/null_name"))?;
+        Name::from_hex(text.trim())
     }
 
     /// Whether a driver's module is loaded or built in.

@@ -8,6 +8,7 @@ mod address;
 mod device_paths;
 mod drivers;
 mod machine;
+mod null_name;
 mod openssl;
 mod probe;
 mod probe12;
@@ -125,7 +126,10 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
     findings.push(finding);
     findings.extend(probe::findings(&scene, &answer));
     let root_key = findings.pop();
-    findings.extend(root_key.map(|root_key| trust::finding(root_key, &answer, &scene.config)));
+    findings.extend(root_key.map(|root_key| {
+        let root_key = trust::finding(root_key, &answer, &scene.config);
+        null_name::finding(root_key, &answer, &scene)
+    }));
     findings.push(openssl::finding(&scene.found));
     findings.push(settings::finding(&scene.found, &others));
     let diagnosis = Diagnosis::new(findings);

@@ -14,6 +14,7 @@ use super::commands::object::PublicInfo;
 use super::commands::random::GetRandom;
 use super::commands::testing::{GetTestResult, SelfTest};
 use super::constants::{AlgId, handle};
+use super::name::Name;
 use super::rc::ResponseCode;
 use super::session::attribute;
 use super::session::cache::Stake;
@@ -71,6 +72,15 @@ impl Client {
     /// Costs ReadPublic, CreatePrimary, StartAuthSession, EvictControl, FlushContext and ReadPublic.
     pub fn make_storage_root_key(&self, owner: &Secret) -> Result<PublicInfo> {
         self.with(|tpm| tpm.make_storage_root_key(owner))
+    }
+
+    /// The name of the null hierarchy's standard ECC primary, whose seed changes with each TPM Reset: kernels that encrypt their own sessions keep the one of their start (`/sys/class/tpm/tpm0/null_name`). Whatever
+    /// [`Sessions`](super::client::Sessions) say, the answer is authenticated by a session salted to the storage root
+    /// key, or to the owner's primary, for which `owner` is the owner's value.
+    ///
+    /// Costs ReadPublic, StartAuthSession, CreatePrimary and FlushContext.
+    pub fn null_primary(&self, owner: &Secret) -> Result<Name> {
+        self.with(|tpm| tpm.null_primary(owner))
     }
 
     /// Random bytes from the TPM (TPM2_GetRandom, Part 3, 16.1), in as many commands as it takes.

@@ -143,3 +143,49 @@ fn a_persistent_key_is_vouched_for_by_the_parent_s_name() {
     client.read_key(KEY, None).unwrap();
     log.expect("ReadPublic");
 }
+
+#[test]
+fn the_null_hierarchys_primary_is_the_tpms() {
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (client, log) = simulator.client(Sessions::Auto);
+    log.take();
+    let name = client.null_primary(&Secret::empty()).unwrap();
+    log.expect("ReadPublic StartAuthSession CreatePrimary FlushContext");
+    // The name by itself: another program's, of the standard template.
+    services::tool(
+        &simulator,
+        &[
+            "tpm2_createprimary",
+            "-Q",
+            "-C",
+            "n",
+            "-G",
+            "ecc",
+            "-c",
+            "null.ctx",
+            "-a",
+            "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt",
+        ],
+    );
+    services::tool(
+        &simulator,
+        &["tpm2_readpublic", "-Q", "-c", "null.ctx", "-n", "null.name"],
+    );
+    services::tool(&simulator, &["tpm2_flushcontext", "-t"]);
+    assert_eq!(*name.as_bytes(), *simulator.directory.read("null.name"));
+    for from_end in [1, 40, 60, 200, 300] {
+        log.inject("CreatePrimary", Fault::Flip(from_end));
+        assert_forged(client.null_primary(&Secret::empty()));
+        simulator.assert_empty();
+    }
+    // Only below a parent that is the TPM's, where one is named.
+    let (anchored, _) = anchored(&simulator, Sessions::Never);
+    assert_eq!(anchored.null_primary(&Secret::empty()).unwrap(), name);
+    let (other, _) = with_parent(&simulator, Sessions::Auto, name);
+    assert!(matches!(
+        other.null_primary(&Secret::empty()).unwrap_err().kind(),
+        ErrorKind::ParentName { .. }
+    ));
+    simulator.assert_empty();
+}

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::tpm2::attributes::Attributes;
 use crate::tpm2::client::Sessions;
 use crate::tpm2::commands::context::EvictControl;
-use crate::tpm2::commands::hierarchy::CreatePrimary;
+use crate::tpm2::commands::hierarchy::{CreatePrimary, Primary};
 use crate::tpm2::commands::object::{PublicInfo, ReadPublic};
 use crate::tpm2::constants::{CommandCode, handle};
 use crate::tpm2::name::{Entity, Name};
@@ -343,9 +343,41 @@ impl Tpm<'_> {
                     attributes: 0,
                 }
             };
+        let primary = self.create_primary(parent.handle, &template, authority)?;
+        self.check_name(parent.handle, &primary.name)?;
+        Ok(ParentHandle {
+            entity: Entity::object(primary.handle, primary.name),
+            public: Some(primary.public),
+            auth: Secret::empty(),
+            kind: ParentKind::Primary,
+        })
+    }
+
+    /// See [`Client::null_primary`](crate::tpm2::Client::null_primary).
+    pub(crate) fn null_primary(&mut self, owner: &Secret) -> Result<Name> {
+        let id = self.salted_to_owner(owner)?;
+        self.make_room(1)?;
+        let authority = Authority::Session {
+            id,
+            auth: &Secret::empty(),
+            attributes: self.last_use(),
+        };
+        let template = PrimaryTemplate::Ecc.public()?;
+        let primary = self.create_primary(handle::NULL, &template, authority)?;
+        let _ = self.drop_object(primary.handle);
+        Ok(primary.name)
+    }
+
+    /// TPM2_CreatePrimary; what comes back is what was asked for, and is loaded.
+    fn create_primary(
+        &mut self,
+        hierarchy: u32,
+        template: &Public,
+        authority: Authority<'_>,
+    ) -> Result<Primary> {
         let request = CreatePrimary {
-            hierarchy: parent.handle,
-            template: &template,
+            hierarchy,
+            template,
         };
         let primary = self.awaiting(Awaited::Primary, |tpm| tpm.run(&request, &[authority]))?;
         if primary.public.name()? != primary.name {
@@ -355,14 +387,8 @@ impl Tpm<'_> {
             .into());
         }
         self.note_loaded_for_now(primary.handle, primary.name.clone());
-        as_asked(CommandCode::CREATE_PRIMARY, &primary.public, &template)?;
-        self.check_name(parent.handle, &primary.name)?;
-        Ok(ParentHandle {
-            entity: Entity::object(primary.handle, primary.name),
-            public: Some(primary.public),
-            auth: Secret::empty(),
-            kind: ParentKind::Primary,
-        })
+        as_asked(CommandCode::CREATE_PRIMARY, &primary.public, template)?;
+        Ok(primary)
     }
 
     fn check_name(&self, handle: u32, found: &Name) -> Result<()> {
