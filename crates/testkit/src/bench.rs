@@ -28,7 +28,12 @@ impl Bench {
 
     /// A TPM as it leaves the factory.
     pub fn without_srk() -> Self {
-        Self::of(Swtpm::start(), Config::new())
+        Self::without_srk_with(Config::new())
+    }
+
+    /// A TPM as it leaves the factory.
+    pub fn without_srk_with(config: Config) -> Self {
+        Self::of(Swtpm::start(), config)
     }
 
     fn of(tpm: Swtpm, config: Config) -> Self {

@@ -51,18 +51,18 @@ impl Site {
             tap,
             tpm,
         };
-        site.tpm_key("tpm", kind);
+        site.tpm_key("tpm", kind, "");
         site.software_key("software", kind);
         site
     }
 
-    /// A further TPM key with its certificate.
-    pub fn tpm_key(&self, name: &str, kind: Kind) {
+    /// A TPM key with its certificate, further or in another's place; `options` are more of genpkey's arguments.
+    pub fn tpm_key(&self, name: &str, kind: Kind, options: &str) {
         let arguments = match kind {
             Kind::Rsa => "RSA -pkeyopt bits:2048",
             Kind::Ec => "EC -pkeyopt group:P-256",
         };
-        key::generate(&self.openssl, name, arguments);
+        key::generate(&self.openssl, name, &format!("{arguments} {options}"));
         self.finish(name);
     }
 

@@ -21,6 +21,7 @@ pub mod cc {
     pub const FLUSH_CONTEXT: u32 = 0x165;
     pub const READ_PUBLIC: u32 = 0x173;
     pub const START_AUTH_SESSION: u32 = 0x176;
+    pub const POLICY_PCR: u32 = 0x17F;
     pub const GET_CAPABILITY: u32 = 0x17A;
     pub const GET_RANDOM: u32 = 0x17B;
     pub const HASH: u32 = 0x17D;

@@ -13,7 +13,7 @@ use testkit::scratch::Scratch;
 use testkit::service::Service;
 use testkit::site::Site;
 use testkit::table::{Kind, Role, Served, connects, serves, serves_on};
-use testkit::tls::Load;
+use testkit::tls::{Load, Version};
 use testkit::tools::{is_root, need, sample, substitute};
 use testkit::tpm::cc;
 
@@ -184,16 +184,67 @@ fn one_thread_serves_others_while_the_tpm_works() {
     }
 }
 
+/// A key that is bound to a register is served as any other, in the chroot and as a user without rights, and while the
+/// TPM is at its policy the only thread serves others. In another state of the machine it is refused, and the key beside
+/// it is not.
+#[test]
+fn a_key_with_a_policy() {
+    for mode in [
+        Mode::Plain,
+        Mode::MasterWorker,
+        Mode::OneThread { asynchronous: true },
+    ] {
+        let site = Site::new(Kind::Ec);
+        site.tpm_key("tpm", Kind::Ec, "-pkeyopt policy:sha256:16");
+        let (server, _) = start(&site, mode, free_port());
+        let [tpm, software] = server.ports;
+        let both = |count: usize| {
+            for version in [Version::TLS1_2, Version::TLS1_3] {
+                let load = |port| Load::new(port, count).clients(2).version(version);
+                load(tpm).run().all(count);
+                load(software).run().all(count);
+            }
+        };
+        site.tap.reset();
+        both(8);
+        let counts = site.tap.counts();
+        assert_eq!(
+            (counts.of("PolicyPCR"), site.operations()),
+            (16, 16),
+            "{counts:?}"
+        );
+        let tool = |line: &str| drop(site.tpm.tool(line).ok());
+        tool(&format!("tpm2_pcrextend 16:sha256={}", "ab".repeat(32)));
+        assert_eq!(Load::new(tpm, 4).run().failures.len(), 4);
+        Load::new(software, 4).run().all(4);
+        tool("tpm2_pcrreset 16");
+        both(4);
+        let output = server.service.output();
+        let status = server.service.end(libc::SIGUSR1);
+        assert!(status.success(), "{status}: {output}");
+        site.tpm.assert_clean();
+    }
+}
+
 /// Clients that go away while their handshakes queue, or while the TPM works for them: the others are served,
 /// and nothing stays in the TPM.
 #[test]
 fn clients_that_leave_while_the_tpm_works() {
-    let site = Site::new(Kind::Ec);
+    leaving(&Site::new(Kind::Ec), cc::SIGN);
+    for command in [cc::START_AUTH_SESSION, cc::POLICY_PCR, cc::SIGN] {
+        let site = Site::new(Kind::Ec);
+        site.tpm_key("tpm", Kind::Ec, "-pkeyopt policy:sha256:16");
+        leaving(&site, command);
+    }
+}
+
+/// They leave when the TPM is at `command`.
+fn leaving(site: &Site, command: u32) {
     let mode = Mode::OneThread { asynchronous: true };
-    let (server, _) = start(&site, mode, free_port());
+    let (server, _) = start(site, mode, free_port());
     let [tpm, software] = server.ports;
     Load::new(tpm, 1).run().all(1);
-    site.tap.inject(Fault::on(cc::SIGN, Action::Hold));
+    site.tap.inject(Fault::on(command, Action::Hold));
     let leaving: Vec<_> = (0..4).map(|_| hello(tpm)).collect();
     wait_for("the TPM's command", Duration::from_secs(20), || {
         site.tap.holding() == 1

@@ -55,7 +55,7 @@ pub fn nginx_connects() {
 fn one_block_serves_two_tpm_certificates() {
     const HANDSHAKES: usize = 20;
     let site = Site::new(Kind::Ec);
-    site.tpm_key("tpm-rsa", Kind::Rsa);
+    site.tpm_key("tpm-rsa", Kind::Rsa, "");
     let text = substitute(&sample("nginx.conf"), "#ssl_certificate", "ssl_certificate");
     // Two workers would take turns at a TPM without a resource manager.
     let text = substitute(&text, "worker_processes 2;", "worker_processes 1;");

@@ -21,16 +21,17 @@ struct Bench {
 
 /// `rsa.pem` and `ec.pem`, on a TPM whose answers take so long that a job has to wait for each.
 fn bench() -> Bench {
-    bench_with(Config::new())
+    bench_with(Config::new(), "")
 }
 
-fn bench_with(config: Config) -> Bench {
+/// `options` are more of genpkey's arguments.
+fn bench_with(config: Config, options: &str) -> Bench {
     let tpm = Swtpm::start();
     tpm.provision_srk();
     let tap = Proxy::start(&tpm);
     let openssl = Openssl::with(config, &tap.address());
-    let parent = "-pkeyopt parent:0x81000001";
-    key::rsa(&openssl, "rsa", 2048, parent);
+    let parent = format!("-pkeyopt parent:0x81000001 {options}");
+    key::rsa(&openssl, "rsa", 2048, &parent);
     key::generate(&openssl, "ec", &format!("EC -pkeyopt group:P-256 {parent}"));
     tap.reset();
     tap.slow(Duration::from_millis(20));
@@ -84,6 +85,26 @@ fn ordinary_calls_go_on_while_jobs_are_paused() {
     );
 }
 
+/// A policy makes one use of a key several commands, between any two of which a job may pause, or be given up.
+#[test]
+fn keys_with_policies() {
+    let policy = "-pkeyopt policy:sha256:0,16";
+    for mode in ["together", "between", "abandon", "again", "fork", "exit"] {
+        bench_with(Config::new(), policy).jobs(mode);
+    }
+    // What a cut takes with it is made anew.
+    for command in [code::START_AUTH_SESSION, code::POLICY_PCR, code::SIGN] {
+        let bench = bench_with(Config::new(), policy);
+        bench.tap.inject(Fault::on(command, Action::CutAfter));
+        bench.jobs("together");
+    }
+    let bench = bench_with(Config::new(), policy);
+    bench.jobs("together");
+    let counts = bench.tap.counts();
+    let private = counts.of("Sign") + counts.of("RSA_Decrypt") + counts.of("ECDH_ZGen");
+    assert_eq!((private, counts.of("PolicyPCR")), (8, 8), "{counts:?}");
+}
+
 /// What nobody wants any more is finished or never begun; nothing stays loaded or locked.
 #[test]
 fn jobs_that_are_given_up() {
@@ -129,7 +150,7 @@ fn a_cut_while_a_job_waits() {
 #[test]
 fn a_tpm_that_hangs_while_a_job_waits() {
     // The answer comes well after its time, and well before that of the next operation, which waits for it.
-    let bench = bench_with(Config::new().setting("timeout", "3"));
+    let bench = bench_with(Config::new().setting("timeout", "3"), "");
     let late = Action::Delay(Duration::from_millis(4500));
     bench.tap.inject(Fault::on(code::SIGN, late));
     bench.jobs("error").says("no answer within 3 s");
@@ -218,7 +239,7 @@ fn s_server_async() {
 fn openssl_speed() {
     let algorithms =
         "[openssl_init]\nalg_section = algs\n[algs]\ndefault_properties = ?provider=tpm\n";
-    let Bench { openssl, tap, tpm } = bench_with(Config::new().extra(algorithms));
+    let Bench { openssl, tap, tpm } = bench_with(Config::new().extra(algorithms), "");
     let speed = |what: &str| {
         tap.reset();
         let arguments = "speed -mr -elapsed -seconds 1 -async_jobs 8";

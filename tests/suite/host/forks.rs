@@ -4,16 +4,17 @@ use std::time::Duration;
 use testkit::cc;
 use testkit::key;
 use testkit::openssl::Openssl;
-use testkit::proxy::Proxy;
+use testkit::proxy::{Counts, Proxy};
 use testkit::swtpm::Swtpm;
 use testkit::terminal::Terminal;
 
-/// An openssl with two RSA and two EC keys, which is one more than the TPM has slots; and the program.
-fn forking(address: &str) -> (Openssl, std::path::PathBuf) {
+/// An openssl with two RSA and two EC keys, which is one more than the TPM has slots; and the program. `options` are more
+/// of genpkey's arguments.
+fn forking(address: &str, options: &str) -> (Openssl, std::path::PathBuf) {
     let openssl = Openssl::new(address);
     for n in 1..=2 {
-        let parent = "-pkeyopt parent:0x81000001";
-        key::rsa(&openssl, &format!("rsa{n}"), 2048, parent);
+        let parent = format!("-pkeyopt parent:0x81000001 {options}");
+        key::rsa(&openssl, &format!("rsa{n}"), 2048, &parent);
         let ec = format!("EC -pkeyopt group:P-256 {parent}");
         key::generate(&openssl, &format!("ec{n}"), &ec);
     }
@@ -27,7 +28,7 @@ fn forking(address: &str) -> (Openssl, std::path::PathBuf) {
 fn children_of_a_process_whose_threads_sign() {
     let tpm = Swtpm::start();
     tpm.provision_srk();
-    let (openssl, program) = forking(&tpm.address());
+    let (openssl, program) = forking(&tpm.address(), "");
     let done = openssl
         .client(&program)
         .words("240 rsa1.pem ec1.pem")
@@ -40,18 +41,30 @@ fn children_of_a_process_whose_threads_sign() {
 /// The same with more keys than slots, where every process evicts what the others have loaded.
 #[test]
 fn children_and_more_keys_than_slots() {
+    let counts = more_keys_than_slots("");
+    assert!(counts.of("Sign") > 100, "{counts:?}");
+}
+
+/// The same with policy sessions, of which the TPM has three slots as well.
+#[test]
+fn children_and_keys_with_policies() {
+    let counts = more_keys_than_slots("-pkeyopt policy:sha256:0,16");
+    assert!(counts.of("PolicyPCR") > 100, "{counts:?}");
+}
+
+fn more_keys_than_slots(options: &str) -> Counts {
     let tpm = Swtpm::start();
     tpm.provision_srk();
     let tap = Proxy::start(&tpm);
-    let (openssl, program) = forking(&tap.address());
+    let (openssl, program) = forking(&tap.address(), options);
     tap.reset();
     openssl
         .client(&program)
         .words("240 rsa1.pem ec1.pem rsa2.pem ec2.pem")
         .patience(Duration::from_secs(300))
         .ok();
-    assert!(tap.counts().of("Sign") > 100, "{:?}", tap.counts());
     tpm.assert_clean();
+    tap.counts()
 }
 
 /// A copy would keep the resource manager's space, with whatever is in it, after the parent has closed the device.

@@ -1,6 +1,7 @@
 //! Keys that we make for a policy.
 
 use testkit::bench::Bench;
+use testkit::openssl::Config;
 
 use super::{extend, refuses, signs};
 
@@ -61,6 +62,66 @@ fn a_pin_and_a_state() {
     signs(&bench, "key.pem", "key.pub", "-passin pass:");
     extend(&bench, 16);
     signs(&bench, "key.pem", "key.pub", "-passin pass:4711");
+    bench.tpm.assert_clean();
+}
+
+/// No storage root key, and an owner with a value: both the primary and what vouches for the registers need it.
+#[test]
+fn a_state_below_an_owner_with_a_value() {
+    let bench = Bench::without_srk_with(Config::new().setting("parent-auth", "owner-secret"));
+    bench.tool("tpm2_changeauth -Q -c o owner-secret");
+    make(&bench, "sha256:16", "");
+    bench.tap.reset();
+    signs(&bench, "key.pem", "key.pub", "");
+    assert!(!bench.tap.saw(b"owner-secret"));
+    extend(&bench, 16);
+    refuses(&bench, "key.pem", "", &["policy does not hold now", "16"]);
+    // The same by the command.
+    bench
+        .tpmctl("key new --pcr sha256:0 --parent-auth owner-secret -o new.pem")
+        .ok();
+    bench.openssl.ok("pkey -in new.pem -pubout -out new.pub");
+    signs(&bench, "new.pem", "new.pub", "");
+    bench.tpm.assert_clean();
+}
+
+/// Comparisons of signed values. Of two negative ones libtpms up to 0.9 (specification revision 1.64, Debian 12) takes the
+/// smaller for the greater; from 0.10 on (revision 1.83) it does not. In all others the versions agree.
+#[test]
+fn signed_comparisons() {
+    let bench = Bench::new();
+    bench.tool("tpm2_nvdefine -Q 0x01500002 -s 1 -a authread|ownerread|ownerwrite");
+    let version = bench.tpmctl("version --json").ok().out();
+    let version: serde_json::Value = serde_json::from_str(&version).expect("JSON");
+    let revision: f64 = version["spec_revision"]
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .expect("a revision");
+    let repaired = revision >= 1.83;
+    for (value, comparison, holds) in [
+        (0x05, "sgt:03", true),
+        (0x05, "sle:03", false),
+        (0x01, "sgt:ff", true),
+        (0xff, "slt:01", true),
+        (0xff, "sge:01", false),
+        (0xff, "sge:ff", true),
+        (0xff, "sgt:fe", repaired),
+        (0xfe, "slt:ff", repaired),
+        (0xfe, "sgt:ff", !repaired),
+    ] {
+        std::fs::write(bench.openssl.dir().join("value"), [value]).expect("a file");
+        bench.tool("tpm2_nvwrite -Q 0x01500002 -C o -i value");
+        make(&bench, &format!("nv:0x01500002:{comparison}"), "");
+        match holds {
+            true => signs(&bench, "key.pem", "key.pub", ""),
+            false => refuses(&bench, "key.pem", "", &["PolicyNV (0x01500002) is refused"]),
+        }
+    }
+    // A count of resets is never negative: greater than minus one, and not smaller.
+    make(&bench, "counter:resets:sgt:4294967295", "");
+    signs(&bench, "key.pem", "key.pub", "");
+    make(&bench, "counter:resets:slt:4294967295", "");
+    refuses(&bench, "key.pem", "", &["PolicyCounterTimer"]);
     bench.tpm.assert_clean();
 }
 
