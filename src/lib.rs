@@ -1,6 +1,6 @@
 //! An OpenSSL 3 provider that keeps private keys in a TPM.
 //!
-//! Two layers meet here. Outside are the front ends: [`provider`] speaks OpenSSL's provider ABI, and the
+//! Two layers meet here. Outside are the front ends: [`openssl`] speaks OpenSSL's provider ABI, and the
 //! command `tpmctl` uses the same parts from a terminal. Inside is the key layer, [`keys`], where a key file
 //! or URI becomes a key that signs and decrypts; behind it [`tss`], a TSS client that talks to the TPM,
 //! and [`crypto`], software cryptography on public data. Everything points inward: nothing inside
@@ -8,9 +8,10 @@
 
 #![cfg_attr(not(any(test, fuzzing)), deny(clippy::disallowed_types))]
 
+mod ffi;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod provider;
+pub mod openssl;
 
-pub use provider::OSSL_provider_init;
+pub use self::openssl::OSSL_provider_init;

@@ -13,7 +13,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::provider;
+use crate::openssl;
 
 /// A target: its name, which is that of its corpus, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
@@ -40,9 +40,9 @@ pub const TARGETS: &[Target] = &[
     ("scripted_tpm12", tss::tpm12::fuzzing::scripted_tpm12),
     ("address", tss::transport::fuzzing::address),
     ("state_file", tss::transport::fuzzing::state_file),
-    ("settings", provider::fuzzing::settings),
-    ("decoders", provider::fuzzing::decoders),
-    ("dispatch", provider::fuzzing::dispatch),
+    ("settings", openssl::fuzzing::settings),
+    ("decoders", openssl::fuzzing::decoders),
+    ("dispatch", openssl::fuzzing::dispatch),
 ];
 
 /// Runs the target called `name`.

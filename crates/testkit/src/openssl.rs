@@ -39,7 +39,7 @@ pub enum Order {
 pub const ORDERS: [Order; 2] = [Order::DefaultFirst, Order::TpmFirst];
 
 /// The orders in which software keys must work as if we were not there. A program with a static libcrypto of
-/// hidden symbols lets nobody step aside (src/provider/precedence.rs): there the documented order alone.
+/// hidden symbols lets nobody step aside (src/openssl/fetch_order.rs): there the documented order alone.
 pub fn software_orders() -> &'static [Order] {
     if shares_its_functions() {
         &ORDERS

@@ -9,7 +9,7 @@ use std::mem::{offset_of, size_of};
 use testkit::cc;
 use testkit::scratch::Scratch;
 use testkit::tools::root;
-use tpm_provider::provider::abi::{OSSL_ALGORITHM, OSSL_DISPATCH, OSSL_ITEM, OSSL_PARAM};
+use tpm_provider::openssl::abi::{OSSL_ALGORITHM, OSSL_DISPATCH, OSSL_ITEM, OSSL_PARAM};
 
 /// One `pub const NAME: TYPE = VALUE;` line.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ struct Id {
 
 #[test]
 fn identifiers_are_the_headers() {
-    let path = root().join("src/provider/abi/ids.rs");
-    let ids = parse(&fs::read_to_string(&path).expect("src/provider/abi/ids.rs"));
+    let path = root().join("src/openssl/abi/ids.rs");
+    let ids = parse(&fs::read_to_string(&path).expect("src/openssl/abi/ids.rs"));
     assert!(ids.len() > 100, "only {} identifiers in ids.rs", ids.len());
     let header = header(&ids);
     let version = header.version;
@@ -55,7 +55,7 @@ fn identifiers_are_the_headers() {
 /// that are new enough.
 #[test]
 fn every_function_identifier_has_its_type() {
-    let text = fs::read_to_string(root().join("src/provider/abi/ids.rs")).expect("ids.rs");
+    let text = fs::read_to_string(root().join("src/openssl/abi/ids.rs")).expect("ids.rs");
     let core = fs::read_to_string(cc::include().join("openssl/core_dispatch.h")).expect("header");
     // OSSL_CORE_MAKE_FUNC(int, core_get_params, (...)): the second argument, over line breaks.
     let words: Vec<&str> = core
