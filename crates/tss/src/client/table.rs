@@ -94,7 +94,7 @@ impl<I: Identity> Default for Table<I> {
 impl<I: Identity> Table<I> {
     /// More entries than this no TPM has slots for, and 4096 bytes have room for them.
     pub(crate) const MOST: usize = 40;
-    /// More sessions than this nobody needs in one section.
+    /// More sessions than this nobody needs in one transaction.
     const MOST_SESSIONS: usize = 8;
 
     /// Reads a record. What is not a table of this version is an empty one.
@@ -178,7 +178,7 @@ impl<I: Identity> Table<I> {
         self.awaited.as_ref()
     }
 
-    /// Sessions of the section in progress, or of one that did not come to its end.
+    /// Sessions of the transaction in progress, or of one that did not come to its end.
     pub(crate) fn sessions(&self) -> &[u32] {
         &self.sessions
     }
@@ -205,7 +205,7 @@ impl<I: Identity> Table<I> {
         entries.find(|entry| entry.identity == *identity && !entry.lost)
     }
 
-    /// Another copy of the object at `handle`: lost, or left behind by a section that did not come to its
+    /// Another copy of the object at `handle`: lost, or left behind by a transaction that did not come to its
     /// end.
     pub(crate) fn double(&self, identity: &I, handle: u32) -> Option<&Entry<I>> {
         let mut entries = self.entries.iter();

@@ -153,13 +153,13 @@ impl Queue {
         self.state.lock()
     }
 
-    /// Takes the section that the operation before has left. The caller has the turn.
+    /// Takes the transaction that the operation before has left. The caller has the turn.
     pub(crate) fn take_idle(&self) -> Option<IdleTransaction> {
         let open = self.lock().idle.take()?;
         open.is_usable().then_some(open)
     }
 
-    /// Leaves a section to the next operation, if one will come at once; otherwise it ends.
+    /// Leaves a transaction to the next operation, if one will come at once; otherwise it ends.
     pub(crate) fn leave_idle(&self, open: IdleTransaction) {
         let mut state = self.lock();
         let left = if state.held_by != HeldBy::Nobody && state.patient > 0 && open.may_stay() {

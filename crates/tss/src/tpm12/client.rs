@@ -331,7 +331,7 @@ impl Client {
         signature
     }
 
-    /// Gives up a loaded key, with the next section and not now: what is there gave a wrong signature. The
+    /// Gives up a loaded key, with the next transaction and not now: what is there gave a wrong signature. The
     /// next use loads the key again.
     pub fn forget(&self, key: &Key) {
         self.connection

@@ -19,37 +19,39 @@ const AUTH: usize = 20 + 1 + 20;
 
 impl Connect for Transport {
     fn begin(&mut self, wait: Option<Duration>) -> Result<Box<dyn Exchange + '_>> {
-        let section = match wait {
-            Some(wait) => self.section_within(wait)?,
-            None => self.section()?,
+        let transaction = match wait {
+            Some(wait) => self.transaction_within(wait)?,
+            None => self.transaction()?,
         };
-        Ok(Box::new(RawExchange { section }))
+        Ok(Box::new(RawExchange { transaction }))
     }
 }
 
 struct RawExchange<'a> {
-    section: Transaction<'a>,
+    transaction: Transaction<'a>,
 }
 
 impl Exchange for RawExchange<'_> {
     fn exchange(&mut self, command: &Command) -> Result<Answer> {
         // tcsd wants an swtpm that hangs up after every answer (`--server ...,disconnect`), and it
         // cannot be seen from here whether this one does.
-        self.section.renew()?;
-        let response = self.section.transact(&assemble(command)?)?;
+        self.transaction.renew()?;
+        let response = self.transaction.transact(&assemble(command)?)?;
         Ok(read(command.ordinal, &response)?)
     }
 
     fn sharing(&self) -> Sharing {
-        self.section.sharing()
+        self.transaction.sharing()
     }
 
     fn record(&mut self) -> Option<Vec<u8>> {
-        self.section.record().map(|record| record.bytes().to_vec())
+        self.transaction
+            .record()
+            .map(|record| record.bytes().to_vec())
     }
 
     fn set_record(&mut self, bytes: &[u8]) {
-        self.section.set_record(bytes);
+        self.transaction.set_record(bytes);
     }
 }
 

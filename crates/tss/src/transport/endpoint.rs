@@ -42,7 +42,7 @@ pub enum Sharing {
     Managed,
     /// One TPM, one client at a time, objects visible to all: `/dev/tpm*`, swtpm, mssim.
     Bare,
-    /// A TPM inside this process that starts anew in every section: libtpms.
+    /// A TPM inside this process that starts anew in every transaction: libtpms.
     InProcess,
     /// Through tcsd, which multiplexes a TPM 1.2 and speaks a protocol of its own.
     Daemon,
@@ -601,8 +601,8 @@ mod tests {
     fn tcsd_is_not_a_way_for_commands_of_tpm_2() {
         let endpoint = Endpoint::new("tcsd".parse().unwrap(), Origin::Setting("tcti")).unwrap();
         assert_eq!(endpoint.family(), Some(Family::Tpm12));
-        let mut channel = Transport::new(endpoint, Limits::default());
-        let error = channel.section().unwrap_err();
+        let mut transport = Transport::new(endpoint, Limits::default());
+        let error = transport.transaction().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let shown = error.to_string();
         assert!(shown.contains("has another address"), "{shown}");

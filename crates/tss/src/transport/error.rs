@@ -21,7 +21,7 @@ pub enum ErrorKind {
     Busy,
     /// The TPM did not answer in time.
     Timeout,
-    /// The connection ended, or was dropped after an earlier failure in the same section.
+    /// The connection ended, or was dropped after an earlier failure in the same transaction.
     Cut,
     /// What came back was not a TPM response.
     Protocol,

@@ -5,7 +5,7 @@
 //! [`Transaction::transact`] sends one command and returns one response. What the bytes mean is not
 //! known here.
 //!
-//! Processes share TPMs in three ways ([`Sharing`]), and what survives from one section to the next
+//! Processes share TPMs in three ways ([`Sharing`]), and what survives from one transaction to the next
 //! differs ([`Continuity`]). An operation can also be a task that is paused
 //! where it would wait ([`Queue`](crate::schedule::Queue)). Nothing here starts a thread, raises SIGPIPE, or leaves a descriptor
 //! open across exec.

@@ -134,7 +134,7 @@ impl Place {
         endpoint_in(&self.path().join("locks"), address)
     }
 
-    pub(super) fn channel(&self, address: &str) -> Transport {
+    pub(super) fn transport(&self, address: &str) -> Transport {
         Transport::new(self.endpoint(address), limits())
     }
 }
@@ -158,8 +158,8 @@ pub(super) fn code(response: &[u8]) -> u32 {
 }
 
 /// Eight random bytes of the TPM.
-pub(super) fn random(section: &mut Transaction<'_>) -> [u8; 8] {
-    let response = section.transact(&GET_RANDOM).unwrap();
+pub(super) fn random(transaction: &mut Transaction<'_>) -> [u8; 8] {
+    let response = transaction.transact(&GET_RANDOM).unwrap();
     assert_eq!((code(&response), response.len()), (0, 20), "{response:?}");
     response[12..].try_into().unwrap()
 }

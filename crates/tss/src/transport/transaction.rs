@@ -37,7 +37,7 @@ impl Default for Limits {
     }
 }
 
-/// What became of the connection since the previous section; what is loaded in the TPM depends on
+/// What became of the connection since the previous transaction; what is loaded in the TPM depends on
 /// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Continuity {
@@ -59,9 +59,9 @@ pub struct Transport {
     limits: Limits,
     /// Tells this transport from others of the process.
     id: u64,
-    /// The process that had the last section; 0 before the first.
+    /// The process that had the last transaction; 0 before the first.
     owner: u32,
-    /// The open device between sections, on a managed TPM.
+    /// The open device between transactions, on a managed TPM.
     kept: Option<Device>,
 }
 
@@ -83,22 +83,22 @@ impl Transport {
         &self.endpoint
     }
 
-    /// Enters a critical section: the TPM is this caller's alone until the section is dropped.
+    /// Enters a critical section: the TPM is this caller's alone until the transaction is dropped.
     ///
     /// # Errors
     ///
     /// Of all kinds but `Cut`: the TPM is not there, not permitted, or busy for the whole
     /// [`Limits::lock_wait`].
-    pub fn section(&mut self) -> Result<Transaction<'_>, TransportError> {
-        self.section_within(self.limits.lock_wait)
+    pub fn transaction(&mut self) -> Result<Transaction<'_>, TransportError> {
+        self.transaction_within(self.limits.lock_wait)
     }
 
     /// The same with a waiting time of its own: an exit handler waits only briefly.
     ///
     /// # Errors
     ///
-    /// As [`section`](Self::section).
-    pub fn section_within(
+    /// As [`transaction`](Self::transaction).
+    pub fn transaction_within(
         &mut self,
         lock_wait: Duration,
     ) -> Result<Transaction<'_>, TransportError> {
@@ -120,7 +120,7 @@ impl Transport {
         let entered = entered.map_err(|fault| endpoint.error(fault))?;
         self.owner = own;
         let continuity = entered.continuity;
-        log::trace!("section on {}: {continuity:?}", endpoint.address());
+        log::trace!("transaction on {}: {continuity:?}", endpoint.address());
         Ok(Transaction {
             transport: self,
             stream: Some(entered.stream),
@@ -132,7 +132,7 @@ impl Transport {
         })
     }
 
-    /// Closes the connection kept between sections, if there is one. No TPM command is sent: the
+    /// Closes the connection kept between transactions, if there is one. No TPM command is sent: the
     /// kernel's resource manager drops what belonged to it.
     pub fn release(&mut self) {
         self.kept = None;
@@ -184,7 +184,7 @@ impl Transport {
     }
 }
 
-/// What a section begins with.
+/// What a transaction begins with.
 struct Entered {
     stream: Stream,
     /// Whether commands have gone through the stream.
@@ -231,7 +231,7 @@ impl Transaction<'_> {
     /// # Errors
     ///
     /// [`ErrorKind::Limit`] or [`ErrorKind::Protocol`] for a command whose size is wrong; nothing is
-    /// sent then. Any other failure ends the connection, and later calls in this section return
+    /// sent then. Any other failure ends the connection, and later calls in this transaction return
     /// [`ErrorKind::Cut`] with its text.
     pub fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
         let endpoint = &self.transport.endpoint;
@@ -267,7 +267,7 @@ impl Transaction<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Transport::section`]; the section is unusable then.
+    /// As [`Transport::transaction`]; the transaction is unusable then.
     pub fn renew(&mut self) -> Result<(), TransportError> {
         if !self.used || !matches!(self.stream, Some(Stream::Socket(_))) {
             return Ok(());
@@ -289,7 +289,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// What became of the connection since the previous section of this transport.
+    /// What became of the connection since the previous transaction of this transport.
     pub fn continuity(&self) -> Continuity {
         self.continuity
     }

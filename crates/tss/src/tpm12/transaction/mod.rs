@@ -37,11 +37,11 @@ const STUMBLES: usize = 10;
 /// Refused secrets that are remembered.
 const REFUSALS: usize = 64;
 
-/// What a client knows between sections.
+/// What a client knows between transactions.
 pub(crate) struct State {
     process: Process,
     pub(crate) loaded: LoadedKeys,
-    /// Keys to be given up with the next section.
+    /// Keys to be given up with the next transaction.
     pub(crate) forgotten: Vec<Fingerprint>,
     /// Whether the TPM is one of version 1.1, once that is known.
     old: Option<bool>,
@@ -457,7 +457,7 @@ impl<'a> Tpm<'a> {
         }
     }
 
-    /// Flushes a key that was loaded in this section, or of which it was made sure.
+    /// Flushes a key that was loaded in this transaction, or of which it was made sure.
     pub(crate) fn flush_key(&mut self, key: u32) {
         match self.flush(key) {
             // Without an answer it may still be there: the entry stays, for whoever needs the slot.

@@ -1,4 +1,4 @@
-//! What a section leaves in a bare TPM when it does not come to its end: its connection was cut, or its
+//! What a transaction leaves in a bare TPM when it does not come to its end: its connection was cut, or its
 //! process was killed.
 //!
 //! The table of loaded keys says before each command what that puts into the TPM, so that whoever has the
@@ -57,12 +57,12 @@ impl Tpm<'_> {
         self.save();
     }
 
-    /// Clears away what an earlier section left behind without coming to its end.
+    /// Clears away what an earlier transaction left behind without coming to its end.
     pub(crate) fn recover(&mut self) -> Result<()> {
         if self.exchange.sharing() != Sharing::Bare {
             return Ok(());
         }
-        // Sessions end with their section, so whatever is still noted is nobody's.
+        // Sessions end with their transaction, so whatever is still noted is nobody's.
         let sessions = self.state.loaded.sessions().to_vec();
         if !sessions.is_empty() {
             let there = self.sessions()?;

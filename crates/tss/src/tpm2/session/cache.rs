@@ -106,7 +106,7 @@ impl Tpm<'_> {
         self.flush_sessions(ended);
     }
 
-    /// The attributes of a section's last use of a session: it goes on only where a resource manager
+    /// The attributes of a transaction's last use of a session: it goes on only where a resource manager
     /// keeps it for us.
     pub(crate) fn last_use(&self) -> u8 {
         if self.sharing() == Sharing::Managed {
@@ -136,7 +136,7 @@ impl Tpm<'_> {
 
     /// Ends the sessions of the last command, since the TPM answered that one is gone; after
     /// `TPM_RC_CONTEXT_GAP` all of them, which are still there and too old to be used. The answer is
-    /// not taken on trust: the handles are ours in this section, so flushing them can hit nobody else.
+    /// not taken on trust: the handles are ours in this transaction, so flushing them can hit nobody else.
     pub(crate) fn lose_sessions(&mut self, code: ResponseCode) {
         if code.is_context_gap() {
             return self.end_sessions(Duration::ZERO);
@@ -149,7 +149,7 @@ impl Tpm<'_> {
         self.flush_sessions(lost);
     }
 
-    /// A TPM in this process is shut down after the section, and everything goes with it.
+    /// A TPM in this process is shut down after the transaction, and everything goes with it.
     fn flush_sessions(&mut self, sessions: Vec<CachedSession>) {
         if self.sharing() != Sharing::InProcess {
             for cached in sessions {

@@ -258,7 +258,7 @@ impl Log {
 struct Counted {
     inner: Transport,
     log: Log,
-    /// `Some`: pretend to be a resource manager; whether a section has been before.
+    /// `Some`: pretend to be a resource manager; whether a transaction has been before.
     managed: Option<bool>,
 }
 

@@ -380,8 +380,13 @@ fn a_garbled_table_is_no_table() {
     let garble = |bytes: &[u8]| {
         let address = simulator.address().parse().unwrap();
         let endpoint = Endpoint::new(address, Origin::Detected).unwrap();
-        let mut channel = Transport::new(endpoint, options(Sessions::Auto).limits);
-        channel.section().unwrap().record().unwrap().set(bytes);
+        let mut transport = Transport::new(endpoint, options(Sessions::Auto).limits);
+        transport
+            .transaction()
+            .unwrap()
+            .record()
+            .unwrap()
+            .set(bytes);
     };
     for bytes in [&b""[..], &[0xff; 4096], b"tpm\x02"] {
         sign(&client, &key, b"");

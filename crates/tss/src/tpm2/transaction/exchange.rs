@@ -15,7 +15,7 @@ pub(crate) trait Connect: Send {
         &mut self,
         lock_wait: Option<Duration>,
     ) -> Result<Box<dyn Exchange + '_>, TransportError>;
-    /// Closes a connection kept between sections.
+    /// Closes a connection kept between transactions.
     fn release(&mut self);
 }
 
@@ -23,7 +23,7 @@ pub(crate) trait Connect: Send {
 pub(crate) trait Exchange: Send {
     /// Sends a command and returns the response, whatever it says.
     fn transact(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError>;
-    /// What became of the TPM's memory since our last section.
+    /// What became of the TPM's memory since our last transaction.
     fn continuity(&self) -> Continuity;
     /// With whom the TPM is shared.
     fn sharing(&self) -> Sharing;
@@ -38,11 +38,11 @@ impl Connect for Transport {
         &mut self,
         lock_wait: Option<Duration>,
     ) -> Result<Box<dyn Exchange + '_>, TransportError> {
-        let section = match lock_wait {
-            Some(wait) => self.section_within(wait)?,
-            None => self.section()?,
+        let transaction = match lock_wait {
+            Some(wait) => self.transaction_within(wait)?,
+            None => self.transaction()?,
         };
-        Ok(Box::new(section))
+        Ok(Box::new(transaction))
     }
 
     fn release(&mut self) {

@@ -48,7 +48,7 @@ const SLOTS_BELIEVED: Duration = Duration::from_secs(60);
 /// keys panic where there are no random bytes.
 type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
-/// What a client knows about its TPM between sections.
+/// What a client knows about its TPM between transactions.
 pub(crate) struct State {
     process: Process,
     pub(crate) loaded: LoadedObjects,
@@ -63,7 +63,7 @@ pub(crate) struct State {
     pub(crate) salt_keys: Map<(u32, PrimaryTemplate), Name>,
     /// How many objects of ours fit, learned when one did not, and when.
     slots: Option<(usize, Instant)>,
-    /// Objects to be given up in the next section.
+    /// Objects to be given up in the next transaction.
     pub(crate) forgotten: Vec<Fingerprint>,
     /// The curves the TPM has; asked once.
     pub(crate) curves: Option<Vec<Curve>>,
@@ -130,7 +130,7 @@ pub(crate) struct Tpm<'a> {
     pub(crate) options: &'a Options,
     /// Handles the operation in progress needs: never evicted.
     pub(crate) pinned: Vec<u32>,
-    /// Transient objects that go at the end of the section.
+    /// Transient objects that go at the end of the transaction.
     temporary: Vec<u32>,
     broken: bool,
     value_at_stake: bool,
@@ -186,7 +186,7 @@ impl<'a> Tpm<'a> {
         self.value_at_stake
     }
 
-    /// Ends the section: what is left over goes, what others should know is written down.
+    /// Ends the transaction: what is left over goes, what others should know is written down.
     pub(crate) fn close(mut self) {
         if self.broken {
             self.state.sessions.clear();
@@ -200,7 +200,7 @@ impl<'a> Tpm<'a> {
             };
             self.end_sessions(keep);
         }
-        // What a cut connection has left is for the next section to find.
+        // What a cut connection has left is for the next transaction to find.
         if !self.broken {
             self.state.loaded.set_sessions(Vec::new());
         }
@@ -304,7 +304,7 @@ impl<'a> Tpm<'a> {
             }
             Err(error) if matches!(error.kind(), ErrorKind::Transport(_)) => {
                 self.broken = true;
-                // It stays so when a later command of the same section fails as well.
+                // It stays so when a later command of the same transaction fails as well.
                 self.value_at_stake |= authorities.iter().any(|authority| match authority {
                     Authority::Password(auth) | Authority::Session { auth, .. } => !auth.is_empty(),
                 });
@@ -330,7 +330,7 @@ impl<'a> Tpm<'a> {
         self.save();
     }
 
-    /// Notes a loaded object that shall go at the end of the section at the latest.
+    /// Notes a loaded object that shall go at the end of the transaction at the latest.
     pub(crate) fn note_loaded_for_now(&mut self, handle: u32, name: Name) {
         self.note_loaded(handle, Fingerprint::of_nobody(name));
         self.temporary.push(handle);
@@ -354,7 +354,7 @@ impl<'a> Tpm<'a> {
     pub(crate) fn drop_object(&mut self, handle: u32) -> Result<()> {
         self.temporary.retain(|&other| other != handle);
         self.pinned.retain(|&other| other != handle);
-        // A TPM in this process is shut down after the section, and everything goes with it.
+        // A TPM in this process is shut down after the transaction, and everything goes with it.
         if self.sharing() != Sharing::InProcess
             && let Err(error) = self.flush(handle)
             && !error.code().is_some_and(ResponseCode::is_bad_handle)
@@ -394,7 +394,7 @@ impl<'a> Tpm<'a> {
 
     /// Keeps what loads an evicted key again without its parent, once (TPM2_ContextSave).
     fn save_context(&mut self, loaded: &LoadedObject) {
-        // A TPM in this process is reset after each section, and contexts do not survive that.
+        // A TPM in this process is reset after each transaction, and contexts do not survive that.
         if self.sharing() == Sharing::InProcess
             || loaded.owner != self.state.process
             || loaded.identity.digest().is_none()

@@ -1,4 +1,4 @@
-//! What a section leaves in a bare TPM when it does not come to its end: its connection was cut, or its
+//! What a transaction leaves in a bare TPM when it does not come to its end: its connection was cut, or its
 //! process was killed.
 //!
 //! The table of loaded objects says before each command what that puts into the TPM, so that whoever has the
@@ -43,7 +43,7 @@ impl Tpm<'_> {
         }
     }
 
-    /// Writes down which sessions this section has. A process may be killed at any time.
+    /// Writes down which sessions this transaction has. A process may be killed at any time.
     pub(crate) fn note_sessions(&mut self) {
         if self.sharing() != Sharing::Bare {
             return;
@@ -56,7 +56,7 @@ impl Tpm<'_> {
         }
     }
 
-    /// Clears away what an earlier section left behind without coming to its end.
+    /// Clears away what an earlier transaction left behind without coming to its end.
     pub(crate) fn recover(&mut self) -> Result<()> {
         if self.sharing() != Sharing::Bare {
             return Ok(());

@@ -1,8 +1,8 @@
 //! A TPM inside this process: libtpms with its state in a directory.
 //!
 //! libtpms has one TPM per process, in global variables, and its state in memory. Processes that
-//! share a directory take turns: a section locks the directory, switches the TPM on, and switches
-//! it off before unlocking, so every section begins with a TPM in which nothing is loaded.
+//! share a directory take turns: a transaction locks the directory, switches the TPM on, and switches
+//! it off before unlocking, so every transaction begins with a TPM in which nothing is loaded.
 //!
 //! It needs about 22 KB of stack: too much for an OpenSSL ASYNC job's, but a [`task`](crate::os::task) has
 //! room for it.
@@ -58,7 +58,7 @@ impl Chosen {
     }
 }
 
-/// The TPM, switched on, for one section.
+/// The TPM, switched on, for one transaction.
 #[derive(Debug)]
 pub(super) struct Instance {
     library: &'static Library,

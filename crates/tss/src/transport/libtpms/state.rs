@@ -34,7 +34,7 @@ pub(crate) struct Store {
     /// Set while the remains of another process' TPM are cleared away: they must not be saved.
     discard: bool,
     /// Set while the TPM starts and shuts down. What it then saves is its clock and its count of
-    /// starts; losing that to a power failure is as if this section had not been.
+    /// starts; losing that to a power failure is as if this transaction had not been.
     bookkeeping: AtomicBool,
 }
 
@@ -268,8 +268,8 @@ pub(crate) fn prepared(directory: &Arc<DirHandle>) -> Result<Arc<DirHandle>, Fau
             )
         })?;
     // For one turn.
-    let anchor = DirHandle::opened(path.to_owned());
-    if anchor.descriptor().is_none() {
+    let handle = DirHandle::opened(path.to_owned());
+    if handle.descriptor().is_none() {
         let error = file::status_at(None, path.as_os_str(), true)
             .err()
             .unwrap_or_else(|| io::Error::from_raw_os_error(libc::ENOTDIR));
@@ -278,7 +278,7 @@ pub(crate) fn prepared(directory: &Arc<DirHandle>) -> Result<Arc<DirHandle>, Fau
             &error,
         ));
     }
-    Ok(Arc::new(anchor))
+    Ok(Arc::new(handle))
 }
 
 #[cfg(test)]
@@ -373,22 +373,22 @@ mod tests {
     #[test]
     fn the_files_decide_the_family() {
         let directory = tempfile::tempdir().unwrap();
-        let anchor = DirHandle::new(directory.path().into());
-        assert_eq!(family_in(&anchor).unwrap(), None);
+        let handle = DirHandle::new(directory.path().into());
+        assert_eq!(family_in(&handle).unwrap(), None);
         fs::write(directory.path().join("tpm-00.permall"), b"").unwrap();
-        assert_eq!(family_in(&anchor).unwrap(), Some(Family::Tpm12));
+        assert_eq!(family_in(&handle).unwrap(), Some(Family::Tpm12));
         fs::write(directory.path().join("tpm2-00.permall"), b"").unwrap();
-        assert!(family_in(&anchor).is_err());
+        assert!(family_in(&handle).is_err());
         fs::remove_file(directory.path().join("tpm-00.permall")).unwrap();
-        assert_eq!(family_in(&anchor).unwrap(), Some(Family::Tpm2));
+        assert_eq!(family_in(&handle).unwrap(), Some(Family::Tpm2));
     }
 
     #[test]
     fn a_missing_directory_is_made_for_its_owner_alone() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("new").join("state");
-        let anchor = prepared(&Arc::new(DirHandle::new(path.clone()))).unwrap();
-        assert!(anchor.descriptor().is_some());
+        let handle = prepared(&Arc::new(DirHandle::new(path.clone()))).unwrap();
+        assert!(handle.descriptor().is_some());
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
             0o700

@@ -376,9 +376,9 @@ mod tests {
     use super::*;
 
     fn take(directory: &Path, name: &str, access: Access) -> Result<File, Fault> {
-        let anchor = DirHandle::new(directory.into());
+        let handle = DirHandle::new(directory.into());
         open(
-            &anchor,
+            &handle,
             OsStr::new(name),
             access,
             deadline_in(Duration::from_millis(30)),

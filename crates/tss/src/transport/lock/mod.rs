@@ -264,7 +264,7 @@ impl Lock {
         self.guarded.is_some()
     }
 
-    /// Writes a changed record at once: a process that is killed inside its section must not leave an object
+    /// Writes a changed record at once: a process that is killed inside its transaction must not leave an object
     /// that nobody knows of.
     pub(super) fn save(&mut self) {
         let files = [&self.shared, &self.guarded];
@@ -313,11 +313,11 @@ mod tests {
         access: Access,
         wait: u64,
     ) -> Result<Lock, Fault> {
-        let anchor = DirHandle::new(directory.into());
+        let handle = DirHandle::new(directory.into());
         let deadline = deadline_in(Duration::from_millis(wait));
         let places = Places {
             guarded,
-            shared: &anchor,
+            shared: &handle,
             opened: None,
         };
         Lock::take(places, OsStr::new(name), access, deadline)

@@ -19,22 +19,25 @@ fn counting_device() -> FakeDevice {
 fn a_managed_device_stays_open_between_sections() {
     let place = Place::new();
     let device = counting_device();
-    let mut channel = place.channel(&device.managed(&place));
-    let mut section = channel.section().unwrap();
+    let mut transport = place.transport(&device.managed(&place));
+    let mut transaction = transport.transaction().unwrap();
     assert_eq!(
-        (section.continuity(), section.sharing()),
+        (transaction.continuity(), transaction.sharing()),
         (Continuity::Reset, Sharing::Managed)
     );
-    assert!(section.record().is_none());
-    assert_eq!(random(&mut section)[7], 1);
-    assert_eq!(random(&mut section)[7], 2);
-    drop(section);
-    let mut section = channel.section().unwrap();
-    assert_eq!(section.continuity(), Continuity::Kept);
-    random(&mut section);
-    drop(section);
-    channel.release();
-    assert_eq!(channel.section().unwrap().continuity(), Continuity::Reset);
+    assert!(transaction.record().is_none());
+    assert_eq!(random(&mut transaction)[7], 1);
+    assert_eq!(random(&mut transaction)[7], 2);
+    drop(transaction);
+    let mut transaction = transport.transaction().unwrap();
+    assert_eq!(transaction.continuity(), Continuity::Kept);
+    random(&mut transaction);
+    drop(transaction);
+    transport.release();
+    assert_eq!(
+        transport.transaction().unwrap().continuity(),
+        Continuity::Reset
+    );
     assert!(place.lock_files().is_empty());
 }
 
@@ -45,18 +48,24 @@ fn a_managed_device_is_opened_again_after_a_fork_and_after_its_descriptor_is_los
         || {
             let place = Place::new();
             let device = counting_device();
-            let mut channel = place.channel(&device.managed(&place));
-            random(&mut channel.section().unwrap());
+            let mut transport = place.transport(&device.managed(&place));
+            random(&mut transport.transaction().unwrap());
             let child = Forked::new(|| {
-                let mut section = channel.section().unwrap();
-                assert_eq!(section.continuity(), Continuity::Reset);
-                random(&mut section);
-                drop(section);
-                assert_eq!(channel.section().unwrap().continuity(), Continuity::Kept);
+                let mut transaction = transport.transaction().unwrap();
+                assert_eq!(transaction.continuity(), Continuity::Reset);
+                random(&mut transaction);
+                drop(transaction);
+                assert_eq!(
+                    transport.transaction().unwrap().continuity(),
+                    Continuity::Kept
+                );
                 Vec::new()
             });
             assert!(child.wait().is_some());
-            assert_eq!(channel.section().unwrap().continuity(), Continuity::Kept);
+            assert_eq!(
+                transport.transaction().unwrap().continuity(),
+                Continuity::Kept
+            );
 
             // A host that closes everything it does not know, and goes on opening files.
             // SAFETY: close takes integers; this process has no other test that owns descriptors.
@@ -70,10 +79,10 @@ fn a_managed_device_is_opened_again_after_a_fork_and_after_its_descriptor_is_los
             let files: Vec<_> = (0..8)
                 .map(|_| fs::File::open(place.path()).unwrap())
                 .collect();
-            let mut section = channel.section().unwrap();
-            assert_eq!(section.continuity(), Continuity::Reset);
-            random(&mut section);
-            drop(section);
+            let mut transaction = transport.transaction().unwrap();
+            assert_eq!(transaction.continuity(), Continuity::Reset);
+            random(&mut transaction);
+            drop(transaction);
             assert!(files.iter().all(|file| file.metadata().is_ok()));
         },
     );
@@ -102,26 +111,29 @@ fn in_idle_children(device: &FakeDevice) -> Option<Vec<u8>> {
 fn a_child_that_uses_no_tpm_keeps_no_copy_of_a_device() {
     let place = Place::new();
     let devices = [counting_device(), counting_device()];
-    let mut channel = place.channel(&devices[0].managed(&place));
-    random(&mut channel.section().unwrap());
+    let mut transport = place.transport(&devices[0].managed(&place));
+    random(&mut transport.transaction().unwrap());
     assert_eq!(descriptors_of(&devices[0]), 2);
     assert_eq!(in_idle_children(&devices[0]), Some(vec![1, 1]));
 
-    // Another one beside it, in the middle of a section.
-    let mut bare = place.channel(&devices[1].bare());
-    let mut section = bare.section().unwrap();
-    random(&mut section);
+    // Another one beside it, in the middle of a transaction.
+    let mut bare = place.transport(&devices[1].bare());
+    let mut transaction = bare.transaction().unwrap();
+    random(&mut transaction);
     assert_eq!(descriptors_of(&devices[1]), 2);
     for device in &devices {
         assert_eq!(in_idle_children(device), Some(vec![1, 1]));
     }
 
     // The parent's own are as they were.
-    random(&mut section);
-    drop(section);
-    assert_eq!(channel.section().unwrap().continuity(), Continuity::Kept);
-    random(&mut channel.section().unwrap());
-    channel.release();
+    random(&mut transaction);
+    drop(transaction);
+    assert_eq!(
+        transport.transaction().unwrap().continuity(),
+        Continuity::Kept
+    );
+    random(&mut transport.transaction().unwrap());
+    transport.release();
     assert_eq!(descriptors_of(&devices[0]), 1);
     assert_eq!(in_idle_children(&devices[0]), Some(vec![1, 1]));
 }
@@ -137,11 +149,11 @@ fn no_child_gets_a_copy_of_a_device_that_is_opened_and_closed() {
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             for device in &devices {
-                let mut channel = place.channel(&device.bare());
+                let mut transport = place.transport(&device.bare());
                 let done = &done;
                 scope.spawn(move || {
                     while !done.load(Ordering::Relaxed) {
-                        drop(channel.section().unwrap());
+                        drop(transport.transaction().unwrap());
                     }
                 });
             }
@@ -162,18 +174,18 @@ fn no_child_gets_a_copy_of_a_device_that_is_opened_and_closed() {
 fn a_devices_failures_end_the_connection() {
     let place = Place::new();
     let short = FakeDevice::new(|_| vec![0x80, 1, 0, 0, 0, 20, 0, 0, 0, 0]);
-    let mut channel = place.channel(&short.bare());
-    let mut section = channel.section().unwrap();
-    assert_eq!(section.sharing(), Sharing::Bare);
+    let mut transport = place.transport(&short.bare());
+    let mut transaction = transport.transaction().unwrap();
+    assert_eq!(transaction.sharing(), Sharing::Bare);
     assert_eq!(
-        section.transact(&GET_RANDOM).unwrap_err().kind(),
+        transaction.transact(&GET_RANDOM).unwrap_err().kind(),
         ErrorKind::Protocol
     );
     assert_eq!(
-        section.transact(&GET_RANDOM).unwrap_err().kind(),
+        transaction.transact(&GET_RANDOM).unwrap_err().kind(),
         ErrorKind::Cut
     );
-    drop(section);
+    drop(transaction);
 
     let place = Place::new();
     let mute = FakeDevice::new(|_| Vec::new());
@@ -181,14 +193,17 @@ fn a_devices_failures_end_the_connection() {
         command_wait: BRIEF,
         ..limits()
     };
-    let mut channel = Transport::new(place.endpoint(&mute.managed(&place)), limits);
-    let error = channel
-        .section()
+    let mut transport = Transport::new(place.endpoint(&mute.managed(&place)), limits);
+    let error = transport
+        .transaction()
         .unwrap()
         .transact(&GET_RANDOM)
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
-    assert_eq!(channel.section().unwrap().continuity(), Continuity::Reset);
+    assert_eq!(
+        transport.transaction().unwrap().continuity(),
+        Continuity::Reset
+    );
 }
 
 #[test]
@@ -196,11 +211,11 @@ fn what_is_no_device_is_refused() {
     let place = Place::new();
     fs::write(place.path().join("tpmrm0"), b"").unwrap();
     let address = format!("device:{}/tpmrm0", place.path().display());
-    let error = place.channel(&address).section().unwrap_err();
+    let error = place.transport(&address).transaction().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Address, "{error}");
     let error = place
-        .channel("device:/dev/null")
-        .section()
+        .transport("device:/dev/null")
+        .transaction()
         .unwrap()
         .transact(&GET_RANDOM);
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Cut);
@@ -228,8 +243,8 @@ fn a_device_in_use_is_busy_and_a_forbidden_one_names_the_group() {
             let exclusive = unsafe { libc::ioctl(device.terminal.as_raw_fd(), libc::TIOCEXCL) };
             assert_eq!(exclusive, 0);
             let error = place
-                .channel(&device.bare())
-                .section_within(BRIEF)
+                .transport(&device.bare())
+                .transaction_within(BRIEF)
                 .unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
             assert!(error.to_string().contains("tcsd or tpm2-abrmd"), "{error}");
@@ -240,7 +255,7 @@ fn a_device_in_use_is_busy_and_a_forbidden_one_names_the_group() {
             fs::set_permissions(&device.path, mode).unwrap();
             let before = place.lock_files();
             let error = Transport::new(place.endpoint(&device.bare()), limits())
-                .section()
+                .transaction()
                 .unwrap_err();
             assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
             assert!(error.to_string().contains("group tss"), "{error}");
@@ -257,10 +272,10 @@ fn confined(address: &str, place: &Place, root_first: bool) {
         eprintln!("not run: chroot needs root");
         return;
     }
-    let mut channel = place.channel(address);
-    channel.endpoint().hold(Hold::Private);
+    let mut transport = place.transport(address);
+    transport.endpoint().hold(Hold::Private);
     if root_first {
-        random(&mut channel.section().unwrap());
+        random(&mut transport.transaction().unwrap());
     }
     let root = place.path().join("empty");
     fs::create_dir(&root).unwrap();
@@ -271,13 +286,13 @@ fn confined(address: &str, place: &Place, root_first: bool) {
         std::env::set_current_dir("/").unwrap();
         drop_privileges();
         for _ in 0..3 {
-            random(&mut channel.section().unwrap());
+            random(&mut transport.transaction().unwrap());
         }
         Vec::new()
     });
     assert!(child.wait().is_some());
     // Whoever of the two has made the lock file, both may use it.
-    random(&mut channel.section().unwrap());
+    random(&mut transport.transaction().unwrap());
 }
 
 #[test]

@@ -15,25 +15,25 @@ fn followed(
     between: impl FnOnce(),
 ) -> Continuity {
     let endpoint = place.endpoint(address);
-    let channel = Mutex::new(Transport::new(Arc::clone(&endpoint), limits()));
+    let transport = Mutex::new(Transport::new(Arc::clone(&endpoint), limits()));
     let queue = endpoint.queue();
     let turn = queue.enter();
     let found = thread::scope(|scope| {
-        let mut used = channel.lock().unwrap();
-        let mut section = used.section().unwrap();
-        random(&mut section);
+        let mut used = transport.lock().unwrap();
+        let mut transaction = used.transaction().unwrap();
+        random(&mut transaction);
         let next = scope.spawn(|| {
             let _turn = enter(queue);
-            let mut channel = channel.lock().unwrap();
-            let mut section = channel.section().unwrap();
-            random(&mut section);
-            assert_eq!(section.record().unwrap().bytes(), b"shared");
-            section.continuity()
+            let mut transport = transport.lock().unwrap();
+            let mut transaction = transport.transaction().unwrap();
+            random(&mut transaction);
+            assert_eq!(transaction.record().unwrap().bytes(), b"shared");
+            transaction.continuity()
         });
         wait_for("the next thread", || queue.waiting() == 1);
         thread::sleep(duration);
-        section.set_record(b"shared");
-        drop(section);
+        transaction.set_record(b"shared");
+        drop(transaction);
         drop(used);
         between();
         drop(turn);
@@ -41,7 +41,7 @@ fn followed(
     });
     // Nobody comes any more: it is closed, and another process gets it.
     let successor = Forked::new(|| {
-        random(&mut place.channel(address).section().unwrap());
+        random(&mut place.transport(address).transaction().unwrap());
         Vec::new()
     });
     assert!(successor.wait().is_some());
@@ -104,19 +104,19 @@ fn another_channel_of_the_process_finds_it_in_doubt() {
     let queue = endpoint.queue();
     let mut first = Transport::new(Arc::clone(&endpoint), limits());
     let mut second = Transport::new(Arc::clone(&endpoint), limits());
-    drop(second.section().unwrap());
+    drop(second.transaction().unwrap());
     let turn = queue.enter();
     thread::scope(|scope| {
-        let mut section = first.section().unwrap();
-        random(&mut section);
+        let mut transaction = first.transaction().unwrap();
+        random(&mut transaction);
         let next = scope.spawn(|| {
             let _turn = queue.enter();
-            let mut section = second.section().unwrap();
-            random(&mut section);
-            section.continuity()
+            let mut transaction = second.transaction().unwrap();
+            random(&mut transaction);
+            transaction.continuity()
         });
         wait_for("the next thread", || queue.waiting() == 1);
-        drop(section);
+        drop(transaction);
         drop(turn);
         assert_eq!(next.join().unwrap(), Continuity::Released);
     });
@@ -127,16 +127,16 @@ fn a_process_that_waits_comes_before_the_one_that_had_it() {
     const NAME: &str = "idle::a_process_that_waits_comes_before_the_one_that_had_it";
     if let Some(argument) = alone() {
         let (locks, address) = argument.split_once(' ').unwrap();
-        let mut channel = Transport::new(endpoint_in(Path::new(locks), address), limits());
-        let mut section = channel.section().unwrap();
-        section.set_record(b"from the one that waited");
+        let mut transport = Transport::new(endpoint_in(Path::new(locks), address), limits());
+        let mut transaction = transport.transaction().unwrap();
+        transaction.set_record(b"from the one that waited");
         return;
     }
     let place = Place::new();
     let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
     let argument = format!("{}/locks {}", place.path().display(), swtpm.address);
-    let mut channel = place.channel(&swtpm.address);
-    let section = channel.section().unwrap();
+    let mut transport = place.transport(&swtpm.address);
+    let transaction = transport.transaction().unwrap();
     let other = start_alone(NAME, &argument);
     // Number, kind, mandatory or not, what for, process, file, first and last byte.
     wait_for("the other process in line", || {
@@ -148,10 +148,10 @@ fn a_process_that_waits_comes_before_the_one_that_had_it() {
                 && fields[6] == (i64::MAX - 1).to_string()
         })
     });
-    drop(section);
-    let mut section = channel.section().unwrap();
+    drop(transaction);
+    let mut transaction = transport.transaction().unwrap();
     assert_eq!(
-        section.record().unwrap().bytes(),
+        transaction.record().unwrap().bytes(),
         b"from the one that waited"
     );
     assert!(other.wait_with_output().unwrap().status.success());

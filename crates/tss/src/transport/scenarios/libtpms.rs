@@ -20,8 +20,8 @@ fn address(directory: &Path) -> String {
     format!("libtpms:{}", directory.display())
 }
 
-fn answer(section: &mut Transaction<'_>, command: &[u8]) -> u32 {
-    code(&section.transact(command).unwrap())
+fn answer(transaction: &mut Transaction<'_>, command: &[u8]) -> u32 {
+    code(&transaction.transact(command).unwrap())
 }
 
 #[test]
@@ -29,15 +29,15 @@ fn a_new_directory_becomes_a_tpm() {
     in_own_process("libtpms::a_new_directory_becomes_a_tpm", || {
         let place = Place::new();
         let state = place.path().join("new").join("tpm");
-        let mut channel = place.channel(&address(&state));
-        assert_eq!(channel.endpoint().family(), Some(Family::Tpm2));
+        let mut transport = place.transport(&address(&state));
+        assert_eq!(transport.endpoint().family(), Some(Family::Tpm2));
         assert!(!state.exists(), "nothing happens before the first use");
         for _ in 0..2 {
-            let mut section = channel.section().unwrap();
-            assert_eq!(section.continuity(), Continuity::Reset);
-            assert_eq!(section.sharing(), Sharing::InProcess);
-            assert!(section.record().is_none());
-            assert_ne!(random(&mut section), random(&mut section));
+            let mut transaction = transport.transaction().unwrap();
+            assert_eq!(transaction.continuity(), Continuity::Reset);
+            assert_eq!(transaction.sharing(), Sharing::InProcess);
+            assert!(transaction.record().is_none());
+            assert_ne!(random(&mut transaction), random(&mut transaction));
         }
         assert_eq!(fs::metadata(&state).unwrap().mode() & 0o777, 0o700);
         let file = fs::metadata(state.join("tpm2-00.permall")).unwrap();
@@ -53,25 +53,25 @@ fn a_state_moves_to_swtpm_and_back() {
         let swtpm = Swtpm::unix_of(Family::Tpm2, &state, place.path());
         wait_for("swtpm's state", || state.join("tpm2-00.permall").exists());
         drop(swtpm);
-        let mut inside = place.channel(&address(&state));
-        let mut section = inside.section().unwrap();
-        assert_ne!(answer(&mut section, &READ_PUBLIC), 0);
-        assert_eq!(answer(&mut section, &DEFINE), 0);
-        drop(section);
+        let mut inside = place.transport(&address(&state));
+        let mut transaction = inside.transaction().unwrap();
+        assert_ne!(answer(&mut transaction, &READ_PUBLIC), 0);
+        assert_eq!(answer(&mut transaction, &DEFINE), 0);
+        drop(transaction);
 
         let swtpm = Swtpm::unix_of(Family::Tpm2, &state, place.path());
-        let mut outside = place.channel(&swtpm.address);
-        let mut section = outside.section().unwrap();
-        assert_eq!(answer(&mut section, &READ_PUBLIC), 0);
-        assert_eq!(answer(&mut section, &UNDEFINE), 0);
-        assert_eq!(answer(&mut section, &SHUTDOWN), 0);
-        let error = inside.section_within(BRIEF).unwrap_err();
+        let mut outside = place.transport(&swtpm.address);
+        let mut transaction = outside.transaction().unwrap();
+        assert_eq!(answer(&mut transaction, &READ_PUBLIC), 0);
+        assert_eq!(answer(&mut transaction, &UNDEFINE), 0);
+        assert_eq!(answer(&mut transaction, &SHUTDOWN), 0);
+        let error = inside.transaction_within(BRIEF).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
         assert!(error.to_string().contains("is swtpm running"), "{error}");
-        drop(section);
+        drop(transaction);
         drop(swtpm);
 
-        assert_ne!(answer(&mut inside.section().unwrap(), &READ_PUBLIC), 0);
+        assert_ne!(answer(&mut inside.transaction().unwrap(), &READ_PUBLIC), 0);
     });
 }
 
@@ -83,12 +83,12 @@ fn a_tpm_1_2_is_known_by_its_state() {
         let swtpm = Swtpm::unix_of(Family::Tpm12, &state, place.path());
         wait_for("swtpm's state", || state.join("tpm-00.permall").exists());
         drop(swtpm);
-        let mut channel = place.channel(&address(&state));
-        assert_eq!(channel.endpoint().family(), Some(Family::Tpm12));
+        let mut transport = place.transport(&address(&state));
+        assert_eq!(transport.endpoint().family(), Some(Family::Tpm12));
         // TPM_GetRandom of eight bytes.
         let command = [0x00, 0xc1, 0, 0, 0, 14, 0, 0, 0, 0x46, 0, 0, 0, 8];
         for _ in 0..2 {
-            assert_eq!(answer(&mut channel.section().unwrap(), &command), 0);
+            assert_eq!(answer(&mut transport.transaction().unwrap(), &command), 0);
         }
     });
 }
@@ -102,8 +102,8 @@ fn a_state_that_is_not_swtpms_is_refused_and_kept() {
             let file = place.state().join("tpm2-00.permall");
             fs::write(&file, b"something else altogether").unwrap();
             let error = place
-                .channel(&address(&place.state()))
-                .section()
+                .transport(&address(&place.state()))
+                .transaction()
                 .unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Library);
             assert!(
@@ -119,10 +119,15 @@ fn a_state_that_is_not_swtpms_is_refused_and_kept() {
 fn one_process_has_one_tpm() {
     in_own_process("libtpms::one_process_has_one_tpm", || {
         let place = Place::new();
-        random(&mut place.channel(&address(&place.state())).section().unwrap());
+        random(
+            &mut place
+                .transport(&address(&place.state()))
+                .transaction()
+                .unwrap(),
+        );
         let second = place
-            .channel(&address(&place.path().join("second")))
-            .section()
+            .transport(&address(&place.path().join("second")))
+            .transaction()
             .err();
         let error = second.unwrap();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
@@ -132,7 +137,7 @@ fn one_process_has_one_tpm() {
         );
         let link = place.path().join("link");
         std::os::unix::fs::symlink(place.state(), &link).unwrap();
-        random(&mut place.channel(&address(&link)).section().unwrap());
+        random(&mut place.transport(&address(&link)).transaction().unwrap());
     });
 }
 
@@ -143,24 +148,24 @@ fn threads_share_the_one_instance() {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let mut channel = place.channel(&address(&place.state()));
-                    let queue = channel.endpoint().queue();
+                    let mut transport = place.transport(&address(&place.state()));
+                    let queue = transport.endpoint().queue();
                     for _ in 0..8 {
                         let _turn = queue.enter();
-                        random(&mut channel.section().unwrap());
+                        random(&mut transport.transaction().unwrap());
                     }
                 });
             }
         });
         // Who does not wait for the turn is refused, and harms nobody.
-        let [mut first, mut second] = [(); 2].map(|()| place.channel(&address(&place.state())));
-        let mut section = first.section().unwrap();
-        let error = second.section().unwrap_err();
+        let [mut first, mut second] = [(); 2].map(|()| place.transport(&address(&place.state())));
+        let mut transaction = first.transaction().unwrap();
+        let error = second.transaction().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy);
         assert!(error.to_string().contains("another thread"), "{error}");
-        random(&mut section);
-        drop(section);
-        random(&mut second.section().unwrap());
+        random(&mut transaction);
+        drop(transaction);
+        random(&mut second.transaction().unwrap());
     });
 }
 
@@ -169,24 +174,27 @@ fn a_forked_childs_tpm_is_not_a_copy() {
     in_own_process("libtpms::a_forked_childs_tpm_is_not_a_copy", || {
         let place = Place::new();
         let address = address(&place.state());
-        let mut channel = place.channel(&address);
+        let mut transport = place.transport(&address);
         // Forked with the TPM switched on: the child inherits it running.
-        let mut section = channel.section().unwrap();
-        random(&mut section);
+        let mut transaction = transport.transaction().unwrap();
+        random(&mut transaction);
         let child = || {
-            let mut channel = place.channel(&address);
-            let mut section = channel.section().unwrap();
-            assert_eq!(section.continuity(), Continuity::Reset);
-            random(&mut section).to_vec()
+            let mut transport = place.transport(&address);
+            let mut transaction = transport.transaction().unwrap();
+            assert_eq!(transaction.continuity(), Continuity::Reset);
+            random(&mut transaction).to_vec()
         };
         let children = [Forked::new(child), Forked::new(child)];
         thread::sleep(BRIEF);
-        let own = random(&mut section).to_vec();
-        assert_eq!(answer(&mut section, &DEFINE), 0);
-        drop(section);
+        let own = random(&mut transaction).to_vec();
+        assert_eq!(answer(&mut transaction, &DEFINE), 0);
+        drop(transaction);
         let [first, second] = children.map(|child| child.wait().unwrap());
         assert!(own != first && own != second && first != second);
-        assert_eq!(answer(&mut channel.section().unwrap(), &READ_PUBLIC), 0);
+        assert_eq!(
+            answer(&mut transport.transaction().unwrap(), &READ_PUBLIC),
+            0
+        );
     });
 }
 
@@ -199,15 +207,15 @@ fn the_state_directory_is_found_after_chroot() {
             return;
         }
         let place = Place::new();
-        let mut channel = place.channel(&address(&place.state()));
-        channel.endpoint().hold(Hold::Private);
+        let mut transport = place.transport(&address(&place.state()));
+        transport.endpoint().hold(Hold::Private);
         let child = Forked::new(|| {
             let root = place.path().join("locks");
             let root = CString::new(root.to_str().unwrap()).unwrap();
             // SAFETY: a NUL-terminated path.
             assert_eq!(unsafe { libc::chroot(root.as_ptr()) }, 0);
             std::env::set_current_dir("/").unwrap();
-            random(&mut channel.section().unwrap()).to_vec()
+            random(&mut transport.transaction().unwrap()).to_vec()
         });
         assert!(child.wait().is_some());
         wait_for("the state", || {
@@ -222,19 +230,23 @@ fn a_state_that_cannot_be_written_is_an_error_that_says_so() {
         "libtpms::a_state_that_cannot_be_written_is_an_error_that_says_so",
         || {
             let place = Place::new();
-            let mut channel = place.channel(&address(&place.state()));
-            let mut section = channel.section().unwrap();
-            random(&mut section);
+            let mut transport = place.transport(&address(&place.state()));
+            let mut transaction = transport.transaction().unwrap();
+            random(&mut transaction);
             // Not even root can write beside a directory of the temporary file's name.
             let obstacle = place.state().join(".tpm2-00.permall.new");
             fs::create_dir(&obstacle).unwrap();
-            let error = section.transact(&DEFINE).unwrap_err();
+            let error = transaction.transact(&DEFINE).unwrap_err();
             assert!(error.to_string().contains("writing"), "{error}");
             assert!(error.to_string().contains("tpm2-00.permall"), "{error}");
-            drop(section);
+            drop(transaction);
             fs::remove_dir(&obstacle).unwrap();
-            let mut section = channel.section().unwrap();
-            assert_ne!(answer(&mut section, &READ_PUBLIC), 0, "it was never saved");
+            let mut transaction = transport.transaction().unwrap();
+            assert_ne!(
+                answer(&mut transaction, &READ_PUBLIC),
+                0,
+                "it was never saved"
+            );
         },
     );
 }

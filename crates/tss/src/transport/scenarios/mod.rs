@@ -29,33 +29,33 @@ mod libtpms;
 const BRIEF: Duration = Duration::from_millis(80);
 
 fn round_trips(place: &Place, address: &str, mode: u32) {
-    let mut channel = place.channel(address);
-    let mut section = channel.section().unwrap();
+    let mut transport = place.transport(address);
+    let mut transaction = transport.transaction().unwrap();
     assert_eq!(
-        (section.continuity(), section.sharing()),
+        (transaction.continuity(), transaction.sharing()),
         (Continuity::Reset, Sharing::Bare)
     );
-    assert_ne!(random(&mut section), random(&mut section));
-    let record = section.record().unwrap();
+    assert_ne!(random(&mut transaction), random(&mut transaction));
+    let record = transaction.record().unwrap();
     assert_eq!(record.bytes(), b"");
     record.set(b"remember");
-    drop(section);
+    drop(transaction);
 
-    let section = channel.section().unwrap();
-    assert_eq!(section.continuity(), Continuity::Released);
-    drop(section);
+    let transaction = transport.transaction().unwrap();
+    assert_eq!(transaction.continuity(), Continuity::Released);
+    drop(transaction);
 
-    let mut other = place.channel(address);
-    let mut section = other.section().unwrap();
+    let mut other = place.transport(address);
+    let mut transaction = other.transaction().unwrap();
     assert_eq!(
-        section.continuity(),
+        transaction.continuity(),
         Continuity::Reset,
-        "another channel has loaded nothing"
+        "another transport has loaded nothing"
     );
-    assert_eq!(section.record().unwrap().bytes(), b"remember");
-    random(&mut section);
-    drop(section);
-    random(&mut channel.section().unwrap());
+    assert_eq!(transaction.record().unwrap().bytes(), b"remember");
+    random(&mut transaction);
+    drop(transaction);
+    random(&mut transport.transaction().unwrap());
 
     let [lock] = &place.lock_files()[..] else {
         panic!("{:?}", place.lock_files())
@@ -86,18 +86,18 @@ fn a_local_socket_with_a_path_too_long_for_an_address() {
     let socket = swtpm.address.strip_prefix("swtpm:path=").unwrap();
     fs::rename(socket, deep.join("s")).unwrap();
     let address = format!("swtpm:path={}/s", deep.display());
-    random(&mut place.channel(&address).section().unwrap());
+    random(&mut place.transport(&address).transaction().unwrap());
 }
 
 #[test]
 fn a_simulator_that_ends_is_an_error_and_the_next_section_finds_its_successor() {
     let place = Place::new();
     let mut swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
-    let mut channel = place.channel(&swtpm.address);
-    let mut section = channel.section().unwrap();
-    random(&mut section);
+    let mut transport = place.transport(&swtpm.address);
+    let mut transaction = transport.transaction().unwrap();
+    random(&mut transaction);
     swtpm.kill();
-    let error = section.transact(&GET_RANDOM).unwrap_err();
+    let error = transaction.transact(&GET_RANDOM).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cut, "{error}");
     assert!(
         error
@@ -105,16 +105,16 @@ fn a_simulator_that_ends_is_an_error_and_the_next_section_finds_its_successor() 
             .contains("from TPM_TCTI in the environment"),
         "{error}"
     );
-    let again = section.transact(&GET_RANDOM).unwrap_err();
+    let again = transaction.transact(&GET_RANDOM).unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Cut);
     assert!(again.to_string().contains("given up earlier"), "{again}");
-    drop(section);
+    drop(transaction);
 
-    let error = channel.section().unwrap_err();
+    let error = transport.transaction().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     assert!(error.to_string().contains("is swtpm running?"), "{error}");
     let _successor = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
-    random(&mut channel.section().unwrap());
+    random(&mut transport.transaction().unwrap());
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn nobody_listening_is_said() {
     let port = free_port();
     for scheme in ["swtpm", "mssim"] {
         let address = format!("{scheme}:host=127.0.0.1,port={port}");
-        let error = place.channel(&address).section().unwrap_err();
+        let error = place.transport(&address).transaction().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert!(error.to_string().contains("is swtpm running?"), "{error}");
         assert!(error.to_string().contains(&address), "{error}");
@@ -134,17 +134,17 @@ fn nobody_listening_is_said() {
 fn a_command_of_the_wrong_size_is_not_sent() {
     let place = Place::new();
     let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
-    let mut channel = place.channel(&swtpm.address);
-    let mut section = channel.section().unwrap();
+    let mut transport = place.transport(&swtpm.address);
+    let mut transaction = transport.transaction().unwrap();
     assert_eq!(
-        section.transact(&GET_RANDOM[..11]).unwrap_err().kind(),
+        transaction.transact(&GET_RANDOM[..11]).unwrap_err().kind(),
         ErrorKind::Protocol
     );
     assert_eq!(
-        section.transact(&[0; 5000]).unwrap_err().kind(),
+        transaction.transact(&[0; 5000]).unwrap_err().kind(),
         ErrorKind::Limit
     );
-    random(&mut section);
+    random(&mut transaction);
 }
 
 #[test]
@@ -160,9 +160,9 @@ fn an_address_that_somebody_else_occupies_times_out() {
         command_wait: BRIEF,
         ..limits()
     };
-    let mut channel = Transport::new(place.endpoint(&swtpm.address), limits);
-    let mut section = channel.section().unwrap();
-    let error = section.transact(&GET_RANDOM).unwrap_err();
+    let mut transport = Transport::new(place.endpoint(&swtpm.address), limits);
+    let mut transaction = transport.transaction().unwrap();
+    let error = transaction.transact(&GET_RANDOM).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
     assert!(
         error.to_string().contains("one client at a time"),
@@ -221,9 +221,9 @@ fn the_reference_simulators_protocol() {
     let mut signals = Vec::new();
     thread::scope(|scope| {
         scope.spawn(|| relay(&listener, &platform, Path::new(data), &mut signals));
-        let mut channel = place.channel(&format!("mssim:host=localhost,port={port}"));
-        let mut section = channel.section().unwrap();
-        assert_ne!(random(&mut section), random(&mut section));
+        let mut transport = place.transport(&format!("mssim:host=localhost,port={port}"));
+        let mut transaction = transport.transaction().unwrap();
+        assert_ne!(random(&mut transaction), random(&mut transaction));
     });
     assert_eq!(signals, [1, 11, 20, 8, 8, 20]);
 }
@@ -233,10 +233,10 @@ fn another_process_holds_the_tpm() {
     if let Some(argument) = alone() {
         // The other process: says that it holds the TPM, and does until its input ends.
         let (locks, address) = argument.split_once(' ').unwrap();
-        let mut channel = Transport::new(endpoint_in(Path::new(locks), address), limits());
-        let mut section = channel.section().unwrap();
-        section.record().unwrap().set(b"from the other process");
-        random(&mut section);
+        let mut transport = Transport::new(endpoint_in(Path::new(locks), address), limits());
+        let mut transaction = transport.transaction().unwrap();
+        transaction.record().unwrap().set(b"from the other process");
+        random(&mut transaction);
         println!("\nHELD");
         let _ = std::io::stdin().read(&mut [0]);
         return;
@@ -253,10 +253,10 @@ fn another_process_holds_the_tpm() {
         );
         (other, lines)
     };
-    let mut channel = place.channel(&swtpm.address);
+    let mut transport = place.transport(&swtpm.address);
 
     let (mut other, lines) = start();
-    let error = channel.section_within(BRIEF).unwrap_err();
+    let error = transport.transaction_within(BRIEF).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert!(
         error
@@ -265,17 +265,20 @@ fn another_process_holds_the_tpm() {
         "{error}"
     );
     drop(other.stdin.take());
-    let mut section = channel.section().unwrap();
-    assert_eq!(section.record().unwrap().bytes(), b"from the other process");
-    random(&mut section);
-    drop(section);
+    let mut transaction = transport.transaction().unwrap();
+    assert_eq!(
+        transaction.record().unwrap().bytes(),
+        b"from the other process"
+    );
+    random(&mut transaction);
+    drop(transaction);
     lines.for_each(drop);
     assert!(other.wait().unwrap().success());
 
     // One that is killed leaves neither the lock nor the connection behind.
     let (mut other, _lines) = start();
     other.kill().unwrap();
-    random(&mut channel.section().unwrap());
+    random(&mut transport.transaction().unwrap());
     other.wait().unwrap();
 }
 
@@ -287,11 +290,11 @@ fn threads_take_turns() {
         for _ in 0..4 {
             scope.spawn(|| {
                 // As two clients in one process: each with an endpoint of its own.
-                let mut channel = place.channel(&swtpm.address);
-                let queue = channel.endpoint().queue();
+                let mut transport = place.transport(&swtpm.address);
+                let queue = transport.endpoint().queue();
                 for _ in 0..25 {
                     let _turn = queue.enter();
-                    random(&mut channel.section().unwrap());
+                    random(&mut transport.transaction().unwrap());
                 }
             });
         }
@@ -303,17 +306,17 @@ fn forked_workers_share_a_bare_tpm() {
     in_own_process("forked_workers_share_a_bare_tpm", || {
         let place = Place::new();
         let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
-        let mut channel = place.channel(&swtpm.address);
-        drop(channel.section().unwrap());
+        let mut transport = place.transport(&swtpm.address);
+        drop(transport.transaction().unwrap());
         let workers: Vec<_> = (0..4)
             .map(|_| {
                 Forked::new(|| {
-                    let first = channel.section().unwrap().continuity();
+                    let first = transport.transaction().unwrap().continuity();
                     assert_eq!(first, Continuity::Reset, "the parent loaded it, not we");
                     for _ in 0..50 {
-                        let mut section = channel.section().unwrap();
-                        assert_eq!(section.continuity(), Continuity::Released);
-                        random(&mut section);
+                        let mut transaction = transport.transaction().unwrap();
+                        assert_eq!(transaction.continuity(), Continuity::Released);
+                        random(&mut transaction);
                     }
                     Vec::new()
                 })
@@ -323,7 +326,7 @@ fn forked_workers_share_a_bare_tpm() {
             assert!(worker.wait().is_some());
         }
         assert_eq!(
-            channel.section().unwrap().continuity(),
+            transport.transaction().unwrap().continuity(),
             Continuity::Released
         );
     });
@@ -334,17 +337,17 @@ fn a_fork_during_a_section_takes_nothing_away() {
     in_own_process("a_fork_during_a_section_takes_nothing_away", || {
         let place = Place::new();
         let swtpm = Swtpm::unix_of(Family::Tpm2, &place.state(), place.path());
-        let mut channel = place.channel(&swtpm.address);
-        let mut section = channel.section().unwrap();
+        let mut transport = place.transport(&swtpm.address);
+        let mut transaction = transport.transaction().unwrap();
         let address = &swtpm.address;
         // It inherits the connection's descriptor, and wants the TPM for itself.
         let child = Forked::new(|| {
-            random(&mut place.channel(address).section().unwrap());
+            random(&mut place.transport(address).transaction().unwrap());
             Vec::new()
         });
         thread::sleep(BRIEF);
-        random(&mut section);
-        drop(section);
+        random(&mut transaction);
+        drop(transaction);
         assert!(child.wait().is_some());
     });
 }
