@@ -1,8 +1,9 @@
 //! Signals while the TPM works: its command cannot be called back, and what it has loaded for us must
 //! be removed from a TPM without a resource manager before the process goes.
 
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -14,51 +15,76 @@ use crate::output;
 
 const HELD: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
 
-/// From its making on, the first signal waits until [`Hold::check`]; the second ends the process at once.
-pub(crate) struct Hold(Arc<AtomicUsize>);
+/// The signal that came, 0 for none; there once signals are held back.
+static RECEIVED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+/// Somebody is asked at the terminal: the TPM does nothing meanwhile.
+static ASKING: AtomicBool = AtomicBool::new(false);
 
-impl Hold {
-    /// Begins to hold signals back; to be called when nothing waits for the user any more.
-    pub(crate) fn begin() -> Result<Self, Error> {
-        let failed = |error| {
-            Error::new(format!(
-                "signals cannot be held back while the TPM works: {error}"
-            ))
-        };
-        let again = Arc::new(AtomicBool::new(false));
-        let received = Arc::new(AtomicUsize::new(0));
-        for signal in HELD {
-            // The flag that a second signal looks at is set by the first.
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))
-                .map_err(failed)?;
-            flag::register(signal, Arc::clone(&again)).map_err(failed)?;
-            let number = usize::try_from(signal).unwrap_or_default();
-            flag::register_usize(signal, Arc::clone(&received), number).map_err(failed)?;
-        }
-        acknowledge().map_err(failed)?;
-        Ok(Self(received))
+/// From now on the first signal waits until [`check`] or the end of the command; the second ends the process at once.
+pub(crate) fn hold() -> Result<(), Error> {
+    if RECEIVED.get().is_some() {
+        return Ok(());
     }
-
-    /// An error if a signal came meanwhile.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        match u8::try_from(self.0.load(Ordering::Relaxed)) {
-            Ok(0) | Err(_) => Ok(()),
-            Ok(signal) => Err(Error::interrupted(signal)),
-        }
-    }
+    register(RECEIVED.get_or_init(Arc::default)).map_err(|error| {
+        Error::new(format!(
+            "signals cannot be held back while the TPM works: {error}"
+        ))
+    })
 }
 
-/// Says once that a signal has come: what follows may take a minute.
-fn acknowledge() -> std::io::Result<()> {
+fn register(received: &Arc<AtomicUsize>) -> io::Result<()> {
+    let again = Arc::new(AtomicBool::new(false));
+    for signal in HELD {
+        // The flag that a second signal looks at is set by the first.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))?;
+        flag::register(signal, Arc::clone(&again))?;
+        let number = usize::try_from(signal).unwrap_or_default();
+        flag::register_usize(signal, Arc::clone(received), number)?;
+    }
     let mut signals = Signals::new(HELD)?;
     thread::Builder::new().spawn(move || {
-        if signals.forever().next().is_some() {
-            // Behind the ^C that the terminal shows.
-            output::note(
-                "\nThe TPM cannot be stopped in the middle of a command: this ends when it is done. Once more ends at once, \
-                 and may leave something loaded in the TPM (`tpmctl flush`).",
-            );
+        for _ in signals.forever() {
+            if !ASKING.load(Ordering::Relaxed) {
+                // Behind the ^C that the terminal shows.
+                output::note(
+                    "\nThe TPM cannot be stopped in the middle of a command: this ends when it is done. Once more ends at \
+                     once, and may leave something loaded in the TPM (`tpmctl flush`).",
+                );
+            }
         }
     })?;
     Ok(())
+}
+
+/// The signal that came since [`hold`].
+pub(crate) fn received() -> Option<u8> {
+    let signal = RECEIVED.get()?.load(Ordering::Relaxed);
+    u8::try_from(signal).ok().filter(|&signal| signal != 0)
+}
+
+/// An error if a signal came since [`hold`].
+pub(crate) fn check() -> Result<(), Error> {
+    match received() {
+        None => Ok(()),
+        Some(signal) => Err(Error::interrupted(signal)),
+    }
+}
+
+/// Somebody is asked while this lives: a signal is no reason to explain what the TPM does.
+pub(crate) struct Asking(());
+
+impl Asking {
+    pub(crate) fn begin() -> Self {
+        ASKING.store(true, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        // Who explains may come late.
+        if received().is_none() {
+            ASKING.store(false, Ordering::Relaxed);
+        }
+    }
 }

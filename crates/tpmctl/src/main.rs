@@ -25,6 +25,7 @@ mod print;
 mod selftest;
 mod settings;
 mod srk;
+mod terminal;
 mod version;
 
 use std::process::ExitCode;
@@ -42,7 +43,8 @@ fn main() -> ExitCode {
     tpm2::release_all_at_exit();
     tpm12::release_all_at_exit();
     match result {
-        Ok(status) => ExitCode::from(status),
+        // What was asked for is done; whoever wanted an end hears of it.
+        Ok(status) => ExitCode::from(interrupt::received().map_or(status, |signal| 128 + signal)),
         Err(error) => {
             output::note(&format!("tpmctl: {}", printable::line(&error.to_string())));
             ExitCode::from(error.status())

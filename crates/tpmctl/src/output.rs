@@ -1,6 +1,6 @@
 //! What goes to the terminal: a closed pipe ends the output, never the program with a panic.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 
 use console::{Style, Term};
 use keys::printable;
@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::print::wrap;
+use crate::terminal::{self, Echo};
 
 /// Writes the command's result.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
@@ -116,10 +117,6 @@ pub(crate) fn agreed(would_be: &str, question: &str) -> Result<bool, Error> {
         )));
     }
     note(&format!("{question} [y/N]"));
-    let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Error::new(format!("no answer: {error}")))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    let answer = terminal::line("", Echo::Shown)?;
+    Ok(matches!(answer.trim_ascii(), b"y" | b"Y" | b"yes"))
 }

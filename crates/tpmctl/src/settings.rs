@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::cli::Global;
 use crate::cnf::{self, Found};
 use crate::error::Error;
+use crate::interrupt;
 
 /// A TPM that was named or found, and the file that named it.
 pub(crate) struct Chosen {
@@ -142,6 +143,8 @@ enum Parent {
 }
 
 fn choose(global: &Global, parent: Parent) -> Result<Chosen, Error> {
+    // What comes next may leave something in the TPM if it is cut short.
+    interrupt::hold()?;
     let found = cnf::provider_section();
     let mut settings = Settings::default();
     settings.read(&Said {

@@ -4,12 +4,10 @@
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use testkit::openssl::{Config, Order, clean};
-use testkit::process::{Daemon, Done, Run};
+use testkit::process::{Done, Run};
 use testkit::proxy::{Action, Fault, Proxy};
 use testkit::scratch::Scratch;
 use testkit::swtpm::Swtpm;
@@ -720,27 +718,10 @@ fn a_file_that_openssl_cannot_read() {
 #[test]
 fn a_machine_as_it_should_be() {
     let machine = Machine::with_tpm2();
-    let state = Scratch::new();
-    // The other end stays raw while somebody has it open.
-    let (ours, _theirs, path) = terminal();
-    let log = fs::File::create(state.join("log")).unwrap();
-    let mut swtpm = Command::new(need("swtpm", "swtpm"));
-    swtpm
-        .args([
-            "chardev",
-            "--tpm2",
-            "--flags",
-            "not-need-init,startup-clear",
-        ])
-        .arg("--tpmstate")
-        .arg(format!("dir={}", state.path().display()))
-        .arg(format!("--fd={}", ours.as_raw_fd()))
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log);
-    let _daemon = Daemon::spawn(&mut swtpm);
-    machine.link("dev/tpmrm0", &path);
-    machine.link("dev/tpm0", &path);
+    let tpm = Swtpm::start();
+    let device = Terminal::start(&tpm);
+    machine.link("dev/tpmrm0", device.path());
+    machine.link("dev/tpm0", device.path());
     let machine = machine.usual_nodes();
     machine.alice("109 1000");
     let done = says("no-root-key-device", 0, || machine.doctor());
@@ -752,34 +733,6 @@ fn a_machine_as_it_should_be() {
     let named = machine.doctor().env("TPM_TCTI", "device:/dev/tpmrm0");
     let text = flat(&named.ok().out());
     assert!(text.contains("from TPM_TCTI in the environment"), "{text}");
-}
-
-/// A pseudo-terminal without any editing: its ends, which children inherit, and the second's path.
-fn terminal() -> (OwnedFd, OwnedFd, PathBuf) {
-    let (mut ours, mut theirs) = (0, 0);
-    // SAFETY: two integers to be filled; the rest may be null.
-    let made = unsafe {
-        libc::openpty(
-            &mut ours,
-            &mut theirs,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-        )
-    };
-    assert_eq!(made, 0, "a pseudo-terminal");
-    // SAFETY: openpty has just opened both, and nobody else has them.
-    let (ours, theirs) = unsafe { (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
-    // SAFETY: an all-zero termios is a value that tcgetattr fills.
-    let mut settings: libc::termios = unsafe { std::mem::zeroed() };
-    // SAFETY: the descriptor is open and the structure is ours.
-    unsafe {
-        libc::tcgetattr(theirs.as_raw_fd(), &mut settings);
-        libc::cfmakeraw(&mut settings);
-        libc::tcsetattr(theirs.as_raw_fd(), libc::TCSANOW, &settings);
-    }
-    let path = fs::read_link(format!("/proc/self/fd/{}", theirs.as_raw_fd())).unwrap();
-    (ours, theirs, path)
 }
 
 #[test]

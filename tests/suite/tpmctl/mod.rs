@@ -8,3 +8,4 @@ mod manners;
 mod owner;
 mod passwd;
 mod policy;
+mod typed;

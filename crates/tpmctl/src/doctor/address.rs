@@ -9,6 +9,7 @@ use tss::transport::{Address, AddressKind, Limits, LockTrouble, Origin};
 use super::Scene;
 use super::verdict::{Finding, Verdict};
 use crate::family::AnyTpm;
+use crate::interrupt;
 use crate::settings;
 
 /// A TPM that could be asked, or what became of the attempt.
@@ -81,6 +82,9 @@ pub(super) fn finding(scene: &Scene, earlier: &[Finding]) -> (Finding, Answer) {
         },
         ..Config::default()
     };
+    if let Err(error) = interrupt::hold() {
+        return (Finding::problem(sentence(&error.to_string())), Answer::None);
+    }
     // Before the TPM is used: root replaces what it may.
     let mut trouble = None;
     let opened = Tpm::new(config).and_then(|tpm| {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use keys::printable;
 
 use crate::error::Error;
+use crate::interrupt;
 
 /// No key file is longer; a device that never ends is none.
 const LONGEST: u64 = 1 << 20;
@@ -94,6 +95,7 @@ impl Target {
     }
 
     fn write_as(&self, content: &[u8], mode: u32) -> Result<(), Error> {
+        interrupt::check()?;
         if !self.replace {
             return create(&self.path, content, mode);
         }

@@ -20,7 +20,7 @@ use super::show12::TLS12;
 use crate::cli::{Cli, FileForm, Global, New, Type};
 use crate::display::{RSA_SIZES, curve_name, hex, hex_bytes, key_kind, shell_word};
 use crate::error::Error;
-use crate::interrupt::Hold;
+use crate::interrupt;
 use crate::{output, settings};
 
 /// What was made.
@@ -47,9 +47,8 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
     };
     let chosen = settings::tpm_with_parent(global)?;
     let options = options(args, &chosen.tpm)?;
-    let hold = Hold::begin()?;
     let made = with_spinner(&options, || generate(&chosen.tpm, &options));
-    hold.check()?;
+    interrupt::check()?;
     let key = made.map_err(|error| explain(&chosen.tpm, &options, error))?;
     let pem = match (args.form, key.file()) {
         (FileForm::Pkcs8, Some(file)) => Some(file.to_pkcs8_pem()),

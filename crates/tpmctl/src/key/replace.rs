@@ -9,6 +9,7 @@ use keys::printable;
 
 use super::file::{beside, directory_of};
 use crate::error::Error;
+use crate::interrupt;
 
 /// A file that shall be written anew, with the owner, group and mode that it has.
 pub(crate) struct Replacement {
@@ -44,6 +45,7 @@ impl Replacement {
 
     /// Puts `content` in the file's place.
     pub(crate) fn write(&self, content: &[u8]) -> Result<(), Error> {
+        interrupt::check()?;
         let new = beside(&self.path);
         self.create(&new, content)
             .and_then(|()| fs::rename(&new, &self.path))

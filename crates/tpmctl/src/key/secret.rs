@@ -8,6 +8,7 @@ use console::Term;
 use crypto::Secret;
 use keys::{read_line, read_secret};
 use zeroize::Zeroizing;
+use crate::terminal::{self, Echo};
 
 use crate::error::Error;
 
@@ -54,18 +55,21 @@ pub(crate) fn of_key_if_asked(named: Option<&str>) -> Result<Option<Secret>, Err
         None if io::stdin().is_terminal() && io::stderr().is_terminal() => of_key("-").map(Some),
         None => Ok(None),
     }
+/// The passphrase of an encrypted file, of another program; there may be nobody to ask.
+pub(crate) fn of_file_if_asked(named: Option<&str>) -> Result<Option<Secret>, Error> {
+    let can_ask = io::stdin().is_terminal();
+    match named {
+        Some("-") | None if can_ask => prompt("Passphrase of the file: ").map(Some),
+        Some(value) => read(value).map(Some),
+        None => Ok(None),
+    }
+}
+
 }
 
 fn prompt(text: &str) -> Result<Secret, Error> {
-    let terminal = Term::stderr();
-    terminal
-        .write_str(text)
-        .and_then(|()| terminal.read_secure_line())
-        .map_err(|error| Error::new(format!("no authorization value was entered: {error}")))
-        .and_then(|line| {
-            let line = Zeroizing::new(line);
-            Ok(read_line(line.as_bytes(), "what was entered")?)
-        })
+    let line = terminal::line(text, Echo::Hidden)?;
+    Ok(read_line(&line[..], "what was entered")?)
 }
 
 fn ask([first, again]: &[&str; 2]) -> Result<Secret, Error> {
