@@ -33,13 +33,22 @@ impl ParentChoice {
             "platform" | "p" => Some(0x4000_000c),
             number => parse_handle(number),
         };
-        match handle {
-            Some(
-                0x4000_0001 | 0x4000_0007 | 0x4000_000b | 0x4000_000c | 0x8100_0000..=0x81ff_ffff,
-            ) => Ok(Self(handle.unwrap_or_default())),
-            _ => Err(Error::Setting(format!(
+        handle.and_then(|handle| Self::at(handle).ok()).ok_or_else(|| {
+            Error::Setting(format!(
                 "parent {text:?} is not a parent for keys: say owner, null, endorsement or platform, \
                  or the handle of a persistent storage key such as 0x81000001"
+            ))
+        })
+    }
+
+    /// The hierarchy or persistent storage key of this handle.
+    pub fn at(handle: u32) -> Result<Self, Error> {
+        match handle {
+            0x4000_0001 | 0x4000_0007 | 0x4000_000b | 0x4000_000c | 0x8100_0000..=0x81ff_ffff => {
+                Ok(Self(handle))
+            }
+            _ => Err(Error::Setting(format!(
+                "0x{handle:08x} is not a parent for keys"
             ))),
         }
     }
@@ -149,6 +158,23 @@ impl Options {
         }
     }
 
+    /// The same with the policy that they have in words, if they have one, read with the TPM at hand.
+    pub(crate) fn with_policy(&self, tpm: &Arc<Tpm>) -> Result<Option<Self>, Error> {
+        let Some(words) = &self.policy_words else {
+            return Ok(None);
+        };
+        if self.family_in(tpm) == Some(Family::Tpm12) {
+            return Err(no_policies());
+        }
+        let owner = self.parent_auth.as_ref();
+        let owner = owner.unwrap_or(&tpm.config().parent_auth);
+        Ok(Some(Self {
+            policy: InTpm { tpm, owner }.policy(words)?,
+            policy_words: None,
+            ..self.clone()
+        }))
+    }
+
     /// The one type that a TPM 1.2 has, where nobody asked for another.
     fn for_tpm12(mut self) -> Self {
         if self.any_type {
@@ -161,20 +187,7 @@ impl Options {
 /// Makes a key in the TPM. In a TPM 2.0: three commands under a hierarchy (CreatePrimary, Create,
 /// FlushContext), one under a persistent parent. In a TPM 1.2: two (TPM_OSAP, TPM_CreateWrapKey).
 pub fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Key, Error> {
-    if let Some(words) = &options.policy_words {
-        let policy = match options.family_in(tpm) {
-            Some(Family::Tpm12) => return Err(no_policies()),
-            _ => {
-                let owner = options.parent_auth.as_ref();
-                let owner = owner.unwrap_or(&tpm.config().parent_auth);
-                InTpm { tpm, owner }.policy(words)?
-            }
-        };
-        let options = Options {
-            policy,
-            policy_words: None,
-            ..options.clone()
-        };
+    if let Some(options) = options.with_policy(tpm)? {
         return generate(tpm, &options);
     }
     if options.family_in(tpm) == Some(Family::Tpm12) {

@@ -19,6 +19,7 @@ pub mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generate;
+pub mod import;
 mod key;
 mod load;
 pub mod log_setup;

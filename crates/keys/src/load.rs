@@ -205,12 +205,7 @@ pub(super) fn examine(file: &KeyFile) -> Result<(Public, PublicKey, Policy), Err
 
 fn refuse_what_is_not_done(file: &KeyFile) -> Result<(), Error> {
     match file.kind {
-        Kind::Loadable => Ok(()),
-        Kind::Importable => Err(Error::Unsupported(
-            "the key file is importable (it needs TPM2_Import before it can be loaded), which \
-             this version does not do: import it into this TPM with the tool that made it"
-                .into(),
-        )),
+        Kind::Loadable | Kind::Importable => Ok(()),
         Kind::Sealed => Ok(file.require_key()?),
     }
 }

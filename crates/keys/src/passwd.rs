@@ -26,8 +26,8 @@ impl<'a> ChangeAuth<'a> {
             Kind::Loadable => {}
             Kind::Importable => {
                 return Err(Error::Unsupported(
-                    "the key file is importable (it needs TPM2_Import before it can be loaded): change the value of the \
-                     key that comes of importing it"
+                    "the key file is importable: make a loadable one of it first, with `tpmctl key finish FILE`, and \
+                     change the value of that"
                         .into(),
                 ));
             }

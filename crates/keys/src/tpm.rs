@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tss::os::AppendOnly;
-use tss::tpm2::{Client, Options, ParentName};
+use tss::tpm2::{Client, Options, Parent, ParentName};
 use tss::tpm12::{self, AuthValue};
 use tss::transport::{Address, Endpoint, Family, Origin};
 use zeroize::Zeroizing;
 
 use super::Error;
 use super::config::Config;
+use super::load::parent_of;
 use super::trust::{ParentRule, Trust};
+use super::tss2::KeyFile;
 
 /// A TPM that is opened when it is first needed; for keys of TPM 1.2 it can be another one.
 pub struct Tpm {
@@ -33,6 +35,11 @@ pub struct Tpm {
 }
 
 impl Tpm {
+    /// The parent below which the key in this file is loaded.
+    pub fn parent_of(&self, file: &KeyFile) -> Result<Parent, Error> {
+        parent_of(self, file)
+    }
+
     /// Prepares `config`: names are resolved, since hosts may chroot or drop privileges before the first use. Neither a connection nor a TPM command; a TPM that is
     /// not there is an error only when it is used.
     pub fn new(config: Config) -> Result<Arc<Self>, Error> {

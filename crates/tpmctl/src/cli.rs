@@ -12,6 +12,7 @@ use keys::{Family, KeyType, ParentChoice};
 use tss::transport::Address;
 use zeroize::Zeroizing;
 
+use crate::action::persistent;
 use crate::offered::Offered;
 use crate::policy::args::PolicyCommand;
 use crate::print::wrap;
@@ -122,8 +123,21 @@ pub(crate) enum Command {
 pub(crate) enum KeyCommand {
     /// Make a key in the TPM and write its key file
     New(New),
-    /// Take a software RSA key into a TPM 1.2 and write its key file
+    /// Take a software key into the TPM and write its key file
     Import(Import),
+    /// Import an importable key file for ever
+    Finish(Finish),
+    /// Wrap a software key for the TPMs of other machines, without a TPM
+    Wrap(Wrap),
+    /// Make the key in a file persistent, and print its handle
+    Persist(Persist),
+    /// Remove a persistent key
+    Evict(Evict),
+    /// List the persistent keys
+    #[command(after_help = "Examples:\n  \
+        tpmctl key list\n  \
+        tpmctl key list --json | jq -r '.[].handle'")]
+    List,
     /// Write a key file in another form, without a TPM
     Convert(Convert),
     /// Say what is in a key file, without a TPM
@@ -150,6 +164,10 @@ pub(crate) enum SrkCommand {
         tpmctl srk create\n  \
         tpmctl srk create --parent-auth file:/root/tpm-owner")]
     Create,
+    /// Write the public half of the storage root key, for which other machines can wrap keys
+    Export(SrkExport),
+    /// Remove the storage root key at 0x81000001
+    Remove(SrkRemove),
 }
 
 #[derive(Subcommand)]
@@ -310,9 +328,11 @@ pub(crate) enum Pin {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  tpmctl key import software.key -o tpm.key")]
+#[command(after_help = "Examples:\n  \
+    tpmctl key import software.key -o tpm.key\n  \
+    tpmctl key import www.p12 --passin file:www.pass --auth file:www.pin -o www.key")]
 pub(crate) struct Import {
-    /// The private key: PKCS#8 or PKCS#1, PEM, not encrypted
+    /// The private key: PKCS#8, PKCS#1 or SEC 1 (PEM or DER), PKCS#12, or OpenSSH's form
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
@@ -328,13 +348,157 @@ pub(crate) struct Import {
     #[arg(long, value_name = "VALUE", value_parser = secret)]
     pub(crate) auth: Option<Zeroizing<String>>,
 
-    /// The key signs and does not decrypt
+    /// Passphrase of FILE, file:PATH, or `-` to be asked [default: asked for if FILE is encrypted]
+    #[arg(long, value_name = "VALUE", value_parser = secret)]
+    pub(crate) passin: Option<Zeroizing<String>>,
+
+    /// Parent: owner, null, endorsement, platform, or a persistent handle such as 0x81000001
+    #[arg(long, default_value = "owner", value_parser = Offered::new(parent, PARENTS), hide_possible_values = true)]
+    pub(crate) parent: ParentChoice,
+
+    /// Digest that the key is bound to; it then only signs
+    #[arg(long, value_parser = Offered::new(digest, DIGESTS), hide_possible_values = true)]
+    pub(crate) digest: Option<Hash>,
+
+    /// Registers (PCRs) whose present values the key is bound to, such as sha256:0,7; may be repeated
+    #[arg(long, value_name = "BANK:REGISTERS")]
+    pub(crate) pcr: Vec<String>,
+
+    /// Policy that the key is used by: a policy file, or words (see tpmctl policy new); may be repeated
+    #[arg(long, value_name = "FILE|WORDS")]
+    pub(crate) policy: Vec<String>,
+
+    /// Write an importable file, which the TPM imports when the key is first used
+    #[arg(long)]
+    pub(crate) importable: bool,
+
+    /// Into what kind of TPM: 1.2 or 2.0, for a machine with both [default: the one that there is]
+    #[arg(long, value_name = "VERSION", value_parser = Offered::new(family, &["1.2", "2.0"]), hide_possible_values = true)]
+    pub(crate) tpm: Option<Family>,
+
+    /// A key of a TPM 1.2 that signs and does not decrypt
     #[arg(long)]
     pub(crate) sign_only: bool,
 
-    /// Secret of the TPM's owner, or file:PATH; needed unless `tpm_restrictsrk -a` was typed
+    /// Secret of a TPM 1.2's owner, or file:PATH; needed unless `tpm_restrictsrk -a` was typed
     #[arg(long, value_name = "VALUE", value_parser = secret)]
     pub(crate) owner_auth: Option<Zeroizing<String>>,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl key finish www.key\n  \
+    tpmctl key finish imported.key -o www.key")]
+pub(crate) struct Finish {
+    /// The importable key file, PEM or DER
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Write to NEWFILE and leave FILE alone [default: FILE is written anew]
+    #[arg(short, long, value_name = "NEWFILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Replace NEWFILE if it exists
+    #[arg(short, long, requires = "output")]
+    pub(crate) force: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl key wrap www.pem --for node1.pem --for node2.pem -o wrapped\n  \
+    tpmctl key wrap fleet.pem --storage-key --for node1.pem --for node2.pem -o wrapped")]
+pub(crate) struct Wrap {
+    /// The private key: PKCS#8, PKCS#1 or SEC 1 (PEM or DER), PKCS#12, or OpenSSH's form
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// A machine's storage key, as `tpmctl srk export` writes it there, or systemd; may be repeated
+    #[arg(long = "for", value_name = "SRK", required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) targets: Vec<PathBuf>,
+
+    /// The directory for the key files: NAME.tpm for the machine of NAME.pem
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: PathBuf,
+
+    /// Replace files that exist
+    #[arg(short, long)]
+    pub(crate) force: bool,
+
+    /// Passphrase of FILE, file:PATH, or `-` to be asked [default: asked for if FILE is encrypted]
+    #[arg(long, value_name = "VALUE", value_parser = secret)]
+    pub(crate) passin: Option<Zeroizing<String>>,
+
+    /// Authorization value that the key shall have, file:PATH, or `-` to be asked
+    #[arg(long, value_name = "VALUE", value_parser = secret)]
+    pub(crate) auth: Option<Zeroizing<String>>,
+
+    /// Digest that the key is bound to; it then only signs
+    #[arg(long, value_parser = Offered::new(digest, DIGESTS), hide_possible_values = true)]
+    pub(crate) digest: Option<Hash>,
+
+    /// Policy file that the key is used by, with the values of its registers
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) policy: Option<PathBuf>,
+
+    /// Where the storage key is in those TPMs: owner, or a persistent handle
+    #[arg(long, default_value = "owner", value_parser = Offered::new(parent, PARENTS), hide_possible_values = true)]
+    pub(crate) parent: ParentChoice,
+
+    /// The key becomes a storage key, the parent of keys that all these machines can load
+    #[arg(long)]
+    pub(crate) storage_key: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl key persist www.key\n  \
+    tpmctl key persist www.key 0x81020007")]
+pub(crate) struct Persist {
+    /// The key file, PEM or DER
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The handle [default: the first free one from 0x81020000 on]
+    #[arg(value_name = "HANDLE", value_parser = persistent::parse)]
+    pub(crate) handle: Option<u32>,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl key evict 0x81020000\n  \
+    tpmctl key evict 0x81020000 --yes")]
+pub(crate) struct Evict {
+    /// The handle of the persistent key
+    #[arg(value_name = "HANDLE", value_parser = persistent::parse)]
+    pub(crate) handle: u32,
+
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl srk export -o node1.pem\n  \
+    tpmctl srk export | ssh admin@example.org 'cat >node1.pem'")]
+pub(crate) struct SrkExport {
+    /// Where the public key goes; `-` is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(crate) output: PathBuf,
+
+    /// Replace the output if it exists
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl srk remove\n  \
+    tpmctl srk remove --yes")]
+pub(crate) struct SrkRemove {
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Args)]

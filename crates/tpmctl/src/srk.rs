@@ -1,15 +1,19 @@
 //! `tpmctl srk`: which parent keys are trusted (`parent-name = first-use`).
 
-use keys::ParentChoice;
+use std::path::Path;
+
 use keys::trust::{Pin, Store};
+use keys::{ParentChoice, PublicKey};
 use serde::Serialize;
 use tss::tpm2::constants::handle;
 use tss::tpm2::{Client, Parent, PrimaryTemplate, ResponseCode};
 
 use crate::action;
-use crate::cli::{Global, Trust};
+use crate::cli::{Global, SrkExport, SrkRemove, Trust};
 use crate::display::hex;
 use crate::error::Error;
+use crate::key;
+use crate::key::file::Target;
 use crate::output::{self, Report};
 use crate::print;
 use crate::settings::{self, Chosen};
@@ -96,6 +100,32 @@ pub(crate) fn create(global: &Global) -> Result<(), Error> {
         true => output::print_json(&root),
         false => output::print(&print::root_key::text(&root)),
     }
+}
+
+/// Writes the public half of the storage root key, or of the owner's primary that stands for it where there is none.
+pub(crate) fn export(global: &Global, args: &SrkExport) -> Result<(), Error> {
+    let target = match args.output == Path::new("-") {
+        true => None,
+        false => Some(Target::new(&args.output, args.force)?),
+    };
+    let chosen = settings::tpm_with_parent(global)?;
+    let public = action::storage_key::of_this_tpm(&chosen, ParentChoice::OWNER)?;
+    let pem = key::public::pem("PUBLIC KEY", &PublicKey::of(&public)?.to_spki())?;
+    match target {
+        Some(target) => target.write_shared(&pem),
+        None => output::print_as_is(&pem),
+    }
+}
+
+/// Removes the storage root key.
+pub(crate) fn remove(global: &Global, args: &SrkRemove) -> Result<(), Error> {
+    key::persist::remove(
+        global,
+        handle::SRK,
+        args.yes,
+        "Key files below the owner hierarchy, the usual ones, go on working, since the same key is made anew each time; \
+         those with the parent 0x81000001 do not until `tpmctl srk create` has made it again",
+    )
 }
 
 fn pinned(chosen: &Chosen) -> Result<(Store, Outcome), Error> {

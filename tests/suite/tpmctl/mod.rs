@@ -2,6 +2,7 @@
 
 mod commands;
 mod doctor;
+mod import;
 mod keys;
 mod lockout;
 mod manners;

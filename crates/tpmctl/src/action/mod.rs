@@ -4,4 +4,7 @@ mod certificate;
 pub(crate) mod csr;
 pub(crate) mod key_file;
 pub(crate) mod key_test;
+pub(crate) mod persistent;
 pub(crate) mod root_key;
+pub(crate) mod software;
+pub(crate) mod storage_key;

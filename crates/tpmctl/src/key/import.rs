@@ -1,29 +1,21 @@
-//! `tpmctl key import`: takes a software RSA key into a TPM 1.2.
+//! `tpmctl key import`: takes a software key into a TPM.
 
-use std::fs;
 use std::path::Path;
 
 use crypto::Secret;
-use crypto::der::{Reader, tag};
-use keys::printable;
-use keys::{GenerateOptions, KeyType, import12, read_secret};
-use zeroize::Zeroizing;
+use keys::import::{self, Software};
+use keys::{Family, GenerateOptions, Key, KeyType, Usage, import12, printable, read_secret};
 
-use super::file::Target;
+use super::file::{self, Target};
+use super::new::policy_words;
 use super::secret;
 use super::show12::TLS12;
+use crate::action::software;
 use crate::cli::{Cli, Global, Import};
 use crate::error::Error;
+use crate::family::AnyTpm;
+use crate::settings::Chosen;
 use crate::{output, settings};
-
-/// `rsaEncryption`, 1.2.840.113549.1.1.1.
-const RSA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
-
-/// The parts of a software key that matter.
-struct Software {
-    modulus: Vec<u8>,
-    prime: Secret,
-}
 
 /// Imports the key.
 pub(crate) fn run(global: &Global, args: &Import) -> Result<(), Error> {
@@ -34,106 +26,144 @@ pub(crate) fn run(global: &Global, args: &Import) -> Result<(), Error> {
         true => None,
         false => Some(Target::new(&args.output, args.force)?),
     };
-    let software = read(&args.file)?;
-    let options = GenerateOptions {
-        sign_only: args.sign_only,
-        user_auth: match &args.auth {
-            Some(value) => secret::read(value)?,
-            None => Secret::empty(),
-        },
-        ..GenerateOptions::new(KeyType::Rsa)
-    };
-    let owner = args.owner_auth.as_ref();
-    let owner = owner.map(|value| read_secret(value)).transpose()?;
+    let software = read(&args.file, args.passin.as_ref().map(|value| value.as_str()))?;
+    let options = options(args)?;
     let chosen = settings::tpm_with_parent(global)?;
-    let key = import12(
-        &chosen.tpm,
-        &software.modulus,
-        &software.prime,
-        &options,
-        owner.as_ref(),
-    )?;
-    let pem = key
-        .to_pem()
-        .ok_or_else(|| Error::new("the key came without a key file"))?;
+    let (pem, note) = match family(&chosen, &options)? {
+        Family::Tpm12 => into_tpm12(&chosen, args, &software, &options)?,
+        Family::Tpm2 => into_tpm2(&chosen, args, &software, &options)?,
+    };
     match &target {
         Some(target) => target.write(&pem)?,
         None => output::print_as_is(&pem)?,
     }
-    output::note(&format!(
-        "Wrapped the key of {} bits for this TPM, which has made a signature or decrypted with it. It was outside: \
-         only if every copy of {} is destroyed is it in the TPM alone.\nTLS {TLS12}.",
-        key.public().bits(),
-        printable::path(&args.file)
-    ));
+    output::note(&note);
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Software, Error> {
-    let in_file = |text: &str| Error::new(format!("{}: {text}", printable::path(path)));
-    let text = fs::read(path)
-        .map(Zeroizing::new)
-        .map_err(|error| in_file(&format!("cannot be read: {error}")))?;
-    let (label, der) = pem_rfc7468::decode_vec(&text)
-        .map_err(|error| in_file(&format!("this is no private key in PEM: {error}")))?;
-    let der = Zeroizing::new(der);
-    match label {
-        "PRIVATE KEY" | "RSA PRIVATE KEY" => parse(label, &der).ok_or_else(|| {
-            in_file("this is no RSA key of two primes with the exponent 65537, or it is damaged")
-        }),
-        "ENCRYPTED PRIVATE KEY" => Err(in_file(
-            "the key is encrypted: decrypt it first with `openssl pkey -in FILE`",
-        )),
-        other => Err(in_file(&format!(
-            "this is {}, not a software private key",
-            printable::quoted(other)
+/// The private key in a file of another program.
+pub(super) fn read(path: &Path, passin: Option<&str>) -> Result<Software, Error> {
+    let content = file::read(path)?;
+    software::read(&content, path, || match secret::of_file_if_asked(passin)? {
+        Some(passphrase) => Ok(passphrase),
+        None => Err(Error::usage(format!(
+            "{} is encrypted, and there is no terminal to ask for its passphrase: say --passin file:PATH",
+            printable::path(path)
         ))),
-    }
+    })
 }
 
-/// PrivateKeyInfo (RFC 5208, 5) or RSAPrivateKey (RFC 8017, A.1.2).
-fn parse(label: &str, der: &[u8]) -> Option<Software> {
-    let mut outer = sequence(der)?;
-    if label == "RSA PRIVATE KEY" {
-        return rsa(outer);
+fn options(args: &Import) -> Result<GenerateOptions, Error> {
+    let mut options = GenerateOptions::new(KeyType::Rsa);
+    options.family = args.tpm;
+    options.sign_only = args.sign_only;
+    options.parent = args.parent;
+    if let Some(digest) = args.digest {
+        options.usage = Usage::Sign(digest);
     }
-    integer(&mut outer)?;
-    let mut algorithm = content(&mut outer, tag::SEQUENCE)?.1;
-    if content(&mut algorithm, tag::OID)?.0 != RSA {
-        return None;
+    if let Some(value) = &args.auth {
+        options.user_auth = secret::read(value)?;
     }
-    let key = content(&mut outer, tag::OCTET_STRING)?.0;
-    rsa(sequence(key)?)
+    if !args.pcr.is_empty() || !args.policy.is_empty() {
+        options.policy_words = Some(policy_words(&args.policy, &args.pcr));
+    }
+    Ok(options)
 }
 
-fn rsa(mut reader: Reader<'_>) -> Option<Software> {
-    // Version 0: two primes.
-    if !integer(&mut reader)?.is_empty() {
-        return None;
+fn family(chosen: &Chosen, options: &GenerateOptions) -> Result<Family, Error> {
+    Ok(match options.family_in(&chosen.tpm) {
+        Some(family) => family,
+        None => match AnyTpm::of(&chosen.tpm)? {
+            AnyTpm::Tpm2(..) => Family::Tpm2,
+            AnyTpm::Tpm12(_) => Family::Tpm12,
+        },
+    })
+}
+
+fn into_tpm2(
+    chosen: &Chosen,
+    args: &Import,
+    software: &Software,
+    options: &GenerateOptions,
+) -> Result<(String, String), Error> {
+    if options.sign_only || args.owner_auth.is_some() {
+        return Err(Error::usage(
+            "--sign-only and --owner-auth are for a TPM 1.2: a key of a TPM 2.0 that only signs has a --digest",
+        ));
     }
-    let modulus = integer(&mut reader)?.to_vec();
-    if integer(&mut reader)? != [1, 0, 1] {
-        return None;
+    let outside = outside(&args.file);
+    if args.importable {
+        let file = import::importable(&chosen.tpm, software, options)?;
+        return Ok((
+            file.to_pem(),
+            format!(
+                "Wrapped the key for this TPM, which imports it when it is first used (`tpmctl key finish` does so for \
+                 ever). {outside}"
+            ),
+        ));
     }
-    let _private_exponent = integer(&mut reader)?;
-    let prime = Secret::from(integer(&mut reader)?);
-    Some(Software { modulus, prime })
+    let key = import::import(&chosen.tpm, software, options)?;
+    let note = format!(
+        "Took the {} key of {} bits into this TPM{}. {outside}",
+        key.public().key_type().name(),
+        key.public().bits(),
+        match options.policy_words {
+            None => ", which has used it once",
+            Some(_) => "",
+        }
+    );
+    let note = match key.unanchored() {
+        Some(unanchored) => format!("{note}\nnote: {unanchored}"),
+        None => note,
+    };
+    Ok((pem(&key)?, note))
 }
 
-fn sequence(der: &[u8]) -> Option<Reader<'_>> {
-    let mut reader = Reader::new(der);
-    let inner = content(&mut reader, tag::SEQUENCE)?.1;
-    reader.is_empty().then_some(inner)
+fn into_tpm12(
+    chosen: &Chosen,
+    args: &Import,
+    software: &Software,
+    options: &GenerateOptions,
+) -> Result<(String, String), Error> {
+    let is_plain = args.digest.is_none() && options.policy_words.is_none() && !args.importable;
+    if !is_plain || args.parent != keys::ParentChoice::OWNER {
+        return Err(Error::usage(
+            "--digest, --parent, --pcr, --policy and --importable are for a TPM 2.0",
+        ));
+    }
+    let Software::Rsa {
+        modulus,
+        exponent: 65537,
+        prime,
+    } = software
+    else {
+        return Err(Error::new(format!(
+            "{}: a TPM 1.2 has RSA keys with the exponent 65537 and no others",
+            printable::path(&args.file)
+        )));
+    };
+    let owner = args.owner_auth.as_ref();
+    let owner: Option<Secret> = owner.map(|value| read_secret(value)).transpose()?;
+    let key = import12(&chosen.tpm, modulus, prime, options, owner.as_ref())?;
+    Ok((
+        pem(&key)?,
+        format!(
+            "Wrapped the key of {} bits for this TPM, which has made a signature or decrypted with it. {}\nTLS {TLS12}.",
+            key.public().bits(),
+            outside(&args.file)
+        ),
+    ))
 }
 
-fn content<'a>(reader: &mut Reader<'a>, tag: u8) -> Option<(&'a [u8], Reader<'a>)> {
-    let element = reader.element().ok().filter(|element| element.tag == tag)?;
-    Some((element.content, element.reader()))
+/// What everybody has to know of a key that was outside.
+pub(super) fn outside(path: &Path) -> String {
+    format!(
+        "It was outside: only if every copy of {} is destroyed is it in the TPM alone.",
+        printable::path(path)
+    )
 }
 
-/// A number without leading zeros: 0 has no bytes.
-fn integer<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
-    let bytes = content(reader, tag::INTEGER)?.0;
-    let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
-    bytes.get(zeros..)
+fn pem(key: &Key) -> Result<String, Error> {
+    key.to_pem()
+        .ok_or_else(|| Error::new("the key came without a key file"))
 }

@@ -160,22 +160,21 @@ fn options(args: &New, tpm: &Tpm) -> Result<GenerateOptions, Error> {
         None => Secret::empty(),
     };
     if !args.pcr.is_empty() || !args.policy.is_empty() {
-        options.policy_words = Some(policy_words(args));
+        options.policy_words = Some(policy_words(&args.policy, &args.pcr));
     }
     Ok(options)
 }
 
 /// The policy in words: what is the name of a file is one, but for the word that is likeliest to be one, too.
-fn policy_words(args: &New) -> String {
-    let named =
-        args.policy.iter().map(
-            |policy| match policy != "pin" && Path::new(policy).exists() {
-                true => format!("file:{policy}"),
-                false => policy.clone(),
-            },
-        );
+pub(super) fn policy_words(policies: &[String], registers: &[String]) -> String {
+    let named = policies.iter().map(
+        |policy| match policy != "pin" && Path::new(policy).exists() {
+            true => format!("file:{policy}"),
+            false => policy.clone(),
+        },
+    );
     // What begins with signed policies comes first.
-    let terms: Vec<String> = named.chain(args.pcr.iter().cloned()).collect();
+    let terms: Vec<String> = named.chain(registers.iter().cloned()).collect();
     terms.join("+")
 }
 

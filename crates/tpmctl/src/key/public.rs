@@ -54,7 +54,7 @@ pub(crate) fn run(global: &Global, args: &Public) -> Result<(), Error> {
 }
 
 /// PEM of DER.
-pub(super) fn pem(label: &str, der: &[u8]) -> Result<String, Error> {
+pub(crate) fn pem(label: &str, der: &[u8]) -> Result<String, Error> {
     pem_rfc7468::encode_string(label, LineEnding::LF, der)
         .map_err(|error| Error::new(format!("this does not fit PEM: {error}")))
 }

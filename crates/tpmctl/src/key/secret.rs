@@ -4,13 +4,11 @@ use std::fs::File;
 use std::io::{self, BufReader, IsTerminal};
 use std::os::fd::AsFd;
 
-use console::Term;
 use crypto::Secret;
 use keys::{read_line, read_secret};
-use zeroize::Zeroizing;
-use crate::terminal::{self, Echo};
 
 use crate::error::Error;
+use crate::terminal::{self, Echo};
 
 /// `VALUE`, `file:PATH`, `none:`, or `-`: asked for twice on a terminal without showing it, else the first line of
 /// standard input.
@@ -55,6 +53,8 @@ pub(crate) fn of_key_if_asked(named: Option<&str>) -> Result<Option<Secret>, Err
         None if io::stdin().is_terminal() && io::stderr().is_terminal() => of_key("-").map(Some),
         None => Ok(None),
     }
+}
+
 /// The passphrase of an encrypted file, of another program; there may be nobody to ask.
 pub(crate) fn of_file_if_asked(named: Option<&str>) -> Result<Option<Secret>, Error> {
     let can_ask = io::stdin().is_terminal();
@@ -63,8 +63,6 @@ pub(crate) fn of_file_if_asked(named: Option<&str>) -> Result<Option<Secret>, Er
         Some(value) => read(value).map(Some),
         None => Ok(None),
     }
-}
-
 }
 
 fn prompt(text: &str) -> Result<Secret, Error> {

@@ -6,7 +6,7 @@ use keys::printable;
 use keys::tss2::{KeyFile, Kind};
 use keys::{Key, PublicKey, tss12};
 use serde::Serialize;
-use tss::tpm2::{Parms, Public};
+use tss::tpm2::{Attributes, Parms, Public};
 
 use super::file;
 use super::policy::Step;
@@ -29,6 +29,8 @@ struct Shown {
     purpose: &'static str,
     scheme: String,
     attributes: Vec<String>,
+    /// Absent for data, which always comes from outside.
+    origin: Option<Origin>,
     name: Option<String>,
     parent: String,
     parent_text: String,
@@ -65,6 +67,40 @@ pub(crate) fn run(global: &Global, args: &Show) -> Result<(), Error> {
         output::print_json(&shown)
     } else {
         output::print_as_is(&shown.text(path))
+    }
+}
+
+/// Where a private key has been.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Origin {
+    /// Made in this TPM, and in no other.
+    Tpm,
+    /// Made in a TPM; every TPM that has the parent can load it.
+    Fleet,
+    /// It was made outside of any TPM.
+    Outside,
+}
+
+impl Origin {
+    fn of(attributes: Attributes) -> Self {
+        if !attributes.contains(Attributes::SENSITIVE_DATA_ORIGIN) {
+            return Self::Outside;
+        }
+        match attributes.contains(Attributes::FIXED_TPM) {
+            true => Self::Tpm,
+            false => Self::Fleet,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Tpm => "made in its TPM, and never outside",
+            Self::Fleet => {
+                "made in a TPM, its file says; it can be loaded in every TPM that has its parent"
+            }
+            Self::Outside => "it was outside of a TPM: there may be copies of it",
+        }
     }
 }
 
@@ -106,6 +142,7 @@ impl Shown {
             },
             scheme: display::scheme(public.scheme()),
             attributes: display::attributes(public.attributes()),
+            origin: (file.kind != Kind::Sealed).then(|| Origin::of(public.attributes())),
             name: public.name().ok().map(|name| name.to_string()),
             parent: hex(file.parent),
             parent_text: file.parent_text(),
@@ -133,6 +170,9 @@ impl Shown {
             .heading(&printable::path(path))
             .fact("format", format!("{}, {}", self.format, self.kind_text()))
             .fact("type", &self.key_type);
+        if let Some(origin) = self.origin {
+            report.fact("origin", origin.text());
+        }
         if let Some(exponent) = self.exponent.filter(|exponent| *exponent != 65537) {
             report.fact("public exponent", exponent);
         }

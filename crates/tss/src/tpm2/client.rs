@@ -13,6 +13,7 @@ use super::commands::context::EvictControl;
 use super::commands::hash::Ticket;
 use super::commands::signing::Sign;
 use super::constants::{AlgId, CommandCode, handle};
+use super::duplicate::Incoming;
 use super::name::{Entity, Name};
 use super::object::{DecryptScheme, Object, Parent, SignScheme};
 use super::pins::ParentName;
@@ -249,17 +250,15 @@ impl Client {
         self.with(|tpm| tpm.believed_entity(handle, owner))
     }
 
-    /// Brings a duplicated object under a parent (TPM2_Import, Part 3, 13.3). `duplicate` is a whole
-    /// `TPM2B_PRIVATE`, `encrypted_seed` a whole `TPM2B_ENCRYPTED_SECRET`; returns the whole
-    /// `TPM2B_PRIVATE` that can be loaded under the parent.
+    /// Brings an object under a parent (TPM2_Import, Part 3, 13.3): a duplicate that was made for it, or a key in clear.
+    /// Returns the whole `TPM2B_PRIVATE` that can be loaded under the parent.
     pub fn import(
         &self,
         parent: &Parent,
         public: &Public,
-        duplicate: &[u8],
-        encrypted_seed: &[u8],
+        incoming: Incoming<'_>,
     ) -> Result<Vec<u8>> {
-        self.with(|tpm| tpm.import(parent, public, duplicate, encrypted_seed))
+        self.with(|tpm| tpm.import(parent, public, incoming))
     }
 
     /// Makes a key persistent, or removes the persistent key at its own handle (TPM2_EvictControl,
@@ -316,7 +315,7 @@ impl Client {
         self.disconnect();
     }
 
-    /// Gives up a loaded key, with the next section and not now: what is there gave a wrong signature.
+    /// Gives up a loaded key, with the next transaction and not now: what is there gave a wrong signature.
     /// The next use loads the key again.
     pub fn forget(&self, object: &Object) {
         self.with_lock(|inner| inner.state.forgotten.extend(object.fingerprint()));

@@ -8,6 +8,7 @@
 mod capability;
 pub mod client;
 pub mod commands;
+pub mod duplicate;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -29,6 +30,7 @@ pub use client::{Client, KeyAuth, Options, Sessions};
 pub use commands::object::{Created, PublicInfo};
 pub use commands::signing::Signature;
 pub use constants::{AlgId, CommandCode, Curve, hash_of};
+pub use duplicate::{Duplicate, Incoming, Sensitive, WrapError};
 pub use lockout::LockoutParameters;
 pub use name::{Entity, Name};
 pub use nv::NvPublic;

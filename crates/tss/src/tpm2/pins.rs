@@ -8,6 +8,7 @@ use super::client::Client;
 use super::constants::handle;
 use super::name::Name;
 use super::object::Parent;
+use super::public::Public;
 use crate::error::{ErrorKind, Result};
 
 /// Names that were written down when the TPM was trusted. Where and how is not known here.
@@ -78,6 +79,25 @@ impl PartialEq for ParentName {
 }
 
 impl Client {
+    /// The public area of a parent, as it is used: of a hierarchy's primary, which is made and flushed unless the storage root
+    /// key stands for it.
+    pub fn parent_public(&self, parent: &Parent) -> Result<Public> {
+        if handle::is_persistent(parent.handle) {
+            return Ok(self.read_key(parent.handle, None)?.public);
+        }
+        self.with(|tpm| {
+            let parent_handle = tpm.parent(parent, true)?;
+            let public = match &parent_handle.public {
+                Some(public) => Ok(public.clone()),
+                None => tpm
+                    .read_public(parent_handle.entity.handle)
+                    .map(|info| info.public),
+            };
+            tpm.release_parent(&parent_handle);
+            public
+        })
+    }
+
     /// The name of a parent, as it would be used now; a primary is made for it, and flushed.
     pub fn parent_name(&self, parent: &Parent) -> Result<Name> {
         if handle::is_persistent(parent.handle) {

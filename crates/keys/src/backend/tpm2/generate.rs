@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crypto::Curve;
 use tss::tpm2::constants::handle;
 use tss::tpm2::{
-    AlgId, Attributes, Client, Curve as TpmCurve, Object, Parent, Policy, PolicyCommand,
+    AlgId, Attributes, Client, Created, Curve as TpmCurve, Object, Parent, Policy, PolicyCommand,
     PrimaryTemplate, Public, Scheme, Source, Subject,
 };
 
@@ -19,11 +19,54 @@ use crate::{Error, KeyType, PublicKey, Tpm, policy};
 
 /// Makes the key.
 pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Error> {
+    let (template, policy) = described(options)?;
+    let client = tpm.client()?;
+    if options.key_type == KeyType::Ec {
+        check_curve(client, options.curve, client.known_curves())?;
+    }
+    let make = |template: &Public| {
+        below(tpm, options, |parent| {
+            client.create(parent, template, &options.user_auth)
+        })
+    };
+    let (parent, created) = match make(&template)? {
+        (parent, Err(refusal)) if is_of_several_tpms(client, &parent, &refusal) => {
+            let attributes = template.attributes().without(Attributes::FIXED_TPM);
+            make(&Public::assemble(
+                template.name_alg(),
+                attributes,
+                template.auth_policy(),
+                template.parms().clone(),
+                template.unique().clone(),
+            )?)?
+        }
+        made => made,
+    };
+    let created = created.map_err(|error| explain(client, options, error))?;
+    finished(tpm, options, policy, parent, created)
+}
+
+/// What the TPM is asked for, and the policy that it is used by.
+pub(super) fn described(options: &Options) -> Result<(Public, Policy), Error> {
     let mut policy = options.policy.clone();
     if !policy.is_empty() && !options.user_auth.is_empty() && !policy.takes_value() {
         policy.commands.push(PolicyCommand::AuthValue);
     }
     let template = guarded(template(options)?, &policy)?;
+    check_length(
+        &options.user_auth,
+        longest_value(template.name_alg()),
+        "the new key (user-auth)",
+    )?;
+    Ok((template, policy))
+}
+
+/// Has the TPM make something below the parent that is asked for, and says below which it came to be.
+pub(super) fn below<T>(
+    tpm: &Tpm,
+    options: &Options,
+    make: impl Fn(&Parent) -> Result<T, tss::Error>,
+) -> Result<(Parent, Result<T, tss::Error>), Error> {
     let mut parent = Parent {
         handle: options.parent.into(),
         template: PrimaryTemplate::Ecc,
@@ -32,22 +75,12 @@ pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Err
             .clone()
             .unwrap_or_else(|| tpm.config().parent_auth.clone()),
     };
-    check_length(
-        &options.user_auth,
-        longest_value(template.name_alg()),
-        "the new key (user-auth)",
-    )?;
     check_length(&parent.auth, LONGEST_IN_TPM2, "the parent (parent-auth)")?;
-    let client = tpm.client()?;
-    if options.key_type == KeyType::Ec {
-        check_curve(client, options.curve, client.known_curves())?;
-    }
-    let created = match client.create(&parent, &template, &options.user_auth) {
+    let made = match make(&parent) {
         Err(refusal) if needs_the_owner(&parent, &refusal) => {
             // What keys of the owner's are loaded under, and what needs no secret.
             parent.handle = handle::SRK;
-            let made = client.create(&parent, &template, &options.user_auth);
-            made.map_err(|_| {
+            make(&parent).map_err(|_| {
                 refusal.advise(
                     "the owner hierarchy has one: say it with parent-auth, or have the storage root key made once, \
                      with `tpmctl srk create --parent-auth file:PATH`, under which keys are made and loaded without it",
@@ -56,16 +89,24 @@ pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Err
         }
         result => result,
     };
-    let created = created.map_err(|error| explain(client, options, error))?;
+    Ok((parent, made))
+}
+
+/// The key of what the TPM has made.
+pub(super) fn finished(
+    tpm: &Arc<Tpm>,
+    options: &Options,
+    policy: Policy,
+    parent: Parent,
+    created: Created,
+) -> Result<Tpm2Key, Error> {
     let half = PublicKey::of(&created.public)?;
     let mut file = KeyFile::loadable(
         parent.handle,
         created.public.to_tpm2b(),
         created.private.clone(),
     );
-    // Also the value of something else is asked for when the key is loaded.
-    file.empty_auth = options.user_auth.is_empty() && !policy.takes_value();
-    policy::into_file(&policy, &mut file)?;
+    say_how_it_is_used(&mut file, options, &policy)?;
     let object = Object {
         name: created.public.name()?,
         public: created.public,
@@ -75,6 +116,28 @@ pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Err
         },
     };
     Ok(Tpm2Key::new(tpm, half, object, Some(file)).used_by(policy, None))
+}
+
+/// Writes a policy into a new key file, and whether a value is to be asked for.
+pub(super) fn say_how_it_is_used(
+    file: &mut KeyFile,
+    options: &Options,
+    policy: &Policy,
+) -> Result<(), Error> {
+    // Also the value of something else is asked for when the key is loaded.
+    file.empty_auth = options.user_auth.is_empty() && !policy.takes_value();
+    Ok(policy::into_file(policy, file)?)
+}
+
+/// Whether the parent may be in several TPMs: nothing below such a one has the attribute fixedTPM (Part 1, 26.2).
+fn is_of_several_tpms(client: &Client, parent: &Parent, refusal: &tss::Error) -> bool {
+    // TPM_RC_ATTRIBUTES.
+    let of_attributes = refusal.code().is_some_and(|code| code.base() == 0x082);
+    of_attributes
+        && handle::is_persistent(parent.handle)
+        && client
+            .parent_public(parent)
+            .is_ok_and(|public| !public.attributes().contains(Attributes::FIXED_TPM))
 }
 
 /// Whether the owner's secret is needed for the parent, and nobody said it.
@@ -154,7 +217,11 @@ fn template(options: &Options) -> Result<Public, Error> {
 }
 
 /// Refuses a curve that the TPM is known not to have.
-fn check_curve(client: &Client, curve: Curve, offered: Option<Vec<TpmCurve>>) -> Result<(), Error> {
+pub(super) fn check_curve(
+    client: &Client,
+    curve: Curve,
+    offered: Option<Vec<TpmCurve>>,
+) -> Result<(), Error> {
     let Some(offered) = offered.filter(|list| !list.contains(&tpm_curve_of(curve))) else {
         return Ok(());
     };
@@ -171,7 +238,7 @@ fn check_curve(client: &Client, curve: Curve, offered: Option<Vec<TpmCurve>>) ->
 
 /// Says more of a template that the TPM refuses. Which curves it has is asked then and not before:
 /// generation on a curve that it has costs nothing more.
-fn explain(client: &Client, options: &Options, error: tss::Error) -> Error {
+pub(super) fn explain(client: &Client, options: &Options, error: tss::Error) -> Error {
     let Some(code) = error
         .code()
         .filter(|code| code.subject() == Subject::Parameter(2))

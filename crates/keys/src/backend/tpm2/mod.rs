@@ -8,6 +8,7 @@
 mod decrypt;
 mod ecdsa;
 mod generate;
+pub(crate) mod import;
 mod sign;
 
 use std::fmt::Write;
@@ -18,13 +19,15 @@ use crypto::Hash;
 use crypto::ecdsa::EcPublic;
 use tss::os::AppendOnly;
 use tss::schedule::Queue;
-use tss::tpm2::{AlgId, Attributes, Client, KeyAuth, Name, Object, Policy, Scheme, Source};
+use tss::tpm2::{
+    AlgId, Attributes, Client, Duplicate, Incoming, KeyAuth, Name, Object, Policy, Scheme, Source,
+};
 use tss::transport::Family;
 use zeroize::Zeroizing;
 
 use super::{Backend, Input, Point, Unpads};
 use crate::credential::{Credential, Identity};
-use crate::format::tss2::KeyFile;
+use crate::format::tss2::{KeyFile, Kind};
 use crate::generate::Options;
 use crate::operation::{Decryption, Signing};
 use crate::public::hash_of;
@@ -34,8 +37,12 @@ use crate::{Error, PublicKey, Tpm, policy};
 pub(crate) struct Tpm2Key {
     tpm: Arc<Tpm>,
     public: PublicKey,
-    /// The object to load or to refer to.
+    /// The object to load or to refer to; of an importable key what is to be imported first.
     object: Object,
+    /// What an importable key is encrypted with, a whole `TPM2B_ENCRYPTED_SECRET`.
+    encrypted_seed: Option<Vec<u8>>,
+    /// What came of importing it, in this process; at most one.
+    imported: AppendOnly<Object>,
     /// What to write when the key is encoded; persistent keys have none.
     file: Option<KeyFile>,
     /// The policy by which it is used, if there is one, the newest first: signed policies may come later. Not behind a
@@ -58,6 +65,11 @@ impl Tpm2Key {
             tpm: Arc::clone(tpm),
             public,
             object,
+            encrypted_seed: file.as_ref().and_then(|file| match file.kind {
+                Kind::Importable => file.secret.clone(),
+                Kind::Loadable | Kind::Sealed => None,
+            }),
+            imported: AppendOnly::new(),
             file,
             policy: AppendOnly::new(),
             policy_file: None,
@@ -106,6 +118,7 @@ impl Tpm2Key {
         operation: impl Fn(&Client, &Object, KeyAuth<'_>) -> Result<T, tss::Error>,
     ) -> Result<T, Error> {
         let client = self.tpm.client()?;
+        let object = self.loadable(client)?;
         let attempt = |policy: Option<&Policy>| {
             credential.used_for(self.tpm.patience(), |offered| {
                 let auth = KeyAuth {
@@ -113,7 +126,7 @@ impl Tpm2Key {
                     policy,
                     shown_right: Some(offered.shown_right),
                 };
-                operation(client, &self.object, auth)
+                operation(client, object, auth)
             })
         };
         let known = self.policy.iter().next();
@@ -128,6 +141,33 @@ impl Tpm2Key {
         let done = attempt(Some(&newer))?;
         self.policy.find_or_add(|_| false, || newer);
         Ok(done)
+    }
+
+    /// The object as it can be loaded. An importable one is imported once in a process.
+    fn loadable(&self, client: &Client) -> Result<&Object, Error> {
+        let (Some(encrypted_seed), Source::Blob { parent, private }) =
+            (&self.encrypted_seed, &self.object.source)
+        else {
+            return Ok(&self.object);
+        };
+        if let Some(imported) = self.imported.iter().next() {
+            return Ok(imported);
+        }
+        let duplicate = Duplicate {
+            private: private.clone(),
+            encrypted_seed: encrypted_seed.clone(),
+        };
+        let incoming = Incoming::Duplicate(&duplicate);
+        let private = client.import(parent, &self.object.public, incoming)?;
+        let object = || Object {
+            source: Source::Blob {
+                parent: parent.clone(),
+                private,
+            },
+            ..self.object.clone()
+        };
+        // Of several threads at once each has imported it, and the first one's counts.
+        Ok(self.imported.find_or_add(|_| true, object))
     }
 
     /// Where signed policies may have come to since the key was loaded.
@@ -323,7 +363,8 @@ impl Backend for Tpm2Key {
     }
 
     fn forget(&self) -> Result<(), Error> {
-        self.tpm.client()?.forget(&self.object);
+        let object = self.imported.iter().next().unwrap_or(&self.object);
+        self.tpm.client()?.forget(object);
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ use crate::tpm2::{
     DecryptScheme, Name, Object, Parent, PrimaryTemplate, Public, ResponseCode, SignScheme,
     registry,
 };
+use crate::tpm2::{Duplicate, Incoming};
 use crate::transport::{Continuity, Endpoint, Limits, Origin, Sharing, TransportError};
 
 /// Where the scripted TPM is, for those who reach it by a setting.
@@ -479,7 +480,14 @@ fn operate(client: &Client, step: u8, key: &Object, parent: &Parent, auth: &Secr
             .map(drop),
         8 => client.read_public(handle::SRK).map(drop),
         9 => client
-            .import(parent, &key.public, &[0, 1, 1], &[0, 1, 1])
+            .import(
+                parent,
+                &key.public,
+                Incoming::Duplicate(&Duplicate {
+                    private: vec![0, 1, 1],
+                    encrypted_seed: vec![0, 1, 1],
+                }),
+            )
             .map(drop),
         10 => client.evict_control(key, handle::SRK + 1, auth),
         11 => client

@@ -32,15 +32,20 @@ impl Salt {
             && hash_of(public.name_alg()).is_some()
     }
 
-    /// A fresh salt for `public` (Part 1, B.10 for RSA, C.6 for ECC).
+    /// A fresh salt for `public`.
     pub(crate) fn to(public: &Public) -> Result<Self, SaltError> {
+        Self::labelled(public, SALT_LABEL)
+    }
+
+    /// A fresh secret for `public`, for the purpose that the label says (Part 1, B.10 for RSA, C.6 for ECC).
+    pub(crate) fn labelled(public: &Public, label: &str) -> Result<Self, SaltError> {
         let hash = hash_of(public.name_alg()).ok_or(SaltError::Unsuitable)?;
         match (public.parms(), public.unique()) {
             (Parms::Rsa { exponent, .. }, Unique::Rsa(modulus)) => {
                 let key = rsa::RsaPublic::with_exponent(modulus, *exponent)?;
                 let mut value = Zeroizing::new(vec![0; hash.size()]);
                 crypto::random(&mut value)?;
-                let label = [SALT_LABEL.as_bytes(), &[0]].concat();
+                let label = [label.as_bytes(), &[0]].concat();
                 let block = padding::oaep_pad(key.size(), hash, hash, &label, &value)?;
                 Ok(Self {
                     value,
@@ -52,7 +57,7 @@ impl Salt {
                 let (own_x, own_y, z) = ecdh::agree_ephemeral(curve, x, y)?;
                 let peer_x = crypto::fixed_width(x, curve.size()).ok_or(SaltError::Unsuitable)?;
                 let bits = u32::try_from(hash.size() * 8).map_err(|_| SaltError::Unsuitable)?;
-                let value = crypto::kdf::kdfe(hash, &z, SALT_LABEL, &own_x, &peer_x, bits);
+                let value = crypto::kdf::kdfe(hash, &z, label, &own_x, &peer_x, bits);
                 let mut point = Writer::new();
                 point.tpm2b(&own_x).tpm2b(&own_y);
                 Ok(Self {
@@ -62,6 +67,14 @@ impl Salt {
             }
             _ => Err(SaltError::Unsuitable),
         }
+    }
+
+    pub(crate) fn value(&self) -> &[u8] {
+        &self.value
+    }
+
+    pub(crate) fn encrypted(&self) -> &[u8] {
+        &self.encrypted
     }
 }
 

@@ -83,8 +83,12 @@ fn an_importable_key_is_imported_and_signs() {
     let (client, log) = simulator.client(Sessions::Auto);
     let [secret, public, duplicate] = octets("j_imp_ec.pem").try_into().unwrap();
     let public = Public::from_tpm2b(&public).unwrap();
+    let duplicate = Duplicate {
+        private: duplicate,
+        encrypted_seed: secret,
+    };
     let private = client
-        .import(&owner(), &public, &duplicate, &secret)
+        .import(&owner(), &public, Incoming::Duplicate(&duplicate))
         .unwrap();
     log.expect("ReadPublic StartAuthSession Import");
     let key = Object::from_blob(public, private, owner()).unwrap();

@@ -12,6 +12,7 @@ use crate::tpm2::commands::context::ContextLoad;
 use crate::tpm2::commands::duplication::Import;
 use crate::tpm2::commands::object::{Create, Created, Load};
 use crate::tpm2::constants::{CommandCode, handle};
+use crate::tpm2::duplicate::{Duplicate, Incoming, Sensitive};
 use crate::tpm2::name::Entity;
 use crate::tpm2::object::{Object, Parent, Source};
 use crate::tpm2::policy::way::Way;
@@ -422,8 +423,7 @@ impl Tpm<'_> {
         &mut self,
         parent: &Parent,
         public: &Public,
-        duplicate: &[u8],
-        encrypted_seed: &[u8],
+        incoming: Incoming<'_>,
     ) -> Result<Vec<u8>> {
         self.make_room(self.primaries_needed(parent))?;
         let under = |tpm: &mut Self, stand_in| {
@@ -431,16 +431,22 @@ impl Tpm<'_> {
                 .parent(parent, stand_in)
                 .map_err(|error| missing(parent, error))?;
             let imported = tpm.under(&mut parent_handle, |tpm, parent_handle| {
+                let wrapped;
+                let duplicate = match incoming {
+                    Incoming::Duplicate(duplicate) => duplicate,
+                    Incoming::Clear(sensitive) => {
+                        wrapped = tpm.wrapped(public, sensitive, parent_handle)?;
+                        &wrapped
+                    }
+                };
+                let request = Import {
+                    parent: parent_handle.entity.clone(),
+                    public,
+                    duplicate: &duplicate.private,
+                    encrypted_seed: &duplicate.encrypted_seed,
+                };
                 tpm.parent_authority(parent_handle, Stake::Trust, |tpm, authority| {
-                    tpm.run(
-                        &Import {
-                            parent: parent_handle.entity.clone(),
-                            public,
-                            duplicate,
-                            encrypted_seed,
-                        },
-                        authority,
-                    )
+                    tpm.run(&request, authority)
                 })
             });
             tpm.release_parent(&parent_handle);
@@ -463,6 +469,29 @@ impl Tpm<'_> {
             }
             .into(),
             _ => error,
+        })
+    }
+
+    /// A key in clear, wrapped for a parent that is at hand.
+    fn wrapped(
+        &mut self,
+        public: &Public,
+        sensitive: &Sensitive,
+        parent_handle: &ParentHandle,
+    ) -> Result<Duplicate> {
+        let read;
+        let parent = match &parent_handle.public {
+            Some(public) => public,
+            None => {
+                read = self.read_public(parent_handle.entity.handle)?.public;
+                &read
+            }
+        };
+        Duplicate::wrap(public, sensitive, parent).map_err(|error| {
+            Error::unsupported(format!(
+                "nothing can be imported below 0x{:08x}: {error}",
+                parent_handle.entity.handle
+            ))
         })
     }
 

@@ -1,0 +1,44 @@
+//! `tpmctl key finish`: a loadable file in an importable one's place.
+
+use keys::import;
+use keys::{Family, printable};
+
+use super::file::{self, Target};
+use super::replace::Replacement;
+use crate::action::key_file::Parsed;
+use crate::cli::{Finish, Global};
+use crate::error::Error;
+use crate::{output, settings};
+
+/// Has the TPM import the key, and writes what it gives.
+pub(crate) fn run(global: &Global, args: &Finish) -> Result<(), Error> {
+    let shown = printable::path(&args.file);
+    let bytes = file::read(&args.file)?;
+    let Parsed::Two(key) = Parsed::new(&bytes, &args.file)? else {
+        return Err(Error::new(format!(
+            "{shown}: this is a key of a TPM 1.2, which can be used as it is"
+        )));
+    };
+    let chosen = settings::tpm_with_parent(global)?;
+    let in_file = |error: keys::Error| Error::new(format!("{shown}: {error}"));
+    chosen.tpm.endpoint_of(Family::Tpm2)?;
+    // Everything that can fail is looked at before the TPM is asked.
+    let (replacement, target) = match &args.output {
+        None => (Some(Replacement::of(&args.file)?), None),
+        Some(path) => (None, Some(Target::new(path, args.force)?)),
+    };
+    let finished = import::finish(&chosen.tpm, &key).map_err(in_file)?;
+    let content = finished
+        .in_place_of(&bytes)
+        .map_err(|error| Error::new(error.to_string()))?;
+    match (replacement, target) {
+        (Some(replacement), _) => replacement.write(&content)?,
+        (None, Some(target)) => target.write_bytes(&content)?,
+        (None, None) => {}
+    }
+    let written = printable::path(args.output.as_ref().unwrap_or(&args.file));
+    output::note(&format!(
+        "{written}: this TPM loads the key from now on without importing it first; no other TPM does."
+    ));
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! `tpmctl key persist`, `key evict` and `key list`: keys that stay in the TPM.
+
+use keys::import;
+use keys::tss2::Kind;
+use keys::{Error as KeysError, printable};
+use serde::Serialize;
+use tss::tpm2::constants::handle;
+use tss::tpm2::{Attributes, Client, Object};
+
+use super::file;
+use crate::action::key_file::Parsed;
+use crate::action::persistent;
+use crate::cli::{Evict, Global, Persist};
+use crate::display::{self, hex};
+use crate::error::Error;
+use crate::{output, settings};
+
+/// A persistent key.
+#[derive(Serialize)]
+struct Line {
+    handle: String,
+    #[serde(rename = "type")]
+    key_type: String,
+    purpose: &'static str,
+    name: String,
+}
+
+/// Makes the key in a file persistent, and prints its handle.
+pub(crate) fn persist(global: &Global, args: &Persist) -> Result<(), Error> {
+    let shown = printable::path(&args.file);
+    let Parsed::Two(key) = Parsed::new(&file::read(&args.file)?, &args.file)? else {
+        return Err(Error::new(format!(
+            "{shown}: this is a key of a TPM 1.2, which has no persistent keys but its storage root key"
+        )));
+    };
+    let chosen = settings::tpm_with_parent(global)?;
+    let client = chosen.client()?;
+    let at = persistent::place(client, args.handle)?;
+    let in_file = |error: KeysError| Error::new(format!("{shown}: {error}"));
+    let loadable = match key.kind {
+        Kind::Importable => import::finish(&chosen.tpm, &key).map_err(in_file)?,
+        Kind::Loadable | Kind::Sealed => *key,
+    };
+    let parent = chosen.tpm.parent_of(&loadable).map_err(in_file)?;
+    let object = persistent::object(&loadable, parent)?;
+    evict_control(&chosen, client, &object, at)?;
+    let uri = format!(
+        "handle:{}{}",
+        hex(at),
+        match loadable.empty_auth {
+            true => "",
+            false => "?pass",
+        }
+    );
+    if global.json {
+        return output::print_json(&Line::new(at, &object));
+    }
+    output::print(&format!("{}\n", hex(at)))?;
+    output::note(&match object.public.auth_policy().is_empty() {
+        true => format!("{shown} is at {uri} now, which is written where a key file would be."),
+        false => format!(
+            "{shown} is at {uri} now. Its policy is in the file and not in the TPM: it is said behind the handle, \
+             ?policy=WORDS or ?policy-file=PATH (tpm-provider(7))."
+        ),
+    });
+    Ok(())
+}
+
+/// Removes a persistent key.
+pub(crate) fn evict(global: &Global, args: &Evict) -> Result<(), Error> {
+    if args.handle == handle::SRK {
+        return Err(Error::usage(
+            "this is the storage root key: `tpmctl srk remove` says what depends on it",
+        ));
+    }
+    remove(
+        global,
+        args.handle,
+        args.yes,
+        "Unless there is a key file of it, it is lost for ever",
+    )
+}
+
+/// Removes what is at a handle, after saying what that means.
+pub(crate) fn remove(global: &Global, at: u32, yes: bool, meaning: &str) -> Result<(), Error> {
+    let chosen = settings::tpm_with_parent(global)?;
+    let client = chosen.client()?;
+    let object = persistent::there(client, at)?;
+    let line = Line::new(at, &object);
+    let agreed = yes
+        || output::agreed(
+            &format!("the key at {} would be removed", line.handle),
+            &format!(
+                "{} is {}, {}. {meaning}. Remove it?",
+                line.handle, line.key_type, line.name
+            ),
+        )?;
+    if !agreed {
+        return Ok(());
+    }
+    evict_control(&chosen, client, &object, at)?;
+    match global.json {
+        true => output::print_json(&line),
+        false => output::print(&format!("Removed the key at {}.\n", line.handle)),
+    }
+}
+
+/// The persistent keys of the TPM.
+pub(crate) fn list(global: &Global) -> Result<(), Error> {
+    let chosen = settings::tpm(global)?;
+    let client = chosen.client()?;
+    let mut lines = Vec::new();
+    for at in client.handles(handle::PERSISTENT_FIRST)? {
+        lines.push(Line::new(at, &persistent::there(client, at)?));
+    }
+    if global.json {
+        return output::print_json(&lines);
+    }
+    if lines.is_empty() {
+        return output::print("There are no persistent keys.\n");
+    }
+    let text: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            format!(
+                "{}  {:<12}  {}\n            {}\n",
+                line.handle, line.key_type, line.purpose, line.name
+            )
+        })
+        .collect();
+    output::print_as_is(&text.concat())
+}
+
+fn evict_control(
+    chosen: &settings::Chosen,
+    client: &Client,
+    object: &Object,
+    at: u32,
+) -> Result<(), Error> {
+    let owner = &chosen.tpm.config().parent_auth;
+    client.evict_control(object, at, owner).map_err(|error| {
+        match error.is_authorization_failure() {
+            true => Error::new(format!(
+                "{error}; the owner hierarchy has an authorization value: name it with --parent-auth file:PATH"
+            )),
+            false => error.into(),
+        }
+    })
+}
+
+impl Line {
+    fn new(at: u32, object: &Object) -> Self {
+        Self {
+            handle: hex(at),
+            key_type: display::kind(&object.public),
+            purpose: match object
+                .public
+                .attributes()
+                .contains(Attributes::RESTRICTED.with(Attributes::DECRYPT))
+            {
+                true => "storage key, the parent of others",
+                false => display::purpose(&object.public),
+            },
+            name: object.name.to_string(),
+        }
+    }
+}
