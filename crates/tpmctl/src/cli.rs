@@ -164,7 +164,7 @@ pub(crate) enum SrkCommand {
         tpmctl srk create\n  \
         tpmctl srk create --parent-auth file:/root/tpm-owner")]
     Create,
-    /// Write the public half of the storage root key, for which other machines can wrap keys
+    /// Write the storage root key's public half, for key wrap
     Export(SrkExport),
     /// Remove the storage root key at 0x81000001
     Remove(SrkRemove),

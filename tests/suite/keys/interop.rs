@@ -107,6 +107,42 @@ fn the_engine_s_rsa_key() {
     tpm.assert_clean();
 }
 
+/// A key that the engine has wrapped for its TPM: imported once in a process, or for ever.
+#[test]
+fn the_engine_s_importable_key() {
+    let data = root().join("tests/data/tpm2");
+    let tpm = Swtpm::with_state(&data);
+    let openssl = Openssl::new(&tpm.address());
+    for file in ["j_imp_ec.pem", "j_imp_ec.pub"] {
+        openssl
+            .dir()
+            .write(file, fs::read(data.join(file)).expect("test data"));
+    }
+    has_the_public_half(&openssl, "j_imp_ec");
+    signs(&openssl, "j_imp_ec", "sha256", "");
+    openssl.ok("req -x509 -key j_imp_ec.pem -subj /CN=engine -days 2 -out x.crt");
+    openssl
+        .plain()
+        .ok("verify -check_ss_sig -CAfile x.crt x.crt");
+    openssl
+        .tpmctl(&tpm.address(), "key finish j_imp_ec.pem")
+        .ok();
+    let finished = openssl.dir().read_text("j_imp_ec.pem");
+    let before = fs::read_to_string(data.join("j_imp_ec.pem")).expect("test data");
+    assert_ne!(finished, before);
+    signs(&openssl, "j_imp_ec", "sha256", "");
+    tpm.assert_clean();
+    // Another TPM takes neither.
+    let other = Swtpm::start();
+    let openssl = Openssl::new(&other.address());
+    openssl.dir().write("j_imp_ec.pem", before);
+    openssl
+        .tpmctl(&other.address(), "key finish j_imp_ec.pem")
+        .fails()
+        .says("another TPM");
+    other.assert_clean();
+}
+
 /// What is no key is refused by name. nginx shows the error; the openssl command loads keys through a
 /// store, which keeps such errors to itself.
 #[test]

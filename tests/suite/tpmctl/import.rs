@@ -383,6 +383,27 @@ fn a_key_for_three_machines() {
         .write("pin.key", dir.read("wrapped/node.tpm"));
     signs(machine, "pin.key", "www.pub", "-passin pass:4711");
     machine.tpm.assert_clean();
+    // RSA storage keys: the owner's standard one, and a persistent one.
+    machine.tool(
+        "tpm2_createprimary -Q -C o -G rsa2048:aes128cfb -c rsa.ctx \
+         -a fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt",
+    );
+    machine.tool("tpm2_readpublic -Q -c rsa.ctx -f pem -o rsa.pem");
+    machine.tool("tpm2_evictcontrol -Q -C o -c rsa.ctx 0x81000009");
+    machine.tpm.flush();
+    dir.write("rsa.pem", machine.openssl.dir().read("rsa.pem"));
+    for parent in ["owner", "0x81000009"] {
+        ok(
+            &office,
+            &format!("key wrap www.pem --for rsa.pem --parent {parent} -f -o wrapped"),
+        );
+        machine
+            .openssl
+            .dir()
+            .write("rsa.key", dir.read("wrapped/rsa.tpm"));
+        signs(machine, "rsa.key", "www.pub", "");
+    }
+    machine.tpm.assert_clean();
     // What is no storage key.
     software(&office, "p384", "EC -pkeyopt ec_paramgen_curve:P-384");
     software(&office, "small", "RSA -pkeyopt rsa_keygen_bits:1024");

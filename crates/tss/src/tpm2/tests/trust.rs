@@ -189,3 +189,54 @@ fn the_null_hierarchys_primary_is_the_tpms() {
     ));
     simulator.assert_empty();
 }
+
+/// A key in clear, of whom nobody else may know anything.
+#[test]
+fn nothing_is_imported_below_somebody_elses_parent() {
+    let simulator = Simulator::new();
+    simulator.provision();
+    let (plain, _) = simulator.client(Sessions::Auto);
+    let key = make(&plain, &owner(), &sign_only(), b"");
+    let outside = |attributes: Attributes| {
+        Public::assemble(
+            key.public.name_alg(),
+            attributes,
+            &[],
+            key.public.parms().clone(),
+            key.public.unique().clone(),
+        )
+        .unwrap()
+    };
+    let movable = key
+        .public
+        .attributes()
+        .without(Attributes::FIXED_TPM)
+        .without(Attributes::FIXED_PARENT);
+    let sensitive = Sensitive {
+        auth: Secret::empty(),
+        seed: Secret::empty(),
+        private: Secret::new(vec![0x5a; 32]),
+    };
+    let incoming = Incoming::Clear(&sensitive);
+    for parent in [owner(), Parent::new(handle::SRK)] {
+        for sessions in [Sessions::Auto, Sessions::Never] {
+            let (client, log) = with_parent(&simulator, sessions, key.name.clone());
+            let error = client
+                .import(&parent, &outside(movable), incoming)
+                .unwrap_err();
+            assert!(
+                matches!(error.kind(), ErrorKind::ParentName { .. }),
+                "{error}"
+            );
+            assert!(!log.take().contains(&"Import".to_owned()));
+        }
+    }
+    // The TPM itself refuses a private half that is not the public one's (TPM_RC_BINDING).
+    let refused = plain.import(&owner(), &outside(movable), incoming);
+    assert_eq!(refused.unwrap_err().code().unwrap().base(), 0x0a5);
+    // And what could not leave the TPM that made it.
+    let refused = plain.import(&owner(), &outside(key.public.attributes()), incoming);
+    assert!(refused.unwrap_err().code().is_some());
+    plain.release_at_exit();
+    simulator.assert_empty();
+}
