@@ -2,10 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use keys::printable;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::interrupt;
@@ -24,6 +26,24 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     result.map_err(|error| {
         Error::new(format!("{} cannot be read: {error}", printable::path(path)))
     })?;
+    Ok(bytes)
+}
+
+/// The same of a file that holds a secret in clear, or under a passphrase: what is read is nowhere else in memory.
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+    // Room for everything: growing would leave copies behind.
+    let room = usize::try_from(LONGEST).unwrap_or(usize::MAX);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room.saturating_add(1)));
+    let opened = match path == Path::new("-") {
+        // Not through the standard library's buffer.
+        true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        false => File::open(path),
+    };
+    opened
+        .and_then(|file| file.take(LONGEST).read_to_end(&mut bytes))
+        .map_err(|error| {
+            Error::new(format!("{} cannot be read: {error}", printable::path(path)))
+        })?;
     Ok(bytes)
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn run(global: &Global, args: &Import) -> Result<(), Error> {
 
 /// The private key in a file of another program.
 pub(super) fn read(path: &Path, passin: Option<&str>) -> Result<Software, Error> {
-    let content = file::read(path)?;
+    let content = file::read_secret(path)?;
     software::read(&content, path, || match secret::of_file_if_asked(passin)? {
         Some(passphrase) => Ok(passphrase),
         None => Err(Error::usage(format!(

@@ -33,6 +33,8 @@ pub(crate) fn persist(global: &Global, args: &Persist) -> Result<(), Error> {
             "{shown}: this is a key of a TPM 1.2, which has no persistent keys but its storage root key"
         )));
     };
+    key.require_key()
+        .map_err(|error| Error::new(format!("{shown}: {error}")))?;
     let chosen = settings::tpm_with_parent(global)?;
     let client = chosen.client()?;
     let at = persistent::place(client, args.handle)?;

@@ -90,7 +90,7 @@ enum SigningKey {
 
 impl SigningKey {
     fn read(tpm: &Arc<Tpm>, args: &Sign) -> Result<Self, Error> {
-        let content = file::read(&args.key)?;
+        let content = file::read_secret(&args.key)?;
         let value = match &args.auth {
             Some(value) => Some(secret::of_key(value)?),
             None => None,
