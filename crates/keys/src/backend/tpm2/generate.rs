@@ -3,60 +3,41 @@
 
 use std::sync::Arc;
 
-use crypto::Curve;
+use crypto::{Curve, Secret};
 use tss::tpm2::constants::handle;
 use tss::tpm2::{
-    AlgId, Attributes, Client, Curve as TpmCurve, Object, Parent, Policy, PolicyCommand,
+    AlgId, Attributes, Client, Created, Curve as TpmCurve, Object, Parent, Policy, PolicyCommand,
     PrimaryTemplate, Public, Scheme, Source, Subject,
 };
 
 use super::Tpm2Key;
 use crate::credential::{LONGEST_IN_TPM2, check_length, longest_value};
 use crate::format::tss2::KeyFile;
-use crate::generate::{Options, Usage};
+use crate::generate::{Options, ParentChoice, Usage};
 use crate::public::{alg_of, curve_of, tpm_curve_of};
 use crate::{Error, KeyType, PublicKey, Tpm, policy};
 
 /// Makes the key.
 pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Error> {
     let mut policy = options.policy.clone();
-    if !policy.is_empty() && !options.user_auth.is_empty() && !policy.takes_value() {
-        policy.commands.push(PolicyCommand::AuthValue);
-    }
+    with_value(&mut policy, &options.user_auth);
     let template = guarded(template(options)?, &policy)?;
-    let mut parent = Parent {
-        handle: options.parent.into(),
-        template: PrimaryTemplate::Ecc,
-        auth: options
-            .parent_auth
-            .clone()
-            .unwrap_or_else(|| tpm.config().parent_auth.clone()),
-    };
     check_length(
         &options.user_auth,
         longest_value(template.name_alg()),
         "the new key (user-auth)",
     )?;
-    check_length(&parent.auth, LONGEST_IN_TPM2, "the parent (parent-auth)")?;
-    let client = tpm.client()?;
+    let parent_auth = options.parent_auth.as_ref();
+    let parent_auth = parent_auth.unwrap_or(&tpm.config().parent_auth).clone();
+    let mut making = Making::new(tpm, options.parent, parent_auth)?;
+    let client = making.client;
     if options.key_type == KeyType::Ec {
         check_curve(client, options.curve, client.known_curves())?;
     }
-    let created = match client.create(&parent, &template, &options.user_auth) {
-        Err(refusal) if needs_the_owner(&parent, &refusal) => {
-            // What keys of the owner's are loaded under, and what needs no secret.
-            parent.handle = handle::SRK;
-            let made = client.create(&parent, &template, &options.user_auth);
-            made.map_err(|_| {
-                refusal.advise(
-                    "the owner hierarchy has one: say it with parent-auth, or have the storage root key made once, \
-                     with `tpmctl srk create --parent-auth file:PATH`, under which keys are made and loaded without it",
-                )
-            })
-        }
-        result => result,
-    };
-    let created = created.map_err(|error| explain(client, options, error))?;
+    let created = making
+        .run(|client, parent| client.create(parent, &template, &options.user_auth))
+        .map_err(|error| explain(client, options, error))?;
+    let parent = making.parent;
     let half = PublicKey::of(&created.public)?;
     let mut file = KeyFile::loadable(
         parent.handle,
@@ -77,13 +58,66 @@ pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Err
     Ok(Tpm2Key::new(tpm, half, object, Some(file)).used_by(policy, None))
 }
 
+/// A policy that asks for the authorization value, where there is one.
+pub(crate) fn with_value(policy: &mut Policy, value: &Secret) {
+    if !policy.is_empty() && !value.is_empty() && !policy.takes_value() {
+        policy.commands.push(PolicyCommand::AuthValue);
+    }
+}
+
+/// Where a new object is made.
+pub(crate) struct Making<'a> {
+    client: &'a Client,
+    parent: Parent,
+}
+
+impl<'a> Making<'a> {
+    /// Under this parent, which has this authorization value.
+    pub(crate) fn new(tpm: &'a Tpm, choice: ParentChoice, auth: Secret) -> Result<Self, Error> {
+        check_length(&auth, LONGEST_IN_TPM2, "the parent (parent-auth)")?;
+        Ok(Self {
+            client: tpm.client()?,
+            parent: Parent {
+                handle: choice.into(),
+                template: PrimaryTemplate::Ecc,
+                auth,
+            },
+        })
+    }
+
+    /// The parent, which after [`Making::run`] is the one that the object has.
+    pub(crate) fn parent(&self) -> &Parent {
+        &self.parent
+    }
+
+    /// Makes it. Where the owner hierarchy has a value that nobody said, the storage root key takes its primary's place.
+    pub(crate) fn run(
+        &mut self,
+        make: impl Fn(&Client, &Parent) -> Result<Created, tss::Error>,
+    ) -> Result<Created, tss::Error> {
+        match make(self.client, &self.parent) {
+            Err(refusal) if needs_the_owner(&self.parent, &refusal) => {
+                // What keys of the owner's are loaded under, and what needs no secret.
+                self.parent.handle = handle::SRK;
+                make(self.client, &self.parent).map_err(|_| {
+                    refusal.advise(
+                        "the owner hierarchy has one: say it with parent-auth, or have the storage root key made once, \
+                         with `tpmctl srk create --parent-auth file:PATH`, under which keys are made and loaded without it",
+                    )
+                })
+            }
+            result => result,
+        }
+    }
+}
+
 /// Whether the owner's secret is needed for the parent, and nobody said it.
 fn needs_the_owner(parent: &Parent, error: &tss::Error) -> bool {
     error.is_of_parent() && parent.handle == handle::OWNER && parent.auth.is_empty()
 }
 
 /// The template of a key that is used by a policy, if there is one: by that and nothing else.
-fn guarded(template: Public, policy: &Policy) -> Result<Public, Error> {
+pub(crate) fn guarded(template: Public, policy: &Policy) -> Result<Public, Error> {
     if policy.is_empty() {
         return Ok(template);
     }
@@ -204,8 +238,6 @@ fn explain(client: &Client, options: &Options, error: tss::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use crypto::Secret;
-
     use super::*;
 
     #[test]
