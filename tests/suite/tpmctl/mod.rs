@@ -8,3 +8,5 @@ mod manners;
 mod owner;
 mod passwd;
 mod policy;
+mod seal;
+mod sealed_file;
