@@ -22,6 +22,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("tss2_pem", keys::fuzzing::tss2_pem),
     ("tss2_der", keys::fuzzing::tss2_der),
+    ("sealed", keys::fuzzing::sealed),
     ("uri", keys::fuzzing::uri),
     ("policies", keys::fuzzing::policies),
     ("trust", keys::fuzzing::trust),

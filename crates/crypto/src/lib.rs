@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(any(test, fuzzing)), deny(clippy::disallowed_types))]
 
+pub mod aead;
 pub mod cfb;
 mod curve;
 pub mod der;

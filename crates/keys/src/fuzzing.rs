@@ -11,6 +11,7 @@ use tss::tpm2::{AlgId, Entity, Name, Policy, Public};
 use tss::transport::Origin;
 
 use crate::policy::{compat, document, words};
+use crate::sealed::{self, container, contents};
 use crate::trust;
 use crate::tss2::KeyFile;
 use crate::tss12;
@@ -48,6 +49,34 @@ pub fn tss2_der(data: &[u8]) {
     };
     assert!(KeyFile::is_ours(data));
     whole(file);
+}
+
+/// A sealed file, whose contents' key is known: what comes out was put in.
+pub fn sealed(data: &[u8]) {
+    let mut input = data;
+    let Ok(head) = container::Head::read(&mut input) else {
+        return;
+    };
+    let _ = sealed::Sealed::check_file(&head.file);
+    let Some(header) = head.contents else {
+        return;
+    };
+    let text = [head.file.to_pem(), header.to_pem()].concat();
+    let again = container::Head::read(&mut text.as_bytes()).unwrap();
+    assert_eq!(
+        (again.file, again.contents),
+        (head.file, Some(header.clone()))
+    );
+    let secret = [&b"TPM SEALED DATA\0"[..], &[0; 32]].concat();
+    let key = sealed::ContentsKey::from_sealed(Secret::new(secret)).unwrap();
+    let (mut out, chunks) = (Vec::new(), input);
+    let opened = contents::decrypt(&key, &header, &mut input, &mut out, &mut |_| true);
+    assert!(out.len() <= chunks.len());
+    if opened.is_ok() {
+        let mut sealed = Vec::new();
+        contents::encrypt(&key, &header, &mut &*out, &mut sealed, &mut |_| true).unwrap();
+        assert_eq!(sealed, chunks);
+    }
 }
 
 /// A key file of TPM 1.2 in any form: `TSS KEY BLOB` in PEM or DER, or a text of simple-tpm-pk11's.

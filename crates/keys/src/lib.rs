@@ -29,6 +29,7 @@ pub mod policy;
 pub mod printable;
 mod public;
 mod random;
+pub mod sealed;
 #[cfg(test)]
 mod testing;
 mod tpm;

@@ -26,39 +26,8 @@ impl Key {
     /// authorization value. No TPM command.
     pub fn from_file(tpm: &Arc<Tpm>, file: KeyFile, ask: Ask<'_>) -> Result<Self, Error> {
         let (public, half, policy) = examine(&file)?;
-        let what = match &file.description {
-            Some(description) => format!("TPM key ({})", printable::quoted(description)),
-            None => "TPM key".to_owned(),
-        };
-        let identity = Identity::of_file(&file.public, &file.private);
-        let takes_value = policy.is_empty() || policy.takes_value();
-        let credential = match file.empty_auth || !takes_value {
-            true => {
-                let counted = (takes_value && counts_tries(&public)).then_some(identity);
-                Credential::none(tpm, counted, Some(SAYS_NONE))?
-            }
-            false => {
-                let subject = Subject {
-                    identity,
-                    what,
-                    longest: longest_value(public.name_alg()),
-                    advice: Some(SAYS_ONE),
-                    pin_source: None,
-                };
-                match policy.is_empty() || policy.needs_value() {
-                    true => Credential::obtain(tpm, subject, ask)?,
-                    false => Credential::obtain_if_given(tpm, subject, ask)?,
-                }
-            }
-        };
-        let object = Object {
-            name: public.name()?,
-            public,
-            source: Source::Blob {
-                parent: parent_of(tpm, &file)?,
-                private: file.private.clone(),
-            },
-        };
+        let credential = credential_of(tpm, &file, &public, &policy, "TPM key", ask)?;
+        let object = object_of(tpm, &file, public)?;
         let key = Tpm2Key::new(tpm, half, object, Some(file)).used_by(policy, None);
         Ok(Self::new(key, credential))
     }
@@ -107,6 +76,50 @@ impl Key {
         let key = Tpm2Key::new(tpm, half, object, None).used_by(policy, policy_file);
         Ok(Self::new(key, credential))
     }
+}
+
+/// What the object of a file is used with: a key, or sealed data, as `noun` says.
+pub(super) fn credential_of(
+    tpm: &Arc<Tpm>,
+    file: &KeyFile,
+    public: &Public,
+    policy: &Policy,
+    noun: &str,
+    ask: Ask<'_>,
+) -> Result<Credential, Error> {
+    let what = match &file.description {
+        Some(description) => format!("{noun} ({})", printable::quoted(description)),
+        None => noun.to_owned(),
+    };
+    let identity = Identity::of_file(&file.public, &file.private);
+    let takes_value = policy.is_empty() || policy.takes_value();
+    if file.empty_auth || !takes_value {
+        let counted = (takes_value && counts_tries(public)).then_some(identity);
+        return Credential::none(tpm, counted, Some(SAYS_NONE));
+    }
+    let subject = Subject {
+        identity,
+        what,
+        longest: longest_value(public.name_alg()),
+        advice: Some(SAYS_ONE),
+        pin_source: None,
+    };
+    match policy.is_empty() || policy.needs_value() {
+        true => Credential::obtain(tpm, subject, ask),
+        false => Credential::obtain_if_given(tpm, subject, ask),
+    }
+}
+
+/// The object of a file.
+pub(super) fn object_of(tpm: &Tpm, file: &KeyFile, public: Public) -> Result<Object, Error> {
+    Ok(Object {
+        name: public.name()?,
+        public,
+        source: Source::Blob {
+            parent: parent_of(tpm, file)?,
+            private: file.private.clone(),
+        },
+    })
 }
 
 /// A policy in words need not say what the rest of the URI does.
@@ -191,16 +204,22 @@ pub(super) fn examine(file: &KeyFile) -> Result<(Public, PublicKey, Policy), Err
     let public = Public::from_tpm2b(&file.public)?;
     let half = PublicKey::of(&public)?;
     let policy = policy::of_file(file)?;
+    check_usable_by(&public, &policy, "key")?;
+    Ok((public, half, policy))
+}
+
+/// Refuses an object that cannot be used by the policy of its file; `noun` says what it is.
+pub(super) fn check_usable_by(public: &Public, policy: &Policy, noun: &str) -> Result<(), Error> {
     if !policy.is_empty() {
-        policy.check(&public)?;
+        policy.check(public)?;
     } else if !public.attributes().contains(Attributes::USER_WITH_AUTH) {
         return Err(Error::Unsupported(format!(
-            "the key can be used with a policy only (its attributes are {}), and the file has none: make the file anew \
+            "the {noun} can be used with a policy only (its attributes are {}), and the file has none: make the file anew \
              with the tool that made it, and the policy in it",
             public.attributes()
         )));
     }
-    Ok((public, half, policy))
+    Ok(())
 }
 
 fn refuse_what_is_not_done(file: &KeyFile) -> Result<(), Error> {

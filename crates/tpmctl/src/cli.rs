@@ -16,6 +16,7 @@ use crate::action::persistent;
 use crate::offered::Offered;
 use crate::policy::args::PolicyCommand;
 use crate::print::wrap;
+use crate::seal::args::{Seal, Unseal};
 
 /// Looks after TPMs and the keys that the OpenSSL provider `tpm` keeps in them.
 #[derive(Parser)]
@@ -94,6 +95,10 @@ pub(crate) enum Command {
         tpmctl policy sign --key vendor.pem sha256:4,7 -o k612.policy"
     )]
     Policy(PolicyCommand),
+    /// Encrypt data so that only this TPM gives them back
+    Seal(Seal),
+    /// Get back what was sealed
+    Unseal(Unseal),
     /// Make the storage root key, and say which one is trusted
     #[command(
         subcommand,
@@ -837,7 +842,7 @@ const CURVES: &[&str] = &[
     "brainpoolP512r1",
 ];
 const DIGESTS: &[&str] = &["sha256", "sha384", "sha512", "sha1"];
-const PARENTS: &[&str] = &["owner", "null", "endorsement", "platform", "0x81000001"];
+pub(crate) const PARENTS: &[&str] = &["owner", "null", "endorsement", "platform", "0x81000001"];
 
 impl Cli {
     /// Reads the arguments of the process; ends it with status 2 when they are wrong.
@@ -886,7 +891,7 @@ fn in_file(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-fn parent(text: &str) -> Result<ParentChoice, String> {
+pub(crate) fn parent(text: &str) -> Result<ParentChoice, String> {
     ParentChoice::parse(text).map_err(|error| error.to_string())
 }
 

@@ -1,9 +1,11 @@
 //! Signals while the TPM works: its command cannot be called back, and what it has loaded for us must
 //! be removed from a TPM without a resource manager before the process goes.
 
+use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -15,13 +17,28 @@ use crate::output;
 
 const HELD: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
 
+/// What a signal finds.
+enum Stage {
+    /// The TPM works.
+    Tpm,
+    /// Somebody is asked at the terminal, who is told nothing of the TPM.
+    Asking,
+    /// The TPM does not work any more, or not yet, and there may be a file that is not complete.
+    Files(Option<PathBuf>),
+}
+
 /// The signal that came, 0 for none; there once signals are held back.
 static RECEIVED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
-/// Somebody is asked at the terminal: the TPM does nothing meanwhile.
-static ASKING: AtomicBool = AtomicBool::new(false);
+static STAGE: Mutex<Stage> = Mutex::new(Stage::Tpm);
 
-/// From now on the first signal waits until [`check`] or the end of the command; the second ends the process at once.
+fn stage() -> MutexGuard<'static, Stage> {
+    STAGE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on the first signal waits until [`check`], [`tpm_is_done`] or the end of the command; the second ends the
+/// process at once.
 pub(crate) fn hold() -> Result<(), Error> {
+    *stage() = Stage::Tpm;
     if RECEIVED.get().is_some() {
         return Ok(());
     }
@@ -43,17 +60,38 @@ fn register(received: &Arc<AtomicUsize>) -> io::Result<()> {
     }
     let mut signals = Signals::new(HELD)?;
     thread::Builder::new().spawn(move || {
-        for _ in signals.forever() {
-            if !ASKING.load(Ordering::Relaxed) {
-                // Behind the ^C that the terminal shows.
-                output::note(
-                    "\nThe TPM cannot be stopped in the middle of a command: this ends when it is done. Once more ends at \
-                     once, and may leave something loaded in the TPM (`tpmctl flush`).",
-                );
-            }
+        for signal in signals.forever() {
+            answer(signal);
         }
     })?;
     Ok(())
+}
+
+/// Says that a signal has come, where the TPM works: what follows may take a minute. Elsewhere it ends the process, which
+/// may wait for a pipe.
+fn answer(signal: i32) {
+    // Held until the end: what is complete by now must not be taken for a draft.
+    match &*stage() {
+        // Behind the ^C that the terminal shows.
+        Stage::Tpm => output::note(
+            "\nThe TPM cannot be stopped in the middle of a command: this ends when it is done. Once more ends at once, \
+             and may leave something loaded in the TPM (`tpmctl flush`).",
+        ),
+        Stage::Asking => {}
+        Stage::Files(draft) => {
+            if let Some(draft) = draft {
+                let _ = fs::remove_file(draft);
+            }
+            output::note("\ntpmctl: interrupted; no file was written");
+            std::process::exit(128 + signal);
+        }
+    }
+}
+
+/// From now on a signal ends the process at once, since nothing of ours is in the TPM, and removes `draft`, a file that
+/// is not complete. One that has come before still waits for [`check`].
+pub(crate) fn tpm_is_done(draft: Option<&Path>) {
+    *stage() = Stage::Files(draft.map(Path::to_owned));
 }
 
 /// The signal that came since [`hold`].
@@ -70,12 +108,20 @@ pub(crate) fn check() -> Result<(), Error> {
     }
 }
 
+/// What to say where the work ended since a signal had come.
+pub(crate) fn interrupted() -> Error {
+    match check() {
+        Err(error) => error,
+        Ok(()) => Error::new("interrupted; nothing was written"),
+    }
+}
+
 /// Somebody is asked while this lives: a signal is no reason to explain what the TPM does.
 pub(crate) struct Asking(());
 
 impl Asking {
     pub(crate) fn begin() -> Self {
-        ASKING.store(true, Ordering::Relaxed);
+        *stage() = Stage::Asking;
         Self(())
     }
 }
@@ -84,7 +130,7 @@ impl Drop for Asking {
     fn drop(&mut self) {
         // Who explains may come late.
         if received().is_none() {
-            ASKING.store(false, Ordering::Relaxed);
+            *stage() = Stage::Tpm;
         }
     }
 }

@@ -22,6 +22,7 @@ mod output;
 mod owner;
 mod policy;
 mod print;
+mod seal;
 mod selftest;
 mod settings;
 mod srk;
@@ -86,6 +87,8 @@ fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Owner(OwnerCommand::Passwd(args)) => owner::passwd(global, args),
         Command::Lockout(args) => lockout::run(global, args.command.as_ref()),
         Command::Policy(command) => policy::run(global, command),
+        Command::Seal(args) => seal::make::run(global, args),
+        Command::Unseal(args) => seal::unseal::run(global, args),
         Command::Flush(args) => flush::run(global, args),
         Command::Completions(args) => completions::run(args),
         Command::Help(args) => help(args),

@@ -1,6 +1,8 @@
 //! What goes to the terminal: a closed pipe ends the output, never the program with a panic.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use console::{Style, Term};
 use keys::printable;
@@ -21,10 +23,26 @@ pub(crate) fn print_as_is(text: &str) -> Result<(), Error> {
     write(text)
 }
 
-/// A reader that has gone away is no failure: `tpmctl info | head -1`.
+/// Writes what is no text, or a secret: not through the standard library's buffer, which nobody wipes.
+pub(crate) fn write_bytes(bytes: &[u8]) -> Result<(), Error> {
+    written(raw_stdout()?.write_all(bytes))
+}
+
+/// Standard output without a buffer.
+pub(crate) fn raw_stdout() -> Result<File, Error> {
+    let out = io::stdout().as_fd().try_clone_to_owned();
+    out.map(File::from)
+        .map_err(|error| Error::new(format!("writing to standard output failed: {error}")))
+}
+
 fn write(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// A reader that has gone away is no failure: `tpmctl info | head -1`.
+fn written(result: io::Result<()>) -> Result<(), Error> {
+    match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::new(format!(
             "writing to standard output failed: {error}"
         ))),

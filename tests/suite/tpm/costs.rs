@@ -82,6 +82,24 @@ pub const GENERATION: Row = row(
         ("FlushContext", 1),
     ],
 );
+pub const SEALING: Row = row(
+    "sealing under a hierarchy, however much",
+    &[
+        ("CreatePrimary", 1),
+        ("StartAuthSession", 1),
+        ("Create", 1),
+        ("FlushContext", 1),
+    ],
+);
+pub const UNSEALING: Row = row(
+    "unsealing, persistent parent, or an SRK at 0x81000001 in a primary's place",
+    &[
+        ("ReadPublic", 1),
+        ("StartAuthSession", 1),
+        ("Load", 1),
+        ("Unseal", 1),
+    ],
+);
 pub const STAND_INS: Row = row("digests; random numbers under the name `CTR-DRBG`", &[]);
 pub const RANDOM: Row = row(
     "up to 32 random bytes under the name `TPM-RNG`",
@@ -95,7 +113,7 @@ pub const EXIT: Row = row(
 );
 pub const MANAGED_EXIT: Row = row("exit, managed", &[]);
 
-const TABLE: [&Row; 15] = [
+const TABLE: [&Row; 17] = [
     &PUBLIC,
     &FIRST,
     &FIRST_UNDER_HIERARCHY,
@@ -106,6 +124,8 @@ const TABLE: [&Row; 15] = [
     &HANDLE,
     &HANDLE_OF_PARENT,
     &GENERATION,
+    &SEALING,
+    &UNSEALING,
     &STAND_INS,
     &RANDOM,
     &RANDOM_WITHOUT_SESSIONS,

@@ -9,4 +9,6 @@ mod manners;
 mod owner;
 mod passwd;
 mod policy;
+mod seal;
+mod sealed_file;
 mod typed;

@@ -384,8 +384,8 @@ fn the_manuals_chapter() {
     bench.tpm.assert_clean();
 }
 
-/// A sealed file as GRUB's grub-protect writes it: DER, no attributes, registers in the command's own form. It is read and
-/// explained; that it is no key is said.
+/// A sealed file as GRUB's grub-protect writes it: DER, registers in the command's own form. It is read, explained and
+/// unsealed; that it is no key is said.
 #[test]
 fn a_sealed_file_of_grub() {
     let bench = Bench::new();
@@ -422,12 +422,16 @@ fn a_sealed_file_of_grub() {
     let key = json(&bench, "key show grub.tpm");
     assert_eq!(
         (&key["kind"], &key["usable"]),
-        (&Value::from("sealed"), &Value::from(false)),
+        (&Value::from("sealed"), &Value::from(true)),
         "{key}"
     );
+    assert_eq!(ok(&bench, "unseal -i grub.tpm"), "disk secret");
+    let verdict = fails(&bench, "key test grub.tpm", &[]).out();
+    assert!(verdict.contains("sealed data"), "{verdict}");
     extend(&bench);
     let shown = json(&bench, "policy show grub.tpm");
     assert_eq!(shown["ways"][0]["holds"], "no", "{shown}");
+    fails(&bench, "unseal -i grub.tpm", &["sha256:0,16"]);
     bench.tpm.assert_clean();
 }
 

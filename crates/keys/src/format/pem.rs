@@ -55,7 +55,7 @@ pub(super) fn has_block(text: &[u8]) -> bool {
     lines(text).any(|(_, line)| begin(line).is_some())
 }
 
-pub(super) fn write(label: &'static str, der: &[u8]) -> String {
+pub(crate) fn write(label: &'static str, der: &[u8]) -> String {
     // The library refuses an impossible label or length only; neither occurs.
     pem_rfc7468::encode_string(label, LineEnding::LF, der).unwrap_or_default()
 }

@@ -3,6 +3,8 @@
 
 use tss::tpm2::{Policy, PolicyCommand};
 
+use crate::Error;
+
 /// Programs that refuse every key file with a policy.
 const NONE: [&str; 4] = [
     "tpm2-openssl",
@@ -57,4 +59,26 @@ fn for_grub(command: &PolicyCommand) -> bool {
         PolicyCommand::Authorize { policy_ref, .. } => policy_ref.is_empty(),
         _ => false,
     }
+}
+
+/// Makes commands what GRUB executes: registers, whose values it takes as they are, behind a PolicyAuthorize for what is
+/// signed without a reference.
+///
+/// # Errors
+///
+/// A command that GRUB does not execute.
+pub fn open_for_grub(commands: &mut [PolicyCommand]) -> Result<(), Error> {
+    for command in commands {
+        match command {
+            PolicyCommand::Pcr { digest, .. } => *digest = None,
+            PolicyCommand::Authorize { policy_ref, .. } if policy_ref.is_empty() => {}
+            other => {
+                return Err(Error::Setting(format!(
+                    "GRUB does not execute {other}: its policies are about registers only, and those that are signed \
+                     have no reference"
+                )));
+            }
+        }
+    }
+    Ok(())
 }

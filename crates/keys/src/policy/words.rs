@@ -5,7 +5,7 @@
 //! TERM   := ["pcr:"] [BANK ":"] REGISTERS ["=" DIGEST]     sha256:0,7   pcr:1,3-5   sha256:0,7+sha1:4
 //!         | "pin"                                          the key's authorization value
 //!         | "locality:" N ("," N)*                         locality:0,3
-//!         | "command:" ("sign" | "decrypt" | "agree")
+//!         | "command:" ("sign" | "decrypt" | "agree" | "unseal")
 //!         | "counter:" PART OP NUMBER                      counter:resets=5   counter:clock<3600000
 //!         | "nv:" HANDLE ["@" OFFSET] OP HEX               nv:0x01500001>=05
 //!         | "secret:" ENTITY ["," "ref=" HEX]              secret:owner   secret:0x81000002
@@ -68,10 +68,11 @@ const SIGNS: [(&str, &str); 6] = [
 ];
 /// Others, by their names with a colon before and behind: `nv:0x01500001:bitset:01`.
 const NAMED: [&str; 6] = ["sgt", "slt", "sge", "sle", "bitset", "bitclear"];
-const COMMANDS: [(&str, CommandCode); 3] = [
+const COMMANDS: [(&str, CommandCode); 4] = [
     ("sign", CommandCode::SIGN),
     ("decrypt", CommandCode::RSA_DECRYPT),
     ("agree", CommandCode::ECDH_ZGEN),
+    ("unseal", CommandCode::UNSEAL),
 ];
 const HIERARCHIES: [(&str, u32); 4] = [
     ("owner", handle::OWNER),
@@ -139,7 +140,7 @@ impl Parser<'_> {
             "command" => {
                 let code = COMMANDS.iter().find(|(name, _)| *name == rest);
                 let (_, code) =
-                    code.ok_or_else(|| wrong(term, "expected sign, decrypt or agree"))?;
+                    code.ok_or_else(|| wrong(term, "expected sign, decrypt, agree or unseal"))?;
                 PolicyCommand::CommandCode(*code)
             }
             "counter" => counter(term, rest)?,
@@ -597,7 +598,7 @@ mod tests {
             "nv:0x01500001:bitset:80",
             "secret:owner",
             "secret:0x81000002,ref=c0ffee",
-            "or(sha256:0|pin|locality:3+or(command:sign|command:agree))",
+            "or(sha256:0|pin|locality:3+or(command:sign|command:agree|command:unseal))",
         ] {
             let policy = parse(text, &World).unwrap();
             assert_eq!(display(&policy.commands), text);

@@ -25,7 +25,7 @@ use tss::tpm2::constants::handle;
 use tss::tpm2::{Name, Pins};
 use tss::transport::{Address, Sharing};
 
-use super::Key;
+use super::{Key, Tpm};
 
 /// What the setting `parent-name` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,16 +57,31 @@ impl ParentRule {
 const UNANCHORED: &str = "nothing vouches for the parent of the new key (no parent-name is set): somebody between this machine \
      and its TPM could have answered in its place; `parent-name = first-use` in openssl.cnf and `tpmctl srk trust` anchor it";
 
+/// The same where data are sealed, which the parent could read.
+const UNANCHORED_DATA: &str = "nothing vouches for the parent of what was sealed (no parent-name is set): somebody between this \
+     machine and its TPM could have answered in its place, and know the data now; `parent-name = first-use` in openssl.cnf \
+     and `tpmctl srk trust` anchor it";
+
 impl Key {
-    /// One line for who has made this key, if nothing anchors its parent. A TPM inside the process has nobody in between.
+    /// One line for who has made this key, if nothing anchors its parent.
     pub fn unanchored(&self) -> Option<&'static str> {
-        let tpm = self.tpm();
+        (self.file().is_some() && self.tpm().has_any_parent()).then_some(UNANCHORED)
+    }
+}
+
+impl Tpm {
+    /// One line for who has sealed data, if nothing anchors their parent.
+    pub fn unanchored_data(&self) -> Option<&'static str> {
+        self.has_any_parent().then_some(UNANCHORED_DATA)
+    }
+
+    /// Whether parents could be anybody's. A TPM inside the process has nobody in between.
+    fn has_any_parent(&self) -> bool {
         let apart = || {
-            tpm.endpoint()
+            self.endpoint()
                 .is_ok_and(|at| at.sharing() != Sharing::InProcess)
         };
-        let anyone = tpm.config().parent_name == ParentRule::Any;
-        (anyone && self.file().is_some() && apart()).then_some(UNANCHORED)
+        self.config().parent_name == ParentRule::Any && apart()
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use keys::printable;
-use keys::tss2::KeyFile;
+use keys::sealed::container::Head;
+use keys::tss2::{KeyFile, Kind};
 use keys::tss12;
 
 use super::file;
@@ -38,6 +39,15 @@ pub(crate) fn run(global: &Global, args: &Convert) -> Result<(), Error> {
 
 fn of_tpm2(args: &Convert, bytes: &[u8]) -> Result<String, String> {
     let mut file = KeyFile::from_bytes(bytes).map_err(|error| error.to_string())?;
+    // What is behind the key would be left out.
+    if file.kind == Kind::Sealed
+        && Head::read(&mut &*bytes).is_ok_and(|head| head.contents.is_some())
+    {
+        return Err(
+            "the file holds sealed contents, which have one form: unseal them with `tpmctl unseal`"
+                .into(),
+        );
+    }
     if let Some(pin) = args.pin {
         file.empty_auth = pin == Pin::No;
     }

@@ -15,13 +15,14 @@ use crate::interrupt;
 /// No key file is longer; a device that never ends is none.
 const LONGEST: u64 = 1 << 20;
 
-/// The file at `path`, or what comes from standard input.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+/// The file at `path`, or what comes from standard input, or the beginning of it: what is behind a key file's key may be
+/// gigabytes of sealed contents.
+pub(crate) fn read_beginning(path: &Path) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let result = if path == Path::new("-") {
-        io::stdin().lock().take(LONGEST).read_to_end(&mut bytes)
+        io::stdin().lock().take(LONGEST + 1).read_to_end(&mut bytes)
     } else {
-        File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes))
+        File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes))
     };
     result.map_err(|error| {
         Error::new(format!("{} cannot be read: {error}", printable::path(path)))
@@ -45,6 +46,18 @@ pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
             Error::new(format!("{} cannot be read: {error}", printable::path(path)))
         })?;
     Ok(bytes)
+}
+
+/// The file at `path`, all of it: what is written anew must not lose its end.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let bytes = read_beginning(path)?;
+    match u64::try_from(bytes.len()) {
+        Ok(0..=LONGEST) => Ok(bytes),
+        _ => Err(Error::new(format!(
+            "{} has more than {LONGEST} bytes: it is no key file, or sealed contents, which are unsealed and shown only",
+            printable::path(path)
+        ))),
+    }
 }
 
 /// A place for a new file, looked at before the key is made: generation takes seconds, and a key that
@@ -114,6 +127,18 @@ impl Target {
         self.write_as(content.as_bytes(), 0o666)
     }
 
+    /// Begins to write the file, for its owner alone, piece by piece: it is beside its place until [`Draft::finish`].
+    pub(crate) fn begin(&self) -> Result<Draft, Error> {
+        let beside = beside(&self.path);
+        let file = open_new(&beside, 0o600).map_err(|error| failed(&self.path, &error))?;
+        Ok(Draft {
+            file,
+            beside,
+            path: self.path.clone(),
+            replace: self.replace,
+        })
+    }
+
     fn write_as(&self, content: &[u8], mode: u32) -> Result<(), Error> {
         interrupt::check()?;
         if !self.replace {
@@ -126,6 +151,55 @@ impl Target {
             let _ = fs::remove_file(&new);
             failed(&self.path, &error)
         })
+    }
+}
+
+/// A file that is not complete, and removed where it does not become so.
+pub(crate) struct Draft {
+    file: File,
+    beside: PathBuf,
+    path: PathBuf,
+    replace: bool,
+}
+
+impl Draft {
+    /// Where it is until then.
+    pub(crate) fn beside(&self) -> &Path {
+        &self.beside
+    }
+
+    /// To write to.
+    pub(crate) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Puts it in its place, where the old file was until now.
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        self.put().map_err(|error| failed(&self.path, &error))
+    }
+
+    fn put(&self) -> io::Result<()> {
+        self.file.sync_all()?;
+        if !self.replace {
+            // A link takes nobody's place, should somebody have been faster. Some file systems have none.
+            match fs::hard_link(&self.beside, &self.path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+                Err(_) if fs::symlink_metadata(&self.path).is_err() => {
+                    fs::rename(&self.beside, &self.path)?;
+                }
+                linked => linked?,
+            }
+        } else {
+            fs::rename(&self.beside, &self.path)?;
+        }
+        File::open(directory_of(&self.path))?.sync_all()
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // After a rename there is nothing.
+        let _ = fs::remove_file(&self.beside);
     }
 }
 
@@ -145,16 +219,19 @@ pub(super) fn directory_of(path: &Path) -> &Path {
 }
 
 fn create(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .map_err(|error| failed(path, &error))?;
+    let mut file = open_new(path, mode).map_err(|error| failed(path, &error))?;
     fill(&mut file, content).map_err(|error| {
         let _ = fs::remove_file(path);
         failed(path, &error)
     })
+}
+
+fn open_new(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
 }
 
 fn fill(file: &mut File, content: &[u8]) -> io::Result<()> {
@@ -207,6 +284,47 @@ mod tests {
         assert!(Target::new(directory.path(), true).is_err());
         assert!(Target::new(Path::new("/dev/null"), true).is_err());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_draft_is_there_as_a_whole_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("data");
+        let names = || fs::read_dir(directory.path()).unwrap().count();
+        let written = |force, content: &[u8]| {
+            let target = Target::new(&path, force).unwrap();
+            let mut draft = target.begin().unwrap();
+            draft.file().write_all(content).unwrap();
+            draft
+        };
+        drop(written(false, b"given up"));
+        assert_eq!(names(), 0);
+        written(false, b"one").finish().unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!((names(), mode & 0o777), (1, 0o600));
+        let draft = written(true, b"two");
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        drop(draft);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        written(true, b"two").finish().unwrap();
+        assert_eq!((names(), fs::read(&path).unwrap()), (1, b"two".to_vec()));
+        // Somebody was faster.
+        fs::remove_file(&path).unwrap();
+        let draft = written(false, b"three");
+        fs::write(&path, "theirs").unwrap();
+        assert!(draft.finish().is_err());
+        assert_eq!((names(), fs::read(&path).unwrap()), (1, b"theirs".to_vec()));
+    }
+
+    #[test]
+    fn what_is_too_long_is_shown_and_not_written_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("long");
+        for (length, whole) in [(LONGEST, true), (LONGEST + 1, false)] {
+            fs::write(&path, vec![7; length as usize]).unwrap();
+            assert_eq!(read(&path).is_ok(), whole, "{length}");
+            assert!(read_beginning(&path).is_ok());
+        }
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! `tpmctl key new`: makes a key in the TPM and writes its key file.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crypto::Secret;
-use indicatif::{ProgressBar, ProgressStyle};
 use keys::printable;
 use keys::tss2::{KeyFile, NULL};
 use keys::{Family, GenerateOptions, Key, KeyType, ParentChoice, Tpm, Usage, generate};
@@ -21,6 +19,7 @@ use crate::cli::{Cli, FileForm, Global, New, Type};
 use crate::display::{RSA_SIZES, curve_name, hex, hex_bytes, key_kind, shell_word};
 use crate::error::Error;
 use crate::interrupt;
+use crate::print::progress;
 use crate::{output, settings};
 
 /// What was made.
@@ -165,16 +164,17 @@ fn options(args: &New, tpm: &Tpm) -> Result<GenerateOptions, Error> {
     Ok(options)
 }
 
-/// The policy in words: what is the name of a file is one, but for the word that is likeliest to be one, too.
-pub(super) fn policy_words(policies: &[String], registers: &[String]) -> String {
-    let named = policies.iter().map(
-        |policy| match policy != "pin" && Path::new(policy).exists() {
-            true => format!("file:{policy}"),
-            false => policy.clone(),
-        },
-    );
+/// The policy of --policy and --pcr in words: what is the name of a file is one, but for the word that is likeliest to be
+/// one, too.
+pub(crate) fn policy_words(policy: &[String], pcr: &[String]) -> String {
+    let named = policy
+        .iter()
+        .map(|one| match one != "pin" && Path::new(one).exists() {
+            true => format!("file:{one}"),
+            false => one.clone(),
+        });
     // What begins with signed policies comes first.
-    let terms: Vec<String> = named.chain(registers.iter().cloned()).collect();
+    let terms: Vec<String> = named.chain(pcr.iter().cloned()).collect();
     terms.join("+")
 }
 
@@ -224,23 +224,15 @@ fn with_spinner<T, E>(
     options: &GenerateOptions,
     work: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
-    // Draws nothing where standard error is no terminal.
-    let spinner = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-        spinner.set_style(style);
-    }
-    spinner.set_message(format!(
+    let message = format!(
         "The TPM is making an {} key {} ...",
         options.key_type.name(),
         match options.key_type {
             KeyType::Ec => format!("on {}", options.curve),
             KeyType::Rsa | KeyType::RsaPss => format!("of {} bits", options.bits),
         }
-    ));
-    spinner.enable_steady_tick(Duration::from_millis(120));
-    let result = work();
-    spinner.finish_and_clear();
-    result
+    );
+    progress::spinner(message, work)
 }
 
 /// What was made and what comes next, for people.

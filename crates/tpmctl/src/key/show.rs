@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use keys::printable;
+use keys::sealed::container::Head;
+use keys::sealed::{Sealed, from_hex};
 use keys::tss2::{KeyFile, Kind};
 use keys::{Key, PublicKey, tss12};
 use serde::Serialize;
@@ -15,6 +17,9 @@ use crate::cli::{Global, Show};
 use crate::display::{self, hex, hex_bytes};
 use crate::error::Error;
 use crate::output::{self, Report};
+
+/// The kind of files that hold data.
+const SEALED: &str = "sealed";
 
 /// Everything in a key file.
 #[derive(Serialize)]
@@ -40,6 +45,8 @@ struct Shown {
     signed_policies: Vec<Signed>,
     policy_digest: Option<String>,
     description: Option<String>,
+    /// What is encrypted under a sealed key, and comes behind it.
+    contents: Option<&'static str>,
     usable: bool,
     problem: Option<String>,
 }
@@ -53,16 +60,18 @@ struct Signed {
 /// Shows the file.
 pub(crate) fn run(global: &Global, args: &Show) -> Result<(), Error> {
     let path = &args.file;
-    let bytes = file::read(path)?;
+    let bytes = file::read_beginning(path)?;
     let in_file = |text: String| Error::new(format!("{}: {text}", printable::path(path)));
     if tss12::is_ours(&bytes) {
         let blob = tss12::from_bytes(&bytes).map_err(|error| in_file(error.to_string()))?;
         return show12::run(global, path, blob);
     }
+    let bytes = from_hex(&bytes).unwrap_or(bytes);
     let file = KeyFile::from_bytes(&bytes).map_err(|error| in_file(error.to_string()))?;
     let public = Public::from_tpm2b(&file.public)
         .map_err(|error| in_file(format!("the key's public area is damaged: {error}")))?;
-    let shown = Shown::new(&file, &public)?;
+    let mut shown = Shown::new(&file, &public)?;
+    shown.contents = contents(&bytes);
     if global.json {
         output::print_json(&shown)
     } else {
@@ -119,8 +128,12 @@ impl Shown {
             }
             _ => (None, None, None),
         };
-        // The judgement is the provider's own. Nothing of this opens a TPM.
-        let problem = Key::check_file(file).err().map(|error| error.to_string());
+        // The judgement is the provider's own, and that of `tpmctl unseal`. Nothing of this opens a TPM.
+        let judged = match file.kind {
+            Kind::Sealed => Sealed::check_file(file),
+            Kind::Loadable | Kind::Importable => Key::check_file(file),
+        };
+        let problem = judged.err().map(|error| error.to_string());
         Ok(Self {
             format: if file.legacy {
                 "TSS2 KEY BLOB"
@@ -130,7 +143,7 @@ impl Shown {
             kind: match file.kind {
                 Kind::Loadable => "loadable",
                 Kind::Importable => "importable",
-                Kind::Sealed => "sealed",
+                Kind::Sealed => SEALED,
             },
             key_type: display::kind(public),
             bits,
@@ -159,6 +172,7 @@ impl Shown {
                 .collect(),
             policy_digest: Some(hex_bytes(public.auth_policy())).filter(|hex| !hex.is_empty()),
             description: file.description.clone(),
+            contents: None,
             usable: problem.is_none(),
             problem,
         })
@@ -183,19 +197,29 @@ impl Shown {
             .fact("parent", &self.parent_text)
             .fact(
                 "authorization",
-                if self.authorization {
-                    "asked for when the key is loaded"
-                } else {
-                    "none"
+                match (self.authorization, self.kind) {
+                    (false, _) => "none",
+                    (true, SEALED) => "asked for when it is unsealed",
+                    (true, _) => "asked for when the key is loaded",
                 },
             );
         self.policy_text(&mut report);
         if let Some(description) = &self.description {
             report.fact("description", printable::quoted(description));
         }
+        if let Some(contents) = self.contents {
+            report.fact(
+                "contents",
+                format!("{contents}, under the key that is sealed"),
+            );
+        }
+        let verdict = match (&self.problem, self.kind) {
+            (None, SEALED) => "can use it: `tpmctl unseal` gives the data".to_owned(),
+            (problem, _) => verdict(problem.as_deref()),
+        };
         report
             .fact("name", self.name.as_deref().unwrap_or("not known"))
-            .fact("this version", verdict(self.problem.as_deref()));
+            .fact("this version", verdict);
         report.finish()
     }
 
@@ -231,6 +255,12 @@ impl Shown {
             report.fact("policy digest", digest);
         }
     }
+}
+
+/// What is behind a sealed key. Neither the key nor its file are to blame for what cannot be read there.
+fn contents(bytes: &[u8]) -> Option<&'static str> {
+    let head = Head::read(&mut &*bytes).ok()?;
+    head.contents.map(|_| "encrypted with AES-256-GCM")
 }
 
 /// Whether this version can use the key, and why not.

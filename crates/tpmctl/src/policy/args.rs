@@ -10,7 +10,7 @@ const WORDS: &str = "A policy is terms with + between them, all of which must ho
     \u{20}                     sha256:0,7=DIGEST with others; sha256:0+sha1:4 in several banks\n  \
     pin                   the key's authorization value\n  \
     locality:0,3          where commands come from\n  \
-    command:sign          the key signs only (or decrypt, agree)\n  \
+    command:sign          the key signs only (or decrypt, agree, unseal)\n  \
     counter:resets<100    the TPM's clock and counters: time, clock, resets, restarts, safe\n  \
     nv:0x01500001>=05     what an NV index has; @OFFSET behind the index\n  \
     secret:owner          the authorization value of something else, or secret:0x81000002\n  \

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crypto::{Hash, Secret};
 use keys::operation::Signing;
-use keys::policy::{InTpm, document, signer, words};
+use keys::policy::{InTpm, compat, document, signer, words};
 use keys::tss2::KeyFile;
 use keys::{Key, PublicKey, Tpm, printable};
 use openssl::hash::MessageDigest;
@@ -44,7 +44,7 @@ pub(super) fn run(global: &Global, args: &Sign) -> Result<(), Error> {
     let key = signer.public()?;
     let signature = signer.sign(&[&approved[..], &policy_ref].concat())?;
     if args.reader == Some(Reader::Grub) {
-        leave_open(&mut commands)?;
+        compat::open_for_grub(&mut commands)?;
     }
     commands.push(PolicyCommand::Authorize {
         key,
@@ -65,21 +65,6 @@ pub(super) fn run(global: &Global, args: &Sign) -> Result<(), Error> {
         authorized: vec![entry],
     };
     finish(target.as_ref(), &signed)
-}
-
-/// GRUB runs nothing but registers, whose values it takes as they are.
-fn leave_open(commands: &mut [PolicyCommand]) -> Result<(), Error> {
-    for command in commands {
-        match command {
-            PolicyCommand::Pcr { digest, .. } => *digest = None,
-            other => {
-                return Err(Error::new(format!(
-                    "GRUB does not execute {other}: its policies are about registers only"
-                )));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// A private key that signs policies.

@@ -9,6 +9,7 @@ pub(crate) mod dir_handle;
 pub(crate) mod file;
 pub(crate) mod fork_safe;
 pub(crate) mod guarded_fd;
+pub mod keyring;
 pub(crate) mod libtpms;
 pub(crate) mod living;
 pub(crate) mod monitor;

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::commands::asymmetric::{EcdhZGen, RsaDecrypt, SecretPoint};
 use super::commands::context::EvictControl;
 use super::commands::hash::Ticket;
+use super::commands::object::Unseal;
 use super::commands::signing::Sign;
 use super::constants::{AlgId, CommandCode, handle};
 use super::duplicate::Incoming;
@@ -119,7 +120,33 @@ impl Client {
     /// Makes a key under `parent` with authorization value `auth` (TPM2_Create, Part 3, 12.1). It is
     /// not loaded. Under a hierarchy: CreatePrimary, Create, FlushContext.
     pub fn create(&self, parent: &Parent, template: &Public, auth: &Secret) -> Result<Created> {
-        self.with(|tpm| tpm.create(parent, template, auth))
+        self.with(|tpm| tpm.create(parent, template, auth, &Secret::empty()))
+    }
+
+    /// Seals `data` under `parent`: TPM2_Create of an object that has it in its sensitive part, which a session encrypts
+    /// on the way. Costs what [`Client::create`] does.
+    pub fn seal(
+        &self,
+        parent: &Parent,
+        template: &Public,
+        auth: &Secret,
+        data: &Secret,
+    ) -> Result<Created> {
+        self.with(|tpm| tpm.create(parent, template, auth, data))
+    }
+
+    /// The data in a sealed object (TPM2_Unseal, Part 3, 12.7), which a session encrypts on the way.
+    pub fn unseal<'a>(
+        &self,
+        object: &Object,
+        auth: impl Into<KeyAuth<'a>>,
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        let (auth, used) = (auth.into(), Use::secret(CommandCode::UNSEAL));
+        self.with(|tpm| {
+            tpm.with_key(object, auth, used, |tpm, key, authority| {
+                tpm.run(&Unseal { item: key.clone() }, authority)
+            })
+        })
     }
 
     /// Signs a digest (TPM2_Sign, Part 3, 20.2). The caller verifies the signature; if it is wrong,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crypto::Curve;
+use crypto::{Curve, Secret};
 use tss::tpm2::constants::handle;
 use tss::tpm2::{
     AlgId, Attributes, Client, Created, Curve as TpmCurve, Object, Parent, Policy, PolicyCommand,
@@ -13,7 +13,7 @@ use tss::tpm2::{
 use super::Tpm2Key;
 use crate::credential::{LONGEST_IN_TPM2, check_length, longest_value};
 use crate::format::tss2::KeyFile;
-use crate::generate::{Options, Usage};
+use crate::generate::{Options, ParentChoice, Usage};
 use crate::public::{alg_of, curve_of, tpm_curve_of};
 use crate::{Error, KeyType, PublicKey, Tpm, policy};
 
@@ -49,9 +49,7 @@ pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Err
 /// What the TPM is asked for, and the policy that it is used by.
 pub(super) fn described(options: &Options) -> Result<(Public, Policy), Error> {
     let mut policy = options.policy.clone();
-    if !policy.is_empty() && !options.user_auth.is_empty() && !policy.takes_value() {
-        policy.commands.push(PolicyCommand::AuthValue);
-    }
+    with_value(&mut policy, &options.user_auth);
     let template = guarded(template(options)?, &policy)?;
     check_length(
         &options.user_auth,
@@ -67,29 +65,11 @@ pub(super) fn below<T>(
     options: &Options,
     make: impl Fn(&Parent) -> Result<T, tss::Error>,
 ) -> Result<(Parent, Result<T, tss::Error>), Error> {
-    let mut parent = Parent {
-        handle: options.parent.into(),
-        template: PrimaryTemplate::Ecc,
-        auth: options
-            .parent_auth
-            .clone()
-            .unwrap_or_else(|| tpm.config().parent_auth.clone()),
-    };
-    check_length(&parent.auth, LONGEST_IN_TPM2, "the parent (parent-auth)")?;
-    let made = match make(&parent) {
-        Err(refusal) if needs_the_owner(&parent, &refusal) => {
-            // What keys of the owner's are loaded under, and what needs no secret.
-            parent.handle = handle::SRK;
-            make(&parent).map_err(|_| {
-                refusal.advise(
-                    "the owner hierarchy has one: say it with parent-auth, or have the storage root key made once, \
-                     with `tpmctl srk create --parent-auth file:PATH`, under which keys are made and loaded without it",
-                )
-            })
-        }
-        result => result,
-    };
-    Ok((parent, made))
+    let auth = options.parent_auth.as_ref();
+    let auth = auth.unwrap_or(&tpm.config().parent_auth).clone();
+    let mut making = Making::new(tpm, options.parent, auth)?;
+    let made = making.run(|_, parent| make(parent));
+    Ok((making.parent, made))
 }
 
 /// The key of what the TPM has made.
@@ -140,13 +120,66 @@ fn is_of_several_tpms(client: &Client, parent: &Parent, refusal: &tss::Error) ->
             .is_ok_and(|public| !public.attributes().contains(Attributes::FIXED_TPM))
 }
 
+/// A policy that asks for the authorization value, where there is one.
+pub(crate) fn with_value(policy: &mut Policy, value: &Secret) {
+    if !policy.is_empty() && !value.is_empty() && !policy.takes_value() {
+        policy.commands.push(PolicyCommand::AuthValue);
+    }
+}
+
+/// Where a new object is made.
+pub(crate) struct Making<'a> {
+    client: &'a Client,
+    parent: Parent,
+}
+
+impl<'a> Making<'a> {
+    /// Under this parent, which has this authorization value.
+    pub(crate) fn new(tpm: &'a Tpm, choice: ParentChoice, auth: Secret) -> Result<Self, Error> {
+        check_length(&auth, LONGEST_IN_TPM2, "the parent (parent-auth)")?;
+        Ok(Self {
+            client: tpm.client()?,
+            parent: Parent {
+                handle: choice.into(),
+                template: PrimaryTemplate::Ecc,
+                auth,
+            },
+        })
+    }
+
+    /// The parent, which after [`Making::run`] is the one that the object has.
+    pub(crate) fn parent(&self) -> &Parent {
+        &self.parent
+    }
+
+    /// Makes it. Where the owner hierarchy has a value that nobody said, the storage root key takes its primary's place.
+    pub(crate) fn run<T>(
+        &mut self,
+        make: impl Fn(&Client, &Parent) -> Result<T, tss::Error>,
+    ) -> Result<T, tss::Error> {
+        match make(self.client, &self.parent) {
+            Err(refusal) if needs_the_owner(&self.parent, &refusal) => {
+                // What keys of the owner's are loaded under, and what needs no secret.
+                self.parent.handle = handle::SRK;
+                make(self.client, &self.parent).map_err(|_| {
+                    refusal.advise(
+                        "the owner hierarchy has one: say it with parent-auth, or have the storage root key made once, \
+                         with `tpmctl srk create --parent-auth file:PATH`, under which keys are made and loaded without it",
+                    )
+                })
+            }
+            result => result,
+        }
+    }
+}
+
 /// Whether the owner's secret is needed for the parent, and nobody said it.
 fn needs_the_owner(parent: &Parent, error: &tss::Error) -> bool {
     error.is_of_parent() && parent.handle == handle::OWNER && parent.auth.is_empty()
 }
 
 /// The template of a key that is used by a policy, if there is one: by that and nothing else.
-fn guarded(template: Public, policy: &Policy) -> Result<Public, Error> {
+pub(crate) fn guarded(template: Public, policy: &Policy) -> Result<Public, Error> {
     if policy.is_empty() {
         return Ok(template);
     }
@@ -271,8 +304,6 @@ pub(super) fn explain(client: &Client, options: &Options, error: tss::Error) -> 
 
 #[cfg(test)]
 mod tests {
-    use crypto::Secret;
-
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@
 
 mod decrypt;
 mod ecdsa;
-mod generate;
+pub(crate) mod generate;
 pub(crate) mod import;
 mod sign;
 
@@ -117,30 +117,15 @@ impl Tpm2Key {
         credential: &Credential,
         operation: impl Fn(&Client, &Object, KeyAuth<'_>) -> Result<T, tss::Error>,
     ) -> Result<T, Error> {
-        let client = self.tpm.client()?;
-        let object = self.loadable(client)?;
-        let attempt = |policy: Option<&Policy>| {
-            credential.used_for(self.tpm.patience(), |offered| {
-                let auth = KeyAuth {
-                    value: offered.value,
-                    policy,
-                    shown_right: Some(offered.shown_right),
-                };
-                operation(client, object, auth)
-            })
-        };
-        let known = self.policy.iter().next();
-        let (first, known) = match (attempt(known), known) {
-            (Err(Error::Tss(error)), Some(known)) if error.is_policy_refusal() => (error, known),
-            (done, _) => return done,
-        };
-        let newer = policy::newer(known, &self.object.public, self.policy_files());
-        let Some(newer) = newer else {
-            return Err(first.into());
-        };
-        let done = attempt(Some(&newer))?;
-        self.policy.find_or_add(|_| false, || newer);
-        Ok(done)
+        let object = self.loadable(self.tpm.client()?)?;
+        use_object(
+            &self.tpm,
+            object,
+            &self.policy,
+            || policy_files(&self.tpm, self.policy_file.as_ref()),
+            credential,
+            operation,
+        )
     }
 
     /// The object as it can be loaded. An importable one is imported once in a process.
@@ -169,16 +154,49 @@ impl Tpm2Key {
         // Of several threads at once each has imported it, and the first one's counts.
         Ok(self.imported.find_or_add(|_| true, object))
     }
+}
 
-    /// Where signed policies may have come to since the key was loaded.
-    fn policy_files(&self) -> Vec<PathBuf> {
-        let directory = self.tpm.config().policy_dir.iter();
-        self.policy_file
-            .iter()
-            .cloned()
-            .chain(directory.flat_map(|directory| policy::files_in(directory)))
-            .collect()
-    }
+/// Uses an object: a key, or sealed data. See [`Tpm2Key::run`]; `files` are where signed policies may have come to since
+/// it was loaded, and `policy` is where they are kept then, the newest first.
+pub(crate) fn use_object<T>(
+    tpm: &Tpm,
+    object: &Object,
+    policy: &AppendOnly<Policy>,
+    files: impl FnOnce() -> Vec<PathBuf>,
+    credential: &Credential,
+    operation: impl Fn(&Client, &Object, KeyAuth<'_>) -> Result<T, tss::Error>,
+) -> Result<T, Error> {
+    let client = tpm.client()?;
+    let attempt = |policy: Option<&Policy>| {
+        credential.used_for(tpm.patience(), |offered| {
+            let auth = KeyAuth {
+                value: offered.value,
+                policy,
+                shown_right: Some(offered.shown_right),
+            };
+            operation(client, object, auth)
+        })
+    };
+    let known = policy.iter().next();
+    let (first, known) = match (attempt(known), known) {
+        (Err(Error::Tss(error)), Some(known)) if error.is_policy_refusal() => (error, known),
+        (done, _) => return done,
+    };
+    let Some(newer) = policy::newer(known, &object.public, files()) else {
+        return Err(first.into());
+    };
+    let done = attempt(Some(&newer))?;
+    policy.find_or_add(|_| false, || newer);
+    Ok(done)
+}
+
+/// Where signed policies may have come to since an object was loaded, whose own policy may have come from a file.
+pub(crate) fn policy_files(tpm: &Tpm, own: Option<&PathBuf>) -> Vec<PathBuf> {
+    let directory = tpm.config().policy_dir.iter();
+    own.into_iter()
+        .cloned()
+        .chain(directory.flat_map(|directory| policy::files_in(directory)))
+        .collect()
 }
 
 impl Backend for Tpm2Key {

@@ -73,8 +73,7 @@ pub enum FileError {
     },
     /// The file holds sealed data, and a key was asked for.
     #[error(
-        "key file: this is sealed data (type 2.23.133.10.1.5), not a key; unseal it with the tool that \
-         made it"
+        "key file: this is sealed data (type 2.23.133.10.1.5), not a key; `tpmctl unseal` gives the data"
     )]
     Sealed,
     /// The file is for the older generation of TPMs.

@@ -39,7 +39,7 @@ impl Request for CreatePrimary<'_> {
     }
 
     fn parameters(&self, writer: &mut Writer) {
-        write_sensitive(&Secret::empty(), writer);
+        write_sensitive(&Secret::empty(), &Secret::empty(), writer);
         writer.bytes(&self.template.to_tpm2b()).tpm2b(&[]).u32(0);
     }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crypto::Secret;
+use zeroize::Zeroizing;
 
 use super::Request;
 use crate::tpm2::constants::CommandCode;
@@ -9,10 +10,11 @@ use crate::tpm2::name::{Entity, Name};
 use crate::tpm2::public::Public;
 use crate::tpm2::wire::{Malformed, Reader, Writer};
 
-/// Writes `TPM2B_SENSITIVE_CREATE` (Part 2, 11.1.16): the new object's authorization value, no data.
-pub(super) fn write_sensitive(auth: &Secret, writer: &mut Writer) {
+/// Writes `TPM2B_SENSITIVE_CREATE` (Part 2, 11.1.16): the new object's authorization value, and the data to seal, which
+/// is empty for a key.
+pub(super) fn write_sensitive(auth: &Secret, data: &Secret, writer: &mut Writer) {
     writer.sized(|sensitive| {
-        sensitive.tpm2b(auth).tpm2b(&[]);
+        sensitive.tpm2b(auth).tpm2b(data);
     });
 }
 
@@ -22,6 +24,8 @@ pub struct Create<'a> {
     pub parent: Entity,
     /// The new object's authorization value.
     pub auth: &'a Secret,
+    /// The data to seal; empty for a key, whose secret the TPM makes up.
+    pub data: &'a Secret,
     /// What to make.
     pub template: &'a Public,
 }
@@ -44,7 +48,7 @@ impl Request for Create<'_> {
     }
 
     fn parameters(&self, writer: &mut Writer) {
-        write_sensitive(self.auth, writer);
+        write_sensitive(self.auth, self.data, writer);
         // No outside information, no PCR selection.
         writer.bytes(&self.template.to_tpm2b()).tpm2b(&[]).u32(0);
     }
@@ -170,6 +174,27 @@ impl Request for ReadPublic {
             name,
             qualified_name: Name::from_bytes(reader.tpm2b()?),
         })
+    }
+}
+
+/// TPM2_Unseal (Part 3, 12.7): the data in a sealed object.
+pub struct Unseal {
+    /// The loaded object.
+    pub item: Entity,
+}
+
+impl Request for Unseal {
+    type Response = Zeroizing<Vec<u8>>;
+    const CODE: CommandCode = CommandCode::UNSEAL;
+
+    fn handles(&self) -> Vec<Entity> {
+        vec![self.item.clone()]
+    }
+
+    fn parameters(&self, _: &mut Writer) {}
+
+    fn parse(&self, _: u32, reader: &mut Reader<'_>) -> Result<Self::Response, Malformed> {
+        Ok(Zeroizing::new(reader.tpm2b()?.to_vec()))
     }
 }
 

@@ -28,11 +28,12 @@ macro_rules! with_request {
             property: 0,
             count: 1,
         };
-        match $choice % 24 {
+        match $choice % 29 {
             0 => $run(&commands::object::ReadPublic::of(handle::SRK)),
             1 => $run(&commands::object::Create {
                 parent: key(),
                 auth: &auth,
+                data: &auth,
                 template: &template,
             }),
             2 => $run(&commands::object::Load {
@@ -118,6 +119,7 @@ macro_rules! with_request {
                     bytes: vec![1; 256],
                 },
             }),
+            27 => $run(&commands::object::Unseal { item: key() }),
             _ => $run(&commands::duplication::Import {
                 parent: key(),
                 public: &template,

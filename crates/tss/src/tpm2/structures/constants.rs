@@ -151,6 +151,7 @@ numbers! {
         SEQUENCE_COMPLETE = 0x013e, "TPM2_SequenceComplete";
         SEQUENCE_UPDATE = 0x015c, "TPM2_SequenceUpdate";
         SIGN = 0x015d, "TPM2_Sign";
+        UNSEAL = 0x015e, "TPM2_Unseal";
         CONTEXT_LOAD = 0x0161, "TPM2_ContextLoad";
         CONTEXT_SAVE = 0x0162, "TPM2_ContextSave";
         FLUSH_CONTEXT = 0x0165, "TPM2_FlushContext";

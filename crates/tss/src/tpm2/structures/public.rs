@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::attributes::Attributes;
-use super::constants::{AlgId, Curve};
+use super::constants::{AlgId, Curve, hash_of};
 use super::name::Name;
 use super::wire::{Malformed, Reader, Writer};
 
@@ -339,10 +339,17 @@ impl Public {
                     && modulus.last().is_some_and(|last| last & 1 != 0)
             }
             (Unique::Ecc { x, y }, Parms::Ecc { .. }) => !x.is_empty() && !y.is_empty(),
-            (Unique::Digest(digest), _) => !digest.is_empty(),
+            // An obfuscation of the secret with the name's algorithm (Part 1, 27.5.3.3).
+            (Unique::Digest(digest), _) => match hash_of(self.name_alg) {
+                Some(hash) => digest.len() == hash.size(),
+                None => !digest.is_empty(),
+            },
             _ => false,
         };
-        (!filled_in).then(|| "its modulus or point is not of the size that was asked for".into())
+        (!filled_in).then(|| match self.unique {
+            Unique::Digest(_) => "its digest is not of the size of its name's algorithm".into(),
+            _ => "its modulus or point is not of the size that was asked for".into(),
+        })
     }
 
     /// All that a template decides, as pairs of a field and its value.
@@ -591,6 +598,18 @@ mod tests {
             assert!(text.contains("modulus"), "{text}");
         }
         assert!(curve.deviation(&curve).unwrap().contains("point"));
+        let asked = Public::sealed_template(free).unwrap();
+        for (size, good) in [(0, false), (20, false), (32, true), (33, false)] {
+            let made = Public::assemble(
+                asked.name_alg(),
+                asked.attributes(),
+                &[],
+                asked.parms().clone(),
+                Unique::Digest(vec![7; size]),
+            )
+            .unwrap();
+            assert_eq!(made.deviation(&asked).is_none(), good, "{size}");
+        }
     }
 
     #[test]

@@ -63,6 +63,21 @@ impl Public {
         )
     }
 
+    /// The template of sealed data, named with SHA-256: the data come from outside, so that the TPM makes nothing up
+    /// (sensitiveDataOrigin clear; Part 3, 12.1).
+    pub fn sealed_template(attributes: Attributes) -> Result<Self, Malformed> {
+        let parms = Parms::KeyedHash {
+            scheme: Scheme::Null,
+        };
+        Self::assemble(
+            AlgId::SHA256,
+            attributes.without(Attributes::SENSITIVE_DATA_ORIGIN),
+            &[],
+            parms,
+            Unique::Digest(Vec::new()),
+        )
+    }
+
     /// The standard primary: an ECC P-256 storage key with AES-128-CFB, the same in every hierarchy.
     pub fn ecc_primary() -> Result<Self, Malformed> {
         ecc_storage(STORAGE)
@@ -129,6 +144,16 @@ mod tests {
             "0023000b00030460000000060080004300100003001000000000"
         );
         assert!(!legacy.matches_template(&Public::ecc_primary().unwrap()));
+    }
+
+    #[test]
+    fn sealed_data_have_no_key_of_the_tpm_s() {
+        let sealed = Public::sealed_template(Public::key_attributes(Attributes::NO_DA)).unwrap();
+        assert_eq!(
+            hex::encode(sealed.to_tpmt()),
+            "0008000b00000452000000100000"
+        );
+        assert_eq!(Public::from_tpm2b(&sealed.to_tpm2b()).unwrap(), sealed);
     }
 
     #[test]

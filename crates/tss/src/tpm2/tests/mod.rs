@@ -11,6 +11,7 @@ mod lockout;
 mod oracle;
 mod policy;
 mod policy_kinds;
+mod sealed;
 mod secrets;
 mod services;
 mod sessions;

@@ -134,6 +134,7 @@ opinions! {
     SEQUENCE_UPDATE: TpmSequenceUpdateCommand, TpmSequenceUpdateResponse;
     SHUTDOWN: TpmShutdownCommand, TpmShutdownResponse;
     SIGN: TpmSignCommand, TpmSignResponse;
+    UNSEAL: TpmUnsealCommand, TpmUnsealResponse;
     VERIFY_SIGNATURE: TpmVerifySignatureCommand, TpmVerifySignatureResponse;
     START_AUTH_SESSION: TpmStartAuthSessionCommand, TpmStartAuthSessionResponse;
 }

@@ -409,6 +409,7 @@ fn a_session_encrypts_beside_a_password() {
         let request = commands::object::Create {
             parent: parent_handle.entity.clone(),
             auth: &pin,
+            data: &none,
             template: &sign_only(),
         };
         tpm.run(&request, &authorities)

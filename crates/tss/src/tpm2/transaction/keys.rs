@@ -381,14 +381,15 @@ impl Tpm<'_> {
         self.salted_to(parent, purpose)
     }
 
-    /// TPM2_Create.
+    /// TPM2_Create of a key, or of an object that seals `data`.
     pub(crate) fn create(
         &mut self,
         parent: &Parent,
         template: &Public,
         auth: &Secret,
+        data: &Secret,
     ) -> Result<Created> {
-        let stake = if auth.is_empty() {
+        let stake = if auth.is_empty() && data.is_empty() {
             Stake::Trust
         } else {
             Stake::Secret
@@ -404,6 +405,7 @@ impl Tpm<'_> {
                     &Create {
                         parent: parent_handle.entity.clone(),
                         auth,
+                        data,
                         template,
                     },
                     authority,
