@@ -94,7 +94,7 @@ target/man/%: docs/%.md
 
 audit: ## licences, advisories and sources of the dependencies (installs cargo-deny if missing)
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
-	$(CARGO) deny check
+	$(CARGO) deny --workspace check
 
 # Where things go, quoted for the shell: a DESTDIR may have blanks.
 quote = '$(subst ','\'',$(1))'

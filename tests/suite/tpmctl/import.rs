@@ -5,7 +5,7 @@ use testkit::nginx::{Block, Config as NginxConfig, Nginx};
 use testkit::openssl::Config;
 use testkit::process::Run;
 use testkit::tls::Load;
-use testkit::tools::need;
+use testkit::tools::{need, root};
 
 /// A software key: `NAME.pem` in PKCS#8, `NAME.pub`.
 fn software(bench: &Bench, name: &str, kind: &str) {
@@ -581,5 +581,31 @@ fn keys_that_stay_in_the_tpm() {
         "key evict 0x81020010 --yes --parent-auth owner-secret",
     );
     assert!(!bench.tap.saw(b"owner-secret"));
+    bench.tpm.assert_clean();
+}
+
+/// README's section, command by command.
+#[test]
+fn as_the_readme_says() {
+    let bench = Bench::new();
+    software(&bench, "www", P256);
+    let plain = bench.openssl.plain();
+    plain.ok("req -x509 -key www.pem -subj /CN=www -days 2 -out www.crt");
+    std::fs::create_dir(bench.openssl.dir().join("wrapped")).expect("a directory");
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
+    let (_, section) = readme
+        .split_once("\n### A key that you have already\n")
+        .expect("the section");
+    let section = section.split("\n#").next().expect("its text");
+    let commands: Vec<&str> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("    tpmctl "))
+        .collect();
+    assert_eq!(commands.len(), 4, "{commands:?}");
+    for command in commands {
+        ok(&bench, command);
+    }
+    signs(&bench, "www.key", "www.pub", "");
+    signs(&bench, "wrapped/node1.tpm", "www.pub", "");
     bench.tpm.assert_clean();
 }
