@@ -26,7 +26,8 @@ impl Key {
     /// authorization value. No TPM command.
     pub fn from_file(tpm: &Arc<Tpm>, file: KeyFile, ask: Ask<'_>) -> Result<Self, Error> {
         let (public, half, policy) = examine(&file)?;
-        let credential = credential_of(tpm, &file, &public, &policy, "TPM key", ask)?;
+        let credential =
+            credential_of(tpm, &file, &public, &policy, "TPM key", Some(OF_KEYS), ask)?;
         let object = object_of(tpm, &file, public)?;
         let key = Tpm2Key::new(tpm, half, object, Some(file)).used_by(policy, None);
         Ok(Self::new(key, credential))
@@ -85,6 +86,7 @@ pub(super) fn credential_of(
     public: &Public,
     policy: &Policy,
     noun: &str,
+    advice: Option<Advice>,
     ask: Ask<'_>,
 ) -> Result<Credential, Error> {
     let what = match &file.description {
@@ -95,13 +97,13 @@ pub(super) fn credential_of(
     let takes_value = policy.is_empty() || policy.takes_value();
     if file.empty_auth || !takes_value {
         let counted = (takes_value && counts_tries(public)).then_some(identity);
-        return Credential::none(tpm, counted, Some(SAYS_NONE));
+        return Credential::none(tpm, counted, advice.map(|advice| advice.says_none));
     }
     let subject = Subject {
         identity,
         what,
         longest: longest_value(public.name_alg()),
-        advice: Some(SAYS_ONE),
+        advice: advice.map(|advice| advice.says_one),
         pin_source: None,
     };
     match policy.is_empty() || policy.needs_value() {
@@ -169,7 +171,18 @@ impl PublicKey {
     }
 }
 
-/// What to do about a file that says of a key with a value that it has none, and the other way round.
+/// What to do about a file that says of an object with a value that it has none, and the other way round.
+#[derive(Clone, Copy)]
+pub(super) struct Advice {
+    says_none: &'static str,
+    says_one: &'static str,
+}
+
+/// For keys. No program is known that writes it wrong of sealed data.
+const OF_KEYS: Advice = Advice {
+    says_none: SAYS_NONE,
+    says_one: SAYS_ONE,
+};
 const SAYS_NONE: &str = "the key file says that the key has none (emptyAuth), as tpm2_encodeobject before 5.8 wrote of \
                          keys that have one: `tpmctl key convert --pin yes FILE -o NEWFILE` mends that";
 const SAYS_ONE: &str = "if the key has none, the file's flag emptyAuth is wrong, as tpm2_encodeobject before 5.8 wrote \

@@ -51,7 +51,7 @@ def checks(driver, encrypting=False):
             permissions,
         )
         if device == "tpmrm0":
-            yield from on(device, idle_forks_have_no_copy)
+            yield from on(device, idle_forks_have_no_copy, ecryptfs_with_a_sealed_key)
         if device == "tpm0":
             yield "tpm0::held_by_another_program", held_by_another_program
             yield "tpm0::released_while_we_wait", released_while_we_wait
@@ -190,6 +190,50 @@ def one_command_for_a_further_signature(device, client):
         # The kernel cleans up behind a process; on the bare device each process does, and looks first whether it is its own.
         wanted = [key.command] * 2 + ([] if device == "tpmrm0" else ["TPM2_ReadPublic", "TPM2_FlushContext"])
         require(further == wanted, f"{name}: first {first}, then {further}, not {wanted}")
+
+
+# --- sealed data
+
+
+def ecryptfs_with_a_sealed_key(device, client):
+    """A secret for eCryptfs' encrypted key comes out of the TPM into the kernel, mounts, and mounts again when all keys
+    were forgotten; without it nothing mounts."""
+    signature, secret, sealed = "0123456789abcdef", f"{SCRATCH}/kmk", f"{SCRATCH}/kmk.sealed"
+    below, above = f"{SCRATCH}/below", f"{SCRATCH}/above"
+    for directory in (below, above):
+        os.mkdir(directory)
+    with open(secret, "wb") as file:
+        file.write(os.urandom(32))
+    client.tpmctl(f"seal -i {secret} -o {sealed}")
+    os.remove(secret)
+
+    def unsealed():
+        serial = client.tpmctl(f"unseal -i {sealed} --keyring user:kmk").strip()
+        require("kmk" in run(["keyctl", "describe", serial]), f"key {serial} is another one")
+
+    def mount():
+        options = f"ecryptfs_sig={signature},ecryptfs_cipher=aes,ecryptfs_key_bytes=32"
+        return attempt(["mount", "-i", "-t", "ecryptfs", "-o", options, below, above])
+
+    unsealed()
+    key = run(["keyctl", "add", "encrypted", signature, "new ecryptfs user:kmk 64", "@u"]).strip()
+    blob = run(["keyctl", "pipe", key]).strip()
+    mount().ok()
+    write("above/file", "in clear\n")
+    run(["umount", above])
+    name = os.listdir(below)
+    require(name == ["file"], f"below is {name}")
+    require("in clear" not in read(f"{below}/file"), "what is below is not encrypted")
+    run(["keyctl", "clear", "@u"])
+    require(mount().status != 0, "eCryptfs mounts without its key")
+    load = ["keyctl", "add", "encrypted", signature, f"load {blob}", "@u"]
+    require(attempt(load).status != 0, "the kernel decrypts its key without the secret")
+    unsealed()
+    run(load)
+    mount().ok()
+    require(read(f"{above}/file") == "in clear\n", "the file is another one")
+    run(["umount", above])
+    run(["keyctl", "clear", "@u"])
 
 
 # --- servers

@@ -141,7 +141,7 @@ impl Sealed {
     /// command.
     pub fn from_file(tpm: &Arc<Tpm>, file: &KeyFile, ask: Ask<'_>) -> Result<Self, Error> {
         let (public, policy) = examine(file)?;
-        let credential = credential_of(tpm, file, &public, &policy, "sealed data", ask)?;
+        let credential = credential_of(tpm, file, &public, &policy, "sealed data", None, ask)?;
         let object = object_of(tpm, file, public)?;
         tpm.hold(Family::Tpm2);
         let policies = AppendOnly::new();

@@ -6,6 +6,7 @@ use openssl::hash::MessageDigest;
 
 pub const RSA: u16 = 0x0001;
 pub const ECC: u16 = 0x0023;
+pub const KEYEDHASH: u16 = 0x0008;
 const ALG_NULL: u16 = 0x0010;
 const RSAES: u16 = 0x0015;
 pub const SHA256: u16 = 0x000B;
@@ -19,7 +20,7 @@ pub mod attributes {
     pub const SIGN: u32 = 1 << 18;
 }
 
-/// The public area of an RSA or EC key, a `TPMT_PUBLIC`.
+/// The public area of an RSA or EC key, or of sealed data, a `TPMT_PUBLIC`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Area {
     pub kind: u16,
@@ -34,7 +35,7 @@ pub struct Area {
     pub size: u16,
     /// The exponent, or the KDF.
     pub rest: Vec<u8>,
-    /// The modulus, or two coordinates.
+    /// The modulus, two coordinates, or a digest.
     pub unique: Vec<Vec<u8>>,
 }
 
@@ -46,6 +47,21 @@ impl Area {
         let name_alg = from.u16()?;
         let attributes = from.u32()?;
         let policy = from.sized()?.to_vec();
+        if kind == KEYEDHASH {
+            let scheme = algorithm_with_hash(&mut from)?;
+            let unique = vec![from.sized()?.to_vec()];
+            return from.0.is_empty().then_some(Self {
+                kind,
+                name_alg,
+                attributes,
+                policy,
+                symmetric: Vec::new(),
+                scheme,
+                size: 0,
+                rest: Vec::new(),
+                unique,
+            });
+        }
         let symmetric = part(&mut from, |from| {
             if from.u16()? != ALG_NULL {
                 from.take(4)?;
@@ -77,6 +93,7 @@ impl Area {
 
     pub fn bytes(&self) -> Vec<u8> {
         let unique: Vec<u8> = self.unique.iter().flat_map(|part| sized(part)).collect();
+        let size = self.size.to_be_bytes();
         [
             &self.kind.to_be_bytes()[..],
             &self.name_alg.to_be_bytes(),
@@ -84,7 +101,7 @@ impl Area {
             &sized(&self.policy),
             &self.symmetric,
             &self.scheme,
-            &self.size.to_be_bytes(),
+            if self.kind == KEYEDHASH { &[] } else { &size },
             &self.rest,
             &unique,
         ]
@@ -153,5 +170,12 @@ mod tests {
         for size in 0..STANDARD_PRIMARY.len() {
             assert_eq!(Area::read(&STANDARD_PRIMARY[..size]), None);
         }
+        let sealed = [0, 8, 0, 11, 0, 0, 0, 0x52, 0, 0, 0, 0x10, 0, 2, 7, 7];
+        let area = Area::read(&sealed).expect("sealed data");
+        assert_eq!(
+            (area.bytes(), &area.unique[0][..]),
+            (sealed.to_vec(), &[7, 7][..])
+        );
+        assert_eq!(Area::read(&sealed[..15]), None);
     }
 }

@@ -116,7 +116,7 @@ impl Attack {
             Self::None => "Every command and every answer passes as it is.",
             Self::ExchangedKey => {
                 "Who knows the parent's true public area answers TPM2_Create, Load, Import, ReadPublic of a key, Sign, \
-                 RSA_Decrypt and ECDH_ZGen in the TPM's place, with software keys of their own; the rest passes."
+                 RSA_Decrypt, ECDH_ZGen and Unseal in the TPM's place, with software keys of their own; the rest passes."
             }
             Self::ExchangedArea => {
                 "The same; ReadPublic gives the interposer's public area with the name of the true one."

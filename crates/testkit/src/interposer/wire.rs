@@ -248,6 +248,7 @@ pub fn handles_of(code: u32) -> usize {
         | cc::LOAD
         | cc::RSA_DECRYPT
         | cc::SIGN
+        | UNSEAL
         | cc::CONTEXT_SAVE
         | cc::READ_PUBLIC
         | NV_READ_PUBLIC
@@ -263,6 +264,7 @@ pub fn handles_of(code: u32) -> usize {
     }
 }
 
+pub const UNSEAL: u32 = 0x15E;
 pub const SEQUENCE_COMPLETE: u32 = 0x13E;
 pub const CERTIFY: u32 = 0x148;
 pub const CERTIFY_CREATION: u32 = 0x14A;

@@ -8,6 +8,7 @@ use openssl::rsa::Padding as RsaPadding;
 use openssl::sign::{RsaPssSaltlen, Verifier};
 use openssl::x509::X509;
 use testkit::interposer::area::Area;
+use testkit::interposer::wire::sized;
 use testkit::interposer::{Learned, Loot, keys};
 use testkit::process::Done;
 use testkit::swtpm::{SRK, Swtpm};
@@ -38,6 +39,8 @@ pub enum Harm {
     OldKey,
     /// The key cannot be used in the TPM.
     NoKey,
+    /// The TPM cannot unseal what was sealed.
+    NoData,
     WrongSignature,
     FalsePlaintext,
     OtherPublicHalf,
@@ -67,6 +70,7 @@ impl Harm {
             Self::OtherKind => "OTHER KIND OF KEY",
             Self::OldKey => "OLD KEY",
             Self::NoKey => "KEY OF NOBODY",
+            Self::NoData => "DATA LOST",
             Self::WrongSignature => "WRONG SIGNATURE",
             Self::FalsePlaintext => "FALSE RESULT",
             Self::OtherPublicHalf => "OTHER PUBLIC HALF",
@@ -223,7 +227,6 @@ fn wrong_key(case: &Case<'_>) -> Option<Harm> {
 
 /// Whether the TPM has the private half.
 fn loads(file: &KeyFile, tpm: &Swtpm) -> bool {
-    use testkit::interposer::wire::sized;
     let mut raw = tpm.raw();
     let parameters = [sized(&file.private), sized(&file.public)].concat();
     let (rc, answer) = raw.authorized(cc::LOAD, &[SRK], &parameters);
@@ -234,6 +237,28 @@ fn loads(file: &KeyFile, tpm: &Swtpm) -> bool {
         answer[..4].try_into().expect("a handle"),
     ));
     true
+}
+
+/// Whether the TPM gives the round's content back, for its PIN where it has one.
+fn is_sealed(case: &Case<'_>) -> bool {
+    let Some(file) = key_file(case.place) else {
+        return false;
+    };
+    let dir = case.place.openssl.dir();
+    dir.write("sealed.pub", sized(&file.public));
+    dir.write("sealed.priv", sized(&file.private));
+    let tool = |line: &str| case.tpm.tool(line).dir(dir.path()).done().status.success();
+    let pin = match case.operation.name.contains("PIN") {
+        true => format!("-p {}", super::world::PIN),
+        false => String::new(),
+    };
+    let loaded = tool("tpm2_load -Q -C 0x81000001 -u sealed.pub -r sealed.priv -c sealed.ctx");
+    let unsealed = loaded
+        && tool(&format!(
+            "tpm2_unseal -Q -c sealed.ctx {pin} -o sealed.clear"
+        ));
+    case.tpm.flush();
+    unsealed && dir.read("sealed.clear") == content(case.round)
 }
 
 fn wrong_certificate(case: &Case<'_>) -> Option<Harm> {
@@ -264,6 +289,7 @@ fn wrong_result(wanted: Wanted, case: &Case<'_>, done: &Done) -> Option<Harm> {
             ),
             Harm::WrongSignature,
         ),
+        Wanted::Sealed => (is_sealed(case), Harm::NoData),
         Wanted::Plaintext => (left("clear") == content(round), Harm::FalsePlaintext),
         Wanted::Shared(key) => (
             left("shared") == truth(&format!("{key}.shared{round}")),

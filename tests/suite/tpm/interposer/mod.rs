@@ -84,6 +84,8 @@ fn no_forged_hmac_is_believed() {
         "decrypt, RSA",
         "ECDH, under 0x81000001",
         "handle:?name&pass, decrypt",
+        "tpmctl seal, under the owner hierarchy",
+        "tpmctl unseal",
     ] {
         let operation = find(name);
         for forgery in [Forgery::EmptyKey, Forgery::Nothing, Forgery::Mirrored] {
@@ -127,6 +129,8 @@ fn no_error_leads_to_a_secret_in_clear() {
         "decrypt, RSA with a PIN",
         "ECDH, under 0x81000001",
         "handle:?name&pass, decrypt",
+        "tpmctl seal, under the owner hierarchy",
+        "tpmctl unseal with a PIN",
     ] {
         let operation = find(name);
         for rc in CODES {

@@ -6,7 +6,7 @@ use super::table::{Open, Setting};
 use testkit::interposer::Attack;
 
 /// The first that fits explains a cell. One that explains none is a fault: what it says is no longer true.
-pub const OPEN: [Open; 8] = [
+pub const OPEN: [Open; 9] = [
     Open {
         sentence: "With `sessions = never` values and plaintexts cross the bus in clear, and whoever is between this \
                    process and the TPM can answer in its place.",
@@ -24,8 +24,22 @@ pub const OPEN: [Open; 8] = [
         applies: |operation, attack, setting, harm| {
             !setting.is_anchored()
                 && !is_handle(operation)
+                && !is_of_sealed_data(operation)
                 && matches!(attack, Attack::ExchangedParent | Attack::ForeignSrk)
                 && matches!(harm, Harm::KeyIsTheirs | Harm::PinLearned)
+        },
+    },
+    Open {
+        sentence: "Without `parent-name` who answers for the parent too, with a key of their own, knows data when they are \
+                   sealed, gives other data when they are unsealed, and can test guesses of their PIN.",
+        applies: |operation, attack, setting, harm| {
+            !setting.is_anchored()
+                && is_of_sealed_data(operation)
+                && matches!(attack, Attack::ExchangedParent | Attack::ForeignSrk)
+                && matches!(
+                    harm,
+                    Harm::ContentLearned | Harm::FalsePlaintext | Harm::NoData | Harm::PinLearned
+                )
         },
     },
     Open {
@@ -75,6 +89,10 @@ pub const OPEN: [Open; 8] = [
         },
     },
 ];
+
+fn is_of_sealed_data(operation: &Operation) -> bool {
+    operation.name.contains("seal")
+}
 
 fn is_handle(operation: &Operation) -> bool {
     operation.name.starts_with("handle:")

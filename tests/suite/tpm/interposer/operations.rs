@@ -26,6 +26,8 @@ pub enum Wanted {
     Signature(&'static str, Padding),
     /// `clear`, the round's content.
     Plaintext,
+    /// `new.pem`, the round's content sealed in the TPM.
+    Sealed,
     /// `shared`, the same as the peer has with the world's key of this name.
     Shared(&'static str),
     /// `out.pub`, the same as the world's file.
@@ -94,7 +96,10 @@ impl Operation {
         );
         Aim {
             decrypting: self.wanted == Wanted::Plaintext,
-            secret: matches!(self.wanted, Wanted::Plaintext | Wanted::Shared(_)),
+            secret: matches!(
+                self.wanted,
+                Wanted::Plaintext | Wanted::Sealed | Wanted::Shared(_)
+            ),
             other: if ec { OTHER_EC } else { OTHER_RSA },
         }
     }
@@ -103,7 +108,7 @@ impl Operation {
 /// All of them.
 pub fn operations() -> Vec<Operation> {
     use Padding::{Ecdsa, Pkcs1, Pss};
-    use Wanted::{Certificate, Content, Key, Plaintext, Public, Shared, Signature};
+    use Wanted::{Certificate, Content, Key, Plaintext, Public, Sealed, Shared, Signature};
     let op = Operation::new;
     vec![
         op("genpkey RSA, under the owner hierarchy", Key, |p, _| {
@@ -141,6 +146,23 @@ pub fn operations() -> Vec<Operation> {
                 p.tpmctl(&line)
             },
         )
+        .srk(),
+        op("tpmctl seal, under the owner hierarchy", Sealed, |p, r| {
+            p.seal(r, "")
+        }),
+        op(
+            "tpmctl seal with a PIN, under 0x81000001",
+            Sealed,
+            |p, r| {
+                let pin = p.world.file("pin");
+                p.seal(r, &format!("--parent 0x81000001 --auth file:{pin}"))
+            },
+        )
+        .srk(),
+        op("tpmctl unseal", Plaintext, |p, r| p.unseal("data", r)),
+        op("tpmctl unseal with a PIN", Plaintext, |p, r| {
+            p.unseal("pindata", r)
+        })
         .srk(),
         op("req -x509 with a new key", Certificate, |p, _| {
             p.openssl(
@@ -316,6 +338,17 @@ impl Place<'_> {
         self.openssl(&format!(
             "genpkey -propquery provider=tpm -out new.pem -algorithm {arguments}"
         ))
+    }
+
+    fn seal(&self, round: u8, options: &str) -> Done {
+        let clear = self.world.file(&format!("clear{round}"));
+        self.tpmctl(&format!("seal -i {clear} -o new.pem -f {options}"))
+    }
+
+    fn unseal(&self, name: &str, round: u8) -> Done {
+        let sealed = self.world.file(&format!("{name}.sealed{round}"));
+        let pin = self.world.file("pin");
+        self.tpmctl(&format!("unseal -i {sealed} -o clear -f --auth file:{pin}"))
     }
 
     fn user_auth(&self) -> String {

@@ -12,6 +12,7 @@ use testkit::net::Endpoint;
 use testkit::openssl::Openssl;
 use testkit::scratch::Scratch;
 use testkit::swtpm::{SRK, Swtpm};
+use testkit::tools::tpmctl;
 use testkit::tpm::cc;
 
 /// In the interposer's dictionary.
@@ -190,6 +191,10 @@ fn inputs(openssl: &Openssl) {
                     break;
                 }
             }
+        }
+        for (name, options) in [("data", ""), ("pindata", "--auth file:pin")] {
+            let line = format!("seal -i clear{round} -o {name}.sealed{round} {options}");
+            openssl.client(tpmctl()).words(&line).ok();
         }
         key::software_ec(openssl, &format!("peer{round}"), "P-256");
         for name in ["ec", "ecpin"] {
