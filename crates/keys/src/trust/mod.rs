@@ -4,8 +4,8 @@
 //! First use is that of a TPM, not of each of its parents: once anything is pinned for a TPM, a parent of another name
 //! is refused, wherever in the TPM it is. Who sits between a machine and its TPM later gets no second first use.
 //!
-//! Hosts change their root directory and their user before they use a key. So what is pinned is read when a [`Tpm`](
-//! super::Tpm) is prepared, and kept in memory; no descriptor is kept.
+//! Hosts change their root directory and their user before they use a key. So what is pinned is read when a [`Tpm`] is
+//! prepared, and kept in memory; no descriptor is kept.
 #![forbid(unsafe_code)]
 
 mod file;
