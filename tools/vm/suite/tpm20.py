@@ -1,5 +1,6 @@
 """The checks of a machine with a TPM 2.0."""
 
+import base64
 import functools
 import os
 import time
@@ -52,6 +53,8 @@ def checks(driver, encrypting=False):
         )
         if device == "tpmrm0":
             yield from on(device, idle_forks_have_no_copy, ecryptfs_with_a_sealed_key)
+            if not encrypting:
+                yield from on(device, trusted_keys)
         if device == "tpm0":
             yield "tpm0::held_by_another_program", held_by_another_program
             yield "tpm0::released_while_we_wait", released_while_we_wait
@@ -234,6 +237,43 @@ def ecryptfs_with_a_sealed_key(device, client):
     require(read(f"{above}/file") == "in clear\n", "the file is another one")
     run(["umount", above])
     run(["keyctl", "clear", "@u"])
+
+
+def trusted_keys(device, client):
+    """The kernel loads what seal --for kernel writes, for the right value, and nothing that was changed or has a policy; and
+    what it makes itself is unsealed."""
+    client.tpmctl("srk create")
+    pin = write("trusted.pin", "4711\n")
+
+    def load(blob, more=""):
+        return attempt(["keyctl", "add", "trusted", "loaded", f"load {blob}{more}", "@u"])
+
+    for size, options, more in ((32, "", ""), (128, "", ""), (64, f"--auth file:{pin}", " blobauth=4711")):
+        data, sealed = f"{SCRATCH}/trusted.{size}", f"{SCRATCH}/trusted.{size}.blob"
+        with open(data, "wb") as file:
+            file.write(os.urandom(size))
+        client.tpmctl(f"seal -i {data} -o {sealed} --for kernel --parent 0x81000001 {options}")
+        blob = read(sealed)
+        key = load(blob, more).ok().strip()
+        require(run(["keyctl", "pipe", key]).strip() == blob, f"{size}: the kernel has another key")
+        run(["keyctl", "unlink", key, "@u"])
+        damaged = blob[:-8] + ("1" if blob[-8] == "0" else "0") + blob[-7:]
+        require(load(damaged, more).status != 0, f"{size}: the kernel loads what was changed")
+        if more:
+            require(load(blob).status != 0, "the kernel loads it without its value")
+    sealed = f"{SCRATCH}/trusted.policy"
+    client.tpmctl(f"seal -i {SCRATCH}/trusted.32 -o {sealed} --pcr 16 --parent 0x81000001")
+    body = "".join(line for line in read(sealed).splitlines() if not line.startswith("-----"))
+    require(load(base64.b64decode(body).hex()).status != 0, "the kernel loads a file with a policy")
+    # Its two kinds of keys, the second one for this TPM alone.
+    for size, options in ((32, ""), (64, " migratable=0")):
+        key = run(["keyctl", "add", "trusted", "own", f"new {size} keyhandle=0x81000001{options}", "@u"]).strip()
+        sealed = write(f"trusted.own.{size}", run(["keyctl", "pipe", key]))
+        client.tpmctl(f"unseal -i {sealed} -o {sealed}.clear")
+        length = os.path.getsize(f"{sealed}.clear")
+        require(length == size, f"the kernel's key has {length} bytes, not {size}")
+        run(["keyctl", "unlink", key, "@u"])
+    run(["tpm2_evictcontrol", "-T", "device:/dev/tpmrm0", "-C", "o", "-c", "0x81000001"])
 
 
 # --- servers
