@@ -779,7 +779,7 @@ fn software_keys_are_imported() {
     import("hard.pem", &format!("{owner} -o"))
         .arg(&none)
         .fails()
-        .says("this is \"TSS KEY BLOB\", not a software private key");
+        .says("this is a key of a TPM, which has it already");
     assert!(!none.exists());
 }
 
