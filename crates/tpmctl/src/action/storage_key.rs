@@ -49,15 +49,7 @@ fn of_numbers(key: &PKey<PublicHalf>) -> Result<Public, String> {
     };
     let unique = unique.ok_or_else(|| OTHER.to_owned())?;
     template
-        .and_then(|template| {
-            Public::assemble(
-                template.name_alg(),
-                template.attributes(),
-                template.auth_policy(),
-                template.parms().clone(),
-                unique,
-            )
-        })
+        .and_then(|template| template.with(template.attributes(), template.auth_policy(), unique))
         .map_err(|error| error.to_string())
 }
 

@@ -32,13 +32,8 @@ pub(super) fn generate(tpm: &Arc<Tpm>, options: &Options) -> Result<Tpm2Key, Err
     let (parent, created) = match make(&template)? {
         (parent, Err(refusal)) if is_of_several_tpms(client, &parent, &refusal) => {
             let attributes = template.attributes().without(Attributes::FIXED_TPM);
-            make(&Public::assemble(
-                template.name_alg(),
-                attributes,
-                template.auth_policy(),
-                template.parms().clone(),
-                template.unique().clone(),
-            )?)?
+            let unique = template.unique().clone();
+            make(&template.with(attributes, template.auth_policy(), unique)?)?
         }
         made => made,
     };
@@ -186,13 +181,8 @@ pub(crate) fn guarded(template: Public, policy: &Policy) -> Result<Public, Error
     let digest = policy.digest(template.name_alg())?.ok_or_else(|| {
         Error::Setting("the policy of a new key needs the values of its registers".into())
     })?;
-    Ok(Public::assemble(
-        template.name_alg(),
-        template.attributes().without(Attributes::USER_WITH_AUTH),
-        &digest,
-        template.parms().clone(),
-        template.unique().clone(),
-    )?)
+    let attributes = template.attributes().without(Attributes::USER_WITH_AUTH);
+    Ok(template.with(attributes, &digest, template.unique().clone())?)
 }
 
 fn template(options: &Options) -> Result<Public, Error> {

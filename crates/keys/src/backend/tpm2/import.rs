@@ -189,13 +189,7 @@ fn outside(template: &Public, software: &Software) -> Result<Public, Error> {
             y: y.clone(),
         },
     };
-    Ok(Public::assemble(
-        template.name_alg(),
-        attributes,
-        template.auth_policy(),
-        template.parms().clone(),
-        unique,
-    )?)
+    Ok(template.with(attributes, template.auth_policy(), unique)?)
 }
 
 fn sensitive(software: &Software, options: &Options) -> Sensitive {

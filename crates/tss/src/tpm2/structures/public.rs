@@ -248,6 +248,21 @@ impl Public {
         })
     }
 
+    /// The same with other attributes, another policy digest and another unique field.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::assemble`].
+    pub fn with(
+        &self,
+        attributes: Attributes,
+        auth_policy: &[u8],
+        unique: Unique,
+    ) -> Result<Self, Malformed> {
+        let parms = self.parms.clone();
+        Self::assemble(self.name_alg, attributes, auth_policy, parms, unique)
+    }
+
     /// The `TPM2B_PUBLIC`, byte for byte what was read.
     pub fn to_tpm2b(&self) -> Vec<u8> {
         // The area came out of a TPM2B or was made with checked sizes, so it fits one.
