@@ -2,10 +2,10 @@
 #![forbid(unsafe_code)]
 
 use crypto::Secret;
-use tss::tpm2::{Attributes, Object, Public, Source};
+use tss::tpm2::{Attributes, Public};
 
 use super::credential::{check_length, longest_value};
-use super::load::{counts_tries, parent_of};
+use super::load::{counts_tries, object_of};
 use super::tss2::{KeyFile, Kind};
 use super::{Error, PublicKey, Tpm};
 
@@ -74,14 +74,7 @@ pub fn change_auth(
     change.check(new)?;
     let limit = longest_value(public.name_alg());
     check_length(old, limit, "the key, the old one,")?;
-    let object = Object {
-        name: public.name()?,
-        public: public.clone(),
-        source: Source::Blob {
-            parent: parent_of(tpm, file)?,
-            private: file.private.clone(),
-        },
-    };
+    let object = object_of(tpm, file, public.clone())?;
     let private = tpm.client()?.change_object_auth(&object, old, new)?;
     Ok(KeyFile {
         private,

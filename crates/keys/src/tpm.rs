@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tss::os::AppendOnly;
-use tss::tpm2::{Client, Options, Parent, ParentName};
+use tss::tpm2::{Client, Object, Options, ParentName, Public};
 use tss::tpm12::{self, AuthValue};
 use tss::transport::{Address, Endpoint, Family, Origin};
 use zeroize::Zeroizing;
 
 use super::Error;
 use super::config::Config;
-use super::load::parent_of;
+use super::load::object_of;
 use super::trust::{ParentRule, Trust};
 use super::tss2::KeyFile;
 
@@ -35,9 +35,9 @@ pub struct Tpm {
 }
 
 impl Tpm {
-    /// The parent below which the key in this file is loaded.
-    pub fn parent_of(&self, file: &KeyFile) -> Result<Parent, Error> {
-        parent_of(self, file)
+    /// The object in a loadable file.
+    pub fn object_in(&self, file: &KeyFile) -> Result<Object, Error> {
+        object_of(self, file, Public::from_tpm2b(&file.public)?)
     }
 
     /// Prepares `config`: names are resolved, since hosts may chroot or drop privileges before the first use. Neither a connection nor a TPM command; a TPM that is

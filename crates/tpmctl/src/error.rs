@@ -39,6 +39,16 @@ impl Error {
         }
     }
 
+    /// A refusal of something for which the owner's authorization value is needed.
+    pub(crate) fn of_the_owner(error: tss::Error) -> Self {
+        match error.is_authorization_failure() {
+            true => Self::new(format!(
+                "{error}; the owner hierarchy has an authorization value: name it with --parent-auth file:PATH"
+            )),
+            false => error.into(),
+        }
+    }
+
     /// The process's exit status.
     pub(crate) fn status(&self) -> u8 {
         self.status

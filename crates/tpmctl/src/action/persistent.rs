@@ -1,8 +1,7 @@
 //! Persistent objects: which handles are free, what goes there, and what is taken away.
 
-use keys::tss2::KeyFile;
 use tss::tpm2::constants::handle;
-use tss::tpm2::{Client, Object, Public, Source};
+use tss::tpm2::{Client, Object, Source};
 
 use crate::display::hex;
 use crate::error::Error;
@@ -33,19 +32,6 @@ pub(crate) fn parse(text: &str) -> Result<u32, String> {
     keys::uri::parse_handle(text.strip_prefix("handle:").unwrap_or(text))
         .filter(|&number| handle::is_persistent(number))
         .ok_or_else(|| "expected the handle of a persistent key, such as 0x81020000".to_owned())
-}
-
-/// The object in a loadable file.
-pub(crate) fn object(file: &KeyFile, parent: tss::tpm2::Parent) -> Result<Object, Error> {
-    let public = Public::from_tpm2b(&file.public)?;
-    Ok(Object {
-        name: public.name()?,
-        public,
-        source: Source::Blob {
-            parent,
-            private: file.private.clone(),
-        },
-    })
 }
 
 /// The persistent object at a handle.

@@ -46,10 +46,5 @@ pub(crate) fn create(chosen: &Chosen) -> Result<RootKey, Error> {
 fn make(chosen: &Chosen) -> Result<PublicInfo, Error> {
     let owner = &chosen.tpm.config().parent_auth;
     let made = chosen.client()?.make_storage_root_key(owner);
-    made.map_err(|error| match error.is_authorization_failure() {
-        true => Error::new(format!(
-            "{error}; the owner hierarchy has an authorization value: name it with --parent-auth file:PATH"
-        )),
-        false => error.into(),
-    })
+    made.map_err(Error::of_the_owner)
 }

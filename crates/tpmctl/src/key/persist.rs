@@ -43,8 +43,7 @@ pub(crate) fn persist(global: &Global, args: &Persist) -> Result<(), Error> {
         Kind::Importable => import::finish(&chosen.tpm, &key).map_err(in_file)?,
         Kind::Loadable | Kind::Sealed => *key,
     };
-    let parent = chosen.tpm.parent_of(&loadable).map_err(in_file)?;
-    let object = persistent::object(&loadable, parent)?;
+    let object = chosen.tpm.object_in(&loadable).map_err(in_file)?;
     evict_control(&chosen, client, &object, at)?;
     let uri = format!(
         "handle:{}{}",
@@ -140,14 +139,8 @@ fn evict_control(
     at: u32,
 ) -> Result<(), Error> {
     let owner = &chosen.tpm.config().parent_auth;
-    client.evict_control(object, at, owner).map_err(|error| {
-        match error.is_authorization_failure() {
-            true => Error::new(format!(
-                "{error}; the owner hierarchy has an authorization value: name it with --parent-auth file:PATH"
-            )),
-            false => error.into(),
-        }
-    })
+    let moved = client.evict_control(object, at, owner);
+    moved.map_err(Error::of_the_owner)
 }
 
 impl Line {

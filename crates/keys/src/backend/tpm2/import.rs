@@ -75,18 +75,18 @@ pub fn importable(
 pub fn wrap(software: &Software, options: &Options, parent: &Public) -> Result<KeyFile, Error> {
     let (options, public, policy) = prepared(software, options)?;
     let sensitive = sensitive(software, &options);
-    let duplicate = Duplicate::wrap(&public, &sensitive, parent)
-        .map_err(|error| Error::Unsupported(error.to_string()))?;
-    wrapped(&options, &policy, &public, duplicate, parent)
+    wrapped(&options, &policy, &public, &sensitive, parent)
 }
 
 fn wrapped(
     options: &Options,
     policy: &Policy,
     public: &Public,
-    duplicate: Duplicate,
+    sensitive: &Sensitive,
     parent: &Public,
 ) -> Result<KeyFile, Error> {
+    let duplicate = Duplicate::wrap(public, sensitive, parent)
+        .map_err(|error| Error::Unsupported(error.to_string()))?;
     let mut file = KeyFile::loadable(options.parent.into(), public.to_tpm2b(), duplicate.private);
     file.kind = Kind::Importable;
     file.secret = Some(duplicate.encrypted_seed);
@@ -126,9 +126,7 @@ pub fn wrap_storage_key(
         Hash::Sha256,
         &[public.to_tpmt(), &sensitive.private],
     ));
-    let duplicate = Duplicate::wrap(&public, &sensitive, parent)
-        .map_err(|error| Error::Unsupported(error.to_string()))?;
-    wrapped(&options, &Policy::default(), &public, duplicate, parent)
+    wrapped(&options, &Policy::default(), &public, &sensitive, parent)
 }
 
 /// Makes a loadable file of an importable one: what this TPM gives for it. Costs ReadPublic, StartAuthSession and Import.
@@ -137,16 +135,12 @@ pub fn wrap_storage_key(
 ///
 /// A file that is not importable, or for another TPM.
 pub fn finish(tpm: &Tpm, file: &KeyFile) -> Result<KeyFile, Error> {
-    let (Kind::Importable, Some(encrypted_seed)) = (file.kind, &file.secret) else {
-        return Err(Error::Unsupported(
+    let duplicate = duplicate_in(file).ok_or_else(|| {
+        Error::Unsupported(
             "the key file is not importable: there is nothing to be done before it is used".into(),
-        ));
-    };
+        )
+    })?;
     let public = Public::from_tpm2b(&file.public)?;
-    let duplicate = Duplicate {
-        private: file.private.clone(),
-        encrypted_seed: encrypted_seed.clone(),
-    };
     let parent = parent_of(tpm, file)?;
     let private = tpm
         .client()?
@@ -157,6 +151,17 @@ pub fn finish(tpm: &Tpm, file: &KeyFile) -> Result<KeyFile, Error> {
         private,
         ..file.clone()
     })
+}
+
+/// What is to be imported before the key in a file is used, if it is importable.
+pub(super) fn duplicate_in(file: &KeyFile) -> Option<Duplicate> {
+    match (file.kind, &file.secret) {
+        (Kind::Importable, Some(encrypted_seed)) => Some(Duplicate {
+            private: file.private.clone(),
+            encrypted_seed: encrypted_seed.clone(),
+        }),
+        _ => None,
+    }
 }
 
 /// The options with what the key itself decides, its public area, and its policy.

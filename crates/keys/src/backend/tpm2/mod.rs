@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 
 use super::{Backend, Input, Point, Unpads};
 use crate::credential::{Credential, Identity};
-use crate::format::tss2::{KeyFile, Kind};
+use crate::format::tss2::KeyFile;
 use crate::generate::Options;
 use crate::operation::{Decryption, Signing};
 use crate::public::hash_of;
@@ -37,10 +37,10 @@ use crate::{Error, PublicKey, Tpm, policy};
 pub(crate) struct Tpm2Key {
     tpm: Arc<Tpm>,
     public: PublicKey,
-    /// The object to load or to refer to; of an importable key what is to be imported first.
+    /// The object to load or to refer to, once it is imported.
     object: Object,
-    /// What an importable key is encrypted with, a whole `TPM2B_ENCRYPTED_SECRET`.
-    encrypted_seed: Option<Vec<u8>>,
+    /// What must be imported first, of an importable key.
+    duplicate: Option<Duplicate>,
     /// What came of importing it, in this process; at most one.
     imported: AppendOnly<Object>,
     /// What to write when the key is encoded; persistent keys have none.
@@ -65,10 +65,7 @@ impl Tpm2Key {
             tpm: Arc::clone(tpm),
             public,
             object,
-            encrypted_seed: file.as_ref().and_then(|file| match file.kind {
-                Kind::Importable => file.secret.clone(),
-                Kind::Loadable | Kind::Sealed => None,
-            }),
+            duplicate: file.as_ref().and_then(import::duplicate_in),
             imported: AppendOnly::new(),
             file,
             policy: AppendOnly::new(),
@@ -130,19 +127,14 @@ impl Tpm2Key {
 
     /// The object as it can be loaded. An importable one is imported once in a process.
     fn loadable(&self, client: &Client) -> Result<&Object, Error> {
-        let (Some(encrypted_seed), Source::Blob { parent, private }) =
-            (&self.encrypted_seed, &self.object.source)
+        let (Some(duplicate), Source::Blob { parent, .. }) = (&self.duplicate, &self.object.source)
         else {
             return Ok(&self.object);
         };
         if let Some(imported) = self.imported.iter().next() {
             return Ok(imported);
         }
-        let duplicate = Duplicate {
-            private: private.clone(),
-            encrypted_seed: encrypted_seed.clone(),
-        };
-        let incoming = Incoming::Duplicate(&duplicate);
+        let incoming = Incoming::Duplicate(duplicate);
         let private = client.import(parent, &self.object.public, incoming)?;
         let object = || Object {
             source: Source::Blob {
