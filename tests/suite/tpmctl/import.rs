@@ -7,6 +7,8 @@ use testkit::process::Run;
 use testkit::tls::Load;
 use testkit::tools::{need, root};
 
+use super::{extend, fails, json, ok};
+
 /// A software key: `NAME.pem` in PKCS#8, `NAME.pub`.
 fn software(bench: &Bench, name: &str, kind: &str) {
     let plain = bench.openssl.plain();
@@ -15,19 +17,6 @@ fn software(bench: &Bench, name: &str, kind: &str) {
 }
 
 const P256: &str = "EC -pkeyopt ec_paramgen_curve:P-256";
-
-#[track_caller]
-fn ok(bench: &Bench, line: &str) -> String {
-    bench.tpmctl(line).ok().out()
-}
-
-#[track_caller]
-fn fails(bench: &Bench, line: &str, reasons: &[&str]) {
-    let mut failure = bench.tpmctl(line).fails().never_says("panicked");
-    for reason in reasons {
-        failure = failure.says(reason);
-    }
-}
 
 /// A signature that OpenSSL alone verifies with the original's public half.
 #[track_caller]
@@ -85,8 +74,7 @@ fn every_size_and_curve_signs_as_before() {
     }
     ok(&bench, "key new -o made.key");
     for (file, origin) in [("p256.key", "outside"), ("made.key", "tpm")] {
-        let shown = ok(&bench, &format!("key show --json {file}"));
-        let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+        let shown = json(&bench, &format!("key show {file}"));
         assert_eq!(shown["origin"], origin);
     }
     bench.tpm.assert_clean();
@@ -149,7 +137,7 @@ fn a_pin_a_digest_and_a_policy() {
             &format!("key import soft.pem --pcr sha256:16 -o pcr.key -f {line}"),
         );
         signs(&bench, "pcr.key", "soft.pub", "");
-        bench.tool(&format!("tpm2_pcrextend 16:sha256={}", "ab".repeat(32)));
+        extend(&bench);
         refuses(&bench, "pcr.key", &["policy does not hold now"]);
         bench.tool("tpm2_pcrreset 16");
         ok(
@@ -513,8 +501,7 @@ fn a_storage_key_for_a_fleet() {
         signs(machine, "made.key", "made.pub", "");
         machine.tpm.assert_clean();
     }
-    let shown: serde_json::Value =
-        serde_json::from_str(&ok(&machines[0], "key show --json made.key")).expect("JSON");
+    let shown = json(&machines[0], "key show made.key");
     assert_eq!(shown["origin"], "fleet");
 }
 
@@ -532,8 +519,7 @@ fn keys_that_stay_in_the_tpm() {
         "key persist www.key 0x81020010",
         &["a key at 0x81020010 already", "tpmctl key evict 0x81020010"],
     );
-    let list: serde_json::Value =
-        serde_json::from_str(&ok(&bench, "key list --json")).expect("JSON");
+    let list = json(&bench, "key list");
     let handles: Vec<&str> = list
         .as_array()
         .expect("a list")

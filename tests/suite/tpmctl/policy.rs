@@ -5,27 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::Value;
 use testkit::bench::Bench;
 use testkit::key;
-use testkit::process::Done;
 use testkit::tools;
 
-#[track_caller]
-fn ok(bench: &Bench, line: &str) -> String {
-    bench.tpmctl(line).ok().out()
-}
-
-#[track_caller]
-fn fails(bench: &Bench, line: &str, reasons: &[&str]) -> Done {
-    let mut failure = bench.tpmctl(line).fails();
-    for reason in reasons {
-        failure = failure.says(reason);
-    }
-    failure
-}
-
-#[track_caller]
-fn json(bench: &Bench, line: &str) -> Value {
-    serde_json::from_str(&ok(bench, &format!("{line} --json"))).expect("JSON")
-}
+use super::{extend, fails, json, ok};
 
 /// Signs with `www.key`, and has plain OpenSSL verify it.
 #[track_caller]
@@ -39,10 +21,6 @@ fn signs(bench: &Bench, options: &str) {
     openssl.plain().ok(&format!(
         "pkeyutl -verify -pubin -inkey www.pub -in {input} -sigfile sig -pkeyopt digest:sha256"
     ));
-}
-
-fn extend(bench: &Bench) {
-    bench.tool(&format!("tpm2_pcrextend 16:sha256={}", "ab".repeat(32)));
 }
 
 /// Every word makes a key that signs; `show` says what it is, and that it would hold.

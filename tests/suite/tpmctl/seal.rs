@@ -17,6 +17,7 @@ use testkit::swtpm12::Swtpm12;
 use testkit::tools::{self, root};
 
 use super::sealed_file::{self, Sealed};
+use super::{extend, fails, json};
 use crate::tpm::costs;
 
 /// Contents in a chunk, and by how much it is longer.
@@ -40,24 +41,6 @@ pub(super) fn bytes(length: usize) -> Vec<u8> {
 #[track_caller]
 fn ok(bench: &Bench, line: &str) -> Done {
     bench.tpmctl(line).ok()
-}
-
-#[track_caller]
-fn fails(bench: &Bench, line: &str, reasons: &[&str]) -> Done {
-    let mut failure = bench.tpmctl(line).fails();
-    for reason in reasons {
-        failure = failure.says(reason);
-    }
-    failure
-}
-
-#[track_caller]
-fn json(bench: &Bench, line: &str) -> Value {
-    serde_json::from_slice(&ok(bench, &format!("{line} --json")).stdout).expect("JSON")
-}
-
-fn extend(bench: &Bench) {
-    bench.tool(&format!("tpm2_pcrextend 16:sha256={}", "ab".repeat(32)));
 }
 
 fn mode(path: &Path) -> u32 {

@@ -108,41 +108,36 @@ fn a_question_that_is_given_up() {
     bench.tpm.assert_clean();
 }
 
+/// Ctrl-C while the TPM is at `command`: the status says so, and what is shown.
+fn broken_off(bench: &Bench, line: &str, command: u32) -> String {
+    bench.tap.inject(Fault::on(command, Action::Hold));
+    let mut at = typist(bench, line);
+    wait_for("the TPM's command", Duration::from_secs(30), || {
+        bench.tap.holding() == 1
+    });
+    at.types("\u{3}");
+    at.sees("this ends when it is done");
+    bench.tap.heal();
+    let (status, shown) = at.end();
+    assert_eq!(status.code(), Some(130), "{shown}");
+    bench.tpm.assert_clean();
+    shown
+}
+
 /// While the TPM works the first Ctrl-C waits for it: nothing stays loaded, and the file is as it was.
 #[test]
 fn a_change_that_is_broken_off() {
     let bench = bench();
     let before = bench.openssl.dir().read("key.pem");
-    bench.tap.inject(Fault::on(cc::LOAD, Action::Hold));
-    let mut at = typist(&bench, "key passwd key.pem --old 4711 --new 0815");
-    wait_for("the TPM's command", Duration::from_secs(30), || {
-        bench.tap.holding() == 1
-    });
-    at.types("\u{3}");
-    at.sees("this ends when it is done");
-    bench.tap.heal();
-    let (status, shown) = at.end();
-    assert_eq!(status.code(), Some(130), "{shown}");
+    let shown = broken_off(&bench, "key passwd key.pem --old 4711 --new 0815", cc::LOAD);
     assert!(
         shown.contains("interrupted; nothing was written"),
         "{shown}"
     );
     assert_eq!(bench.openssl.dir().read("key.pem"), before);
-    bench.tpm.assert_clean();
     // What is done is done, and the status says that somebody wanted an end.
-    bench
-        .tap
-        .inject(Fault::on(cc::CREATE_PRIMARY, Action::Hold));
     bench.tool("tpm2_evictcontrol -Q -C o -c 0x81000001");
-    let mut at = typist(&bench, "srk create");
-    wait_for("the TPM's command", Duration::from_secs(30), || {
-        bench.tap.holding() == 1
-    });
-    at.types("\u{3}");
-    at.sees("this ends when it is done");
-    bench.tap.heal();
-    let (status, shown) = at.end();
-    assert_eq!(status.code(), Some(130), "{shown}");
+    broken_off(&bench, "srk create", cc::CREATE_PRIMARY);
     bench.tool("tpm2_readpublic -Q -c 0x81000001");
     bench.tpm.assert_clean();
 }
