@@ -1,7 +1,5 @@
 //! `tpmctl srk`: which parent keys are trusted (`parent-name = first-use`).
 
-use std::path::Path;
-
 use keys::trust::{Pin, Store};
 use keys::{ParentChoice, PublicKey};
 use serde::Serialize;
@@ -104,10 +102,7 @@ pub(crate) fn create(global: &Global) -> Result<(), Error> {
 
 /// Writes the public half of the storage root key, or of the owner's primary that stands for it where there is none.
 pub(crate) fn export(global: &Global, args: &SrkExport) -> Result<(), Error> {
-    let target = match args.output == Path::new("-") {
-        true => None,
-        false => Some(Target::new(&args.output, args.force)?),
-    };
+    let target = Target::unless_stdout(&args.output, args.force)?;
     let chosen = settings::tpm_with_parent(global)?;
     let public = action::storage_key::of_this_tpm(&chosen, ParentChoice::OWNER)?;
     let pem = key::public::pem("PUBLIC KEY", &PublicKey::of(&public)?.to_spki())?;

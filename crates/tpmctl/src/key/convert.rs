@@ -1,7 +1,5 @@
 //! `tpmctl key convert`: the same key in another form of key file, without a TPM.
 
-use std::path::Path;
-
 use keys::printable;
 use keys::sealed::container::Head;
 use keys::tss2::{KeyFile, Kind};
@@ -20,10 +18,7 @@ pub(crate) fn run(global: &Global, args: &Convert) -> Result<(), Error> {
             "key convert has no result but the key file: leave --json out",
         ));
     }
-    let target = match args.output == Path::new("-") {
-        true => None,
-        false => Some(Target::new(&args.output, args.force)?),
-    };
+    let target = Target::unless_stdout(&args.output, args.force)?;
     let bytes = file::read(&args.file)?;
     let in_file = |text: String| Error::new(format!("{}: {text}", printable::path(&args.file)));
     let text = match tss12::is_ours(&bytes) {

@@ -1,7 +1,5 @@
 //! `tpmctl key csr`: a certificate request without OpenSSL.
 
-use std::path::Path;
-
 use super::file::{self, Target};
 use super::public::pem;
 use super::secret;
@@ -17,10 +15,7 @@ pub(crate) fn run(global: &Global, args: &Csr) -> Result<(), Error> {
         Cli::conflict("key csr has no result but the request: leave --json out");
     }
     let names = Names::parse(args.subject.as_deref(), &args.san)?;
-    let target = match args.output == Path::new("-") {
-        true => None,
-        false => Some(Target::new(&args.output, args.force)?),
-    };
+    let target = Target::unless_stdout(&args.output, args.force)?;
     let parsed = Parsed::new(&file::read(&args.file)?, &args.file)?;
     let secret = match parsed.has_secret() {
         true => secret::of_key_if_asked(args.auth.as_ref().map(|value| value.as_str()))?,

@@ -13,51 +13,53 @@ use crate::error::Error;
 use crate::interrupt;
 
 /// No key file is longer; a device that never ends is none.
-const LONGEST: u64 = 1 << 20;
+const LONGEST: usize = 1 << 20;
 
 /// The file at `path`, or what comes from standard input, or the beginning of it: what is behind a key file's key may be
 /// gigabytes of sealed contents.
 pub(crate) fn read_beginning(path: &Path) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    let result = if path == Path::new("-") {
-        io::stdin().lock().take(LONGEST + 1).read_to_end(&mut bytes)
-    } else {
-        File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes))
-    };
-    result.map_err(|error| {
-        Error::new(format!("{} cannot be read: {error}", printable::path(path)))
-    })?;
-    Ok(bytes)
-}
-
-/// The same of a file that holds a secret in clear, or under a passphrase: what is read is nowhere else in memory.
-pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    // Room for everything: growing would leave copies behind.
-    let room = usize::try_from(LONGEST).unwrap_or(usize::MAX);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room.saturating_add(1)));
-    let opened = match path == Path::new("-") {
-        // Not through the standard library's buffer.
-        true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
-        false => File::open(path),
-    };
-    opened
-        .and_then(|file| file.take(LONGEST).read_to_end(&mut bytes))
-        .map_err(|error| {
-            Error::new(format!("{} cannot be read: {error}", printable::path(path)))
-        })?;
+    read_into(path, &mut bytes)?;
     Ok(bytes)
 }
 
 /// The file at `path`, all of it: what is written anew must not lose its end.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let bytes = read_beginning(path)?;
-    match u64::try_from(bytes.len()) {
-        Ok(0..=LONGEST) => Ok(bytes),
+    match bytes.len() {
+        0..=LONGEST => Ok(bytes),
         _ => Err(Error::new(format!(
             "{} has more than {LONGEST} bytes: it is no key file, or sealed contents, which are unsealed and shown only",
             printable::path(path)
         ))),
     }
+}
+
+/// The same of a file that holds a secret in clear, or under a passphrase: what is read is nowhere else in memory.
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+    // Room for everything, and for the end to be seen: growing would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST + 2));
+    read_into(path, &mut bytes)?;
+    match bytes.len() {
+        0..=LONGEST => Ok(bytes),
+        _ => Err(Error::new(format!(
+            "{} has more than {LONGEST} bytes: it is no private key",
+            printable::path(path)
+        ))),
+    }
+}
+
+/// Reads a byte more than the longest file has, so that one that is longer is noticed.
+fn read_into(path: &Path, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    let opened = match path == Path::new("-") {
+        // Not through the standard library's buffer, which nobody wipes.
+        true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        false => File::open(path),
+    };
+    opened
+        .and_then(|file| file.take(LONGEST as u64 + 1).read_to_end(bytes))
+        .map(drop)
+        .map_err(|error| Error::new(format!("{} cannot be read: {error}", printable::path(path))))
 }
 
 /// A place for a new file, looked at before the key is made: generation takes seconds, and a key that
@@ -110,6 +112,14 @@ impl Target {
             )));
         }
         Ok(target)
+    }
+
+    /// The same, or nothing where `path` is `-`, which is standard output.
+    pub(crate) fn unless_stdout(path: &Path, force: bool) -> Result<Option<Self>, Error> {
+        match path == Path::new("-") {
+            true => Ok(None),
+            false => Self::new(path, force).map(Some),
+        }
     }
 
     /// Writes the file, for its owner alone.
@@ -321,7 +331,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("long");
         for (length, whole) in [(LONGEST, true), (LONGEST + 1, false)] {
-            fs::write(&path, vec![7; length as usize]).unwrap();
+            fs::write(&path, vec![7; length]).unwrap();
             assert_eq!(read(&path).is_ok(), whole, "{length}");
             assert!(read_beginning(&path).is_ok());
         }

@@ -22,10 +22,7 @@ pub(crate) fn run(global: &Global, args: &Import) -> Result<(), Error> {
     if global.json {
         Cli::conflict("key import has no result but the key file: leave --json out");
     }
-    let target = match args.output == Path::new("-") {
-        true => None,
-        false => Some(Target::new(&args.output, args.force)?),
-    };
+    let target = Target::unless_stdout(&args.output, args.force)?;
     let software = read(&args.file, args.passin.as_ref().map(|value| value.as_str()))?;
     let options = options(args)?;
     let chosen = settings::tpm_with_parent(global)?;
@@ -64,9 +61,7 @@ fn options(args: &Import) -> Result<GenerateOptions, Error> {
     if let Some(value) = &args.auth {
         options.user_auth = secret::read(value)?;
     }
-    if !args.pcr.is_empty() || !args.policy.is_empty() {
-        options.policy_words = Some(policy_words(&args.policy, &args.pcr));
-    }
+    options.policy_words = policy_words(&args.policy, &args.pcr);
     Ok(options)
 }
 

@@ -38,12 +38,8 @@ struct Made {
 
 /// Makes the key.
 pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
-    let to_stdout = args.output == Path::new("-");
     check(global, args);
-    let target = match to_stdout {
-        true => None,
-        false => Some(Target::new(&args.output, args.force)?),
-    };
+    let target = Target::unless_stdout(&args.output, args.force)?;
     let chosen = settings::tpm_with_parent(global)?;
     let options = options(args, &chosen.tpm)?;
     let made = with_spinner(&options, || generate(&chosen.tpm, &options));
@@ -158,15 +154,13 @@ fn options(args: &New, tpm: &Tpm) -> Result<GenerateOptions, Error> {
         Some(value) => secret::read(value)?,
         None => Secret::empty(),
     };
-    if !args.pcr.is_empty() || !args.policy.is_empty() {
-        options.policy_words = Some(policy_words(&args.policy, &args.pcr));
-    }
+    options.policy_words = policy_words(&args.policy, &args.pcr);
     Ok(options)
 }
 
 /// The policy of --policy and --pcr in words: what is the name of a file is one, but for the word that is likeliest to be
 /// one, too.
-pub(crate) fn policy_words(policy: &[String], pcr: &[String]) -> String {
+pub(crate) fn policy_words(policy: &[String], pcr: &[String]) -> Option<String> {
     let named = policy
         .iter()
         .map(|one| match one != "pin" && Path::new(one).exists() {
@@ -175,7 +169,7 @@ pub(crate) fn policy_words(policy: &[String], pcr: &[String]) -> String {
         });
     // What begins with signed policies comes first.
     let terms: Vec<String> = named.chain(pcr.iter().cloned()).collect();
-    terms.join("+")
+    (!terms.is_empty()).then(|| terms.join("+"))
 }
 
 /// Says in words what the TPM put in a number, where the options are to blame.

@@ -30,10 +30,7 @@ pub(crate) fn run(global: &Global, args: &Public) -> Result<(), Error> {
     if global.json && !to_stdout {
         Cli::conflict("--json goes to standard output: leave --output out");
     }
-    let target = match to_stdout {
-        true => None,
-        false => Some(Target::new(&args.output, args.force)?),
-    };
+    let target = Target::unless_stdout(&args.output, args.force)?;
     let public = Parsed::new(&file::read(&args.file)?, &args.file)?.public()?;
     let comment = args.comment.as_deref().unwrap_or_default();
     let (form, text) = match args.form {

@@ -1,7 +1,5 @@
 //! `tpmctl policy new`: a policy file from words.
 
-use std::path::Path;
-
 use keys::Tpm;
 use keys::policy::{InTpm, document, words};
 use tss::tpm2::Policy;
@@ -14,7 +12,7 @@ use crate::{output, settings};
 
 /// Writes the file.
 pub(super) fn run(global: &Global, args: &New) -> Result<(), Error> {
-    let target = target(&args.output, args.force)?;
+    let target = Target::unless_stdout(&args.output, args.force)?;
     let chosen = settings::tpm_with_parent(global)?;
     let policy = in_words(&chosen.tpm, &args.terms, args.open)?;
     finish(target.as_ref(), &policy)
@@ -27,14 +25,6 @@ pub(super) fn in_words(tpm: &Tpm, terms: &[String], open: bool) -> Result<Policy
         true => words::parse(&text, &there)?,
         false => there.policy(&text)?,
     })
-}
-
-/// Where a file goes; none for standard output.
-pub(super) fn target(path: &Path, force: bool) -> Result<Option<Target>, Error> {
-    match path == Path::new("-") {
-        true => Ok(None),
-        false => Target::new(path, force).map(Some),
-    }
 }
 
 /// Writes a policy file.

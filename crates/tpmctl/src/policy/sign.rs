@@ -13,16 +13,17 @@ use tss::tpm2::policy::{AuthorizedPolicy, digest_of};
 use tss::tpm2::{AlgId, Policy, PolicyCommand, Public, Signature};
 
 use super::args::{Reader, Sign};
-use super::new::{finish, in_words, target};
+use super::new::{finish, in_words};
 use crate::action::key_file::Parsed;
 use crate::cli::Global;
 use crate::error::Error;
-use crate::key::{file, secret};
+use crate::key::file::{self, Target};
+use crate::key::secret;
 use crate::settings;
 
 /// Signs.
 pub(super) fn run(global: &Global, args: &Sign) -> Result<(), Error> {
-    let target = target(&args.output, args.force)?;
+    let target = Target::unless_stdout(&args.output, args.force)?;
     let policy_ref = match &args.policy_ref {
         Some(digits) => words::octets(digits)?,
         None => Vec::new(),

@@ -46,10 +46,7 @@ pub(crate) fn run(global: &Global, args: &Seal) -> Result<(), Error> {
             "the sealed file and --json cannot both go to standard output; name a file with --output",
         );
     }
-    let target = match to_stdout {
-        true => None,
-        false => Some(Target::new(&args.output, args.force)?),
-    };
+    let target = Target::unless_stdout(&args.output, args.force)?;
     let chosen = settings::tpm_with_parent(global)?;
     // Before the data, where both come from standard input.
     let options = options(args)?;
@@ -111,7 +108,7 @@ fn options(args: &Seal) -> Result<Options, Error> {
             Some(value) => secret::read(value)?,
             None => Secret::empty(),
         },
-        policy: policy_words(&args.policy, &args.pcr),
+        policy: policy_words(&args.policy, &args.pcr).unwrap_or_default(),
         reader: args.reader.map_or(Reader::Any, Reader::from),
     })
 }
