@@ -8,6 +8,7 @@ mod clients;
 mod host;
 mod keys;
 mod repository;
+mod ssh;
 mod tls;
 mod tpm;
 mod tpmctl;

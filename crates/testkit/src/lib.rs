@@ -36,6 +36,7 @@ pub mod scratch;
 pub mod service;
 pub mod simulator;
 pub mod site;
+pub mod sshd;
 pub mod swtpm;
 pub mod swtpm12;
 pub mod table;

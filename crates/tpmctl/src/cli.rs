@@ -17,6 +17,7 @@ use crate::offered::Offered;
 use crate::policy::args::PolicyCommand;
 use crate::print::wrap;
 use crate::seal::args::{Seal, Unseal};
+use crate::ssh::args::{SshAgent, SshCommand};
 
 /// Looks after TPMs and the keys that the OpenSSL provider `tpm` keeps in them.
 #[derive(Parser)]
@@ -107,6 +108,16 @@ pub(crate) enum Command {
         sudo tpmctl srk trust"
     )]
     Srk(SrkCommand),
+    /// Make and set up keys for SSH
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+        tpmctl ssh new\n  \
+        tpmctl ssh setup"
+    )]
+    Ssh(SshCommand),
+    /// Serve the keys of TPMs to ssh, git and sshd
+    SshAgent(SshAgent),
     /// Protect the TPM as a whole
     #[command(
         subcommand,

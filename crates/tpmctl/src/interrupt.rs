@@ -12,6 +12,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
+use tss::{tpm2, tpm12};
+
 use crate::error::Error;
 use crate::output;
 
@@ -25,6 +27,8 @@ enum Stage {
     Asking,
     /// The TPM does not work any more, or not yet, and there may be a file that is not complete.
     Files(Option<PathBuf>),
+    /// An agent serves, at a socket of its own or at one of systemd's.
+    Serving(Option<PathBuf>),
 }
 
 /// The signal that came, 0 for none; there once signals are held back.
@@ -38,7 +42,11 @@ fn stage() -> MutexGuard<'static, Stage> {
 /// From now on the first signal waits until [`check`], [`tpm_is_done`] or the end of the command; the second ends the
 /// process at once.
 pub(crate) fn hold() -> Result<(), Error> {
-    *stage() = Stage::Tpm;
+    let mut now = stage();
+    if !matches!(*now, Stage::Serving(_)) {
+        *now = Stage::Tpm;
+    }
+    drop(now);
     if RECEIVED.get().is_some() {
         return Ok(());
     }
@@ -85,6 +93,15 @@ fn answer(signal: i32) {
             output::note("\ntpmctl: interrupted; no file was written");
             std::process::exit(128 + signal);
         }
+        Stage::Serving(socket) => {
+            if let Some(socket) = socket {
+                let _ = fs::remove_file(socket);
+            }
+            // Waits for the command that the TPM has.
+            tpm2::release_all_at_exit();
+            tpm12::release_all_at_exit();
+            std::process::exit(0);
+        }
     }
 }
 
@@ -92,6 +109,11 @@ fn answer(signal: i32) {
 /// is not complete. One that has come before still waits for [`check`].
 pub(crate) fn tpm_is_done(draft: Option<&Path>) {
     *stage() = Stage::Files(draft.map(Path::to_owned));
+}
+
+/// From now on a signal is the end of an agent: what it has in the TPM goes, and its socket.
+pub(crate) fn serve(socket: Option<&Path>) {
+    *stage() = Stage::Serving(socket.map(Path::to_owned));
 }
 
 /// The signal that came since [`hold`].
@@ -121,7 +143,11 @@ pub(crate) struct Asking(());
 
 impl Asking {
     pub(crate) fn begin() -> Self {
-        *stage() = Stage::Asking;
+        let mut now = stage();
+        // Who is asked by an agent is no reason for it to stay.
+        if !matches!(*now, Stage::Serving(_)) {
+            *now = Stage::Asking;
+        }
         Self(())
     }
 }
@@ -129,8 +155,9 @@ impl Asking {
 impl Drop for Asking {
     fn drop(&mut self) {
         // Who explains may come late.
-        if received().is_none() {
-            *stage() = Stage::Tpm;
+        let mut now = stage();
+        if received().is_none() && matches!(*now, Stage::Asking) {
+            *now = Stage::Tpm;
         }
     }
 }

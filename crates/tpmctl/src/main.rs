@@ -26,6 +26,7 @@ mod seal;
 mod selftest;
 mod settings;
 mod srk;
+mod ssh;
 mod terminal;
 mod version;
 
@@ -87,6 +88,8 @@ fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Owner(OwnerCommand::Passwd(args)) => owner::passwd(global, args),
         Command::Lockout(args) => lockout::run(global, args.command.as_ref()),
         Command::Policy(command) => policy::run(global, command),
+        Command::Ssh(command) => ssh::run(global, command),
+        Command::SshAgent(args) => ssh::agent::run(global, args),
         Command::Seal(args) => seal::make::run(global, args),
         Command::Unseal(args) => seal::unseal::run(global, args),
         Command::Flush(args) => flush::run(global, args),

@@ -70,7 +70,11 @@ impl Parsed {
     /// The key, in the TPMs of `tpm`. No TPM command.
     pub(crate) fn load(self, tpm: &Arc<Tpm>, secret: Option<Secret>) -> Result<Key, keys::Error> {
         let mut secret = secret;
-        let ask = Ask::Now(&mut |_: &str| secret.take());
+        self.load_asking(tpm, Ask::Now(&mut |_: &str| secret.take()))
+    }
+
+    /// The same of a key that comes by its authorization value as `ask` says.
+    pub(crate) fn load_asking(self, tpm: &Arc<Tpm>, ask: Ask<'_>) -> Result<Key, keys::Error> {
         match self {
             Self::Two(file) => Key::from_file(tpm, *file, ask),
             Self::One(blob) => Key::from_blob(tpm, blob, ask),

@@ -39,7 +39,7 @@ pub(crate) fn run(global: &Global, args: &Import) -> Result<(), Error> {
 }
 
 /// The private key in a file of another program.
-pub(super) fn read(path: &Path, passin: Option<&str>) -> Result<Software, Error> {
+pub(crate) fn read(path: &Path, passin: Option<&str>) -> Result<Software, Error> {
     let content = file::read_secret(path)?;
     software::read(&content, path, || match secret::of_file_if_asked(passin)? {
         Some(passphrase) => Ok(passphrase),
@@ -151,7 +151,7 @@ fn into_tpm12(
 }
 
 /// What everybody has to know of a key that was outside.
-pub(super) fn outside(path: &Path) -> String {
+pub(crate) fn outside(path: &Path) -> String {
     format!(
         "It was outside: only if every copy of {} is destroyed is it in the TPM alone.",
         printable::path(path)

@@ -1,0 +1,149 @@
+//! `tpmctl ssh host-keys`: keys of the machine for sshd, which has no other way to them than an agent (HostKeyAgent in
+//! sshd_config(5)).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use keys::{GenerateOptions, Key, KeyType, generate, printable};
+
+use super::agent::{own_path, service_unit, socket_unit, write};
+use super::args::SshHostKeys;
+use super::{home, public};
+use crate::cli::{Cli, Global};
+use crate::error::Error;
+use crate::key::file::Target;
+use crate::print::progress;
+use crate::{interrupt, output, settings};
+
+const KEYS: &str = "etc/ssh";
+const DROP_IN: &str = "etc/ssh/sshd_config.d/tpm-host-keys.conf";
+const UNITS: &str = "etc/systemd/system";
+const NAME: &str = "tpm-ssh-host-agent";
+/// Root's, and gone with the machine's start.
+const SOCKET: &str = "/run/tpm-ssh-host-agent/socket";
+
+/// What there shall be, with the options to make it.
+const TYPES: [(&str, KeyType); 2] = [("ecdsa", KeyType::Ec), ("rsa", KeyType::Rsa)];
+
+/// Makes what is missing, or takes away what sshd was told.
+pub(crate) fn run(global: &Global, args: &SshHostKeys) -> Result<(), Error> {
+    if global.json {
+        Cli::conflict("ssh host-keys has no result but the files: leave --json out");
+    }
+    match args.remove {
+        true => remove(&args.root),
+        false => install(global, &args.root),
+    }
+}
+
+fn install(global: &Global, root: &Path) -> Result<(), Error> {
+    let dir = root.join(KEYS);
+    let drop_ins = root.join(DROP_IN);
+    for dir in [&dir, drop_ins.parent().unwrap_or(root)] {
+        if !dir.is_dir() {
+            return Err(Error::new(format!(
+                "there is no {}: install sshd first (package openssh-server)",
+                printable::path(dir)
+            )));
+        }
+    }
+    for (name, key_type) in TYPES {
+        host_key(global, &dir, name, key_type)?;
+    }
+    let mut lines = format!("# Written by `tpmctl ssh host-keys`.\nHostKeyAgent {SOCKET}\n");
+    for (name, _) in TYPES {
+        // sshd looks for the public half behind this name, and for no private one elsewhere.
+        lines.push_str(&format!("HostKey /{KEYS}/{}\n", stem(name)));
+    }
+    let units = root.join(UNITS);
+    fs::create_dir_all(&units).map_err(|error| {
+        Error::new(format!(
+            "{} cannot be made: {error}",
+            printable::path(&units)
+        ))
+    })?;
+    let command = format!("{} ssh-agent --key-dir /{KEYS}", own_path()?);
+    let listening = socket_unit("SSH host keys in a TPM", SOCKET, "sockets.target");
+    let serving = service_unit("SSH host keys in a TPM", &command);
+    write(&units.join(format!("{NAME}.socket")), &listening)?;
+    write(&units.join(format!("{NAME}.service")), &serving)?;
+    write(&drop_ins, &lines)?;
+    if root == Path::new("/") {
+        check_sshd()?;
+    }
+    output::note(&format!(
+        "Start it with `systemctl enable --now {NAME}.socket`, then `systemctl reload ssh` (sshd on some systems). The keys of \
+         sshd's own stay in use beside these until no HostKey names them."
+    ));
+    Ok(())
+}
+
+/// Makes the key unless it is there; prints its public half's path.
+fn host_key(global: &Global, dir: &Path, name: &str, key_type: KeyType) -> Result<(), Error> {
+    let path = |ending: &str| dir.join(format!("{}{ending}", stem(name)));
+    let (file, half) = (path(".tpm"), path(".pub"));
+    if file.exists() && half.exists() {
+        return output::print(&format!("{}: is there\n", printable::path(&file)));
+    }
+    let targets = (Target::new(&file, false)?, Target::new(&half, false)?);
+    let chosen = settings::tpm_with_parent(global)?;
+    let options = GenerateOptions::new(key_type);
+    let made = progress::spinner(format!("The TPM is making a key ({name}) ..."), || {
+        generate(&chosen.tpm, &options)
+    });
+    interrupt::check()?;
+    let key: Key = made?;
+    let pem = key
+        .to_pem()
+        .ok_or_else(|| Error::new("the new key came without a key file"))?;
+    targets.0.write(&pem)?;
+    targets
+        .1
+        .write_shared(&public::line(key.public(), &home::comment())?)?;
+    output::print(&format!("{}\n", printable::path(&file)))
+}
+
+fn stem(name: &str) -> String {
+    format!("ssh_tpm_host_{name}_key")
+}
+
+/// Whether sshd still starts: it would not tell before its next start.
+fn check_sshd() -> Result<(), Error> {
+    let done = Command::new("sshd").arg("-t").output();
+    let done = done.or_else(|_| Command::new("/usr/sbin/sshd").arg("-t").output());
+    match done {
+        Ok(done) if done.status.success() => Ok(()),
+        Ok(done) => Err(Error::new(format!(
+            "sshd refuses its configuration now (`tpmctl ssh host-keys --remove` takes ours away): {}",
+            String::from_utf8_lossy(&done.stderr).trim()
+        ))),
+        Err(error) => Err(Error::new(format!("sshd -t cannot be run: {error}"))),
+    }
+}
+
+fn remove(root: &Path) -> Result<(), Error> {
+    let units = root.join(UNITS);
+    let files: [PathBuf; 3] = [
+        root.join(DROP_IN),
+        units.join(format!("{NAME}.socket")),
+        units.join(format!("{NAME}.service")),
+    ];
+    for file in files {
+        match fs::remove_file(&file) {
+            Ok(()) => output::print(&format!("removed {}\n", printable::path(&file)))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(Error::new(format!(
+                    "{} cannot be removed: {error}",
+                    printable::path(&file)
+                )));
+            }
+        }
+    }
+    output::note(&format!(
+        "The keys in /{KEYS} are as they were. `systemctl stop {NAME}.socket` and `systemctl reload ssh` end their use."
+    ));
+    Ok(())
+}
