@@ -62,9 +62,9 @@ impl Tpm<'_> {
                 offset,
             };
             let piece = self.run(&request, &[Authority::Password(&empty)])?;
-            if piece.is_empty() {
+            if piece.is_empty() || piece.len() > usize::from(size) {
                 return Err(Error::unsupported(
-                    "the TPM returned nothing of an NV index",
+                    "the TPM returned nothing of an NV index, or more than was asked for",
                 ));
             }
             content.extend_from_slice(&piece);
