@@ -120,7 +120,7 @@ fn an_importable_key_in_another_root() {
         .ok(&format!("genpkey -algorithm {P256} -out www.pem"));
     host.openssl
         .client(tpmctl())
-        .env("TPM_TCTI", &host.address())
+        .env("TPM_TCTI", host.address())
         .words("key import www.pem --importable -o www.key")
         .ok();
     let done = host.run("www.key", NOBODY, "sign");

@@ -6,7 +6,7 @@ use super::table::{Open, Setting};
 use testkit::interposer::Attack;
 
 /// The first that fits explains a cell. One that explains none is a fault: what it says is no longer true.
-pub const OPEN: [Open; 9] = [
+pub const OPEN: [Open; 11] = [
     Open {
         sentence: "With `sessions = never` values and plaintexts cross the bus in clear, and whoever is between this \
                    process and the TPM can answer in its place.",
@@ -40,6 +40,25 @@ pub const OPEN: [Open; 9] = [
                     harm,
                     Harm::ContentLearned | Harm::FalsePlaintext | Harm::NoData | Harm::PinLearned
                 )
+        },
+    },
+    Open {
+        sentence: "Without `parent-name` who answers for the parent too, with a key of their own, says that a key was imported \
+                   which was not.",
+        applies: |operation, attack, setting, harm| {
+            !setting.is_anchored()
+                && operation.wanted == Wanted::Imported
+                && matches!(attack, Attack::ExchangedParent | Attack::ForeignSrk)
+                && harm == Harm::NoKey
+        },
+    },
+    Open {
+        sentence: "`tpmctl srk export` without `parent-name` writes the storage key that the TPM says it has, or who poses as \
+                   it: where nobody vouches for the machine, wrap with `--require-attested`.",
+        applies: |operation, _, setting, harm| {
+            !setting.is_anchored()
+                && operation.name.starts_with("tpmctl srk export")
+                && harm == Harm::OtherPublicHalf
         },
     },
     Open {
