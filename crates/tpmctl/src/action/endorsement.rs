@@ -47,7 +47,7 @@ pub(crate) fn of_this_tpm(chosen: &Chosen, auth: &Secret) -> Result<String, Erro
         kind.certificate()
     );
     let wrong = |what: &str| Error::new(format!("{at} {what}"));
-    let read = client.nv_read(kind.certificate())?;
+    let read = client.nv_read_with(kind.certificate(), &Secret::empty(), owner)?;
     let certificate = X509::from_der(&read).map_err(|_| wrong("is damaged, or no certificate"))?;
     let half = half_of(&certificate).map_err(|what| wrong(&what))?;
     let public = client.endorsement_key(kind, auth, owner)?;
@@ -58,16 +58,16 @@ pub(crate) fn of_this_tpm(chosen: &Chosen, auth: &Secret) -> Result<String, Erro
         ));
     }
     let mut text = pem_of(&certificate)?;
-    for certificate in chain(client, &indices)? {
+    for certificate in chain(client, owner, &indices)? {
         text.push_str(&pem_of(&certificate)?);
     }
     Ok(text)
 }
 
-fn chain(client: &Client, indices: &[u32]) -> Result<Vec<X509>, Error> {
+fn chain(client: &Client, owner: &Secret, indices: &[u32]) -> Result<Vec<X509>, Error> {
     let mut content = Vec::new();
     for index in indices.iter().filter(|index| CHAIN.contains(index)) {
-        content.extend(client.nv_read(*index)?);
+        content.extend(client.nv_read_with(*index, &Secret::empty(), owner)?);
     }
     Ok(in_a_row(&content))
 }

@@ -89,8 +89,8 @@ pub const OPEN: [Open; 11] = [
         },
     },
     Open {
-        sentence: "What is read from an NV index is not authenticated: believe a certificate for its issuer's \
-                   signature, not for where it was.",
+        sentence: "What is read from an NV index is authenticated with `parent-name` and with `sessions = always` only: \
+                   believe a certificate for its issuer's signature, not for where it was.",
         applies: |operation, attack, _, harm| {
             operation.wanted == Wanted::Content
                 && attack == Attack::ExchangedContent
