@@ -10,7 +10,9 @@ use tss::tpm2::policy::Registers;
 use tss::tpm2::{AlgId, Entity, Name, Policy, Public};
 use tss::transport::Origin;
 
-use crate::policy::{compat, document, words};
+use crate::attested::AttestedKey;
+use crate::compat;
+use crate::policy::{compat as policy_compat, document, words};
 use crate::sealed::{self, container, contents};
 use crate::trust;
 use crate::tss2::KeyFile;
@@ -149,7 +151,7 @@ pub fn policies(data: &[u8]) {
         assert_eq!(again, policy);
         let _ = (
             words::display(&policy.commands),
-            compat::refused_by(&policy),
+            policy_compat::refused_by(&policy),
         );
         let _ = (
             policy.takes_value(),
@@ -215,6 +217,16 @@ pub fn uri(data: &[u8]) {
         assert_eq!(Handle::parse(&again).unwrap(), uri);
     }
     let _ = (ParentChoice::parse(&text), Handle::from_serialized(data));
+}
+
+/// A key for a TPM that is known by its endorsement key.
+pub fn attested(data: &[u8]) {
+    let _ = (AttestedKey::is_ours(data), compat::refused_by(data));
+    let read = [AttestedKey::from_pem(data), AttestedKey::from_der(data)];
+    for file in read.into_iter().flatten() {
+        let again = AttestedKey::from_pem(file.to_pem().as_bytes()).unwrap();
+        assert_eq!(again, file);
+    }
 }
 
 /// A file of pinned names: what is read is what would be written, and never nothing.

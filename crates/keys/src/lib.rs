@@ -9,7 +9,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(any(test, fuzzing)), deny(clippy::disallowed_types))]
 
+pub mod attested;
 mod backend;
+pub mod compat;
 pub mod config;
 mod credential;
 mod describe;

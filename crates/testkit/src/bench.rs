@@ -36,7 +36,8 @@ impl Bench {
         Self::of(Swtpm::start(), config)
     }
 
-    fn of(tpm: Swtpm, config: Config) -> Self {
+    /// A certain TPM.
+    pub fn of(tpm: Swtpm, config: Config) -> Self {
         let tap = Proxy::start(&tpm);
         let openssl = Openssl::with(config, &tap.address());
         Self { openssl, tap, tpm }

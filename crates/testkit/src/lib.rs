@@ -23,6 +23,7 @@ pub mod jail;
 pub mod key;
 pub mod locks;
 pub mod machine;
+pub mod manufacturer;
 pub mod net;
 pub mod nginx;
 pub mod node;

@@ -149,11 +149,8 @@ pub(crate) enum KeyCommand {
     Persist(Persist),
     /// Remove a persistent key
     Evict(Evict),
-    /// List the persistent keys
-    #[command(after_help = "Examples:\n  \
-        tpmctl key list\n  \
-        tpmctl key list --json | jq -r '.[].handle'")]
-    List,
+    /// List key files and the persistent keys
+    List(List),
     /// Write a key file in another form, without a TPM
     Convert(Convert),
     /// Say what is in a key file, without a TPM
@@ -406,7 +403,7 @@ pub(crate) struct Import {
     tpmctl key finish www.key\n  \
     tpmctl key finish imported.key -o www.key")]
 pub(crate) struct Finish {
-    /// The importable key file, PEM or DER
+    /// The importable key file, PEM or DER, or the one that was wrapped with --require-attested
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
@@ -417,12 +414,17 @@ pub(crate) struct Finish {
     /// Replace NEWFILE if it exists
     #[arg(short, long, requires = "output")]
     pub(crate) force: bool,
+
+    /// Authorization value of the endorsement hierarchy, where one is set, or file:PATH
+    #[arg(long, value_name = "VALUE", value_parser = secret)]
+    pub(crate) endorsement_auth: Option<Zeroizing<String>>,
 }
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     tpmctl key wrap www.pem --for node1.pem --for node2.pem -o wrapped\n  \
-    tpmctl key wrap fleet.pem --storage-key --for node1.pem --for node2.pem -o wrapped")]
+    tpmctl key wrap fleet.pem --storage-key --for node1.pem --for node2.pem -o wrapped\n  \
+    tpmctl key wrap www.pem --for node1.pem --require-attested tpm-vendors.pem -o wrapped")]
 pub(crate) struct Wrap {
     /// The private key: PKCS#8, PKCS#1 or SEC 1 (PEM or DER), PKCS#12, or OpenSSH's form
     #[arg(value_name = "FILE")]
@@ -463,6 +465,11 @@ pub(crate) struct Wrap {
     /// The key becomes a storage key, the parent of keys that all these machines can load
     #[arg(long)]
     pub(crate) storage_key: bool,
+
+    /// Only for genuine TPMs, as `tpmctl srk export --attest` describes them; their manufacturers' certificates in PEM, or
+    /// endorsement keys that are known; may be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) require_attested: Vec<PathBuf>,
 }
 
 #[derive(Args)]
@@ -496,7 +503,8 @@ pub(crate) struct Evict {
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     tpmctl srk export -o node1.pem\n  \
-    tpmctl srk export | ssh admin@example.org 'cat >node1.pem'")]
+    tpmctl srk export | ssh admin@example.org 'cat >node1.pem'\n  \
+    tpmctl srk export --attest -o node1.pem")]
 pub(crate) struct SrkExport {
     /// Where the public key goes; `-` is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
@@ -505,6 +513,14 @@ pub(crate) struct SrkExport {
     /// Replace the output if it exists
     #[arg(short, long)]
     pub(crate) force: bool,
+
+    /// Write what --require-attested of `tpmctl key wrap` wants, too: the endorsement key's certificate
+    #[arg(long)]
+    pub(crate) attest: bool,
+
+    /// Authorization value of the endorsement hierarchy, where one is set, or file:PATH
+    #[arg(long, value_name = "VALUE", requires = "attest", value_parser = secret)]
+    pub(crate) endorsement_auth: Option<Zeroizing<String>>,
 }
 
 #[derive(Args)]
@@ -519,12 +535,37 @@ pub(crate) struct SrkRemove {
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
+    tpmctl key list\n  \
+    tpmctl key list /etc/nginx/keys\n  \
+    tpmctl key list --persistent --json | jq -r '.[].handle'")]
+pub(crate) struct List {
+    /// Key files, and directories of them [default: ~/.ssh, ~/.local/share/tpm-provider/keys and
+    /// /etc/tpm-provider/keys]
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Key files only, without a TPM [default with PATH]
+    #[arg(long)]
+    pub(crate) files: bool,
+
+    /// Persistent keys only
+    #[arg(long, conflicts_with_all = ["files", "paths"])]
+    pub(crate) persistent: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
     tpmctl key show www.key\n  \
+    tpmctl key show --compat www.key\n  \
     tpmctl key show --json www.key | jq .usable")]
 pub(crate) struct Show {
     /// The key file, PEM or DER; `-` is standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+
+    /// Say which other programs refuse the file, and why
+    #[arg(long)]
+    pub(crate) compat: bool,
 }
 
 #[derive(Args)]

@@ -74,7 +74,7 @@ fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Key(KeyCommand::Wrap(args)) => key::wrap::run(global, args),
         Command::Key(KeyCommand::Persist(args)) => key::persist::persist(global, args),
         Command::Key(KeyCommand::Evict(args)) => key::persist::evict(global, args),
-        Command::Key(KeyCommand::List) => key::persist::list(global),
+        Command::Key(KeyCommand::List(args)) => key::list::run(global, args),
         Command::Key(KeyCommand::Convert(args)) => key::convert::run(global, args),
         Command::Key(KeyCommand::Show(args)) => key::show::run(global, args),
         Command::Key(KeyCommand::Public(args)) => key::public::run(global, args),

@@ -105,7 +105,11 @@ pub(crate) fn export(global: &Global, args: &SrkExport) -> Result<(), Error> {
     let target = Target::unless_stdout(&args.output, args.force)?;
     let chosen = settings::tpm_with_parent(global)?;
     let public = action::storage_key::of_this_tpm(&chosen, ParentChoice::OWNER)?;
-    let pem = key::public::pem("PUBLIC KEY", &PublicKey::of(&public)?.to_spki())?;
+    let mut pem = key::public::pem("PUBLIC KEY", &PublicKey::of(&public)?.to_spki())?;
+    if args.attest {
+        let auth = key::secret::of_endorsement(args.endorsement_auth.as_ref())?;
+        pem.push_str(&action::endorsement::of_this_tpm(&chosen, &auth)?);
+    }
     match target {
         Some(target) => target.write_shared(&pem),
         None => output::print_as_is(&pem),

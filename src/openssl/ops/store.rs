@@ -68,7 +68,7 @@ impl Store for HandleStore {
             Some(_) => return Ok(None),
         }
         if is_index {
-            return self.in_index(tpm).map(Some);
+            return self.in_index(tpm, passphrase).map(Some);
         }
         if self.expected == Some(EXPECT_PUBLIC_KEY) {
             // A key with a private half would be passed over.
@@ -89,7 +89,7 @@ impl Store for HandleStore {
 
 impl HandleStore {
     /// What an NV index holds.
-    fn in_index(&self, tpm: &Tpm) -> Result<Stored, Error> {
+    fn in_index(&self, tpm: &Tpm, passphrase: &mut Passphrase) -> Result<Stored, Error> {
         let Handle { handle, name, .. } = &self.uri;
         let client = tpm.client()?;
         if let Some(expected) = name {
@@ -107,7 +107,10 @@ impl HandleStore {
                 ));
             }
         }
-        let content = client.nv_read(*handle).map_err(keys::Error::from)?;
+        let value = self.uri.value_of_index(&mut |what| passphrase.ask(what))?;
+        let content = client
+            .nv_read_with(*handle, &value, &tpm.config().parent_auth)
+            .map_err(keys::Error::from)?;
         let found = read(*handle, content)?;
         match (&found, self.expected) {
             (Stored::PublicKey(_), Some(EXPECT_CERTIFICATE)) => {

@@ -20,7 +20,7 @@ pub const NO_MOUNTS: &str = "65534,nomount";
 
 /// A host with an empty root to go to and a file outside of it.
 pub struct Host {
-    openssl: Openssl,
+    pub openssl: Openssl,
     program: PathBuf,
     pub jail: Scratch,
     secret: PathBuf,
@@ -70,6 +70,16 @@ impl Host {
             .arg(user)
             .words(more)
             .done()
+    }
+
+    /// Of the TPM, through the tap.
+    pub fn address(&self) -> String {
+        self.tap.address()
+    }
+
+    #[track_caller]
+    pub fn assert_clean(&self) {
+        self.tpm.assert_clean();
     }
 
     pub fn run(&self, key: &str, user: &str, more: &str) -> Done {

@@ -2,7 +2,7 @@
 //! processes, what stays in memory, and a host that has an OpenSSL of its own.
 
 mod async_jobs;
-mod chroot;
+pub mod chroot;
 mod forks;
 mod guards;
 mod guest;

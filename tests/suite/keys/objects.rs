@@ -6,7 +6,7 @@ use std::fs;
 use testkit::bench::Bench;
 use testkit::client::Client;
 use testkit::key;
-use testkit::openssl::{Config, ORDERS};
+use testkit::openssl::{Config, ORDERS, Openssl};
 use testkit::tpm::cc;
 
 use crate::tpm::costs;
@@ -222,6 +222,105 @@ fn certificates_and_public_keys_in_nv_memory() {
             drop();
         }
         tpm.assert_clean();
+    }
+}
+
+/// An index with a value of its own, one that the owner reads who has one, and one that says who answers.
+#[test]
+fn nv_memory_that_wants_a_value() {
+    let bench = Bench::with(Config::new().setting("parent-auth", "owner-secret"));
+    let Bench { openssl, tap, tpm } = &bench;
+    key::software_ec(openssl, "ec", "P-256");
+    openssl
+        .plain()
+        .ok("req -x509 -key ec.pem -subj /CN=nv -out ec.crt -days 2");
+    let size = openssl.dir().read("ec.crt").len();
+    openssl.dir().write("value", "opensesame\n");
+    for (index, attributes) in [
+        ("0x01500011", "authread|authwrite|no_da -p opensesame"),
+        ("0x01500012", "ownerread|ownerwrite"),
+        ("0x01500013", "authread|authwrite|no_da"),
+        ("0x01500014", "authwrite|policyread -p opensesame"),
+    ] {
+        bench.tool(&format!(
+            "tpm2_nvdefine -Q {index} -C o -s {size} -a {attributes}"
+        ));
+        let write = match attributes.contains("opensesame") {
+            true => format!("-C {index} -P opensesame"),
+            false if attributes.contains("owner") => "-C o".to_owned(),
+            false => format!("-C {index}"),
+        };
+        bench.tool(&format!("tpm2_nvwrite -Q {index} {write} -i ec.crt"));
+    }
+    bench.tool("tpm2_changeauth -Q -c o owner-secret");
+    let reads = |uri: &str, options: &str| {
+        openssl.ok(&format!("x509 -in {uri} {options} -out own.crt"));
+        assert_eq!(openssl.dir().read("own.crt"), openssl.dir().read("ec.crt"));
+    };
+    tap.reset();
+    reads("handle:0x01500011?pass", "-passin pass:opensesame");
+    let source = openssl.dir().join("value");
+    reads(
+        &format!("handle:0x01500011?pin-source=file:{}", source.display()),
+        "",
+    );
+    reads("handle:0x01500012", "");
+    for secret in [&b"opensesame"[..], b"owner-secret"] {
+        assert!(!tap.saw(secret));
+    }
+    let (_, counts) = tap.cost(|| reads("handle:0x01500013", ""));
+    assert_eq!(counts.of("StartAuthSession"), 0, "{counts:?}");
+    for (uri, options, words) in [
+        ("handle:0x01500011", "", "handle:0x01500011?pass"),
+        ("handle:0x01500011?pass", "-passin pass:wrong", "0x01500011"),
+        (
+            "handle:0x01500014?pass",
+            "-passin pass:opensesame",
+            "policy",
+        ),
+        ("handle:0x01500099", "", "0x01500099"),
+    ] {
+        openssl
+            .fails(&format!("x509 -in {uri} {options} -noout"))
+            .says(words);
+        tpm.assert_clean();
+    }
+}
+
+/// With `parent-name` what is read comes in a session, and so does everything with `sessions = always`.
+#[test]
+fn nv_memory_is_read_in_a_session_where_somebody_vouches() {
+    let bench = Bench::new();
+    key::software_ec(&bench.openssl, "ec", "P-256");
+    bench
+        .openssl
+        .plain()
+        .ok("req -x509 -key ec.pem -subj /CN=nv -out ec.crt -days 2");
+    let size = bench.openssl.dir().read("ec.crt").len();
+    bench.tool(&format!(
+        "tpm2_nvdefine -Q 0x01500011 -C o -s {size} -a authread|ownerread|ownerwrite"
+    ));
+    bench.tool("tpm2_nvwrite -Q 0x01500011 -C o -i ec.crt");
+    let info = bench.tpmctl("info --json").ok().out();
+    let info: serde_json::Value = serde_json::from_str(&info).expect("JSON");
+    let name = info["srk"]["name"].as_str().expect("a name");
+    for config in [
+        Config::new().setting("parent-name", name),
+        Config::new().setting("sessions", "always"),
+    ] {
+        let openssl = Openssl::with(config, &bench.tap.address());
+        let (read, counts) = bench
+            .tap
+            .cost(|| openssl.ok("x509 -in handle:0x01500011").out());
+        assert_eq!(read, bench.openssl.dir().read_text("ec.crt"));
+        counts.are(&[
+            ("NV_ReadPublic", 1),
+            ("GetCapability", 1),
+            ("ReadPublic", 1),
+            ("StartAuthSession", 1),
+            ("NV_Read", 1),
+        ]);
+        bench.tpm.assert_clean();
     }
 }
 

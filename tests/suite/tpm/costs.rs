@@ -100,6 +100,31 @@ pub const UNSEALING: Row = row(
         ("Unseal", 1),
     ],
 );
+pub const FINISHING: Row = row(
+    "`key finish`, persistent parent, or an SRK at 0x81000001 in a primary's place",
+    &[("ReadPublic", 1), ("StartAuthSession", 1), ("Import", 1)],
+);
+pub const ATTESTING: Row = row(
+    "`srk export --attest`, a persistent endorsement key with a certificate of up to 1024 bytes",
+    &[
+        ("ReadPublic", 3),
+        ("GetCapability", 2),
+        ("NV_ReadPublic", 1),
+        ("NV_Read", 1),
+        ("StartAuthSession", 1),
+    ],
+);
+pub const ATTESTED: Row = row(
+    "`key finish` of a key for a persistent endorsement key",
+    &[
+        ("ReadPublic", 2),
+        ("StartAuthSession", 3),
+        ("PolicySecret", 1),
+        ("ActivateCredential", 1),
+        ("Import", 1),
+    ],
+);
+pub const LISTING: Row = row("`key wrap`, `key list` of files, `key show --compat`", &[]);
 pub const STAND_INS: Row = row("digests; random numbers under the name `CTR-DRBG`", &[]);
 pub const RANDOM: Row = row(
     "up to 32 random bytes under the name `TPM-RNG`",
@@ -113,7 +138,7 @@ pub const EXIT: Row = row(
 );
 pub const MANAGED_EXIT: Row = row("exit, managed", &[]);
 
-const TABLE: [&Row; 17] = [
+const TABLE: [&Row; 21] = [
     &PUBLIC,
     &FIRST,
     &FIRST_UNDER_HIERARCHY,
@@ -126,6 +151,10 @@ const TABLE: [&Row; 17] = [
     &GENERATION,
     &SEALING,
     &UNSEALING,
+    &FINISHING,
+    &ATTESTING,
+    &ATTESTED,
+    &LISTING,
     &STAND_INS,
     &RANDOM,
     &RANDOM_WITHOUT_SESSIONS,

@@ -1,9 +1,13 @@
 //! The companion command: what it says, what it makes, what it leaves behind.
 
+mod attest;
+mod combined;
 mod commands;
 mod doctor;
+mod fleet;
 mod import;
 mod keys;
+mod list;
 mod lockout;
 mod manners;
 mod owner;

@@ -18,14 +18,13 @@ use crypto::Secret;
 use tss::os::AppendOnly;
 
 use given::Given;
-use secret::passphrase;
 
 use super::{Error, Tpm};
 
 pub(crate) use given::Identity;
 pub(super) use secret::{LONGEST_IN_TPM2, check_length, longest_value};
 pub use secret::{NONE, read_line, read_secret};
-pub(crate) use secret::{PIN_SOURCES, is_pin_source};
+pub(crate) use secret::{PIN_SOURCES, is_pin_source, passphrase, read_pin};
 
 /// How a key that needs an authorization value comes by it.
 pub enum Ask<'a> {

@@ -3,10 +3,13 @@
 
 use std::path::PathBuf;
 
+use crypto::Secret;
 use tss::tpm2::Name;
 
 use crate::Error;
-use crate::credential::{PIN_SOURCES, is_pin_source};
+use crate::credential::{
+    LONGEST_IN_TPM2, PIN_SOURCES, check_length, is_pin_source, passphrase, read_pin,
+};
 
 /// What a `handle:` URI names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +61,33 @@ impl HandleKind {
 }
 
 impl Handle {
+    /// The authorization value of an NV index: asked for, or from its source, where the URI says that it has one.
+    ///
+    /// # Errors
+    ///
+    /// A value that cannot be had, or is none that a TPM takes.
+    pub fn value_of_index(
+        &self,
+        ask: &mut dyn FnMut(&str) -> Option<Secret>,
+    ) -> Result<Secret, Error> {
+        let what = format!("NV index 0x{:08x}", self.handle);
+        let given = match self.pass {
+            true => passphrase(ask(&what), &what)?,
+            false => return Ok(Secret::empty()),
+        };
+        let value = match (given, &self.pin_source) {
+            (Some(given), _) => given,
+            (None, Some(source)) => read_pin(source)?,
+            (None, None) => {
+                return Err(Error::NoPin(format!(
+                    "the {what} needs an authorization value, and the program gave none: say ?pin-source=file:PATH"
+                )));
+            }
+        };
+        check_length(&value, LONGEST_IN_TPM2, &what)?;
+        Ok(value)
+    }
+
     /// Reads `handle:HEX[?name=HEX&pass]`, the parameters in any order.
     pub fn parse(uri: &str) -> Result<Self, Error> {
         let wrong = |what: &str| {
@@ -122,8 +152,10 @@ impl Handle {
                 _ => return Err(wrong(&format!("unknown query {parameter:?}"))),
             }
         }
-        if kind == HandleKind::NvIndex && query.is_some() {
-            return Err(wrong("an NV index takes no parameters"));
+        if kind == HandleKind::NvIndex && (uri.name.is_some() || uri.policy.is_some()) {
+            return Err(wrong(
+                "an NV index takes no parameters but ?pass and ?pin-source=",
+            ));
         }
         Ok(uri)
     }
@@ -181,7 +213,10 @@ mod tests {
             ("handle:0x81000001?name", "unknown query"),
             ("handle:0x81000001?name=", "no TPM name"),
             ("handle:0x81000001?name=000b00", "no TPM name"),
-            ("handle:0x01c00002?pass", "no parameters"),
+            (
+                "handle:0x01c00002?policy=sha256:0",
+                "no parameters but ?pass",
+            ),
             ("object:0x81000001", "not a handle"),
         ] {
             let error = Handle::parse(uri).unwrap_err().to_string();

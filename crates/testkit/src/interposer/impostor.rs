@@ -2,7 +2,7 @@
 //! public thing about a TPM and no private one.
 
 use super::area::{Area, attributes, qualified};
-use super::crypto::{random, sha256};
+use super::crypto::{cfb_decrypt, kdfa, random, sha256};
 use super::keys::{self, Own};
 use super::loot::{Known, Learned, Loot, is_storage, qualified_primary};
 use super::session::{Forgery, Session};
@@ -164,6 +164,9 @@ impl Impostor {
             }
         }
         self.known.notice(&command.parameters, loot);
+        if let Some(private) = self.duplicate(&command) {
+            self.known.notice(&private, loot);
+        }
         let mut answer = match self.execute(&command) {
             Ok(answer) => answer,
             Err(rc) => return Answer::error(rc),
@@ -297,6 +300,26 @@ impl Impostor {
         Ok(Answer::parameters(
             [private, sized(&area.bytes()), creation].concat(),
         ))
+    }
+
+    /// What is to be imported, in clear, if it was wrapped for a key of its own (Part 1, 23.3.2).
+    fn duplicate(&mut self, command: &Command) -> Option<Vec<u8>> {
+        if command.code != cc::IMPORT {
+            return None;
+        }
+        let mut bytes = Bytes(&command.parameters);
+        bytes.sized()?;
+        let name = Area::read(bytes.sized()?)?.name();
+        let mut outer = Bytes(bytes.sized()?);
+        outer.sized()?;
+        let encrypted = outer.0;
+        let seed = bytes.sized()?;
+        let parent = self.object(*command.handles.first()?)?;
+        let seed = parent
+            .own?
+            .decrypt_secret(&parent.area, seed, "DUPLICATE")?;
+        let keys = [kdfa(&seed, "STORAGE", &name, &[], 16), vec![0; 16]].concat();
+        Some(cfb_decrypt(&keys, encrypted))
     }
 
     /// The template, and creation data, hash and ticket as a TPM would make them. Nobody can check the ticket but the

@@ -90,8 +90,13 @@ impl Own {
         }
     }
 
-    /// The salt of a session that was encrypted to this key (Part 1, B.10.2 and C.6.4).
+    /// The salt of a session that was encrypted to this key.
     pub fn decrypt_salt(self, area: &Area, encrypted: &[u8]) -> Option<Vec<u8>> {
+        self.decrypt_secret(area, encrypted, "SECRET")
+    }
+
+    /// A secret that was encrypted to this key, for the purpose that the label says (Part 1, B.10 and C.6).
+    pub fn decrypt_secret(self, area: &Area, encrypted: &[u8], label: &str) -> Option<Vec<u8>> {
         if area.name_alg != SHA256 {
             return None;
         }
@@ -102,7 +107,9 @@ impl Own {
             context.set_rsa_padding(Padding::PKCS1_OAEP).ok()?;
             context.set_rsa_oaep_md(Md::sha256()).ok()?;
             context.set_rsa_mgf1_md(Md::sha256()).ok()?;
-            context.set_rsa_oaep_label(b"SECRET\0").ok()?;
+            context
+                .set_rsa_oaep_label(format!("{label}\0").as_bytes())
+                .ok()?;
             let mut salt = Vec::new();
             context.decrypt_to_vec(encrypted, &mut salt).ok()?;
             return Some(salt);
@@ -110,7 +117,7 @@ impl Own {
         let mut bytes = Bytes(encrypted);
         let (x, y) = (bytes.sized()?, bytes.sized()?);
         let z = self.agree(x, y)?;
-        Some(kdfe(&z, "SECRET", x, &self.unique()[0]))
+        Some(kdfe(&z, label, x, &self.unique()[0]))
     }
 
     /// The first coordinate of the shared point.

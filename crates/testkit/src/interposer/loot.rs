@@ -10,6 +10,8 @@ pub enum Learned {
     Pin,
     /// What was decrypted, or agreed upon.
     Content,
+    /// The private half of a key.
+    Key,
 }
 
 /// Public knowledge: what everybody can read in the TPM, in certificates and in key files.

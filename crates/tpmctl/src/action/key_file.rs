@@ -4,12 +4,24 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crypto::Secret;
+use keys::attested::AttestedKey;
 use keys::tss2::KeyFile;
 use keys::{Ask, Key, PublicKey, Tpm, printable, tss12};
 use tss::tpm2::Public;
 use tss::tpm12::KeyBlob;
 
 use crate::error::Error;
+
+/// Refuses a file that only its TPM opens, and says how.
+pub(crate) fn not_attested(bytes: &[u8], path: &Path) -> Result<(), Error> {
+    match AttestedKey::is_ours(bytes) {
+        true => Err(Error::new(format!(
+            "{}: only the TPM that this key was wrapped for opens it: `tpmctl key finish FILE` makes a key file of it there",
+            printable::path(path)
+        ))),
+        false => Ok(()),
+    }
+}
 
 /// A key that can be used, as far as the file says.
 pub(crate) enum Parsed {
@@ -27,6 +39,7 @@ impl Parsed {
             let blob = tss12::from_bytes(bytes).map_err(|error| in_file(error.to_string()))?;
             return Ok(Self::One(blob));
         }
+        not_attested(bytes, path)?;
         let file = KeyFile::from_bytes(bytes).map_err(|error| in_file(error.to_string()))?;
         Ok(Self::Two(Box::new(file)))
     }

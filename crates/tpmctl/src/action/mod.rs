@@ -2,6 +2,7 @@
 
 mod certificate;
 pub(crate) mod csr;
+pub(crate) mod endorsement;
 pub(crate) mod key_file;
 pub(crate) mod key_test;
 pub(crate) mod persistent;

@@ -42,15 +42,23 @@ const OTHER: &str = "this is not the public half of a standard storage key: thos
                      the exponent 65537";
 
 fn of_numbers(key: &PKey<PublicHalf>) -> Result<Public, String> {
-    let (template, unique) = match key.id() {
-        Id::EC => (Public::ecc_primary(), point(key)),
-        Id::RSA => (Public::rsa_primary(), modulus(key)),
-        _ => return Err(OTHER.to_owned()),
+    let template = match key.id() {
+        Id::EC => Public::ecc_primary(),
+        _ => Public::rsa_primary(),
     };
-    let unique = unique.ok_or_else(|| OTHER.to_owned())?;
+    let unique = unique(key).ok_or_else(|| OTHER.to_owned())?;
     template
         .and_then(|template| template.with(template.attributes(), template.auth_policy(), unique))
         .map_err(|error| error.to_string())
+}
+
+/// The unique field of a key on P-256, or of RSA-2048 with the usual exponent.
+pub(super) fn unique(key: &PKey<PublicHalf>) -> Option<Unique> {
+    match key.id() {
+        Id::EC => point(key),
+        Id::RSA => modulus(key),
+        _ => None,
+    }
 }
 
 fn point(key: &PKey<PublicHalf>) -> Option<Unique> {

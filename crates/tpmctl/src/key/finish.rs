@@ -1,10 +1,12 @@
 //! `tpmctl key finish`: a loadable file in an importable one's place.
 
+use keys::attested::AttestedKey;
 use keys::import;
 use keys::{Family, printable};
 
 use super::file::{self, Target};
 use super::replace::Replacement;
+use super::secret;
 use crate::action::key_file::Parsed;
 use crate::cli::{Finish, Global};
 use crate::error::Error;
@@ -14,11 +16,25 @@ use crate::{output, settings};
 pub(crate) fn run(global: &Global, args: &Finish) -> Result<(), Error> {
     let shown = printable::path(&args.file);
     let bytes = file::read(&args.file)?;
-    let Parsed::Two(key) = Parsed::new(&bytes, &args.file)? else {
-        return Err(Error::new(format!(
-            "{shown}: this is a key of a TPM 1.2, which can be used as it is"
-        )));
+    let attested = match AttestedKey::is_ours(&bytes) {
+        true => {
+            let read = AttestedKey::from_pem(&bytes);
+            Some(read.map_err(|error| Error::new(format!("{shown}: {error}")))?)
+        }
+        false => None,
     };
+    let importable = match &attested {
+        Some(_) => None,
+        None => match Parsed::new(&bytes, &args.file)? {
+            Parsed::Two(key) => Some(*key),
+            Parsed::One(_) => {
+                return Err(Error::new(format!(
+                    "{shown}: this is a key of a TPM 1.2, which can be used as it is"
+                )));
+            }
+        },
+    };
+    let auth = secret::of_endorsement(args.endorsement_auth.as_ref())?;
     let chosen = settings::tpm_with_parent(global)?;
     let in_file = |error: keys::Error| Error::new(format!("{shown}: {error}"));
     chosen.tpm.endpoint_of(Family::Tpm2)?;
@@ -27,10 +43,18 @@ pub(crate) fn run(global: &Global, args: &Finish) -> Result<(), Error> {
         None => (Some(Replacement::of(&args.file)?), None),
         Some(path) => (None, Some(Target::new(path, args.force)?)),
     };
+    let opened = match (&attested, importable) {
+        (Some(attested), _) => Some(attested.open(&chosen.tpm, &auth).map_err(in_file)?),
+        (None, importable) => importable,
+    };
+    let Some(key) = opened else { return Ok(()) };
     let finished = import::finish(&chosen.tpm, &key).map_err(in_file)?;
-    let content = finished
-        .in_place_of(&bytes)
-        .map_err(|error| Error::new(error.to_string()))?;
+    let content = match attested {
+        Some(_) => finished.to_pem().into_bytes(),
+        None => finished
+            .in_place_of(&bytes)
+            .map_err(|error| Error::new(error.to_string()))?,
+    };
     match (replacement, target) {
         (Some(replacement), _) => replacement.write(&content)?,
         (None, Some(target)) => target.write_bytes(&content)?,

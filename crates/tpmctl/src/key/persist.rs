@@ -1,4 +1,4 @@
-//! `tpmctl key persist`, `key evict` and `key list`: keys that stay in the TPM.
+//! `tpmctl key persist` and `key evict`: keys that stay in the TPM.
 
 use keys::import;
 use keys::tss2::Kind;
@@ -17,12 +17,12 @@ use crate::{output, settings};
 
 /// A persistent key.
 #[derive(Serialize)]
-struct Line {
-    handle: String,
+pub(super) struct Line {
+    pub(super) handle: String,
     #[serde(rename = "type")]
-    key_type: String,
-    purpose: &'static str,
-    name: String,
+    pub(super) key_type: String,
+    pub(super) purpose: &'static str,
+    pub(super) name: String,
 }
 
 /// Makes the key in a file persistent, and prints its handle.
@@ -106,32 +106,6 @@ pub(crate) fn remove(global: &Global, at: u32, yes: bool, meaning: &str) -> Resu
     }
 }
 
-/// The persistent keys of the TPM.
-pub(crate) fn list(global: &Global) -> Result<(), Error> {
-    let chosen = settings::tpm(global)?;
-    let client = chosen.client()?;
-    let mut lines = Vec::new();
-    for at in client.handles(handle::PERSISTENT_FIRST)? {
-        lines.push(Line::new(at, &persistent::there(client, at)?));
-    }
-    if global.json {
-        return output::print_json(&lines);
-    }
-    if lines.is_empty() {
-        return output::print("There are no persistent keys.\n");
-    }
-    let text: Vec<String> = lines
-        .iter()
-        .map(|line| {
-            format!(
-                "{}  {:<12}  {}\n            {}\n",
-                line.handle, line.key_type, line.purpose, line.name
-            )
-        })
-        .collect();
-    output::print_as_is(&text.concat())
-}
-
 fn evict_control(
     chosen: &settings::Chosen,
     client: &Client,
@@ -144,7 +118,7 @@ fn evict_control(
 }
 
 impl Line {
-    fn new(at: u32, object: &Object) -> Self {
+    pub(super) fn new(at: u32, object: &Object) -> Self {
         Self {
             handle: hex(at),
             key_type: display::kind(&object.public),

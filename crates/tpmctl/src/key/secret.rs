@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 
 use crypto::Secret;
 use keys::{read_line, read_secret};
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::terminal::{self, Echo};
@@ -35,6 +36,17 @@ pub(crate) fn replacing(value: &str) -> Result<Secret, Error> {
     match value {
         "-" if io::stdin().is_terminal() => ask(&["New authorization value: ", "Once more: "]),
         value => read(value),
+    }
+}
+
+/// The endorsement hierarchy's value: the empty one unless one is named.
+pub(crate) fn of_endorsement(named: Option<&Zeroizing<String>>) -> Result<Secret, Error> {
+    match named.map(|value| value.as_str()) {
+        Some("-") if io::stdin().is_terminal() => {
+            prompt("Authorization value of the endorsement hierarchy: ")
+        }
+        Some(value) => read(value),
+        None => Ok(Secret::empty()),
     }
 }
 

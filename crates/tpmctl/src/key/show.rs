@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use keys::compat::{self, Refusal};
 use keys::printable;
 use keys::sealed::container::Head;
 use keys::sealed::{Sealed, from_hex};
@@ -13,6 +14,7 @@ use tss::tpm2::{Attributes, Parms, Public};
 use super::file;
 use super::policy::Step;
 use super::show12;
+use crate::action::key_file::not_attested;
 use crate::cli::{Global, Show};
 use crate::display::{self, hex, hex_bytes};
 use crate::error::Error;
@@ -49,6 +51,16 @@ struct Shown {
     contents: Option<&'static str>,
     usable: bool,
     problem: Option<String>,
+    /// Other programs that do not take the file; absent unless asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_by: Option<Vec<Refused>>,
+}
+
+/// A program that does not take the file.
+#[derive(Serialize)]
+struct Refused {
+    reader: &'static str,
+    why: String,
 }
 
 #[derive(Serialize)]
@@ -66,12 +78,19 @@ pub(crate) fn run(global: &Global, args: &Show) -> Result<(), Error> {
         let blob = tss12::from_bytes(&bytes).map_err(|error| in_file(error.to_string()))?;
         return show12::run(global, path, blob);
     }
+    not_attested(&bytes, path)?;
     let bytes = from_hex(&bytes).unwrap_or(bytes);
     let file = KeyFile::from_bytes(&bytes).map_err(|error| in_file(error.to_string()))?;
     let public = Public::from_tpm2b(&file.public)
         .map_err(|error| in_file(format!("the key's public area is damaged: {error}")))?;
     let mut shown = Shown::new(&file, &public)?;
     shown.contents = contents(&bytes);
+    shown.refused_by = args.compat.then(|| {
+        let refused = compat::refused_by(&bytes).into_iter();
+        refused
+            .map(|Refusal { reader, why }| Refused { reader, why })
+            .collect()
+    });
     if global.json {
         output::print_json(&shown)
     } else {
@@ -175,6 +194,7 @@ impl Shown {
             contents: None,
             usable: problem.is_none(),
             problem,
+            refused_by: None,
         })
     }
 
@@ -220,6 +240,17 @@ impl Shown {
         report
             .fact("name", self.name.as_deref().unwrap_or("not known"))
             .fact("this version", verdict);
+        match self.refused_by.as_deref() {
+            None => {}
+            Some([]) => {
+                report.fact("other programs", "no known reader of its kind refuses it");
+            }
+            Some(refused) => {
+                for Refused { reader, why } in refused {
+                    report.fact("refused by", format!("{reader}: {why}"));
+                }
+            }
+        }
         report.finish()
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use keys::attested::AttestedKey;
 use keys::import;
 use keys::policy::document;
 use keys::{GenerateOptions, KeyType, Usage, printable};
@@ -10,6 +11,7 @@ use tss::tpm2::Public;
 use super::file::{self, Target};
 use super::import::read;
 use super::secret;
+use crate::action::endorsement::Trusted;
 use crate::action::storage_key;
 use crate::cli::{Cli, Global, Wrap};
 use crate::error::Error;
@@ -25,11 +27,12 @@ pub(crate) fn run(global: &Global, args: &Wrap) -> Result<(), Error> {
     }
     let software = read(&args.file, args.passin.as_ref().map(|value| value.as_str()))?;
     let options = options(args)?;
+    let trusted = trusted(&args.require_attested)?;
     // All of them are looked at before the first is written.
     let machines = args
         .targets
         .iter()
-        .map(|path| machine(args, path))
+        .map(|path| machine(args, path, trusted.as_ref()))
         .collect::<Result<Vec<_>, Error>>()?;
     for (number, machine) in machines.iter().enumerate() {
         if machines[..number]
@@ -50,8 +53,21 @@ pub(crate) fn run(global: &Global, args: &Wrap) -> Result<(), Error> {
         let wrapped = wrapped.map_err(|error| {
             Error::new(format!("{}: {error}", printable::path(&machine.named_by)))
         })?;
-        machine.target.write(&wrapped.to_pem())?;
+        let in_file =
+            |error| Error::new(format!("{}: {error}", printable::path(&machine.named_by)));
+        let text = match &machine.endorsement_key {
+            Some(key) => AttestedKey::make(&wrapped, &machine.parent, key)
+                .map_err(in_file)?
+                .to_pem(),
+            None => wrapped.to_pem(),
+        };
+        machine.target.write(&text)?;
         output::print(&format!("{}\n", printable::path(&machine.file)))?;
+    }
+    if trusted.is_some() {
+        output::note(
+            "Each file opens on its machine alone, with `tpmctl key finish FILE`, which makes a key file of it.",
+        );
     }
     let shown = printable::path(&args.file);
     output::note(&match args.storage_key {
@@ -72,13 +88,32 @@ struct Machine {
     /// The file of its storage key.
     named_by: PathBuf,
     parent: Public,
+    /// The key of its TPM's manufacturer, where that was asked for.
+    endorsement_key: Option<Public>,
     file: PathBuf,
     target: Target,
 }
 
+/// Whose endorsement keys are believed, if any shall be.
+fn trusted(paths: &[PathBuf]) -> Result<Option<Trusted>, Error> {
+    let files = paths
+        .iter()
+        .map(|path| Ok((path.as_path(), file::read(path)?)))
+        .collect::<Result<Vec<_>, Error>>()?;
+    match files.is_empty() {
+        true => Ok(None),
+        false => Trusted::new(files.into_iter()).map(Some),
+    }
+}
+
 /// A machine's storage key, and the file that it gets: NAME.pem has NAME.tpm.
-fn machine(args: &Wrap, path: &Path) -> Result<Machine, Error> {
-    let parent = storage_key::read(&file::read(path)?, path)?;
+fn machine(args: &Wrap, path: &Path, trusted: Option<&Trusted>) -> Result<Machine, Error> {
+    let content = file::read(path)?;
+    let parent = storage_key::read(&content, path)?;
+    let endorsement_key = trusted
+        .map(|trusted| trusted.endorsement_key(&content))
+        .transpose()
+        .map_err(|what| Error::new(format!("{}: {what}", printable::path(path))))?;
     let stem = path.file_stem().ok_or_else(|| {
         Error::new(format!(
             "{} is not the name of a file",
@@ -89,6 +124,7 @@ fn machine(args: &Wrap, path: &Path) -> Result<Machine, Error> {
     Ok(Machine {
         named_by: path.to_owned(),
         parent,
+        endorsement_key,
         target: Target::new(&file, args.force)?,
         file,
     })

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::attributes::Attributes;
 use super::constants::{AlgId, hash_of};
+use super::name::Name;
 use super::public::{Parms, Public, Symmetric};
 use super::session::{Salt, SaltError};
 use super::wire::{Malformed, Writer};
@@ -89,30 +90,44 @@ impl Duplicate {
         sensitive: &Sensitive,
         parent: &Public,
     ) -> Result<Self, WrapError> {
-        let (hash, bits) = storage(parent)?;
-        let seed = Salt::labelled(parent, LABEL).map_err(|error| match error {
-            SaltError::Unsuitable => WrapError::NoStorageKey("its algorithms are not supported"),
-            SaltError::Crypto(error) => error.into(),
-            SaltError::Malformed(error) => error.into(),
-        })?;
-        let name = public.name()?;
-        let mut encrypted = sensitive.to_tpm2b(public.object_type())?;
-        let key = kdf::kdfa(hash, seed.value(), "STORAGE", name.as_bytes(), &[], bits);
-        cfb::encrypt(&key, &ZERO_IV, &mut encrypted)?;
-        let size = u32::try_from(hash.size() * 8).unwrap_or(u32::MAX);
-        let key = kdf::kdfa(hash, seed.value(), "INTEGRITY", &[], &[], size);
-        let integrity = crypto::hmac(hash, &key, &[&encrypted, name.as_bytes()]);
-        let mut private = Writer::new();
-        private.sized(|private| {
-            private.tpm2b(&integrity).bytes(&encrypted);
-        });
-        let mut encrypted_seed = Writer::new();
-        encrypted_seed.tpm2b(seed.encrypted());
+        let clear = sensitive.to_tpm2b(public.object_type())?;
+        let (private, encrypted_seed) = protect(parent, LABEL, &public.name()?, clear)?;
         Ok(Self {
-            private: private.finish("duplicate")?.to_vec(),
-            encrypted_seed: encrypted_seed.finish("duplicate's seed")?.to_vec(),
+            private,
+            encrypted_seed,
         })
     }
+}
+
+/// Protects a structure in clear for the holder of `parent`, and binds it to an object's name (Part 1, 23.3.2.3 and 24.4).
+/// Gives the whole `TPM2B` with integrity and ciphertext, and the whole `TPM2B_ENCRYPTED_SECRET`.
+pub(super) fn protect(
+    parent: &Public,
+    label: &str,
+    name: &Name,
+    mut clear: Zeroizing<Vec<u8>>,
+) -> Result<(Vec<u8>, Vec<u8>), WrapError> {
+    let (hash, bits) = storage(parent)?;
+    let seed = Salt::labelled(parent, label).map_err(|error| match error {
+        SaltError::Unsuitable => WrapError::NoStorageKey("its algorithms are not supported"),
+        SaltError::Crypto(error) => error.into(),
+        SaltError::Malformed(error) => error.into(),
+    })?;
+    let key = kdf::kdfa(hash, seed.value(), "STORAGE", name.as_bytes(), &[], bits);
+    cfb::encrypt(&key, &ZERO_IV, &mut clear)?;
+    let size = u32::try_from(hash.size() * 8).unwrap_or(u32::MAX);
+    let key = kdf::kdfa(hash, seed.value(), "INTEGRITY", &[], &[], size);
+    let integrity = crypto::hmac(hash, &key, &[&clear, name.as_bytes()]);
+    let mut whole = Writer::new();
+    whole.sized(|whole| {
+        whole.tpm2b(&integrity).bytes(&clear);
+    });
+    let mut encrypted_seed = Writer::new();
+    encrypted_seed.tpm2b(seed.encrypted());
+    Ok((
+        whole.finish("duplicate")?.to_vec(),
+        encrypted_seed.finish("duplicate's seed")?.to_vec(),
+    ))
 }
 
 /// The hash of a storage key's derivations, and the bits of its cipher's key.

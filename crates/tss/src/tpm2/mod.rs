@@ -8,6 +8,7 @@
 mod capability;
 pub mod client;
 pub mod commands;
+pub mod credential;
 pub mod duplicate;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -30,6 +31,7 @@ pub use client::{Client, KeyAuth, Options, Sessions};
 pub use commands::object::{Created, PublicInfo};
 pub use commands::signing::Signature;
 pub use constants::{AlgId, CommandCode, Curve, hash_of};
+pub use credential::{Credential, Endorsement};
 pub use duplicate::{Duplicate, Incoming, Sensitive, WrapError};
 pub use lockout::LockoutParameters;
 pub use name::{Entity, Name};

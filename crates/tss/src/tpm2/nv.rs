@@ -1,12 +1,17 @@
 //! NV memory.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use crypto::Secret;
 
 use super::client::Client;
 use super::commands::nv::{NvRead, NvReadPublic, nv_attribute};
 use super::constants::{handle, property};
 use super::name::Entity;
+use super::rc::ResponseCode;
+use super::session::attribute;
+use super::session::cache::Stake;
 use super::transaction::{Authority, Tpm};
 use crate::error::{Error, Result};
 
@@ -25,29 +30,49 @@ impl Client {
     /// The content of an NV index (TPM2_NV_Read, Part 3, 31.13), authorized by the index itself with
     /// an empty value if it allows that, else by the owner with an empty value.
     pub fn nv_read(&self, index: u32) -> Result<Vec<u8>> {
-        self.with(|tpm| tpm.nv_read(index))
+        let none = Secret::empty();
+        self.nv_read_with(index, &none, &none)
+    }
+
+    /// The same with `value`, the index's own authorization value, or else `owner`, the owner's. A value is not sent; with
+    /// it, where [`Options::parent_name`](super::Options) says who answers, and where all commands shall have sessions, the
+    /// answers are authenticated by one that is salted to the storage root key, or to the owner's primary.
+    pub fn nv_read_with(&self, index: u32, value: &Secret, owner: &Secret) -> Result<Vec<u8>> {
+        let read = |tpm: &mut Tpm<'_>| tpm.nv_read(index, value, owner);
+        self.with(|tpm| match read(tpm) {
+            // One that was kept, and is gone.
+            Err(error) if error.code().is_some_and(ResponseCode::is_lost_session) => {
+                tpm.end_sessions(Duration::ZERO);
+                read(tpm)
+            }
+            result => result,
+        })
     }
 }
 
 impl Tpm<'_> {
-    fn nv_read(&mut self, index: u32) -> Result<Vec<u8>> {
+    fn nv_read(&mut self, index: u32, value: &Secret, owner: &Secret) -> Result<Vec<u8>> {
         let public = self.run(&NvReadPublic::of(index), &[])?;
-        let authority = if public.attributes & nv_attribute::AUTHREAD != 0 {
-            Entity::object(index, public.name.clone())
+        let (authority, value) = if public.attributes & nv_attribute::AUTHREAD != 0 {
+            (Entity::object(index, public.name.clone()), value)
         } else if public.attributes & nv_attribute::OWNERREAD != 0 {
-            Entity::permanent(handle::OWNER)
+            (Entity::permanent(handle::OWNER), owner)
         } else {
             return Err(Error::unsupported(format!(
                 "the NV index 0x{index:08x} can be read with a policy or by the platform only"
             )));
         };
-        let index = Entity::object(index, public.name);
+        let stake = match self.options.parent_name.is_anchored() {
+            true => Stake::Trust,
+            false => Stake::Nothing,
+        };
+        let in_session = self.wants_session(value, stake);
+        let entity = Entity::object(index, public.name);
         let largest = self
             .properties(property::NV_BUFFER_MAX, property::NV_BUFFER_MAX + 1)?
             .first()
             .map_or(NV_BUFFER, |(_, value)| *value);
         let largest = u16::try_from(largest).unwrap_or(u16::MAX).max(1);
-        let empty = Secret::empty();
         let mut content = Vec::with_capacity(public.size.into());
         while let Some(missing) = usize::from(public.size)
             .checked_sub(content.len())
@@ -57,14 +82,33 @@ impl Tpm<'_> {
             let offset = u16::try_from(content.len()).unwrap_or(u16::MAX);
             let request = NvRead {
                 authority: authority.clone(),
-                index: index.clone(),
+                index: entity.clone(),
                 size,
                 offset,
             };
-            let piece = self.run(&request, &[Authority::Password(&empty)])?;
-            if piece.is_empty() {
+            let authorization = match in_session {
+                true => Authority::Session {
+                    id: self.salted_to_owner(owner)?,
+                    auth: value,
+                    attributes: attribute::ENCRYPT
+                        | match usize::from(size) == missing {
+                            true => self.last_use(),
+                            false => attribute::CONTINUE,
+                        },
+                },
+                false => Authority::Password(value),
+            };
+            let read = self.run(&request, &[authorization]);
+            let piece = read.map_err(|error| match error.code() {
+                Some(code) if code.is_auth_failure() => error.advise(format!(
+                    "the NV index 0x{index:08x} is read with another authorization value: handle:0x{index:08x}?pass asks \
+                     for it"
+                )),
+                _ => error,
+            })?;
+            if piece.is_empty() || piece.len() > usize::from(size) {
                 return Err(Error::unsupported(
-                    "the TPM returned nothing of an NV index",
+                    "the TPM returned nothing of an NV index, or more than was asked for",
                 ));
             }
             content.extend_from_slice(&piece);

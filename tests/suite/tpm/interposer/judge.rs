@@ -1,6 +1,7 @@
 //! What an operation has come to: not by what it says, but by what it left and what the interposer has.
 
 use super::operations::{Operation, Padding, Place, Told, Wanted, content};
+use super::world::PERSISTED;
 use openssl::base64;
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
@@ -118,6 +119,8 @@ pub struct Case<'a> {
     pub earlier: Option<Made>,
     /// A TPM with the world's storage root key.
     pub tpm: &'a Swtpm,
+    /// The operation's own.
+    pub own_tpm: &'a Swtpm,
 }
 
 /// Judges an operation whose process has ended.
@@ -128,9 +131,14 @@ pub fn judge(case: &Case<'_>, done: &Done, loot: &Loot) -> Outcome {
     if loot.learned.contains(&Learned::Content) {
         return Outcome::Wrong(Harm::ContentLearned);
     }
+    if loot.learned.contains(&Learned::Key) {
+        return Outcome::Wrong(Harm::KeyIsTheirs);
+    }
     let harm = if done.status.success() {
         match case.operation.wanted {
             Wanted::Key => wrong_key(case),
+            Wanted::Imported => (!is_imported(case)).then_some(Harm::NoKey),
+            Wanted::Persistent(key) => (!is_persistent(case, key)).then_some(Harm::NoKey),
             Wanted::Certificate => wrong_certificate(case),
             wanted => wrong_result(wanted, case, done),
         }
@@ -239,6 +247,30 @@ fn loads(file: &KeyFile, tpm: &Swtpm) -> bool {
     true
 }
 
+/// Whether `new.pem` is the world's software key, and its private half is in the TPM.
+fn is_imported(case: &Case<'_>) -> bool {
+    let Some((file, area)) = key_file(case.place).and_then(|file| {
+        let area = Area::read(&file.public)?;
+        Some((file, area))
+    }) else {
+        return false;
+    };
+    let spki = case.place.world.openssl.dir().read("soft.pub");
+    let known = PKey::public_key_from_pem(&spki).and_then(|key| key.public_key_to_der());
+    let known = known.expect("the world's public key");
+    known.ends_with(&area.unique.concat()) && loads(&file, case.tpm)
+}
+
+/// Whether the world's key is persistent in the operation's TPM.
+fn is_persistent(case: &Case<'_>, key: &str) -> bool {
+    let mut raw = case.own_tpm.raw();
+    let (rc, answer) = raw.plain(cc::READ_PUBLIC, &PERSISTED.to_be_bytes());
+    let spki = case.place.world.openssl.dir().read(&format!("{key}.pub"));
+    let known = PKey::public_key_from_pem(&spki).and_then(|key| key.rsa());
+    let modulus = known.expect("the world's public key").n().to_vec();
+    rc == 0 && answer.windows(modulus.len()).any(|part| part == modulus)
+}
+
 /// Whether the TPM gives the round's content back, for its PIN where it has one.
 fn is_sealed(case: &Case<'_>) -> bool {
     let Some(file) = key_file(case.place) else {
@@ -279,7 +311,9 @@ fn wrong_result(wanted: Wanted, case: &Case<'_>, done: &Done) -> Option<Harm> {
     let left = |name: &str| std::fs::read(place.openssl.dir().join(name)).unwrap_or_default();
     let truth = |name: &str| place.world.openssl.dir().read(name);
     let (right, harm) = match wanted {
-        Wanted::Key | Wanted::Certificate => unreachable!("judged above"),
+        Wanted::Key | Wanted::Certificate | Wanted::Imported | Wanted::Persistent(_) => {
+            unreachable!("judged above")
+        }
         Wanted::Signature(key, padding) => (
             verifies(
                 &truth(&format!("{key}.pub")),

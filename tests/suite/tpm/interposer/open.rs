@@ -6,7 +6,7 @@ use super::table::{Open, Setting};
 use testkit::interposer::Attack;
 
 /// The first that fits explains a cell. One that explains none is a fault: what it says is no longer true.
-pub const OPEN: [Open; 9] = [
+pub const OPEN: [Open; 11] = [
     Open {
         sentence: "With `sessions = never` values and plaintexts cross the bus in clear, and whoever is between this \
                    process and the TPM can answer in its place.",
@@ -43,6 +43,25 @@ pub const OPEN: [Open; 9] = [
         },
     },
     Open {
+        sentence: "Without `parent-name` who answers for the parent too, with a key of their own, says that a key was imported \
+                   which was not.",
+        applies: |operation, attack, setting, harm| {
+            !setting.is_anchored()
+                && operation.wanted == Wanted::Imported
+                && matches!(attack, Attack::ExchangedParent | Attack::ForeignSrk)
+                && harm == Harm::NoKey
+        },
+    },
+    Open {
+        sentence: "`tpmctl srk export` without `parent-name` writes the storage key that the TPM says it has, or who poses as \
+                   it: where nobody vouches for the machine, wrap with `--require-attested`.",
+        applies: |operation, _, setting, harm| {
+            !setting.is_anchored()
+                && operation.name.starts_with("tpmctl srk export")
+                && harm == Harm::OtherPublicHalf
+        },
+    },
+    Open {
         sentence: "Without `parent-name` and without the option `tpm:2.0`, who answers as a TPM 1.2 when a key is made \
                    is believed to be one; whoever knows its storage root key's secret, which is well known as a rule, can pose as it.",
         applies: |operation, attack, setting, harm| {
@@ -70,8 +89,8 @@ pub const OPEN: [Open; 9] = [
         },
     },
     Open {
-        sentence: "What is read from an NV index is not authenticated: believe a certificate for its issuer's \
-                   signature, not for where it was.",
+        sentence: "What is read from an NV index is authenticated with `parent-name` and with `sessions = always` only: \
+                   believe a certificate for its issuer's signature, not for where it was.",
         applies: |operation, attack, _, harm| {
             operation.wanted == Wanted::Content
                 && attack == Attack::ExchangedContent

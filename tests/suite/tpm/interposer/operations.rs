@@ -1,6 +1,6 @@
 //! The operations of the product as values: how each is started, and what it should leave.
 
-use super::world::{self, CERTIFICATE, KEY, OTHER_EC, OTHER_RSA, PIN_KEY, World};
+use super::world::{self, CERTIFICATE, KEY, OTHER_EC, OTHER_RSA, PERSISTED, PIN_KEY, World};
 use testkit::interposer::Aim;
 use testkit::openssl::Openssl;
 use testkit::process::{Done, Run};
@@ -20,6 +20,10 @@ pub struct Place<'a> {
 pub enum Wanted {
     /// `new.pem`, like the one that was made with nobody in between, and in the TPM.
     Key,
+    /// `new.pem`, the world's software key, in the TPM.
+    Imported,
+    /// The world's key of this name at the handle that was printed.
+    Persistent(&'static str),
     /// `new.crt` and the key in `new.pem` that it is for.
     Certificate,
     /// `sig`, of the round's message, by the world's key of this name.
@@ -108,7 +112,10 @@ impl Operation {
 /// All of them.
 pub fn operations() -> Vec<Operation> {
     use Padding::{Ecdsa, Pkcs1, Pss};
-    use Wanted::{Certificate, Content, Key, Plaintext, Public, Sealed, Shared, Signature};
+    use Wanted::{
+        Certificate, Content, Imported, Key, Persistent, Plaintext, Public, Sealed, Shared,
+        Signature,
+    };
     let op = Operation::new;
     vec![
         op("genpkey RSA, under the owner hierarchy", Key, |p, _| {
@@ -145,6 +152,76 @@ pub fn operations() -> Vec<Operation> {
                 );
                 p.tpmctl(&line)
             },
+        )
+        .srk(),
+        op(
+            "tpmctl key import, under the owner hierarchy",
+            Imported,
+            |p, _| {
+                p.tpmctl(&format!(
+                    "key import {} -f -o new.pem",
+                    p.world.file("soft.pem")
+                ))
+            },
+        ),
+        op(
+            "tpmctl key import with a PIN, under 0x81000001",
+            Imported,
+            |p, _| {
+                p.tpmctl(&format!(
+                    "key import {} -f -o new.pem --parent 0x81000001 --auth file:{}",
+                    p.world.file("soft.pem"),
+                    p.world.file("pin")
+                ))
+            },
+        )
+        .srk(),
+        op("tpmctl key finish", Imported, |p, _| {
+            p.tpmctl(&format!(
+                "key finish {} -f -o new.pem",
+                p.world.file("importable.pem")
+            ))
+        }),
+        op("tpmctl key finish, under 0x81000001", Imported, |p, _| {
+            p.tpmctl(&format!(
+                "key finish {} -f -o new.pem",
+                p.world.file("importsrk.pem")
+            ))
+        })
+        .srk(),
+        op("sign, EC, importable", Signature("soft", Ecdsa), |p, r| {
+            p.sign("importable.pem", r, "")
+        }),
+        op(
+            "sign, EC, importable, under 0x81000001",
+            Signature("soft", Ecdsa),
+            |p, r| p.sign("importsrk.pem", r, ""),
+        )
+        .srk(),
+        op("tpmctl key persist", Persistent("rsa"), |p, _| {
+            p.tpmctl(&format!(
+                "key persist {} {PERSISTED:#x}",
+                p.world.file("rsa.pem")
+            ))
+        }),
+        op(
+            "tpmctl key persist, the SRK in the parent's place",
+            Persistent("rsa"),
+            |p, _| {
+                p.tpmctl(&format!(
+                    "key persist {} {PERSISTED:#x}",
+                    p.world.file("rsa.pem")
+                ))
+            },
+        )
+        .srk(),
+        op("tpmctl srk export", Public("srk.pub"), |p, _| {
+            p.tpmctl("srk export -f -o out.pub")
+        }),
+        op(
+            "tpmctl srk export, from 0x81000001",
+            Public("srk.pub"),
+            |p, _| p.tpmctl("srk export -f -o out.pub"),
         )
         .srk(),
         op("tpmctl seal, under the owner hierarchy", Sealed, |p, r| {

@@ -1,8 +1,8 @@
 //! The table: every operation under every attack with every setting, what may happen there, and its text.
 
 use super::judge::{Case, Harm, Made, Outcome, judge, made};
-use super::operations::{Operation, Place};
-use super::world::{ROUNDS, World, endpoint};
+use super::operations::{Operation, Place, Wanted};
+use super::world::{PERSISTED, ROUNDS, World, endpoint};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Mutex;
@@ -14,6 +14,7 @@ use testkit::openssl::{Config, Openssl};
 use testkit::process::Done;
 use testkit::scratch::Scratch;
 use testkit::swtpm::Swtpm;
+use testkit::tpm::{OWNER, cc};
 
 /// The settings that decide what is authenticated, and to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,6 +201,7 @@ impl<'a> Bench<'a> {
         let trust = Scratch::new();
         let openssl = Openssl::with(setting.config(operation, false, self.world, &trust), "");
         let place = self.place(&openssl, &between);
+        self.evict(operation);
         let done = (operation.run)(&place, ROUNDS[0]);
         let mut loot = between.loot();
         // What passes in clear is a matter of the attacks' cells.
@@ -241,11 +243,13 @@ impl<'a> Bench<'a> {
         if setting == Setting::FirstUse {
             // While the machine was trusted. A false TPM is elsewhere, and was never seen before.
             interposer.begin(Attack::None, operation.aim());
+            self.evict(operation);
             (operation.run)(&place, ROUNDS[0]);
         }
         interposer.begin(attack, operation.aim());
         let mut case = self.case(operation, &place, ROUNDS[1], control);
         if attack == Attack::Replayed {
+            self.evict(operation);
             (operation.run)(&place, ROUNDS[0]);
             case.earlier = made(&place);
             interposer.strike_now();
@@ -288,11 +292,28 @@ impl<'a> Bench<'a> {
     }
 
     fn judged(&self, case: &Case<'_>, interposer: &Interposer) -> (Outcome, Done, Loot) {
+        self.evict(case.operation);
         let done = (case.operation.run)(case.place, case.round);
         let loot = interposer.loot();
         // Many an attack has the module lose what it loaded.
         sweep(self.tpm(case.operation));
         (judge(case, &done, &loot), done, loot)
+    }
+
+    /// Takes away what an earlier run has made persistent.
+    fn evict(&self, operation: &Operation) {
+        if !matches!(operation.wanted, Wanted::Persistent(_)) {
+            return;
+        }
+        let mut raw = self.tpm(operation).raw();
+        if raw.handles(PERSISTED).contains(&PERSISTED) {
+            let (rc, _) = raw.authorized(
+                cc::EVICT_CONTROL,
+                &[OWNER, PERSISTED],
+                &PERSISTED.to_be_bytes(),
+            );
+            assert_eq!(rc, 0, "EvictControl");
+        }
     }
 
     fn place<'b>(&'b self, openssl: &'b Openssl, interposer: &Interposer) -> Place<'b> {
@@ -317,6 +338,7 @@ impl<'a> Bench<'a> {
             control: control.made.as_ref(),
             earlier: None,
             tpm: &self.with_srk,
+            own_tpm: self.tpm(operation),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the operations work with: a TPM's state with keys in it, their files, and what everybody knows of them. Made
 //! once, with nobody in between; each worker has copies of the state.
 
+use openssl::pkey::PKey;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ pub const KEY: u32 = 0x8100_0002;
 pub const PIN_KEY: u32 = 0x8100_0003;
 pub const OTHER_RSA: u32 = 0x8100_0004;
 pub const OTHER_EC: u32 = 0x8100_0005;
+/// Where a key is made persistent.
+pub const PERSISTED: u32 = 0x8102_0000;
 pub const CERTIFICATE: u32 = 0x01C1_0102;
 
 /// The rounds of an operation: a replay has heard the first when it strikes the second, about something else.
@@ -156,6 +159,18 @@ fn key_files(tpm: &Swtpm, openssl: &Openssl) {
             "pkey -in {name}.pem -pubout -out {name}.pub -passin file:pin"
         ));
     }
+    // A key that was outside, and importable files of it.
+    openssl
+        .plain()
+        .ok("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out soft.pem");
+    openssl
+        .plain()
+        .ok("pkey -in soft.pem -pubout -out soft.pub");
+    for (name, options) in [("importable", ""), ("importsrk", "--parent 0x81000001")] {
+        let line = format!("key import soft.pem --importable -o {name}.pem {options}");
+        openssl.client(tpmctl()).words(&line).ok();
+    }
+    openssl.client(tpmctl()).words("srk export -o srk.pub").ok();
     let tool = |line: &str| tpm.tool(line).dir(openssl.dir().path()).ok();
     tool(
         "tpm2_create -Q -C 0x81000001 -G rsa2048:rsassa-sha256:null -u r.pub -r r.priv \
@@ -230,7 +245,12 @@ fn known(tpm: &Swtpm, openssl: &Openssl) -> Known {
         let area = Area::read(&answer[2..2 + size]).expect("a key's public area");
         persistent.insert(handle, area);
     }
-    let mut treasures = vec![(Learned::Pin, PIN.as_bytes().to_vec())];
+    let soft = PKey::private_key_from_pem(&openssl.dir().read("soft.pem")).expect("a key");
+    let scalar = soft.ec_key().expect("an EC key").private_key().to_vec();
+    let mut treasures = vec![
+        (Learned::Pin, PIN.as_bytes().to_vec()),
+        (Learned::Key, scalar),
+    ];
     for round in ROUNDS {
         treasures.push((Learned::Content, content(round).into_bytes()));
         for name in ["ec", "ecpin"] {

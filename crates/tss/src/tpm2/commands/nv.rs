@@ -63,20 +63,29 @@ impl Request for NvReadPublic {
     fn parameters(&self, _: &mut Writer) {}
 
     fn parse(&self, _: u32, reader: &mut Reader<'_>) -> Result<NvPublic, Malformed> {
-        let mut area = Reader::new(reader.tpm2b()?, "NV public area (TPM2B_NV_PUBLIC)");
+        let whole = reader.tpm2b()?;
+        let mut area = Reader::new(whole, "NV public area (TPM2B_NV_PUBLIC)");
         let index = area.u32()?;
         let name_alg = AlgId(area.u16()?);
         let attributes = area.u32()?;
         let auth_policy = area.tpm2b()?.to_vec();
         let size = area.u16()?;
         area.finish()?;
+        let name = Name::from_bytes(reader.tpm2b()?);
+        // What a session authenticates is the name, and so what it is the digest of.
+        let is_other = Name::of_public_area(name_alg, whole).is_some_and(|own| own != name);
+        if index != self.index.handle || is_other {
+            return Err(Malformed {
+                what: "answer to TPM2_NV_ReadPublic: the name is not the public area's, or it is about another index",
+            });
+        }
         Ok(NvPublic {
             index,
             name_alg,
             attributes,
             auth_policy,
             size,
-            name: Name::from_bytes(reader.tpm2b()?),
+            name,
         })
     }
 }

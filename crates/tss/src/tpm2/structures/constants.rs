@@ -141,6 +141,7 @@ numbers! {
         SELF_TEST = 0x0143, "TPM2_SelfTest";
         STARTUP = 0x0144, "TPM2_Startup";
         SHUTDOWN = 0x0145, "TPM2_Shutdown";
+        ACTIVATE_CREDENTIAL = 0x0147, "TPM2_ActivateCredential";
         NV_READ = 0x014e, "TPM2_NV_Read";
         OBJECT_CHANGE_AUTH = 0x0150, "TPM2_ObjectChangeAuth";
         CREATE = 0x0153, "TPM2_Create";
@@ -222,6 +223,8 @@ pub mod handle {
     pub const PERSISTENT_FIRST: u32 = 0x8100_0000;
     /// First persistent object of the platform; the owner's lie below.
     pub const PLATFORM_PERSISTENT_FIRST: u32 = 0x8180_0000;
+    /// Where the endorsement keys are kept (TCG EK Credential Profile, 2.2.1.4 and 2.2.1.5): on RSA-2048, on P-256.
+    pub const ENDORSEMENT_KEYS: [u32; 2] = [0x8101_0001, 0x8101_0002];
     /// Where the storage root key is kept (TCG TPM v2.0 Provisioning Guidance, 7.8).
     pub const SRK: u32 = 0x8100_0001;
 

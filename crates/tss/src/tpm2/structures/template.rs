@@ -8,6 +8,13 @@ use super::wire::Malformed;
 
 /// Attributes of the standard primary (key files: notes on "standard primary").
 const STORAGE: Attributes = Attributes(0x0003_0472);
+/// Attributes of endorsement keys: restricted decryption keys that are used by their policy.
+const ENDORSEMENT: Attributes = Attributes(0x0003_00b2);
+/// The digest of their policy, PolicySecret of the endorsement hierarchy (TCG EK Credential Profile, B.2).
+const ENDORSEMENT_POLICY: [u8; 32] = [
+    0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc, 0x8d, 0x46, 0xa5, 0xd7, 0x24,
+    0xfd, 0x52, 0xd7, 0x6e, 0x06, 0x52, 0x0b, 0x64, 0xf2, 0xa1, 0xda, 0x1b, 0x33, 0x14, 0x69, 0xaa,
+];
 /// Attributes of the primary of `TSS2 KEY BLOB` files: neither fixedTPM nor fixedParent.
 const LEGACY_STORAGE: Attributes = Attributes(0x0003_0460);
 
@@ -92,6 +99,45 @@ impl Public {
             exponent: 0,
         };
         Self::assemble(AlgId::SHA256, STORAGE, &[], parms, Unique::Rsa(Vec::new()))
+    }
+
+    /// An endorsement key on RSA-2048: template L-1 of the TCG EK Credential Profile (B.3.3).
+    pub fn rsa_endorsement() -> Result<Self, Malformed> {
+        let parms = Parms::Rsa {
+            symmetric: Symmetric::AES128_CFB,
+            scheme: Scheme::Null,
+            bits: 2048,
+            exponent: 0,
+        };
+        let unique = Unique::Rsa(vec![0; 256]);
+        Self::assemble(
+            AlgId::SHA256,
+            ENDORSEMENT,
+            &ENDORSEMENT_POLICY,
+            parms,
+            unique,
+        )
+    }
+
+    /// An endorsement key on P-256: template L-2 (B.3.4).
+    pub fn ecc_endorsement() -> Result<Self, Malformed> {
+        let parms = Parms::Ecc {
+            symmetric: Symmetric::AES128_CFB,
+            scheme: Scheme::Null,
+            curve: Curve::NIST_P256,
+            kdf: Scheme::Null,
+        };
+        let unique = Unique::Ecc {
+            x: vec![0; 32],
+            y: vec![0; 32],
+        };
+        Self::assemble(
+            AlgId::SHA256,
+            ENDORSEMENT,
+            &ENDORSEMENT_POLICY,
+            parms,
+            unique,
+        )
     }
 
     /// The primary of `TSS2 KEY BLOB` files: the standard one without fixedTPM and fixedParent.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod change_auth;
+mod credential;
 pub(crate) mod exchange;
 pub(crate) mod exec;
 pub(crate) mod keys;

@@ -369,7 +369,7 @@ impl Tpm<'_> {
     }
 
     /// TPM2_CreatePrimary; what comes back is what was asked for, and is loaded.
-    fn create_primary(
+    pub(super) fn create_primary(
         &mut self,
         hierarchy: u32,
         template: &Public,
