@@ -26,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     ("uri", keys::fuzzing::uri),
     ("policies", keys::fuzzing::policies),
     ("trust", keys::fuzzing::trust),
+    ("foreign", keys::fuzzing::foreign),
     ("der", crypto::fuzzing::der),
     ("padding", crypto::fuzzing::padding),
     ("signatures", crypto::fuzzing::signatures),

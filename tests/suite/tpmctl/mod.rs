@@ -1,6 +1,7 @@
 //! The companion command: what it says, what it makes, what it leaves behind.
 
 mod commands;
+mod convert;
 mod doctor;
 mod import;
 mod keys;
