@@ -27,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("policies", keys::fuzzing::policies),
     ("trust", keys::fuzzing::trust),
     ("attested", keys::fuzzing::attested),
+    ("foreign", keys::fuzzing::foreign),
     ("der", crypto::fuzzing::der),
     ("padding", crypto::fuzzing::padding),
     ("signatures", crypto::fuzzing::signatures),

@@ -12,6 +12,7 @@ use tss::transport::Origin;
 
 use crate::attested::AttestedKey;
 use crate::compat;
+use crate::foreign::{Context, Piece};
 use crate::policy::{compat as policy_compat, document, words};
 use crate::sealed::{self, container, contents};
 use crate::trust;
@@ -19,6 +20,7 @@ use crate::tss2::KeyFile;
 use crate::tss12;
 use crate::uri::{Handle, parse_handle};
 use crate::{Ask, Config, Error, Key, KeyType, ParentChoice, PublicKey, Tpm};
+use crate::{parent, serialized};
 
 /// A TPM that is not there: nothing here may need it.
 pub(crate) fn nowhere() -> &'static Arc<Tpm> {
@@ -227,6 +229,28 @@ pub fn attested(data: &[u8]) {
         let again = AttestedKey::from_pem(file.to_pem().as_bytes()).unwrap();
         assert_eq!(again, file);
     }
+}
+
+/// A key of another tool's in pieces: what is read is written, and read again.
+pub fn foreign(data: &[u8]) {
+    let again = match Piece::of(data) {
+        None => return,
+        Some(Piece::Public(public)) => {
+            let _ = (PublicKey::of(&public), parent::is_storage_key(&public));
+            let name = public.name().ok();
+            if let Ok(object) = serialized::write(0x8102_0000, &public) {
+                assert_eq!(Handle::from_serialized(&object).unwrap().name, name);
+            }
+            (public.to_tpm2b(), Piece::Public(public))
+        }
+        Some(Piece::Private(private)) => (private.0.clone(), Piece::Private(private)),
+        Some(Piece::Context(context)) => {
+            assert_eq!(context.public.name(), Ok(context.name.clone()));
+            assert!(Context::is_one(data) && context.saved.len() < data.len());
+            return;
+        }
+    };
+    assert_eq!(Piece::of(&again.0), Some(again.1));
 }
 
 /// A file of pinned names: what is read is what would be written, and never nothing.

@@ -26,6 +26,7 @@ mod key;
 mod load;
 pub mod log_setup;
 pub mod operation;
+pub mod parent;
 mod passwd;
 pub mod policy;
 pub mod printable;
@@ -42,7 +43,7 @@ pub use backend::tpm12::{enc_scheme_name, public_half as public_of_blob, sig_sch
 pub use config::Config;
 pub use credential::{Ask, NONE, read_line, read_secret};
 pub use error::Error;
-pub use format::{tss2, tss12, uri};
+pub use format::{foreign, serialized, tss2, tss12, uri};
 pub use generate::{Options as GenerateOptions, ParentChoice, Usage, generate, parse_family};
 pub use key::Key;
 pub use passwd::{ChangeAuth, change_auth};

@@ -13,6 +13,7 @@ use tss::transport::Address;
 use zeroize::Zeroizing;
 
 use crate::action::persistent;
+use crate::key::convert::args::Convert;
 use crate::offered::Offered;
 use crate::policy::args::PolicyCommand;
 use crate::print::wrap;
@@ -151,7 +152,7 @@ pub(crate) enum KeyCommand {
     Evict(Evict),
     /// List key files and the persistent keys
     List(List),
-    /// Write a key file in another form, without a TPM
+    /// Write a key in another form, or take over one of another tool's
     Convert(Convert),
     /// Say what is in a key file, without a TPM
     Show(Show),
@@ -302,42 +303,6 @@ pub(crate) enum FileForm {
     Tss2,
     /// The same inside PKCS#8 (PRIVATE KEY), for programs that go by the label
     Pkcs8,
-}
-
-#[derive(Args)]
-#[command(after_help = "Examples:\n  \
-    tpmctl key convert www.key --form pkcs8 -o wpa.key\n  \
-    tpmctl key convert --pin no tools.pem -o mended.pem")]
-pub(crate) struct Convert {
-    /// The key file, PEM or DER; `-` is standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-
-    /// Where the new file goes; `-` is standard output
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    pub(crate) output: PathBuf,
-
-    /// Replace the output if it exists
-    #[arg(short, long)]
-    pub(crate) force: bool,
-
-    /// FileForm of the new file
-    #[arg(long, value_enum, value_name = "FORM", default_value_t = FileForm::Tss2)]
-    pub(crate) form: FileForm,
-
-    /// Have the file say that the key has an authorization value (yes) or none (no): tpm2_encodeobject before 5.8
-    /// wrote the opposite
-    #[arg(long, value_enum, value_name = "yes|no")]
-    pub(crate) pin: Option<Pin>,
-}
-
-/// Whether a key has an authorization value.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Pin {
-    /// It has one
-    Yes,
-    /// It has none
-    No,
 }
 
 #[derive(Args)]

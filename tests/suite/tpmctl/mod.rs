@@ -3,6 +3,7 @@
 mod attest;
 mod combined;
 mod commands;
+mod convert;
 mod doctor;
 mod fleet;
 mod import;

@@ -27,6 +27,7 @@ pub use table::{MISTAKES, SETTINGS, Setting};
 pub const ADDRESS_OF_ANOTHER: &CStr = c"TPM2OPENSSL_TCTI";
 
 /// How a TPM is used: by a provider instance, or by the command.
+#[derive(Clone)]
 pub struct Config {
     /// The address and where it came from; `None` means detection.
     pub address: Option<(Address, Origin)>,

@@ -1,8 +1,9 @@
 //! Key files and URIs, as others write them too.
 #![forbid(unsafe_code)]
 
+pub mod foreign;
 pub(crate) mod pem;
-mod serialized;
+pub mod serialized;
 pub mod tss12;
 pub mod tss2;
 pub mod uri;

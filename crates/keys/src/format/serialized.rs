@@ -8,9 +8,10 @@
 use std::fs::File;
 use std::io::Read;
 
-use tss::tpm2::wire::Reader;
+use tss::tpm2::wire::{Malformed, Reader, Writer};
 use tss::tpm2::{Name, Public};
 
+use super::foreign::Context;
 use super::uri::{Handle, HandleKind};
 use crate::Error;
 
@@ -51,19 +52,18 @@ impl Handle {
     ///
     /// What is wrong with it.
     pub fn from_serialized(content: &[u8]) -> Result<Self, String> {
-        const EXPECTED: &str = "expected is what `tpm2_evictcontrol -o FILE` writes; a key file (TSS2 PRIVATE KEY) \
-                                is loaded by its name alone, without object:";
+        const EXPECTED: &str = "expected is what `tpmctl key convert handle:HANDLE --to object` and tpm2_evictcontrol -o \
+                                write; a key file (TSS2 PRIVATE KEY) is loaded by its name alone, without object:";
         if content.is_empty() {
             return Err(format!("the file is empty; {EXPECTED}"));
         }
         if content.starts_with(b"-----BEGIN ") {
             return Err(format!("the file is PEM; {EXPECTED}"));
         }
-        // The magic number of a context that tpm2-tools saved.
-        if content.starts_with(&[0xba, 0xdc, 0xc0, 0xde]) {
+        if Context::is_one(content) {
             return Err(format!(
-                "the file is a context that tpm2-tools saved (tpm2_load -c), which a restart of the TPM ends; make the \
-                 object persistent; {EXPECTED}"
+                "the file is a context that tpm2-tools saved (tpm2_load -c), which a restart of the TPM ends; \
+                 `tpmctl key persist` makes its key persistent; {EXPECTED}"
             ));
         }
         let (handle, name, public) = parts(content)
@@ -96,8 +96,23 @@ impl Handle {
     }
 }
 
+/// Writes what [`Handle::from_serialized`] reads, of a persistent key.
+///
+/// # Errors
+///
+/// A public area whose name cannot be computed.
+pub fn write(handle: u32, public: &Public) -> Result<Vec<u8>, Malformed> {
+    let mut writer = Writer::new();
+    writer
+        .u32(handle)
+        .tpm2b(public.name()?.as_bytes())
+        .u32(KEY)
+        .bytes(&public.to_tpm2b());
+    Ok(writer.finish("serialized object")?.to_vec())
+}
+
 /// Handle, name, and the whole `TPM2B_PUBLIC` of a key.
-fn parts(content: &[u8]) -> Result<(u32, Name, Option<&[u8]>), tss::tpm2::wire::Malformed> {
+pub(super) fn parts(content: &[u8]) -> Result<(u32, Name, Option<&[u8]>), Malformed> {
     let mut reader = Reader::new(content, "serialized object");
     let handle = reader.u32()?;
     let name = Name::from_bytes(reader.tpm2b()?);
@@ -138,6 +153,8 @@ mod tests {
             (0x8100_0010, HandleKind::Persistent)
         );
         assert_eq!(object.name, Some(Name::from_bytes(&written()[6..40])));
+        let public = Public::from_tpm2b(&written()[44..]).unwrap();
+        assert_eq!(write(object.handle, &public).unwrap(), written());
         let mut transient = written();
         transient[0] = 0x80;
         assert_eq!(

@@ -10,8 +10,24 @@ use crate::error::Error;
 /// storage and endorsement keys, before the platform's.
 const FREE: std::ops::RangeInclusive<u32> = 0x8102_0000..=0x817f_ffff;
 
+/// Where storage keys go besides the storage root key (ibid.).
+const FREE_FOR_PARENTS: std::ops::RangeInclusive<u32> = 0x8100_0002..=0x8100_ffff;
+
 /// The handle that was named, or the first one that is free.
 pub(crate) fn place(client: &Client, named: Option<u32>) -> Result<u32, Error> {
+    place_among(client, named, FREE)
+}
+
+/// The same for a key that is the parent of others.
+pub(crate) fn place_of_parent(client: &Client, named: Option<u32>) -> Result<u32, Error> {
+    place_among(client, named, FREE_FOR_PARENTS)
+}
+
+fn place_among(
+    client: &Client,
+    named: Option<u32>,
+    mut free: std::ops::RangeInclusive<u32>,
+) -> Result<u32, Error> {
     let taken = client.handles(handle::PERSISTENT_FIRST)?;
     match named {
         Some(named) if taken.contains(&named) => Err(Error::new(format!(
@@ -20,8 +36,7 @@ pub(crate) fn place(client: &Client, named: Option<u32>) -> Result<u32, Error> {
             hex(named)
         ))),
         Some(named) => Ok(named),
-        None => FREE
-            .into_iter()
+        None => free
             .find(|free| !taken.contains(free))
             .ok_or_else(|| Error::new("no persistent handle is free")),
     }

@@ -1,5 +1,6 @@
 //! `tpmctl key persist` and `key evict`: keys that stay in the TPM.
 
+use keys::foreign::{Context, Piece};
 use keys::import;
 use keys::tss2::Kind;
 use keys::{Error as KeysError, printable};
@@ -28,7 +29,11 @@ pub(super) struct Line {
 /// Makes the key in a file persistent, and prints its handle.
 pub(crate) fn persist(global: &Global, args: &Persist) -> Result<(), Error> {
     let shown = printable::path(&args.file);
-    let Parsed::Two(key) = Parsed::new(&file::read(&args.file)?, &args.file)? else {
+    let bytes = file::read(&args.file)?;
+    if let Some(Piece::Context(context)) = Piece::of(&bytes) {
+        return persist_context(global, args, &context);
+    }
+    let Parsed::Two(key) = Parsed::new(&bytes, &args.file)? else {
         return Err(Error::new(format!(
             "{shown}: this is a key of a TPM 1.2, which has no persistent keys but its storage root key"
         )));
@@ -65,6 +70,27 @@ pub(crate) fn persist(global: &Global, args: &Persist) -> Result<(), Error> {
         ),
     });
     Ok(())
+}
+
+/// The same of what tpm2-tools saved of a loaded key.
+fn persist_context(global: &Global, args: &Persist, context: &Context) -> Result<(), Error> {
+    let chosen = settings::tpm_with_parent(global)?;
+    let client = chosen.client()?;
+    let at = persistent::place(client, args.handle)?;
+    let owner = &chosen.tpm.config().parent_auth;
+    client
+        .persist_context(&context.saved, &context.name, at, owner)
+        .map_err(|error| match error.is_authorization_failure() {
+            true => Error::of_the_owner(error),
+            false => Error::new(format!(
+                "{}: {error}. A context is for the TPM that saved it, until that is reset",
+                printable::path(&args.file)
+            )),
+        })?;
+    match global.json {
+        true => output::print_json(&Line::new(at, &persistent::there(client, at)?)),
+        false => output::print(&format!("{}\n", hex(at))),
+    }
 }
 
 /// Removes a persistent key.

@@ -288,6 +288,17 @@ impl Client {
         self.with(|tpm| tpm.import(parent, public, incoming))
     }
 
+    /// Loads an object and does nothing with it: whether its two halves belong together, and below its parent.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ForeignKey`] where they do not.
+    pub fn try_load(&self, object: &Object) -> Result<()> {
+        let empty = Secret::empty();
+        let used = Use::open(CommandCode::LOAD);
+        self.with(|tpm| tpm.with_key(object, KeyAuth::from(&empty), used, |_, _, _| Ok(())))
+    }
+
     /// Makes a key persistent, or removes the persistent key at its own handle (TPM2_EvictControl,
     /// Part 3, 28.5). `owner_auth` is the platform's for handles from 0x81800000.
     pub fn evict_control(
@@ -296,10 +307,7 @@ impl Client {
         persistent_handle: u32,
         owner_auth: &Secret,
     ) -> Result<()> {
-        let hierarchy = match persistent_handle {
-            handle::PLATFORM_PERSISTENT_FIRST.. => handle::PLATFORM,
-            _ => handle::OWNER,
-        };
+        let hierarchy = handle::guardian(persistent_handle);
         self.with(|tpm| {
             let empty = Secret::empty();
             let nothing = KeyAuth::from(&empty);

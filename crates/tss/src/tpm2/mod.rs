@@ -8,6 +8,7 @@
 mod capability;
 pub mod client;
 pub mod commands;
+mod context;
 pub mod credential;
 pub mod duplicate;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]

@@ -95,21 +95,44 @@ pub enum PrimaryTemplate {
     Rsa,
     /// ECC P-256 without fixedTPM and fixedParent: `TSS2 KEY BLOB` files.
     Legacy,
+    /// The primary that `tpm2_createprimary` makes where nothing is said, and tpm2-pkcs11 with it: RSA-2048 without noDA.
+    ToolsRsa,
+    /// What `tpm2_createprimary -G ecc` makes: ECC P-256 without noDA.
+    ToolsEcc,
+    /// ECC P-256 with a unique field of zeros: go-tpm-tools.
+    ZerosEcc,
+    /// RSA-2048 with a unique field of zeros: go-tpm-tools, and Windows.
+    ZerosRsa,
 }
 
 impl PrimaryTemplate {
+    /// All of them, those that most keys are below first.
+    pub const ALL: [Self; 7] = [
+        Self::Ecc,
+        Self::ToolsRsa,
+        Self::Rsa,
+        Self::ToolsEcc,
+        Self::Legacy,
+        Self::ZerosEcc,
+        Self::ZerosRsa,
+    ];
+
     /// The template.
     pub fn public(self) -> Result<Public, Malformed> {
         match self {
             Self::Ecc => Public::ecc_primary(),
             Self::Rsa => Public::rsa_primary(),
             Self::Legacy => Public::legacy_primary(),
+            Self::ToolsRsa => Public::tools_primary(&Public::rsa_primary()?),
+            Self::ToolsEcc => Public::tools_primary(&Public::ecc_primary()?),
+            Self::ZerosEcc => Public::zeros_primary(&Public::ecc_primary()?),
+            Self::ZerosRsa => Public::zeros_primary(&Public::rsa_primary()?),
         }
     }
 
     /// Whether a public area is that of a primary made from one of the templates.
     pub(super) fn made(public: &Public) -> bool {
-        [Self::Ecc, Self::Rsa, Self::Legacy].iter().any(|template| {
+        Self::ALL.iter().any(|template| {
             template
                 .public()
                 .is_ok_and(|template| public.matches_template(&template))
@@ -123,6 +146,12 @@ impl fmt::Display for PrimaryTemplate {
             Self::Ecc => "the standard ECC P-256 primary",
             Self::Rsa => "the standard RSA-2048 primary (rsaParent)",
             Self::Legacy => "the ECC P-256 primary of TSS2 KEY BLOB files",
+            Self::ToolsRsa => "the RSA-2048 primary that is tpm2_createprimary's default",
+            Self::ToolsEcc => "the ECC P-256 primary of tpm2_createprimary",
+            Self::ZerosEcc => "the ECC P-256 primary of go-tpm-tools (unique field of zeros)",
+            Self::ZerosRsa => {
+                "the RSA-2048 primary of Windows and go-tpm-tools (unique field of zeros)"
+            }
         })
     }
 }

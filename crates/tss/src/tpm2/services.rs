@@ -15,6 +15,7 @@ use super::commands::random::GetRandom;
 use super::commands::testing::{GetTestResult, SelfTest};
 use super::constants::{AlgId, handle};
 use super::name::Name;
+use super::object::Parent;
 use super::rc::ResponseCode;
 use super::session::attribute;
 use super::session::cache::Stake;
@@ -72,6 +73,19 @@ impl Client {
     /// Costs ReadPublic, CreatePrimary, StartAuthSession, EvictControl, FlushContext and ReadPublic.
     pub fn make_storage_root_key(&self, owner: &Secret) -> Result<PublicInfo> {
         self.with(|tpm| tpm.make_storage_root_key(owner))
+    }
+
+    /// Makes a hierarchy's primary persistent at `at`, where nothing is, and gives what is there then. `owner` is the
+    /// owner's authorization value, or the platform's for handles from 0x81800000 on.
+    ///
+    /// Costs CreatePrimary, StartAuthSession, EvictControl, FlushContext and ReadPublic.
+    pub fn make_primary_persistent(
+        &self,
+        parent: &Parent,
+        at: u32,
+        owner: &Secret,
+    ) -> Result<PublicInfo> {
+        self.with(|tpm| tpm.make_primary_persistent(parent, at, owner))
     }
 
     /// The name of the null hierarchy's standard ECC primary, whose seed changes with each TPM Reset: kernels that encrypt their own sessions keep the one of their start (`/sys/class/tpm/tpm0/null_name`). Whatever

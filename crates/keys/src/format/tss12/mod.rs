@@ -109,6 +109,11 @@ pub fn from_bytes(bytes: &[u8]) -> Result<KeyBlob, FileError> {
     }
 }
 
+/// The file as simple-tpm-pk11 has it. Nobody is told by it whether the key was made in the TPM.
+pub fn to_text(blob: &KeyBlob) -> String {
+    text::write(blob)
+}
+
 /// The file in DER.
 pub fn to_der(blob: &KeyBlob) -> Vec<u8> {
     der::element(tag::OCTET_STRING, &[blob.as_bytes()])
@@ -143,7 +148,13 @@ mod tests {
     #[test]
     fn a_text_file_is_read() {
         assert!(is_text(STPM) && is_ours(STPM));
-        assert_eq!(from_bytes(STPM).unwrap().bits(), 2048);
+        let blob = from_bytes(STPM).unwrap();
+        assert_eq!(blob.bits(), 2048);
+        // But for what it says of where the key was made.
+        let lines: Vec<&str> = str::from_utf8(STPM).unwrap().lines().collect();
+        let said = to_text(&blob);
+        assert_eq!(said.lines().skip(1).collect::<Vec<_>>(), lines[2..]);
+        assert_eq!(from_bytes(said.as_bytes()), Ok(blob));
     }
 
     #[test]

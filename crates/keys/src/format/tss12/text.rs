@@ -58,6 +58,18 @@ pub(super) fn read(bytes: &[u8]) -> Result<KeyBlob, FileError> {
     Ok(key)
 }
 
+/// Writes a file.
+pub(super) fn write(key: &KeyBlob) -> String {
+    let exponent = key.exponent().to_be_bytes();
+    // As OpenSSL writes numbers: whole octets, the first of which is not 0.
+    format!(
+        "# A key of a TPM 1.2.\nexp {}\nmod {}\nblob {}\n",
+        hex::encode(significant(&exponent)),
+        hex::encode(significant(key.modulus())),
+        hex::encode(key.as_bytes())
+    )
+}
+
 /// The lines that say something: their number from 1, their first word and the rest.
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str, &str)> {
     (1..)

@@ -238,6 +238,14 @@ pub mod handle {
         kind(handle) == 0x81
     }
 
+    /// The hierarchy whose value makes an object persistent at this handle, and removes it.
+    pub const fn guardian(persistent: u32) -> u32 {
+        match persistent {
+            PLATFORM_PERSISTENT_FIRST.. => PLATFORM,
+            _ => OWNER,
+        }
+    }
+
     /// Whether this names one of the hierarchies a primary can be made in.
     pub const fn is_hierarchy(handle: u32) -> bool {
         matches!(handle, OWNER | NULL | ENDORSEMENT | PLATFORM)

@@ -140,6 +140,28 @@ impl Public {
         )
     }
 
+    /// A primary of tpm2-tools: like a standard one, and subject to the TPM's lockout.
+    pub(crate) fn tools_primary(standard: &Self) -> Result<Self, Malformed> {
+        standard.with(
+            standard.attributes().without(Attributes::NO_DA),
+            &[],
+            standard.unique().clone(),
+        )
+    }
+
+    /// A standard primary with the unique field that the credential profile's low range has: zeros, as many as the
+    /// modulus, or a coordinate, has octets.
+    pub(crate) fn zeros_primary(standard: &Self) -> Result<Self, Malformed> {
+        let unique = match standard.unique() {
+            Unique::Rsa(_) => Unique::Rsa(vec![0; 256]),
+            _ => Unique::Ecc {
+                x: vec![0; 32],
+                y: vec![0; 32],
+            },
+        };
+        standard.with(standard.attributes(), &[], unique)
+    }
+
     /// The primary of `TSS2 KEY BLOB` files: the standard one without fixedTPM and fixedParent.
     pub fn legacy_primary() -> Result<Self, Malformed> {
         ecc_storage(LEGACY_STORAGE)

@@ -35,6 +35,10 @@ impl Fingerprint {
             PrimaryTemplate::Ecc => 1,
             PrimaryTemplate::Rsa => 2,
             PrimaryTemplate::Legacy => 3,
+            PrimaryTemplate::ToolsRsa => 4,
+            PrimaryTemplate::ToolsEcc => 5,
+            PrimaryTemplate::ZerosEcc => 6,
+            PrimaryTemplate::ZerosRsa => 7,
         };
         let size = name.as_bytes().len() as u64;
         let parts: [&[u8]; 6] = [

@@ -227,19 +227,29 @@ impl Tpm<'_> {
             // Also of an attempt whose answer was lost.
             found => return found,
         }
+        self.make_primary_persistent(&Parent::of_owner(owner), handle::SRK, owner)
+    }
+
+    /// See [`Client::make_primary_persistent`](crate::tpm2::Client::make_primary_persistent).
+    pub(crate) fn make_primary_persistent(
+        &mut self,
+        parent: &Parent,
+        at: u32,
+        owner: &Secret,
+    ) -> Result<PublicInfo> {
         self.make_room(1)?;
-        let primary = self.primary(&Parent::of_owner(owner))?;
-        let kept = self.persist(&primary, owner);
+        let primary = self.primary(parent)?;
+        let kept = self.persist(&primary, at, owner);
         self.release_parent(&primary);
         kept?;
         // What was remembered is that there is none.
         self.state.srk.clear();
-        self.state.parents.remove(&handle::SRK);
-        let info = self.read_public(handle::SRK)?;
+        self.state.parents.remove(&at);
+        let info = self.read_public(at)?;
         match info.name == primary.entity.name {
             true => Ok(info),
             false => Err(ErrorKind::ObjectName {
-                handle: handle::SRK,
+                handle: at,
                 expected: primary.entity.name,
                 found: info.name,
             }
@@ -247,7 +257,7 @@ impl Tpm<'_> {
         }
     }
 
-    fn persist(&mut self, primary: &ParentHandle, owner: &Secret) -> Result<()> {
+    fn persist(&mut self, primary: &ParentHandle, at: u32, owner: &Secret) -> Result<()> {
         let authority = match self.wants_session(owner, Stake::Trust) {
             true => Authority::Session {
                 id: self.parent_session(primary, Purpose::Hmac)?,
@@ -257,9 +267,9 @@ impl Tpm<'_> {
             false => Authority::Password(owner),
         };
         let request = EvictControl {
-            hierarchy: handle::OWNER,
+            hierarchy: handle::guardian(at),
             object: primary.entity.clone(),
-            persistent_handle: handle::SRK,
+            persistent_handle: at,
         };
         self.run(&request, &[authority])
     }
