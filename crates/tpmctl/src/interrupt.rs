@@ -23,8 +23,8 @@ enum Stage {
     Tpm,
     /// Somebody is asked at the terminal, who is told nothing of the TPM.
     Asking,
-    /// The TPM does not work any more, or not yet, and there may be a file that is not complete.
-    Files(Option<PathBuf>),
+    /// The TPM does not work any more, or not yet, and there may be files that are not complete.
+    Files(Vec<PathBuf>),
 }
 
 /// The signal that came, 0 for none; there once signals are held back.
@@ -78,8 +78,8 @@ fn answer(signal: i32) {
              and may leave something loaded in the TPM (`tpmctl flush`).",
         ),
         Stage::Asking => {}
-        Stage::Files(draft) => {
-            if let Some(draft) = draft {
+        Stage::Files(drafts) => {
+            for draft in drafts {
                 let _ = fs::remove_file(draft);
             }
             output::note("\ntpmctl: interrupted; no file was written");
@@ -88,10 +88,10 @@ fn answer(signal: i32) {
     }
 }
 
-/// From now on a signal ends the process at once, since nothing of ours is in the TPM, and removes `draft`, a file that
-/// is not complete. One that has come before still waits for [`check`].
-pub(crate) fn tpm_is_done(draft: Option<&Path>) {
-    *stage() = Stage::Files(draft.map(Path::to_owned));
+/// From now on a signal ends the process at once, since nothing of ours is in the TPM, and removes `drafts`, files that
+/// are not complete. One that has come before still waits for [`check`].
+pub(crate) fn tpm_is_done<'a>(drafts: impl IntoIterator<Item = &'a Path>) {
+    *stage() = Stage::Files(drafts.into_iter().map(Path::to_owned).collect());
 }
 
 /// The signal that came since [`hold`].

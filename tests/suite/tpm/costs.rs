@@ -100,6 +100,22 @@ pub const UNSEALING: Row = row(
         ("Unseal", 1),
     ],
 );
+pub const UNSEALING_IMPORTED: Row = row(
+    "unsealing what was sealed elsewhere, likewise",
+    &[
+        ("ReadPublic", 1),
+        ("StartAuthSession", 2),
+        ("Import", 1),
+        ("Load", 1),
+        ("Unseal", 1),
+    ],
+);
+pub const SEALING12: Row = row(
+    "sealing on a TPM 1.2, however much",
+    &[("OSAP", 1), ("Seal", 1)],
+);
+pub const REGISTER12: Row = row("each register that it is for", &[("PCRRead", 1)]);
+pub const UNSEALING12: Row = row("unsealing on a TPM 1.2", &[("OIAP", 2), ("Unseal", 1)]);
 pub const STAND_INS: Row = row("digests; random numbers under the name `CTR-DRBG`", &[]);
 pub const RANDOM: Row = row(
     "up to 32 random bytes under the name `TPM-RNG`",
@@ -113,7 +129,7 @@ pub const EXIT: Row = row(
 );
 pub const MANAGED_EXIT: Row = row("exit, managed", &[]);
 
-const TABLE: [&Row; 17] = [
+const TABLE: [&Row; 21] = [
     &PUBLIC,
     &FIRST,
     &FIRST_UNDER_HIERARCHY,
@@ -126,6 +142,10 @@ const TABLE: [&Row; 17] = [
     &GENERATION,
     &SEALING,
     &UNSEALING,
+    &UNSEALING_IMPORTED,
+    &SEALING12,
+    &REGISTER12,
+    &UNSEALING12,
     &STAND_INS,
     &RANDOM,
     &RANDOM_WITHOUT_SESSIONS,

@@ -1,16 +1,12 @@
 //! `tpmctl key wrap`: a key for other machines, without a TPM.
 
-use std::path::{Path, PathBuf};
-
 use keys::import;
 use keys::policy::document;
 use keys::{GenerateOptions, KeyType, Usage, printable};
-use tss::tpm2::Public;
 
-use super::file::{self, Target};
 use super::import::read;
+use super::machines;
 use super::secret;
-use crate::action::storage_key;
 use crate::cli::{Cli, Global, Wrap};
 use crate::error::Error;
 use crate::output;
@@ -25,31 +21,13 @@ pub(crate) fn run(global: &Global, args: &Wrap) -> Result<(), Error> {
     }
     let software = read(&args.file, args.passin.as_ref().map(|value| value.as_str()))?;
     let options = options(args)?;
-    // All of them are looked at before the first is written.
-    let machines = args
-        .targets
-        .iter()
-        .map(|path| machine(args, path))
-        .collect::<Result<Vec<_>, Error>>()?;
-    for (number, machine) in machines.iter().enumerate() {
-        if machines[..number]
-            .iter()
-            .any(|other| other.file == machine.file)
-        {
-            return Err(Error::new(format!(
-                "two machines would have the file {}: give the files of their storage keys different names",
-                printable::path(&machine.file)
-            )));
-        }
-    }
+    let machines = machines::in_directory(&args.targets, &args.output, "tpm", args.force)?;
     for machine in &machines {
         let wrapped = match args.storage_key {
             true => import::wrap_storage_key(&software, &options, &machine.parent),
             false => import::wrap(&software, &options, &machine.parent),
         };
-        let wrapped = wrapped.map_err(|error| {
-            Error::new(format!("{}: {error}", printable::path(&machine.named_by)))
-        })?;
+        let wrapped = wrapped.map_err(|error| machine.blame(error))?;
         machine.target.write(&wrapped.to_pem())?;
         output::print(&format!("{}\n", printable::path(&machine.file)))?;
     }
@@ -66,32 +44,6 @@ pub(crate) fn run(global: &Global, args: &Wrap) -> Result<(), Error> {
         ),
     });
     Ok(())
-}
-
-struct Machine {
-    /// The file of its storage key.
-    named_by: PathBuf,
-    parent: Public,
-    file: PathBuf,
-    target: Target,
-}
-
-/// A machine's storage key, and the file that it gets: NAME.pem has NAME.tpm.
-fn machine(args: &Wrap, path: &Path) -> Result<Machine, Error> {
-    let parent = storage_key::read(&file::read(path)?, path)?;
-    let stem = path.file_stem().ok_or_else(|| {
-        Error::new(format!(
-            "{} is not the name of a file",
-            printable::path(path)
-        ))
-    })?;
-    let file = args.output.join(stem).with_extension("tpm");
-    Ok(Machine {
-        named_by: path.to_owned(),
-        parent,
-        target: Target::new(&file, args.force)?,
-        file,
-    })
 }
 
 fn options(args: &Wrap) -> Result<GenerateOptions, Error> {
