@@ -61,15 +61,17 @@ pub fn sealed(data: &[u8]) {
     let Ok(head) = container::Head::read(&mut input) else {
         return;
     };
-    let _ = sealed::Sealed::check_file(&head.file);
+    if let container::InTpm::Two(file) = &head.sealed {
+        let _ = sealed::Sealed::check_file(file);
+    }
     let Some(header) = head.contents else {
         return;
     };
-    let text = [head.file.to_pem(), header.to_pem()].concat();
+    let text = [head.sealed.to_pem(), header.to_pem()].concat();
     let again = container::Head::read(&mut text.as_bytes()).unwrap();
     assert_eq!(
-        (again.file, again.contents),
-        (head.file, Some(header.clone()))
+        (again.sealed, again.contents),
+        (head.sealed, Some(header.clone()))
     );
     let secret = [&b"TPM SEALED DATA\0"[..], &[0; 32]].concat();
     let key = sealed::ContentsKey::from_sealed(Secret::new(secret)).unwrap();

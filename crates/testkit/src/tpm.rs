@@ -57,6 +57,9 @@ pub fn name(code: u32) -> String {
         // Ordinals of TPM 1.2, all of them below the codes of TPM 2.0.
         0x0A => "OIAP",
         0x0B => "OSAP",
+        0x15 => "PCRRead",
+        0x17 => "Seal",
+        0x18 => "Unseal",
         0x1E => "UnBind",
         0x1F => "CreateWrapKey",
         0x21 => "GetPubKey",

@@ -912,7 +912,7 @@ pub(crate) fn parent(text: &str) -> Result<ParentChoice, String> {
     ParentChoice::parse(text).map_err(|error| error.to_string())
 }
 
-fn family(text: &str) -> Result<Family, String> {
+pub(crate) fn family(text: &str) -> Result<Family, String> {
     keys::parse_family(text).map_err(|error| error.to_string())
 }
 

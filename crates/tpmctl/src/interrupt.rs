@@ -25,8 +25,8 @@ enum Stage {
     Tpm,
     /// Somebody is asked at the terminal, who is told nothing of the TPM.
     Asking,
-    /// The TPM does not work any more, or not yet, and there may be a file that is not complete.
-    Files(Option<PathBuf>),
+    /// The TPM does not work any more, or not yet, and there may be files that are not complete.
+    Files(Vec<PathBuf>),
     /// An agent serves, at a socket of its own or at one of systemd's.
     Serving(Option<PathBuf>),
 }
@@ -86,8 +86,8 @@ fn answer(signal: i32) {
              and may leave something loaded in the TPM (`tpmctl flush`).",
         ),
         Stage::Asking => {}
-        Stage::Files(draft) => {
-            if let Some(draft) = draft {
+        Stage::Files(drafts) => {
+            for draft in drafts {
                 let _ = fs::remove_file(draft);
             }
             output::note("\ntpmctl: interrupted; no file was written");
@@ -105,10 +105,10 @@ fn answer(signal: i32) {
     }
 }
 
-/// From now on a signal ends the process at once, since nothing of ours is in the TPM, and removes `draft`, a file that
-/// is not complete. One that has come before still waits for [`check`].
-pub(crate) fn tpm_is_done(draft: Option<&Path>) {
-    *stage() = Stage::Files(draft.map(Path::to_owned));
+/// From now on a signal ends the process at once, since nothing of ours is in the TPM, and removes `drafts`, files that
+/// are not complete. One that has come before still waits for [`check`].
+pub(crate) fn tpm_is_done<'a>(drafts: impl IntoIterator<Item = &'a Path>) {
+    *stage() = Stage::Files(drafts.into_iter().map(Path::to_owned).collect());
 }
 
 /// From now on a signal is the end of an agent: what it has in the TPM goes, and its socket.

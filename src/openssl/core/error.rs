@@ -194,11 +194,14 @@ fn reason_of(error: &tss::Error) -> Reason {
         ErrorKind::Tpm12(failure) => match failure {
             Failure::WrongSecret { again: true, .. } => Reason::NotTriedAgain,
             Failure::WrongSecret {
-                whose: Whose::Key, ..
+                whose: Whose::Key | Whose::Data,
+                ..
             } => Reason::WrongPin,
             Failure::WrongSecret { .. } => Reason::WrongParentSecret,
             Failure::Locked => Reason::TpmLockout,
-            Failure::ForeignKey { .. } | Failure::NotTpm12 { .. } => Reason::WrongTpm,
+            Failure::ForeignKey { .. } | Failure::ForeignData { .. } | Failure::NotTpm12 { .. } => {
+                Reason::WrongTpm
+            }
             Failure::Full { .. } => Reason::TpmMemory,
             Failure::Unowned { .. } | Failure::NoSrkInStorage { .. } => Reason::TpmNotOwned,
             Failure::SwitchedOff { .. } => Reason::TpmSwitchedOff,

@@ -100,6 +100,16 @@ pub const UNSEALING: Row = row(
         ("Unseal", 1),
     ],
 );
+pub const UNSEALING_IMPORTED: Row = row(
+    "unsealing what was sealed elsewhere, likewise",
+    &[
+        ("ReadPublic", 1),
+        ("StartAuthSession", 2),
+        ("Import", 1),
+        ("Load", 1),
+        ("Unseal", 1),
+    ],
+);
 pub const FINISHING: Row = row(
     "`key finish`, persistent parent, or an SRK at 0x81000001 in a primary's place",
     &[("ReadPublic", 1), ("StartAuthSession", 1), ("Import", 1)],
@@ -125,6 +135,12 @@ pub const ATTESTED: Row = row(
     ],
 );
 pub const LISTING: Row = row("`key wrap`, `key list` of files, `key show --compat`", &[]);
+pub const SEALING12: Row = row(
+    "sealing on a TPM 1.2, however much",
+    &[("OSAP", 1), ("Seal", 1)],
+);
+pub const REGISTER12: Row = row("each register that it is for", &[("PCRRead", 1)]);
+pub const UNSEALING12: Row = row("unsealing on a TPM 1.2", &[("OIAP", 2), ("Unseal", 1)]);
 pub const STAND_INS: Row = row("digests; random numbers under the name `CTR-DRBG`", &[]);
 pub const RANDOM: Row = row(
     "up to 32 random bytes under the name `TPM-RNG`",
@@ -151,10 +167,14 @@ const TABLE: [&Row; 21] = [
     &GENERATION,
     &SEALING,
     &UNSEALING,
+    &UNSEALING_IMPORTED,
     &FINISHING,
     &ATTESTING,
     &ATTESTED,
     &LISTING,
+    &SEALING12,
+    &REGISTER12,
+    &UNSEALING12,
     &STAND_INS,
     &RANDOM,
     &RANDOM_WITHOUT_SESSIONS,

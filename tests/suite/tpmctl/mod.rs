@@ -14,7 +14,10 @@ mod manners;
 mod owner;
 mod passwd;
 mod policy;
+mod recipes;
 mod seal;
+mod seal12;
+mod seal_elsewhere;
 mod sealed_file;
 mod typed;
 

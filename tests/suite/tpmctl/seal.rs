@@ -785,6 +785,11 @@ fn the_manuals_examples() {
     let dir = bench.openssl.dir();
     dir.write("disk.key", SECRET);
     dir.write("kmk", bytes(32));
+    dir.write("token", SECRET);
+    for name in ["node1.pem", "node2.pem"] {
+        ok(&bench, &format!("srk export -o {name}"));
+    }
+    fs::create_dir(dir.join("out")).expect("a directory");
     fs::create_dir(dir.join("etc")).expect("a directory");
     dir.write("etc/passwd", "root:x:0:0\n");
     let path = Path::new(tools::tpmctl()).parent().expect("a directory");

@@ -62,6 +62,12 @@ impl Sealed {
         &self.fields[self.fields.len() - 1]
     }
 
+    /// What has to be imported first has the seed that it is encrypted with: a whole TPM2B_ENCRYPTED_SECRET.
+    pub(super) fn add_secret(&mut self, seed: &[u8]) {
+        self.tags.insert(2, 0xa2);
+        self.fields.insert(2, written(0x04, seed));
+    }
+
     pub(super) fn to_der(&self) -> Vec<u8> {
         let fields = self.tags.iter().zip(&self.fields);
         let content: Vec<u8> = fields
@@ -82,6 +88,14 @@ impl Sealed {
             lines.join("\n")
         )
     }
+}
+
+/// The octets in a field with an explicit tag.
+pub(super) fn explicit(field: &[u8]) -> Vec<u8> {
+    let mut rest = field;
+    let (tag, content) = element(&mut rest);
+    assert_eq!((tag, rest.len()), (0x04, 0));
+    content
 }
 
 /// The contents of a whole file, by the manual's description.

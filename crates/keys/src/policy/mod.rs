@@ -41,14 +41,50 @@ impl Lookup for InTpm<'_> {
     }
 
     fn signer(&self, path: &str) -> Result<Public, Error> {
-        let content = std::fs::read(path).map_err(|error| {
-            Error::Setting(format!("the public key {path} cannot be read: {error}"))
-        })?;
-        signer::read(&content).map_err(|error| Error::Data(format!("{path}: {error}")))
+        signer::read_at(Path::new(path))
     }
 
     fn file(&self, path: &str) -> Result<Policy, Error> {
         document::read_at(Path::new(path))
+    }
+}
+
+/// What words refer to where the TPM that the policy is for is in another machine: files, and what every TPM has.
+pub struct Elsewhere;
+
+impl Lookup for Elsewhere {
+    fn entity(&self, handle: u32) -> Result<Entity, Error> {
+        Err(Error::Setting(format!(
+            "what 0x{handle:08x} is can only be said by the TPM that the policy is for, which is not this one: {THERE}"
+        )))
+    }
+
+    fn signer(&self, path: &str) -> Result<Public, Error> {
+        signer::read_at(Path::new(path))
+    }
+
+    fn file(&self, path: &str) -> Result<Policy, Error> {
+        document::read_at(Path::new(path))
+    }
+}
+
+/// Where what only the other machine knows comes from.
+const THERE: &str = "make a policy file on that machine, with `tpmctl policy new -o FILE`, and say --policy FILE here";
+
+impl Elsewhere {
+    /// The policy of something new for another TPM, in these words, for a name by SHA-256. No TPM command.
+    ///
+    /// # Errors
+    ///
+    /// Words that are none; registers without their values, which this machine does not know.
+    pub fn policy(&self, text: &str) -> Result<Policy, Error> {
+        let policy = words::parse(text, self)?;
+        if let Some(open) = policy.open_registers().first() {
+            return Err(Error::Setting(format!(
+                "the registers {open} have other values on that machine than here: say which, {open}=DIGEST, or {THERE}"
+            )));
+        }
+        words::completed(&policy, AlgId::SHA256)
     }
 }
 

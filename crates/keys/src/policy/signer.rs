@@ -1,6 +1,8 @@
 //! Public keys of those who sign policies, as a TPM knows them.
 #![forbid(unsafe_code)]
 
+use std::path::Path;
+
 use crypto::Curve;
 use crypto::der::{Reader, tag};
 use tss::tpm2::{AlgId, Attributes, Parms, Public, Scheme, Symmetric, Unique};
@@ -29,6 +31,19 @@ pub fn read(content: &[u8]) -> Result<Public, Error> {
         None => content.to_vec(),
     };
     of_spki(&der)
+}
+
+/// The same of the file at `path`.
+///
+/// # Errors
+///
+/// As [`read`], and what the system says.
+pub fn read_at(path: &Path) -> Result<Public, Error> {
+    let shown = path.display();
+    let content = std::fs::read(path).map_err(|error| {
+        Error::Setting(format!("the public key {shown} cannot be read: {error}"))
+    })?;
+    read(&content).map_err(|error| Error::Data(format!("{shown}: {error}")))
 }
 
 /// The key in a SubjectPublicKeyInfo (RFC 5280, 4.1; RFC 5480).

@@ -14,6 +14,8 @@
 //! chunks
 //! ```
 //!
+//! What a TPM 1.2 seals is in a block of its own in the place of the first ([`tpm12`]).
+//!
 //! The chunks are as they are, not in Base64: they may be gigabytes, of which a third more would be read, written and
 //! kept, and nobody looks at them in an editor. What is before them is text, so that it can be looked at and changed:
 //! another authorization value, or signed policies, make the first block anew and leave the rest.
@@ -29,6 +31,7 @@ use crypto::der::{Reader as DerReader, element, oid, sequence, tag, unsigned};
 
 use super::contents::CHUNK;
 use super::reader::from_hex;
+use super::tpm12::{self, Sealed12};
 use crate::Error;
 use crate::format::pem;
 use crate::tss2::{self, FileError, KeyFile};
@@ -104,11 +107,34 @@ impl Header {
     }
 }
 
+/// What a TPM has sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InTpm {
+    /// A TPM 2.0: data, or a key of contents.
+    Two(Box<KeyFile>),
+    /// A TPM 1.2: a key of contents.
+    One(Box<Sealed12>),
+}
+
+impl InTpm {
+    fn two(file: KeyFile) -> Self {
+        Self::Two(Box::new(file))
+    }
+
+    /// The block.
+    pub fn to_pem(&self) -> String {
+        match self {
+            Self::Two(file) => file.to_pem(),
+            Self::One(sealed) => sealed.to_pem(),
+        }
+    }
+}
+
 /// A sealed file without its chunks.
 #[derive(Clone, Debug)]
 pub struct Head {
     /// What is in the TPM.
-    pub file: KeyFile,
+    pub sealed: InTpm,
     /// How the chunks are encrypted that come next, if there are any.
     pub contents: Option<Header>,
 }
@@ -128,9 +154,14 @@ impl Head {
         // Only text has lines, but a file in DER is soon over, too.
         while let Some(line) = lines.next(&mut text)? {
             if is_end(line, tss2::LABEL) {
-                let file = KeyFile::from_pem(&text)?;
+                let sealed = InTpm::two(KeyFile::from_pem(&text)?);
                 let contents = lines.header()?;
-                return Ok(Self { file, contents });
+                return Ok(Self { sealed, contents });
+            }
+            if is_end(line, tpm12::LABEL) {
+                let sealed = InTpm::One(Box::new(Sealed12::from_pem(&text)?));
+                let contents = lines.header()?;
+                return Ok(Self { sealed, contents });
             }
         }
         let file = match from_hex(&text) {
@@ -138,7 +169,7 @@ impl Head {
             None => KeyFile::from_bytes(&text)?,
         };
         Ok(Self {
-            file,
+            sealed: InTpm::two(file),
             contents: None,
         })
     }
@@ -213,7 +244,7 @@ fn is_end(line: &[u8], label: &str) -> bool {
     line == format!("-----END {label}-----").as_bytes()
 }
 
-fn damaged(what: &str) -> Error {
+pub(super) fn damaged(what: &str) -> Error {
     Error::Data(format!(
         "{what} is damaged or incomplete: copy the file again from where it was made"
     ))

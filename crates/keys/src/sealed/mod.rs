@@ -7,19 +7,22 @@
 
 pub mod container;
 pub mod contents;
+mod elsewhere;
 mod reader;
 #[cfg(test)]
 mod tests;
+pub mod tpm12;
 
 use std::sync::Arc;
 
 use crypto::Secret;
 use tss::os::AppendOnly;
 use tss::tpm2::wire::Malformed;
-use tss::tpm2::{AlgId, Attributes, Object, Policy, Public, Scheme};
+use tss::tpm2::{AlgId, Attributes, Duplicate, Object, Policy, Public, Scheme};
 use tss::transport::Family;
 
 use super::backend::tpm2::generate::{Making, guarded, with_value};
+use super::backend::tpm2::import::{duplicate_in, imported};
 use super::backend::tpm2::{policy_files, use_object};
 use super::credential::{Credential, check_length, longest_value};
 use super::format::tss2::{KeyFile, Kind};
@@ -29,6 +32,7 @@ use super::policy::InTpm;
 use super::{Ask, Error, Tpm, policy};
 
 pub use contents::ContentsKey;
+pub use elsewhere::seal_for;
 pub use reader::{Reader, from_hex, to_hex};
 
 /// The most bytes that a TPM seals (MAX_SYM_DATA; Part 2, 11.1.14).
@@ -76,33 +80,20 @@ pub fn fits(data: &[u8]) -> bool {
 ///
 /// Data of another size; a policy, a parent or a value that the file's reader does not take.
 pub fn seal(tpm: &Arc<Tpm>, data: &Secret, options: &Options) -> Result<KeyFile, Error> {
-    if data.is_empty() || data.len() > MOST {
-        return Err(Error::Argument(format!(
-            "a TPM seals 1 to {MOST} bytes, and these are {}: `tpmctl seal` encrypts others under a sealed key",
-            data.len()
-        )));
-    }
+    check_size(data)?;
     options.reader.check(data.len(), options)?;
     if tpm.family() == Some(Family::Tpm12) {
         return Err(Error::Unsupported(
-            "the TPM is a TPM 1.2, in which this version does not seal: it takes a TPM 2.0 (`tpmctl info` says which TPM is \
-             used)"
-                .into(),
+            "the TPM is a TPM 1.2, which seals in another form".into(),
         ));
     }
     let owner = options.parent_auth.as_ref();
     let owner = owner.unwrap_or(&tpm.config().parent_auth);
-    let mut policy = match options.policy.is_empty() {
+    let policy = match options.policy.is_empty() {
         true => Policy::default(),
         false => InTpm { tpm, owner }.policy(&options.policy)?,
     };
-    with_value(&mut policy, &options.auth);
-    let template = guarded(options.reader.template(&options.auth)?, &policy)?;
-    check_length(
-        &options.auth,
-        longest_value(template.name_alg()),
-        "the sealed data",
-    )?;
+    let (template, policy) = described(options, policy)?;
     let mut making = Making::new(tpm, options.parent, owner.clone())?;
     let created =
         making.run(|client, parent| client.seal(parent, &template, &options.auth, data))?;
@@ -111,16 +102,48 @@ pub fn seal(tpm: &Arc<Tpm>, data: &Secret, options: &Options) -> Result<KeyFile,
         created.public.to_tpm2b(),
         created.private,
     );
+    say_how_they_are_used(&mut file, options, policy)?;
+    Ok(file)
+}
+
+fn check_size(data: &Secret) -> Result<(), Error> {
+    match data.len() {
+        1..=MOST => Ok(()),
+        length => Err(Error::Argument(format!(
+            "a TPM seals 1 to {MOST} bytes, and these are {length}: `tpmctl seal` encrypts others under a sealed key"
+        ))),
+    }
+}
+
+/// What the TPM is asked for, and the policy that it is used by.
+fn described(options: &Options, mut policy: Policy) -> Result<(Public, Policy), Error> {
+    with_value(&mut policy, &options.auth);
+    let template = guarded(options.reader.template(&options.auth)?, &policy)?;
+    check_length(
+        &options.auth,
+        longest_value(template.name_alg()),
+        "the sealed data",
+    )?;
+    Ok((template, policy))
+}
+
+fn say_how_they_are_used(
+    file: &mut KeyFile,
+    options: &Options,
+    policy: Policy,
+) -> Result<(), Error> {
     file.kind = Kind::Sealed;
     file.empty_auth = options.auth.is_empty() && !policy.takes_value();
-    policy::into_file(&options.reader.policy(policy)?, &mut file)?;
-    Ok(file)
+    policy::into_file(&options.reader.policy(policy)?, file)?;
+    Ok(())
 }
 
 /// Sealed data in a file, and what opens them.
 pub struct Sealed {
     tpm: Arc<Tpm>,
     object: Object,
+    /// What must be imported first, of data that were sealed elsewhere.
+    duplicate: Option<Duplicate>,
     /// See [`use_object`].
     policy: AppendOnly<Policy>,
     credential: Credential,
@@ -151,22 +174,27 @@ impl Sealed {
         Ok(Self {
             tpm: Arc::clone(tpm),
             object,
+            duplicate: duplicate_in(file),
             policy: policies,
             credential,
         })
     }
 
     /// Unseals them: Load, which has the parent made or looked for first, and Unseal, each in a session; more for a
-    /// policy.
+    /// policy. What was sealed elsewhere is imported first.
     ///
     /// # Errors
     ///
     /// A wrong value, which is tried once; a policy that does not hold; another TPM; an answer that is not the TPM's.
     pub fn unseal(&self) -> Result<Secret, Error> {
         let files = || policy_files(&self.tpm, None);
+        let imported = match &self.duplicate {
+            Some(duplicate) => Some(imported(self.tpm.client()?, &self.object, duplicate)?),
+            None => None,
+        };
         let data = use_object(
             &self.tpm,
-            &self.object,
+            imported.as_ref().unwrap_or(&self.object),
             &self.policy,
             files,
             &self.credential,
@@ -180,13 +208,6 @@ fn examine(file: &KeyFile) -> Result<(Public, Policy), Error> {
     if file.kind != Kind::Sealed {
         return Err(Error::Unsupported(
             "the file holds a key, not sealed data: `tpmctl key show` says what it is".into(),
-        ));
-    }
-    if file.secret.is_some() {
-        return Err(Error::Unsupported(
-            "the file holds data that were sealed for this TPM elsewhere (they need TPM2_Import before they can be \
-             loaded), which this version does not do: have them sealed on this machine with `tpmctl seal`"
-                .into(),
         ));
     }
     let public = Public::from_tpm2b(&file.public)?;

@@ -2,7 +2,7 @@
 
 use std::io::{BufReader, Read};
 
-use super::container::{Head, HeadError, Header, LABEL};
+use super::container::{Head, HeadError, Header, InTpm, LABEL};
 use super::contents::{CHUNK, Failure, decrypt, encrypt};
 use super::*;
 use crate::tss2::LABEL as KEY_LABEL;
@@ -216,7 +216,7 @@ fn every_form_of_file_is_read() {
         ),
     ] {
         let read = head(&form).unwrap();
-        assert_eq!(read.file, file);
+        assert_eq!(read.sealed, InTpm::Two(Box::new(file.clone())));
         assert_eq!(read.contents.is_some(), contents);
     }
 }

@@ -2,6 +2,7 @@
 
 use keys::attested::AttestedKey;
 use keys::import;
+use keys::tss2::Kind;
 use keys::{Family, printable};
 
 use super::file::{self, Target};
@@ -61,8 +62,12 @@ pub(crate) fn run(global: &Global, args: &Finish) -> Result<(), Error> {
         (None, None) => {}
     }
     let written = printable::path(args.output.as_ref().unwrap_or(&args.file));
+    let what = match finished.kind {
+        Kind::Sealed => "the data",
+        Kind::Loadable | Kind::Importable => "the key",
+    };
     output::note(&format!(
-        "{written}: this TPM loads the key from now on without importing it first; no other TPM does."
+        "{written}: this TPM loads {what} from now on without importing first; no other TPM does."
     ));
     Ok(())
 }

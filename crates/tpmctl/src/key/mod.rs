@@ -6,6 +6,7 @@ pub(crate) mod file;
 pub(crate) mod finish;
 pub(crate) mod import;
 pub(crate) mod list;
+pub(crate) mod machines;
 pub(crate) mod new;
 pub(crate) mod passwd;
 pub(crate) mod persist;

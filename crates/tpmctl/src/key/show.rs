@@ -4,7 +4,7 @@ use std::path::Path;
 
 use keys::compat::{self, Refusal};
 use keys::printable;
-use keys::sealed::container::Head;
+use keys::sealed::container::{Head, InTpm};
 use keys::sealed::{Sealed, from_hex};
 use keys::tss2::{KeyFile, Kind};
 use keys::{Key, PublicKey, tss12};
@@ -22,6 +22,8 @@ use crate::output::{self, Report};
 
 /// The kind of files that hold data.
 const SEALED: &str = "sealed";
+/// The same where they were sealed on another machine.
+const SEALED_ELSEWHERE: &str = "sealed-importable";
 
 /// Everything in a key file.
 #[derive(Serialize)]
@@ -79,6 +81,13 @@ pub(crate) fn run(global: &Global, args: &Show) -> Result<(), Error> {
         return show12::run(global, path, blob);
     }
     not_attested(&bytes, path)?;
+    if let Ok(Head {
+        sealed: InTpm::One(sealed),
+        contents,
+    }) = Head::read(&mut &*bytes)
+    {
+        return show12::sealed(global, path, &sealed, contents.is_some());
+    }
     let bytes = from_hex(&bytes).unwrap_or(bytes);
     let file = KeyFile::from_bytes(&bytes).map_err(|error| in_file(error.to_string()))?;
     let public = Public::from_tpm2b(&file.public)
@@ -162,6 +171,7 @@ impl Shown {
             kind: match file.kind {
                 Kind::Loadable => "loadable",
                 Kind::Importable => "importable",
+                Kind::Sealed if file.secret.is_some() => SEALED_ELSEWHERE,
                 Kind::Sealed => SEALED,
             },
             key_type: display::kind(public),
@@ -219,7 +229,7 @@ impl Shown {
                 "authorization",
                 match (self.authorization, self.kind) {
                     (false, _) => "none",
-                    (true, SEALED) => "asked for when it is unsealed",
+                    (true, SEALED | SEALED_ELSEWHERE) => "asked for when it is unsealed",
                     (true, _) => "asked for when the key is loaded",
                 },
             );
@@ -234,7 +244,9 @@ impl Shown {
             );
         }
         let verdict = match (&self.problem, self.kind) {
-            (None, SEALED) => "can use it: `tpmctl unseal` gives the data".to_owned(),
+            (None, SEALED | SEALED_ELSEWHERE) => {
+                "can use it: `tpmctl unseal` gives the data".to_owned()
+            }
             (problem, _) => verdict(problem.as_deref()),
         };
         report
@@ -258,6 +270,7 @@ impl Shown {
         match self.kind {
             "loadable" => "loaded by its parent",
             "importable" => "wrapped for its parent, to be imported",
+            SEALED_ELSEWHERE => "data sealed on another machine, to be imported",
             _ => "sealed data",
         }
     }
@@ -291,8 +304,11 @@ impl Shown {
 /// What is behind a sealed key. Neither the key nor its file are to blame for what cannot be read there.
 fn contents(bytes: &[u8]) -> Option<&'static str> {
     let head = Head::read(&mut &*bytes).ok()?;
-    head.contents.map(|_| "encrypted with AES-256-GCM")
+    head.contents.map(|_| ENCRYPTED)
 }
+
+/// How contents are encrypted.
+pub(super) const ENCRYPTED: &str = "encrypted with AES-256-GCM";
 
 /// Whether this version can use the key, and why not.
 pub(super) fn verdict(problem: Option<&str>) -> String {

@@ -1,13 +1,14 @@
-//! `tpmctl key show` of a key of a TPM 1.2.
+//! `tpmctl key show` of a key of a TPM 1.2, and of what one has sealed.
 
 use std::path::Path;
 
 use keys::printable;
+use keys::sealed::tpm12::{LABEL, Sealed12};
 use keys::{Key, enc_scheme_name, sig_scheme_name};
 use serde::Serialize;
 use tss::tpm12::{Format, KeyBlob};
 
-use super::show::verdict;
+use super::show::{ENCRYPTED, verdict};
 use crate::cli::Global;
 use crate::error::Error;
 use crate::output::{self, Report};
@@ -105,4 +106,76 @@ impl Shown {
         }
         report.finish()
     }
+}
+
+/// Everything in a sealed file.
+#[derive(Serialize)]
+struct Data {
+    format: &'static str,
+    kind: &'static str,
+    parent: &'static str,
+    authorization: bool,
+    registers: Vec<u8>,
+    contents: Option<&'static str>,
+    usable: bool,
+}
+
+/// Shows what a TPM 1.2 has sealed.
+pub(super) fn sealed(
+    global: &Global,
+    path: &Path,
+    sealed: &Sealed12,
+    contents: bool,
+) -> Result<(), Error> {
+    let binding = sealed.data.binding();
+    let data = Data {
+        format: LABEL,
+        kind: "sealed",
+        parent: "SRK",
+        authorization: sealed.needs_auth,
+        registers: binding.map_or_else(Vec::new, |it| it.registers.numbers().to_vec()),
+        contents: contents.then_some(ENCRYPTED),
+        usable: contents,
+    };
+    if global.json {
+        return output::print_json(&data);
+    }
+    let registers: Vec<String> = data.registers.iter().map(ToString::to_string).collect();
+    let mut report = Report::new();
+    report
+        .heading(&printable::path(path))
+        .fact("format", format!("{LABEL}, sealed data"))
+        .fact("parent", "storage root key (SRK)")
+        .fact(
+            "authorization",
+            match data.authorization {
+                true => "asked for when it is unsealed",
+                false => "none",
+            },
+        )
+        .fact(
+            "registers",
+            match registers.is_empty() {
+                true => "any".to_owned(),
+                false => format!(
+                    "sha1:{} as they were when it was sealed",
+                    registers.join(",")
+                ),
+            },
+        )
+        .fact(
+            "contents",
+            match data.contents {
+                Some(how) => format!("{how}, under the key that is sealed"),
+                None => "none: the file was cut off".to_owned(),
+            },
+        )
+        .fact(
+            "this version",
+            match data.usable {
+                true => "can use it: `tpmctl unseal` gives the data",
+                false => "cannot use it: copy it again from where it was made",
+            },
+        );
+    output::print_as_is(&report.finish())
 }

@@ -1,6 +1,6 @@
 //! `tpmctl key wrap`: a key for other machines, without a TPM.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use keys::attested::AttestedKey;
 use keys::import;
@@ -8,11 +8,11 @@ use keys::policy::document;
 use keys::{GenerateOptions, KeyType, Usage, printable};
 use tss::tpm2::Public;
 
-use super::file::{self, Target};
+use super::file;
 use super::import::read;
+use super::machines::{self, Machine};
 use super::secret;
 use crate::action::endorsement::Trusted;
-use crate::action::storage_key;
 use crate::cli::{Cli, Global, Wrap};
 use crate::error::Error;
 use crate::output;
@@ -28,36 +28,20 @@ pub(crate) fn run(global: &Global, args: &Wrap) -> Result<(), Error> {
     let software = read(&args.file, args.passin.as_ref().map(|value| value.as_str()))?;
     let options = options(args)?;
     let trusted = trusted(&args.require_attested)?;
-    // All of them are looked at before the first is written.
-    let machines = args
-        .targets
+    let machines = machines::in_directory(&args.targets, &args.output, "tpm", args.force)?;
+    let endorsement_keys = machines
         .iter()
-        .map(|path| machine(args, path, trusted.as_ref()))
+        .map(|machine| endorsement_key(machine, trusted.as_ref()))
         .collect::<Result<Vec<_>, Error>>()?;
-    for (number, machine) in machines.iter().enumerate() {
-        if machines[..number]
-            .iter()
-            .any(|other| other.file == machine.file)
-        {
-            return Err(Error::new(format!(
-                "two machines would have the file {}: give the files of their storage keys different names",
-                printable::path(&machine.file)
-            )));
-        }
-    }
-    for machine in &machines {
+    for (machine, endorsement_key) in machines.iter().zip(&endorsement_keys) {
         let wrapped = match args.storage_key {
             true => import::wrap_storage_key(&software, &options, &machine.parent),
             false => import::wrap(&software, &options, &machine.parent),
         };
-        let wrapped = wrapped.map_err(|error| {
-            Error::new(format!("{}: {error}", printable::path(&machine.named_by)))
-        })?;
-        let in_file =
-            |error| Error::new(format!("{}: {error}", printable::path(&machine.named_by)));
-        let text = match &machine.endorsement_key {
+        let wrapped = wrapped.map_err(|error| machine.blame(error))?;
+        let text = match endorsement_key {
             Some(key) => AttestedKey::make(&wrapped, &machine.parent, key)
-                .map_err(in_file)?
+                .map_err(|error| machine.blame(error))?
                 .to_pem(),
             None => wrapped.to_pem(),
         };
@@ -84,16 +68,6 @@ pub(crate) fn run(global: &Global, args: &Wrap) -> Result<(), Error> {
     Ok(())
 }
 
-struct Machine {
-    /// The file of its storage key.
-    named_by: PathBuf,
-    parent: Public,
-    /// The key of its TPM's manufacturer, where that was asked for.
-    endorsement_key: Option<Public>,
-    file: PathBuf,
-    target: Target,
-}
-
 /// Whose endorsement keys are believed, if any shall be.
 fn trusted(paths: &[PathBuf]) -> Result<Option<Trusted>, Error> {
     let files = paths
@@ -106,28 +80,18 @@ fn trusted(paths: &[PathBuf]) -> Result<Option<Trusted>, Error> {
     }
 }
 
-/// A machine's storage key, and the file that it gets: NAME.pem has NAME.tpm.
-fn machine(args: &Wrap, path: &Path, trusted: Option<&Trusted>) -> Result<Machine, Error> {
-    let content = file::read(path)?;
-    let parent = storage_key::read(&content, path)?;
-    let endorsement_key = trusted
-        .map(|trusted| trusted.endorsement_key(&content))
-        .transpose()
-        .map_err(|what| Error::new(format!("{}: {what}", printable::path(path))))?;
-    let stem = path.file_stem().ok_or_else(|| {
-        Error::new(format!(
-            "{} is not the name of a file",
-            printable::path(path)
-        ))
-    })?;
-    let file = args.output.join(stem).with_extension("tpm");
-    Ok(Machine {
-        named_by: path.to_owned(),
-        parent,
-        endorsement_key,
-        target: Target::new(&file, args.force)?,
-        file,
-    })
+/// The endorsement key that a machine has given with its storage key, where one must be believed. Which storage key it is
+/// then does not matter: the file opens with that one alone.
+fn endorsement_key(
+    machine: &Machine,
+    trusted: Option<&Trusted>,
+) -> Result<Option<Public>, Error> {
+    let Some(trusted) = trusted else {
+        return Ok(None);
+    };
+    let content = file::read(&machine.named_by)?;
+    let key = trusted.endorsement_key(&content);
+    key.map(Some).map_err(|what| machine.blame(what))
 }
 
 fn options(args: &Wrap) -> Result<GenerateOptions, Error> {

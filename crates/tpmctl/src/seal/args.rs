@@ -3,11 +3,12 @@
 use std::ffi::CString;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum, ValueHint};
-use keys::{ParentChoice, sealed};
+use clap::{Args, ValueHint};
+use keys::sealed::Reader;
+use keys::{Family, ParentChoice};
 use zeroize::Zeroizing;
 
-use crate::cli::{PARENTS, parent, secret};
+use crate::cli::{PARENTS, family, parent, secret};
 use crate::offered::Offered;
 
 #[derive(Args)]
@@ -15,13 +16,14 @@ use crate::offered::Offered;
     tpmctl seal -i disk.key -o disk.sealed\n  \
     tpmctl seal -i disk.key -o disk.sealed --pcr sha256:0,7 --auth file:disk.pin\n  \
     tpmctl seal -i backup.tar -o backup.sealed\n  \
-    tpmctl seal -i luks.key -o sealed.tpm --for grub --pcr sha256:0,2,4,7")]
+    tpmctl seal -i luks.key -o sealed.tpm --for grub --pcr sha256:0,2,4,7\n  \
+    tpmctl seal -i token -o sealed --for node1.pem --for node2.pem")]
 pub(crate) struct Seal {
     /// What is sealed; `-` is standard input
     #[arg(short, long, value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
     pub(crate) input: PathBuf,
 
-    /// Where the sealed file goes; `-` is standard output
+    /// Where the sealed file goes; `-` is standard output; a directory, for NAME.sealed for the machine of NAME.pem
     #[arg(short, long, value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,
 
@@ -45,27 +47,35 @@ pub(crate) struct Seal {
     #[arg(long, value_name = "FILE|WORDS")]
     pub(crate) policy: Vec<String>,
 
-    /// For another reader of sealed files
-    #[arg(long = "for", value_enum, value_name = "READER")]
-    pub(crate) reader: Option<Reader>,
+    /// In what kind of TPM: 1.2 or 2.0, for a machine with both [default: the one that there is]
+    #[arg(long, value_name = "VERSION", value_parser = Offered::new(family, &["1.2", "2.0"]), hide_possible_values = true)]
+    pub(crate) tpm: Option<Family>,
+
+    /// In the form of grub or kernel; or for another machine, by its storage key's file (tpmctl srk export); may be repeated
+    #[arg(long = "for", value_parser = Offered::new(whom, READERS), hide_possible_values = true, value_name = "READER|SRK")]
+    pub(crate) whom: Vec<Whom>,
 }
 
-/// Readers with forms of their own.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Reader {
-    /// GRUB 2.14, for its tpm2_key_protector: DER, registers as they are then
-    Grub,
-    /// The kernel's trusted keys: a line for keyctl add trusted NAME "load LINE" @u
-    Kernel,
+/// For whom data are sealed.
+#[derive(Clone)]
+pub(crate) enum Whom {
+    /// A reader with a form of its own, on this machine.
+    Reader(Reader),
+    /// Another machine, by the file of its storage key.
+    Machine(PathBuf),
 }
 
-impl From<Reader> for sealed::Reader {
-    fn from(reader: Reader) -> Self {
-        match reader {
-            Reader::Grub => Self::Grub,
-            Reader::Kernel => Self::Kernel,
-        }
-    }
+const READERS: &[&str] = &["grub", "kernel"];
+
+fn whom(text: &str) -> Result<Whom, String> {
+    Ok(match text {
+        // GRUB 2.14, for its tpm2_key_protector.
+        "grub" => Whom::Reader(Reader::Grub),
+        // Trusted keys.
+        "kernel" => Whom::Reader(Reader::Kernel),
+        "" => return Err("expected grub, kernel, or the file of a storage key".to_owned()),
+        path => Whom::Machine(path.into()),
+    })
 }
 
 #[derive(Args)]

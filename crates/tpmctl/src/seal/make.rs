@@ -1,19 +1,19 @@
 //! `tpmctl seal`: small data in the TPM itself, everything else encrypted under a key that it seals.
 
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crypto::Secret;
 use keys::sealed::{self, ContentsKey, MOST, Options, Reader};
 use keys::tss2::{KeyFile, NULL};
-use keys::{Tpm, printable};
+use keys::{Family, Tpm, printable};
 use serde::Serialize;
-use tss::tpm2;
+use tss::tpm2::{self, ResponseCode};
 use zeroize::Zeroizing;
 
-use super::args::Seal;
-use super::in_file;
+use super::args::{Seal, Whom};
 use super::source::Source;
+use super::{in_file, machines, make12};
 use crate::cli::{Cli, Global};
 use crate::display::{hex, shell_word};
 use crate::error::Error;
@@ -46,15 +46,21 @@ pub(crate) fn run(global: &Global, args: &Seal) -> Result<(), Error> {
             "the sealed file and --json cannot both go to standard output; name a file with --output",
         );
     }
+    let reader = match for_whom(args) {
+        Ok(reader) => reader,
+        Err(storage_keys) => return machines::run(global, args, &storage_keys),
+    };
     let target = Target::unless_stdout(&args.output, args.force)?;
     let chosen = settings::tpm_with_parent(global)?;
+    let here = || reader == Reader::Any && chosen.tpm.family() == Some(Family::Tpm12);
+    if args.tpm.map_or_else(here, |asked| asked == Family::Tpm12) {
+        return make12::run(global, args, target.as_ref(), &chosen);
+    }
     // Before the data, where both come from standard input.
-    let options = options(args)?;
+    let options = options(args, reader)?;
     // Who sends the data may take long.
     interrupt::tpm_is_done(None);
-    let mut source = Source::open(&args.input)?;
-    let unreadable = |error: io::Error| in_file(&args.input, format!("it cannot be read: {error}"));
-    let beginning = source.beginning(MOST + 1).map_err(unreadable)?;
+    let (source, beginning) = begin(args)?;
     options
         .reader
         .check_size(beginning.len())
@@ -75,7 +81,15 @@ pub(crate) fn run(global: &Global, args: &Seal) -> Result<(), Error> {
         tpm2::release_all_at_exit();
         let mut draft = target.as_ref().map(Target::begin).transpose()?;
         interrupt::tpm_is_done(draft.as_ref().map(Draft::beside));
-        let bytes = encrypt(args, &file, &key, beginning, source, draft.as_mut())?;
+        let mut stdout;
+        let out: &mut dyn Write = match &mut draft {
+            Some(draft) => draft.file(),
+            None => {
+                stdout = output::raw_stdout()?;
+                &mut stdout
+            }
+        };
+        let bytes = encrypt(args, &[file.to_pem()], &key, beginning, source, &mut [out])?;
         if let Some(draft) = draft {
             draft.finish()?;
         }
@@ -93,14 +107,41 @@ pub(crate) fn run(global: &Global, args: &Seal) -> Result<(), Error> {
     if global.json {
         output::print_json(&made)?;
     }
-    tell(args, &made, &file, target.is_some());
+    tell(args, reader, &made, &file, target.is_some());
     if let Some(note) = chosen.tpm.unanchored_data() {
         output::note(&format!("note: {note}"));
     }
     Ok(())
 }
 
-fn options(args: &Seal) -> Result<Options, Error> {
+/// The reader that is named, or our own; or the storage keys of other machines.
+fn for_whom(args: &Seal) -> Result<Reader, Vec<PathBuf>> {
+    let (mut readers, mut storage_keys) = (Vec::new(), Vec::new());
+    for one in &args.whom {
+        match one {
+            Whom::Reader(reader) => readers.push(*reader),
+            Whom::Machine(path) => storage_keys.push(path.clone()),
+        }
+    }
+    match (&readers[..], storage_keys.is_empty()) {
+        ([], true) => Ok(Reader::Any),
+        ([], false) => Err(storage_keys),
+        ([reader], true) => Ok(*reader),
+        _ => Cli::conflict(
+            "--for grub and --for kernel stand alone: neither reads what was sealed for another machine",
+        ),
+    }
+}
+
+/// What is sealed, and so much of it as decides how.
+pub(super) fn begin(args: &Seal) -> Result<(Source, Zeroizing<Vec<u8>>), Error> {
+    let mut source = Source::open(&args.input)?;
+    let unreadable = |error: io::Error| in_file(&args.input, format!("it cannot be read: {error}"));
+    let beginning = source.beginning(MOST + 1).map_err(unreadable)?;
+    Ok((source, beginning))
+}
+
+pub(super) fn options(args: &Seal, reader: Reader) -> Result<Options, Error> {
     Ok(Options {
         parent: args.parent,
         parent_auth: None,
@@ -109,7 +150,7 @@ fn options(args: &Seal) -> Result<Options, Error> {
             None => Secret::empty(),
         },
         policy: policy_words(&args.policy, &args.pcr).unwrap_or_default(),
-        reader: args.reader.map_or(Reader::Any, Reader::from),
+        reader,
     })
 }
 
@@ -119,12 +160,20 @@ fn in_the_tpm(
     options: &Options,
 ) -> Result<KeyFile, Error> {
     let message = "The TPM is sealing ...".to_owned();
-    Ok(progress::spinner(message, || {
-        sealed::seal(tpm, data, options)
-    })?)
+    let sealed = progress::spinner(message, || sealed::seal(tpm, data, options));
+    sealed.map_err(|error| match &error {
+        keys::Error::Tss(failure) if failure.code().is_some_and(ResponseCode::is_tpm12) => {
+            Error::new(format!("{error}; say --tpm 1.2 to have it seal"))
+        }
+        _ => error.into(),
+    })
 }
 
-fn write_small(args: &Seal, target: Option<&Target>, content: &[u8]) -> Result<(), Error> {
+pub(super) fn write_small(
+    args: &Seal,
+    target: Option<&Target>,
+    content: &[u8],
+) -> Result<(), Error> {
     match target {
         Some(target) => {
             let mut draft = target.begin()?;
@@ -136,14 +185,14 @@ fn write_small(args: &Seal, target: Option<&Target>, content: &[u8]) -> Result<(
     }
 }
 
-/// Writes the file with its contents behind what was read of them already.
-fn encrypt(
+/// Writes files of the same contents behind what was read of them already, each with its own head.
+pub(super) fn encrypt(
     args: &Seal,
-    file: &KeyFile,
+    heads: &[String],
     key: &ContentsKey,
     beginning: Zeroizing<Vec<u8>>,
     source: Source,
-    draft: Option<&mut Draft>,
+    outputs: &mut [&mut dyn Write],
 ) -> Result<u64, Error> {
     let header = sealed::container::Header::new()?;
     let bar = progress::Bytes::new(source.size);
@@ -152,23 +201,36 @@ fn encrypt(
         interrupt::check().is_ok()
     };
     let mut input = (&**beginning).chain(source);
-    let mut stdout;
-    let out: &mut dyn Write = match draft {
-        Some(draft) => draft.file(),
-        None => {
-            stdout = output::raw_stdout()?;
-            &mut stdout
-        }
-    };
-    let head = [file.to_pem(), header.to_pem()].concat();
-    out.write_all(head.as_bytes())
-        .map_err(sealed::contents::Failure::Write)
-        .and_then(|()| sealed::contents::encrypt(key, &header, &mut input, out, &mut progress))
-        .map_err(|failure| match failure {
+    let in_output = |error: &io::Error| in_output(&args.output, error);
+    for (head, out) in heads.iter().zip(&mut *outputs) {
+        let text = [head.as_str(), &header.to_pem()].concat();
+        out.write_all(text.as_bytes())
+            .map_err(|error| in_output(&error))?;
+    }
+    let mut out = Every(outputs);
+    sealed::contents::encrypt(key, &header, &mut input, &mut out, &mut progress).map_err(
+        |failure| match failure {
             sealed::contents::Failure::Interrupted => interrupt::interrupted(),
-            sealed::contents::Failure::Write(error) => in_output(&args.output, &error),
+            sealed::contents::Failure::Write(error) => in_output(&error),
             failure => in_file(&args.input, failure),
-        })
+        },
+    )
+}
+
+/// Files that are written at once.
+struct Every<'a, 'b>(&'a mut [&'b mut dyn Write]);
+
+impl Write for Every<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for out in &mut *self.0 {
+            out.write_all(bytes)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.iter_mut().try_for_each(|out| out.flush())
+    }
 }
 
 fn in_output(path: &Path, error: &io::Error) -> Error {
@@ -179,18 +241,22 @@ fn in_output(path: &Path, error: &io::Error) -> Error {
     Error::new(format!("{shown} cannot be written: {error}"))
 }
 
+pub(super) fn how_many(bytes: u64) -> String {
+    match bytes {
+        1 => "1 byte".to_owned(),
+        bytes => format!("{bytes} bytes"),
+    }
+}
+
 /// What was made and what comes next, for people.
-fn tell(args: &Seal, made: &Made, file: &KeyFile, in_file: bool) {
+fn tell(args: &Seal, reader: Reader, made: &Made, file: &KeyFile, in_file: bool) {
     let place = match in_file {
         true => args.output.display().to_string(),
         false => "FILE".to_owned(),
     };
     let mut text = format!(
         "Sealed {} {}, {} and {}, under the {}{}.",
-        match made.bytes {
-            1 => "1 byte".to_owned(),
-            bytes => format!("{bytes} bytes"),
-        },
+        how_many(made.bytes),
         match made.in_tpm {
             true => "in the TPM",
             false => "under a key in the TPM",
@@ -213,8 +279,8 @@ fn tell(args: &Seal, made: &Made, file: &KeyFile, in_file: bool) {
         text.push_str("\nWhat is sealed in the null hierarchy is lost when the TPM restarts.");
     }
     let file = shell_word(&place);
-    text.push_str(&match args.reader.map(Reader::from) {
-        Some(Reader::Kernel) => format!(
+    text.push_str(&match reader {
+        Reader::Kernel => format!(
             "\nNext, the kernel loads it{}:\n  keyctl add trusted NAME \"load $(cat {file}){}\" @u",
             match made.authorization {
                 true => ", with the authorization value in the place of VALUE",
@@ -225,11 +291,11 @@ fn tell(args: &Seal, made: &Made, file: &KeyFile, in_file: bool) {
                 false => "",
             },
         ),
-        Some(Reader::Grub) => format!(
+        Reader::Grub => format!(
             "\nNext, in GRUB, with the file where it can read it:\n  tpm2_key_protector_init --tpm2key={file}\n  cryptomount \
              -u UUID --protector tpm2"
         ),
-        _ => format!("\nThis TPM gives it back:\n  tpmctl unseal -i {file}"),
+        Reader::Any => format!("\nThis TPM gives it back:\n  tpmctl unseal -i {file}"),
     });
     output::note(&text);
 }

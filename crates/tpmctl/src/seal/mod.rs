@@ -1,7 +1,10 @@
 //! `tpmctl seal` and `tpmctl unseal`: data that only this TPM gives back.
 
 pub(crate) mod args;
+mod machines;
 pub(crate) mod make;
+mod make12;
+mod sealdata;
 mod source;
 pub(crate) mod unseal;
 

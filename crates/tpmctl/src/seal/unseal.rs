@@ -1,22 +1,24 @@
 //! `tpmctl unseal`: what was sealed, to a file, a pipe, or the kernel's keyring.
 
 use std::ffi::CStr;
+use std::fmt::Display;
 use std::io::{self, BufReader, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use crypto::Secret;
-use keys::sealed::container::{Head, Header};
+use keys::sealed::container::{Head, Header, InTpm};
 use keys::sealed::contents::{CHUNK, Failure, decrypt};
 use keys::sealed::{ContentsKey, Sealed};
 use keys::{Ask, Tpm, printable};
 use serde::Serialize;
 use tss::os::keyring;
-use tss::tpm2;
+use tss::{tpm2, tpm12};
 use zeroize::Zeroizing;
 
 use super::args::Unseal;
 use super::in_file;
+use super::sealdata::{self, SealData};
 use super::source::Source;
 use crate::cli::{Cli, Global};
 use crate::error::Error;
@@ -64,24 +66,31 @@ pub(crate) fn run(global: &Global, args: &Unseal) -> Result<(), Error> {
     let source = Source::open(&args.input)?;
     let size = source.size;
     let mut input = BufReader::with_capacity(CHUNK, source);
-    let head = Head::read(&mut input).map_err(|error| in_file(&args.input, error))?;
-    let sealed = prepared(args, &chosen.tpm, &head, value)?;
-    interrupt::hold()?;
-    let message = "The TPM is unsealing ...".to_owned();
-    let data = progress::spinner(message, || sealed.unseal());
-    interrupt::check()?;
-    let data = data.map_err(|error| in_file(&args.input, Error::from(error)))?;
+    let unreadable = |error: &dyn Display| in_file(&args.input, error);
+    let foreign = sealdata::is_ours(&mut input);
+    let contents = if foreign.map_err(|error| unreadable(&error))? {
+        let head = SealData::read(&mut input).map_err(|error| unreadable(&error))?;
+        let key = by_the_tpm(args, &chosen.tpm, || head.unseal(&chosen.tpm))?;
+        Contents::Foreign(Box::new(Foreign { key, input, size }))
+    } else {
+        let head = Head::read(&mut input).map_err(|error| unreadable(&error))?;
+        if head.contents.is_none() && matches!(head.sealed, InTpm::One(_)) {
+            return Err(in_file(&args.input, CUT_OFF));
+        }
+        let data = unsealed(args, &chosen.tpm, &head.sealed, value)?;
+        match head.contents {
+            None => Contents::Small(of_the_tpm(args, data)?),
+            Some(header) => Contents::Large(Box::new(Large {
+                key: contents_key(args, data)?,
+                header,
+                input,
+                size,
+            })),
+        }
+    };
     // What follows may take long, and needs no TPM.
     tpm2::release_all_at_exit();
-    let contents = match head.contents {
-        None => Contents::Small(of_the_tpm(args, data)?),
-        Some(header) => Contents::Large(Box::new(Large {
-            key: contents_key(args, data)?,
-            header,
-            input,
-            size,
-        })),
-    };
+    tpm12::release_all_at_exit();
     let outcome = match place {
         Place::Stdout => {
             interrupt::tpm_is_done(None);
@@ -128,35 +137,63 @@ impl Outcome {
     }
 }
 
-/// All that can be looked at before the TPM is asked.
-fn prepared(
+/// What the TPM gives. All that can be looked at before it is asked, is.
+fn unsealed(
     args: &Unseal,
     tpm: &Arc<Tpm>,
-    head: &Head,
+    sealed: &InTpm,
     value: Option<Secret>,
-) -> Result<Sealed, Error> {
-    Sealed::check_file(&head.file).map_err(|error| in_file(&args.input, error))?;
+) -> Result<Secret, Error> {
+    let asks = match sealed {
+        InTpm::Two(file) => {
+            Sealed::check_file(file).map_err(|error| in_file(&args.input, error))?;
+            Sealed::asks(file)
+        }
+        InTpm::One(sealed) => sealed.needs_auth,
+    };
     let mut value = match value {
-        None if Sealed::asks(&head.file) => secret::of_key_if_asked(None)?,
+        None if asks => secret::of_key_if_asked(None)?,
         given => given,
     };
-    let ask = Ask::Now(&mut |_: &str| value.take());
-    Sealed::from_file(tpm, &head.file, ask).map_err(|error| match error {
+    let mut take = |_: &str| value.take();
+    let ask = Ask::Now(&mut take);
+    match sealed {
+        InTpm::Two(file) => {
+            let sealed =
+                Sealed::from_file(tpm, file, ask).map_err(|error| failed(args, tpm, error))?;
+            by_the_tpm(args, tpm, || sealed.unseal())
+        }
+        InTpm::One(sealed) => by_the_tpm(args, tpm, || sealed.unseal(tpm, ask)),
+    }
+}
+
+fn by_the_tpm(
+    args: &Unseal,
+    tpm: &Tpm,
+    unseal: impl FnOnce() -> Result<Secret, keys::Error>,
+) -> Result<Secret, Error> {
+    interrupt::hold()?;
+    let data = progress::spinner("The TPM is unsealing ...".to_owned(), unseal);
+    interrupt::check()?;
+    data.map_err(|error| failed(args, tpm, error))
+}
+
+fn failed(args: &Unseal, tpm: &Tpm, error: keys::Error) -> Error {
+    match error {
         keys::Error::NoPin(_) if tpm.config().pin_source.is_none() => in_file(
             &args.input,
             "there is an authorization value, and nobody gave it: say --auth file:PATH, or --auth - to be asked",
         ),
         error => in_file(&args.input, Error::from(error)),
-    })
+    }
 }
+
+const CUT_OFF: &str = "the contents are not there, only the key that they are encrypted under: the file was cut off, or what \
+                       comes behind its first block is damaged; copy it again from where it was made";
 
 fn of_the_tpm(args: &Unseal, data: Secret) -> Result<Secret, Error> {
     match ContentsKey::is_in(&data) {
-        true => Err(in_file(
-            &args.input,
-            "the contents are not there, only the key that they are encrypted under: the file was cut off, or what comes \
-             behind its first block is damaged; copy it again from where it was made",
-        )),
+        true => Err(in_file(&args.input, CUT_OFF)),
         false => Ok(data),
     }
 }
@@ -175,6 +212,14 @@ fn contents_key(args: &Unseal, data: Secret) -> Result<ContentsKey, Error> {
 enum Contents {
     Small(Secret),
     Large(Box<Large>),
+    /// Of tpm_sealdata.
+    Foreign(Box<Foreign>),
+}
+
+struct Foreign {
+    key: Secret,
+    input: BufReader<Source>,
+    size: Option<u64>,
 }
 
 struct Large {
@@ -191,6 +236,19 @@ impl Contents {
             Self::Small(data) => {
                 let written = out.write_all(data).map(|()| data.len() as u64);
                 written.map_err(Failure::Write)
+            }
+            Self::Foreign(foreign) => {
+                let bar = progress::Bytes::new(foreign.size);
+                let mut progress = |done| {
+                    bar.done(done);
+                    interrupt::check().is_ok()
+                };
+                return sealdata::decrypt(&foreign.key, &mut foreign.input, out, &mut progress)
+                    .map_err(|failure| match failure {
+                        sealdata::Failure::Interrupted => interrupt::interrupted(),
+                        sealdata::Failure::Write(error) => not_written(args, &error),
+                        failure => in_file(&args.input, failure),
+                    });
             }
             Self::Large(large) => {
                 let bar = progress::Bytes::new(large.size);

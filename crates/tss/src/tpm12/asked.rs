@@ -5,6 +5,7 @@
 
 use super::blob::{EncScheme, Format, KeyBlob, PublicKey, SigScheme, Template};
 use super::constants::Ordinal;
+use super::stored::{Binding, StoredData};
 use crate::error::{ErrorKind, Result};
 
 /// What the specification has for every storage root key (part 3, 6.1: TPM_TakeOwnership).
@@ -62,6 +63,22 @@ pub(super) fn new_key(made: KeyBlob, template: &Template) -> Result<KeyBlob> {
         ),
     ];
     compare(Ordinal::CREATE_WRAP_KEY, &facts)?;
+    Ok(made)
+}
+
+/// Sealed data, which must be bound to what they shall be bound to.
+pub(super) fn sealed(made: StoredData, binding: Option<&Binding>) -> Result<StoredData> {
+    let text = |binding: Option<&Binding>| match binding {
+        None => "none".to_owned(),
+        Some(binding) => format!(
+            "{:?} as {} from localities 0x{:x}",
+            binding.registers.numbers(),
+            hex::encode(binding.digest),
+            binding.localities
+        ),
+    };
+    let facts = [("registers", text(binding), text(made.binding()))];
+    compare(Ordinal::SEAL, &facts)?;
     Ok(made)
 }
 

@@ -19,10 +19,12 @@ use super::constants::{Ordinal, entity, handle, resource};
 use super::failure::{Failure, Whose, code_of};
 use super::rc::Code;
 use super::secret::AuthValue;
+use super::stored::{Registers, StoredData};
 use super::tcsd::Daemon;
 use super::transaction::exchange::Connect;
 use super::transaction::exec::Authority;
 use super::transaction::loaded::Fingerprint;
+use super::transaction::seal::SealedUnder;
 use super::transaction::{State, Tpm};
 use crate::client::connection::{self, Connection, EXIT_WAIT};
 use crate::error::{Error, Result};
@@ -166,6 +168,51 @@ impl Client {
             let made = tpm.create(srk, template, usage, migration)?;
             asked::new_key(made, template)
         })
+    }
+
+    /// Seals data (TPM_Seal, part 3, 10.1) under the SRK, for who knows `auth`, while `registers` have the values that
+    /// they have now: OSAP and the command, and TPM_PCRRead for each register. On their way to the TPM the data are not
+    /// encrypted.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAsAsked`](crate::ErrorKind) for data that are not bound as they should be.
+    pub fn seal(
+        &self,
+        srk: &AuthValue,
+        data: &[u8],
+        auth: &AuthValue,
+        registers: Option<&Registers>,
+    ) -> Result<StoredData> {
+        self.with(|tpm| {
+            let binding = registers
+                .map(|registers| tpm.binding(registers))
+                .transpose()?;
+            let sealed = tpm.seal(srk, data, auth, binding.as_ref())?;
+            asked::sealed(sealed, binding.as_ref())
+        })
+    }
+
+    /// Unseals what was sealed under the SRK (TPM_Unseal, part 3, 10.2): twice OIAP, and the command.
+    pub fn unseal(
+        &self,
+        srk: &AuthValue,
+        data: &StoredData,
+        auth: &AuthValue,
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        self.with(|tpm| tpm.unseal(data, SealedUnder::Srk(srk), auth))
+    }
+
+    /// The same of what was sealed under a storage key below the SRK, which is loaded first: OIAP and LoadKey2 in
+    /// addition.
+    pub fn unseal_under(
+        &self,
+        key: &Key,
+        secret: &AuthValue,
+        data: &StoredData,
+        auth: &AuthValue,
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        self.with(|tpm| tpm.unseal(data, SealedUnder::Key(key, secret), auth))
     }
 
     /// The SRK's public part (TPM_GetPubKey), which [`wrap`](super::wrap()) needs.

@@ -14,6 +14,8 @@ pub enum Whose {
     Key,
     /// The owner's.
     Owner,
+    /// That of sealed data.
+    Data,
 }
 
 impl Whose {
@@ -24,6 +26,7 @@ impl Whose {
             }
             Self::Key => "the key's password",
             Self::Owner => "the owner's secret",
+            Self::Data => "the authorization value of the sealed data",
         }
     }
 }
@@ -90,6 +93,16 @@ pub enum Failure {
         /// The TPM's answer.
         code: Code,
     },
+    /// Data were sealed by another TPM, or under an SRK that is gone.
+    #[error(
+        "these data were not sealed under this TPM's SRK, or the file is damaged ({command}: {code}): they were sealed on another TPM, or ownership was taken anew since"
+    )]
+    ForeignData {
+        /// The specification's name of the command.
+        command: &'static str,
+        /// The TPM's answer.
+        code: Code,
+    },
     /// All slots are taken, and not by us.
     #[error(
         "{command} failed: TPM_RESOURCES (0x15); other programs' keys or sessions fill the TPM: end them, use tcsd, which makes room by itself, or restart the machine"
@@ -133,6 +146,7 @@ impl Failure {
             | Self::NoSrkInStorage { code }
             | Self::SwitchedOff { code }
             | Self::ForeignKey { code, .. }
+            | Self::ForeignData { code, .. }
             | Self::NotTpm12 { code, .. } => *code,
             Self::WrongSecret { .. } => Code::AUTHFAIL,
             Self::Locked => Code::DEFEND_LOCK_RUNNING,
@@ -161,6 +175,9 @@ fn advice(code: Code) -> Option<&'static str> {
         }
         Code::FAIL => {
             "the TPM is in failure mode or was not initialised (swtpm: --flags not-need-init,startup-clear)"
+        }
+        Code::WRONGPCRVAL => {
+            "the registers (PCRs) that the data are bound to have other values than when they were sealed"
         }
         Code::FAILEDSELFTEST => "the TPM has found a fault in itself: `tpmctl selftest` shows it",
         Code::INVALID_KEYUSAGE => {

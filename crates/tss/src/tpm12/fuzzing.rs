@@ -18,6 +18,7 @@ use super::raw;
 use super::rc::Code;
 use super::secret::AuthValue;
 use super::session::{RequestAuth, ResponseAuth};
+use super::stored::{Registers, StoredData};
 use super::tcsd::fuzzing as tcsd;
 use super::transaction::exchange::{Answer, Command, Connect, Exchange};
 use super::transaction::loaded::LoadedKeys;
@@ -25,7 +26,7 @@ use crate::error::Result;
 use crate::transport::{Endpoint, Limits, Origin, Sharing};
 
 /// The commands that are sent.
-const ORDINALS: [Ordinal; 17] = [
+const ORDINALS: [Ordinal; 20] = [
     Ordinal::OIAP,
     Ordinal::OSAP,
     Ordinal::UNBIND,
@@ -43,7 +44,13 @@ const ORDINALS: [Ordinal; 17] = [
     Ordinal::OWNER_READ_INTERNAL_PUB,
     Ordinal::TERMINATE_HANDLE,
     Ordinal::FLUSH_SPECIFIC,
+    Ordinal::PCR_READ,
+    Ordinal::SEAL,
+    Ordinal::UNSEAL,
 ];
+
+/// Sealed data without registers.
+const STORED: &[u8] = &[1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 7, 7, 7, 7];
 
 /// A key of openssl_tpm_engine's: a SIGNING or LEGACY `TPM_KEY`, as it is behind the DER's header.
 fn blob() -> KeyBlob {
@@ -64,6 +71,10 @@ pub fn tpm12_structures(data: &[u8]) {
     if let Ok(public) = PublicKey::parse(data) {
         assert_eq!(public.to_bytes(), data);
         let _ = public.exponent();
+    }
+    if let Ok(stored) = StoredData::parse(data) {
+        assert_eq!(stored.as_bytes(), data);
+        let _ = stored.binding();
     }
     let _ = VersionInfo::parse(data);
     let _ = PermanentFlags::parse(data);
@@ -97,7 +108,7 @@ pub fn tcsd_packets(data: &[u8]) {
         ordinal,
         key,
         parameters,
-        auth,
+        auths: auth.into_iter().collect(),
     };
     tcsd::packets(&command, input.rest());
 }
@@ -157,7 +168,7 @@ pub fn scripted_tpm12(data: &[u8]) {
     let key = Key::new(blob(), AuthValue::well_known());
     // Twice: the second time on what the first has left.
     for _ in 0..2 {
-        match operation % 12 {
+        match operation % 14 {
             0 => drop(client.sign(&key, &zeros, &[1; 51])),
             1 => drop(client.unbind(&key, &zeros, &[2; 256])),
             2 => {
@@ -176,7 +187,17 @@ pub fn scripted_tpm12(data: &[u8]) {
                     assert_eq!(bytes.len(), 40);
                 }
             }
-            _ => drop(client.stir_random(&[3; 300])),
+            11 => drop(client.stir_random(&[3; 300])),
+            12 => {
+                let registers = Registers::new(&[0, 16]);
+                drop(client.seal(&zeros, &[4; 48], &zeros, registers.as_ref()));
+            }
+            _ => {
+                if let Ok(data) = StoredData::parse(STORED) {
+                    drop(client.unseal(&zeros, &data, &zeros));
+                    drop(client.unseal_under(&key, &zeros, &data, &zeros));
+                }
+            }
         }
     }
     client.release();
@@ -240,9 +261,11 @@ fn answer(script: &mut Script, command: &Command) -> Result<Answer> {
             Answer {
                 code: Code::SUCCESS,
                 handle: u32::from(script.u8()),
-                auth: command
-                    .auth
-                    .map(|auth| authorization(command.ordinal, &parameters, &auth)),
+                auths: command
+                    .auths
+                    .iter()
+                    .map(|auth| authorization(command.ordinal, &parameters, auth))
+                    .collect(),
                 parameters: Zeroizing::new(parameters),
             }
         }
@@ -283,6 +306,8 @@ fn likely(script: &mut Script, command: &Command) -> Vec<u8> {
             PublicKey::from_modulus(&[0xc5; 256]).to_bytes()
         }
         Ordinal::LOAD_KEY => vec![0, 0, 0, script.u8()],
+        Ordinal::PCR_READ => vec![script.u8(); 20],
+        Ordinal::SEAL => STORED.to_vec(),
         Ordinal::LOAD_KEY2
         | Ordinal::EVICT_KEY
         | Ordinal::FLUSH_SPECIFIC

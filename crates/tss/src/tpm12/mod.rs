@@ -34,7 +34,8 @@ pub use commands::capability::{DaState, PermanentFlags, Properties, VersionInfo,
 pub use failure::{Failure, Whose};
 pub use rc::Code;
 pub use registry::release_all_at_exit;
+pub use stored::{Binding, Registers, StoredData};
 use structures::secret;
 pub use structures::secret::AuthValue;
-pub use structures::{blob, constants, rc};
+pub use structures::{blob, constants, rc, stored};
 pub use wrap::wrap;

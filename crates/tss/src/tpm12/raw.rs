@@ -60,12 +60,13 @@ fn assemble(command: &Command) -> Result<Zeroizing<Vec<u8>>, Malformed> {
     let size = 10
         + if command.key.is_some() { 4 } else { 0 }
         + command.parameters.len()
-        + if command.auth.is_some() { 45 } else { 0 };
+        + 45 * command.auths.len();
     let mut writer = Writer::new();
     writer
-        .u16(match command.auth {
-            Some(_) => tag::AUTH1_COMMAND,
-            None => tag::COMMAND,
+        .u16(match command.auths.len() {
+            0 => tag::COMMAND,
+            1 => tag::AUTH1_COMMAND,
+            _ => tag::AUTH2_COMMAND,
         })
         .u32(u32::try_from(size).map_err(|_| Malformed { what })?)
         .u32(command.ordinal.0);
@@ -73,7 +74,7 @@ fn assemble(command: &Command) -> Result<Zeroizing<Vec<u8>>, Malformed> {
         writer.u32(key);
     }
     writer.bytes(&command.parameters);
-    if let Some(auth) = &command.auth {
+    for auth in &command.auths {
         writer
             .u32(auth.handle)
             .bytes(&auth.odd)
@@ -101,9 +102,10 @@ pub(super) fn read(ordinal: Ordinal, response: &[u8]) -> Result<Answer, Malforme
             _ => Err(reader.malformed()),
         };
     }
-    let auth_size = match response_tag {
+    let auths = match response_tag {
         tag::RESPONSE => 0,
-        tag::AUTH1_RESPONSE => AUTH,
+        tag::AUTH1_RESPONSE => 1,
+        tag::AUTH2_RESPONSE => 2,
         _ => return Err(reader.malformed()),
     };
     let handle = match ordinal {
@@ -114,19 +116,18 @@ pub(super) fn read(ordinal: Ordinal, response: &[u8]) -> Result<Answer, Malforme
     };
     let parameters = reader
         .left()
-        .checked_sub(auth_size)
+        .checked_sub(auths * AUTH)
         .ok_or(reader.malformed())?;
     let parameters = Zeroizing::new(reader.bytes(parameters)?.to_vec());
-    let auth = match auth_size {
-        0 => None,
-        _ => Some(read_auth(&mut reader)?),
-    };
+    let auths = (0..auths)
+        .map(|_| read_auth(&mut reader))
+        .collect::<Result<Vec<_>, _>>()?;
     reader.finish()?;
     Ok(Answer {
         code,
         handle,
         parameters,
-        auth,
+        auths,
     })
 }
 
@@ -159,11 +160,11 @@ mod tests {
             ordinal: Ordinal::SIGN,
             key: Some(0x0102_0304),
             parameters: Zeroizing::new(vec![0xaa; 3]),
-            auth: Some(RequestAuth {
+            auths: vec![RequestAuth {
                 handle: 7,
                 odd: [1; 20],
                 hmac: [2; 20],
-            }),
+            }],
         };
         let expected = format!(
             "00c20000003e0000003c01020304aaaaaa00000007{}00{}",
@@ -171,6 +172,13 @@ mod tests {
             "02".repeat(20)
         );
         assert_eq!(hex::encode(&*assemble(&command).unwrap()), expected);
+        let command = Command {
+            auths: [command.auths.clone(), command.auths].concat(),
+            ..command
+        };
+        let twice = assemble(&command).unwrap();
+        assert_eq!(hex::encode(&twice[..6]), "00c30000006b");
+        assert_eq!(twice[17..62], twice[62..]);
     }
 
     #[test]
@@ -183,9 +191,13 @@ mod tests {
             (answer.handle, &answer.parameters[..]),
             (9, &[0xaa, 0xbb][..])
         );
-        assert_eq!(answer.auth.unwrap().hmac, [2; 20]);
+        assert_eq!(answer.auths[0].hmac, [2; 20]);
         let answer = read(Ordinal::LOAD_KEY, &good).unwrap();
         assert_eq!((answer.handle, answer.parameters.len()), (9, 6));
+        let two = response(tag::AUTH2_RESPONSE, 0, &[&body[..6], &auth, &auth].concat());
+        let answer = read(Ordinal::LOAD_KEY2, &two).unwrap();
+        assert_eq!((answer.parameters.len(), answer.auths.len()), (2, 2));
+        assert!(read(Ordinal::LOAD_KEY2, &response(tag::AUTH2_RESPONSE, 0, &body)).is_err());
         // Too short for its authorization, sizes that disagree, other tags, an error with a body.
         for bad in [
             response(tag::AUTH1_RESPONSE, 0, &body[..44]),

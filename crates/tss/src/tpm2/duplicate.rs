@@ -1,5 +1,5 @@
-//! Duplicates that are made in software: a key that was outside of any TPM, wrapped for a parent, whose TPM alone can take
-//! it in (Part 1, 23.3; TPM2_Import, Part 3, 13.3).
+//! Duplicates that are made in software: a key that was outside of any TPM, or data, wrapped for a parent, whose TPM alone
+//! can take it in (Part 1, 23.3; TPM2_Import, Part 3, 13.3).
 #![forbid(unsafe_code)]
 
 use crypto::{Hash, Secret, cfb, kdf};
@@ -21,10 +21,10 @@ const ZERO_IV: [u8; 16] = [0; 16];
 pub struct Sensitive {
     /// The authorization value.
     pub auth: Secret,
-    /// What a storage key derives its children's protection from, as long as the name algorithm's digest; empty for
-    /// other asymmetric keys.
+    /// What a storage key derives its children's protection from, or what hides sealed data in the unique field, as long as
+    /// the name algorithm's digest; empty for other asymmetric keys.
     pub seed: Secret,
-    /// A prime of an RSA key, or an EC key's scalar, big-endian.
+    /// A prime of an RSA key, or an EC key's scalar, big-endian; or data.
     pub private: Secret,
 }
 
@@ -53,10 +53,10 @@ pub enum WrapError {
     #[error("it is no storage key: {0}")]
     NoStorageKey(&'static str),
     /// Encryption has failed.
-    #[error("wrapping the key has failed: {0}")]
+    #[error("wrapping has failed: {0}")]
     Crypto(#[from] crypto::CryptoError),
     /// A part is too long for its size field.
-    #[error("wrapping the key has failed: {0}")]
+    #[error("wrapping has failed: {0}")]
     Malformed(#[from] Malformed),
 }
 
@@ -74,7 +74,7 @@ impl Sensitive {
                 .tpm2b(&self.seed)
                 .tpm2b(&self.private);
         });
-        writer.finish("private part of a key")
+        writer.finish("private part of an object")
     }
 }
 

@@ -241,6 +241,9 @@ pub fn operations() -> Vec<Operation> {
             p.unseal("pindata", r)
         })
         .srk(),
+        op("tpmctl unseal, sealed elsewhere", Plaintext, |p, r| {
+            p.unseal("elsewhere", r)
+        }),
         op("req -x509 with a new key", Certificate, |p, _| {
             p.openssl(
                 "req -x509 -newkey ec -pkeyopt group:P-256 -propquery ?provider=tpm -noenc -keyout new.pem -out new.crt \

@@ -178,6 +178,7 @@ fn key_files(tpm: &Swtpm, openssl: &Openssl) {
     );
     tool("tpm2_encodeobject -C 0x81000001 -u r.pub -r r.priv -p -o restricted.pem");
     tool("tpm2_flushcontext -l");
+    tool("tpm2_readpublic -Q -c 0x81000001 -f pem -o srk.pem");
     openssl.ok("pkey -in restricted.pem -pubout -out restricted.pub");
 }
 
@@ -211,6 +212,8 @@ fn inputs(openssl: &Openssl) {
             let line = format!("seal -i clear{round} -o {name}.sealed{round} {options}");
             openssl.client(tpmctl()).words(&line).ok();
         }
+        let line = format!("seal -i clear{round} -o elsewhere.sealed{round} --for srk.pem");
+        openssl.client(tpmctl()).words(&line).ok();
         key::software_ec(openssl, &format!("peer{round}"), "P-256");
         for name in ["ec", "ecpin"] {
             plain.ok(&format!(

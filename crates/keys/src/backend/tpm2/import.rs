@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use crypto::{Curve, Hash, Secret};
-use tss::tpm2::{Attributes, Created, Duplicate, Incoming, Policy, Public, Sensitive, Unique};
+use tss::tpm2::{
+    Attributes, Client, Created, Duplicate, Incoming, Object, Policy, Public, Sensitive, Source,
+    Unique,
+};
 
 use super::generate::{below, check_curve, described, explain, finished, say_how_it_is_used};
 use crate::format::tss2::{KeyFile, Kind};
@@ -85,14 +88,25 @@ fn wrapped(
     sensitive: &Sensitive,
     parent: &Public,
 ) -> Result<KeyFile, Error> {
+    let mut file = file_for(public, sensitive, options.parent, parent)?;
+    say_how_it_is_used(&mut file, options, policy)?;
+    Ok(file)
+}
+
+/// A file of what is wrapped for the TPM that has this storage key at this place.
+pub(crate) fn file_for(
+    public: &Public,
+    sensitive: &Sensitive,
+    place: ParentChoice,
+    parent: &Public,
+) -> Result<KeyFile, Error> {
     let duplicate = Duplicate::wrap(public, sensitive, parent)
         .map_err(|error| Error::Unsupported(error.to_string()))?;
-    let mut file = KeyFile::loadable(options.parent.into(), public.to_tpm2b(), duplicate.private);
+    let mut file = KeyFile::loadable(place.into(), public.to_tpm2b(), duplicate.private);
     file.kind = Kind::Importable;
     file.secret = Some(duplicate.encrypted_seed);
     file.rsa_parent =
         file.parent_is_hierarchy() && parent.matches_template(&Public::rsa_primary()?);
-    say_how_it_is_used(&mut file, options, policy)?;
     Ok(file)
 }
 
@@ -129,7 +143,8 @@ pub fn wrap_storage_key(
     wrapped(&options, &Policy::default(), &public, &sensitive, parent)
 }
 
-/// Makes a loadable file of an importable one: what this TPM gives for it. Costs ReadPublic, StartAuthSession and Import.
+/// Makes a loadable file of an importable one, be it of a key or of sealed data: what this TPM gives for it. Costs
+/// ReadPublic, StartAuthSession and Import.
 ///
 /// # Errors
 ///
@@ -137,7 +152,7 @@ pub fn wrap_storage_key(
 pub fn finish(tpm: &Tpm, file: &KeyFile) -> Result<KeyFile, Error> {
     let duplicate = duplicate_in(file).ok_or_else(|| {
         Error::Unsupported(
-            "the key file is not importable: there is nothing to be done before it is used".into(),
+            "the file is not importable: there is nothing to be done before it is used".into(),
         )
     })?;
     let public = Public::from_tpm2b(&file.public)?;
@@ -146,17 +161,40 @@ pub fn finish(tpm: &Tpm, file: &KeyFile) -> Result<KeyFile, Error> {
         .client()?
         .import(&parent, &public, Incoming::Duplicate(&duplicate))?;
     Ok(KeyFile {
-        kind: Kind::Loadable,
+        kind: match file.kind {
+            Kind::Sealed => Kind::Sealed,
+            Kind::Loadable | Kind::Importable => Kind::Loadable,
+        },
         secret: None,
         private,
         ..file.clone()
     })
 }
 
-/// What is to be imported before the key in a file is used, if it is importable.
-pub(super) fn duplicate_in(file: &KeyFile) -> Option<Duplicate> {
+/// The object as it can be loaded, of what must be imported first.
+pub(crate) fn imported(
+    client: &Client,
+    object: &Object,
+    duplicate: &Duplicate,
+) -> Result<Object, Error> {
+    let Source::Blob { parent, .. } = &object.source else {
+        return Ok(object.clone());
+    };
+    let incoming = Incoming::Duplicate(duplicate);
+    let private = client.import(parent, &object.public, incoming)?;
+    Ok(Object {
+        source: Source::Blob {
+            parent: parent.clone(),
+            private,
+        },
+        ..object.clone()
+    })
+}
+
+/// What is to be imported before the key or the data in a file are used, if that is so.
+pub(crate) fn duplicate_in(file: &KeyFile) -> Option<Duplicate> {
     match (file.kind, &file.secret) {
-        (Kind::Importable, Some(encrypted_seed)) => Some(Duplicate {
+        (Kind::Importable | Kind::Sealed, Some(encrypted_seed)) => Some(Duplicate {
             private: file.private.clone(),
             encrypted_seed: encrypted_seed.clone(),
         }),

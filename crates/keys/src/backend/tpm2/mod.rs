@@ -20,7 +20,7 @@ use crypto::ecdsa::EcPublic;
 use tss::os::AppendOnly;
 use tss::schedule::Queue;
 use tss::tpm2::{
-    AlgId, Attributes, Client, Duplicate, Incoming, KeyAuth, Name, Object, Policy, Scheme, Source,
+    AlgId, Attributes, Client, Duplicate, KeyAuth, Name, Object, Policy, Scheme, Source,
 };
 use tss::transport::Family;
 use zeroize::Zeroizing;
@@ -127,24 +127,15 @@ impl Tpm2Key {
 
     /// The object as it can be loaded. An importable one is imported once in a process.
     fn loadable(&self, client: &Client) -> Result<&Object, Error> {
-        let (Some(duplicate), Source::Blob { parent, .. }) = (&self.duplicate, &self.object.source)
-        else {
+        let Some(duplicate) = &self.duplicate else {
             return Ok(&self.object);
         };
         if let Some(imported) = self.imported.iter().next() {
             return Ok(imported);
         }
-        let incoming = Incoming::Duplicate(duplicate);
-        let private = client.import(parent, &self.object.public, incoming)?;
-        let object = || Object {
-            source: Source::Blob {
-                parent: parent.clone(),
-                private,
-            },
-            ..self.object.clone()
-        };
+        let object = import::imported(client, &self.object, duplicate)?;
         // Of several threads at once each has imported it, and the first one's counts.
-        Ok(self.imported.find_or_add(|_| true, object))
+        Ok(self.imported.find_or_add(|_| true, || object))
     }
 }
 

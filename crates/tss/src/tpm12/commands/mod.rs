@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod capability;
 pub mod crypto;
+pub mod seal;
 pub mod session;
 pub mod storage;
 

@@ -12,6 +12,12 @@ impl Ordinal {
     pub const OIAP: Self = Self(0x0a);
     /// `TPM_OSAP`
     pub const OSAP: Self = Self(0x0b);
+    /// `TPM_PCRRead`
+    pub const PCR_READ: Self = Self(0x15);
+    /// `TPM_Seal`
+    pub const SEAL: Self = Self(0x17);
+    /// `TPM_Unseal`
+    pub const UNSEAL: Self = Self(0x18);
     /// `TPM_UnBind`
     pub const UNBIND: Self = Self(0x1e);
     /// `TPM_CreateWrapKey`
@@ -52,6 +58,9 @@ impl Ordinal {
         match self {
             Self::OIAP => "TPM_OIAP",
             Self::OSAP => "TPM_OSAP",
+            Self::PCR_READ => "TPM_PCRRead",
+            Self::SEAL => "TPM_Seal",
+            Self::UNSEAL => "TPM_Unseal",
             Self::UNBIND => "TPM_UnBind",
             Self::CREATE_WRAP_KEY => "TPM_CreateWrapKey",
             Self::LOAD_KEY => "TPM_LoadKey",
@@ -86,10 +95,14 @@ pub mod tag {
     pub const COMMAND: u16 = 0x00c1;
     /// A command with one authorization.
     pub const AUTH1_COMMAND: u16 = 0x00c2;
+    /// A command with two authorizations.
+    pub const AUTH2_COMMAND: u16 = 0x00c3;
     /// A response without authorization, and every error.
     pub const RESPONSE: u16 = 0x00c4;
     /// A response with one authorization.
     pub const AUTH1_RESPONSE: u16 = 0x00c5;
+    /// A response with two authorizations.
+    pub const AUTH2_RESPONSE: u16 = 0x00c6;
 }
 
 /// Handles that always lead to the same thing (part 2, 4.4).

@@ -5,3 +5,4 @@ pub mod blob;
 pub mod constants;
 pub mod rc;
 pub(crate) mod secret;
+pub mod stored;

@@ -28,11 +28,15 @@ impl Code {
     pub const NOSRK: Self = Self(0x12);
     /// `TPM_NOSPACE`: libtpms gives it when its state with another key becomes too large to save.
     pub const NOSPACE: Self = Self(0x11);
+    /// `TPM_NOTSEALED_BLOB`: what was decrypted is nothing that this TPM has sealed.
+    pub const NOTSEALED_BLOB: Self = Self(0x13);
     /// `TPM_RESOURCES`: no slot is free.
     pub const RESOURCES: Self = Self(0x15);
+    /// `TPM_WRONGPCRVAL`: registers have other values than they shall have.
+    pub const WRONGPCRVAL: Self = Self(0x18);
     /// `TPM_FAILEDSELFTEST`
     pub const FAILEDSELFTEST: Self = Self(0x1c);
-    /// `TPM_AUTH2FAIL`
+    /// `TPM_AUTH2FAIL`: the second authorization is wrong.
     pub const AUTH2FAIL: Self = Self(0x1d);
     /// `TPM_BADTAG`, which is also what a TPM 2.0 answers to a command of TPM 1.2.
     pub const BADTAG: Self = Self(0x1e);

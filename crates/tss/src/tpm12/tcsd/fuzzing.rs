@@ -26,7 +26,7 @@ pub(in crate::tpm12) fn packets(command: &Command, reply: &[u8]) {
     }
     if let Ok(answer) = rpc::answer(command, reply) {
         assert!(answer.parameters.len() <= reply.len());
-        assert!(answer.auth.is_none() || command.auth.is_some());
+        assert!(answer.auths.len() <= command.auths.len());
     }
     if let Ok(mut read) = Reply::parse(reply) {
         while read.u32().is_ok() {}

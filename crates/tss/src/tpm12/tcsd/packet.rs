@@ -22,6 +22,7 @@ pub(super) enum Type {
     Nonce = 6,
     /// An authorization: 45 bytes in a request, 41 in a reply.
     Auth = 7,
+    Digest = 8,
     Uuid = 9,
     EncAuth = 10,
     LoadKeyInfo = 14,

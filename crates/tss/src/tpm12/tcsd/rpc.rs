@@ -30,17 +30,21 @@ enum Part {
     EncAuth,
     /// A length and bytes, as in the TPM's command.
     Sized,
+    /// The same, of which tcsd wants nothing but the length where there are none.
+    SizedIfAny,
     /// Bytes up to the end of the TPM's parameters, which tcsd gives a length.
     Whole,
-    /// Of a reply: the authorization, if the command had one.
+    /// Of a reply: the authorizations, as many as the command had.
     Auth,
+    /// Of a reply: a digest.
+    Digest,
     /// Of a reply: tcsd's handle of a loaded key.
     Handle,
     /// Of a reply: the TPM's handle of a loaded key. Uninitialised memory after TPM_LoadKey2.
     Slot,
 }
 
-use Part::{Auth, EncAuth, Handle, Key, Nonce, Sized, Slot, U16, U32, Whole};
+use Part::{Auth, Digest, EncAuth, Handle, Key, Nonce, Sized, SizedIfAny, Slot, U16, U32, Whole};
 
 struct Call {
     number: u32,
@@ -58,6 +62,9 @@ fn call(ordinal: Ordinal) -> Option<Call> {
         Ordinal::OIAP => (23, &[], &[U32, Nonce]),
         Ordinal::OSAP => (24, &[U16, U32, Nonce], &[U32, Nonce, Nonce]),
         Ordinal::TERMINATE_HANDLE => (29, &[U32], &[]),
+        Ordinal::PCR_READ => (32, &[U32], &[Digest]),
+        Ordinal::SEAL => (36, &[Key, EncAuth, SizedIfAny, Sized], &[Auth, Whole]),
+        Ordinal::UNSEAL => (37, &[Key, Whole], &[Auth, Sized]),
         Ordinal::UNBIND => (38, &[Key, Sized], &[Auth, Sized]),
         Ordinal::SIGN => (43, &[Key, Sized], &[Auth, Sized]),
         Ordinal::GET_RANDOM => (44, &[U32], &[Sized]),
@@ -99,21 +106,24 @@ pub(super) fn request(context: u32, command: &Command) -> Result<Zeroizing<Vec<u
             EncAuth => {
                 packet.value(Type::EncAuth, parameters.bytes(20)?);
             }
-            Sized => {
+            Sized | SizedIfAny => {
                 let size = parameters.u32()?;
                 let bytes = parameters.bytes(size as usize)?;
-                packet.u32(size).value(Type::Bytes, bytes);
+                packet.u32(size);
+                if size > 0 || matches!(part, Sized) {
+                    packet.value(Type::Bytes, bytes);
+                }
             }
             Whole => {
                 let bytes = parameters.rest();
                 let size = u32::try_from(bytes.len()).map_err(|_| Malformed { what })?;
                 packet.u32(size).value(Type::Bytes, bytes);
             }
-            Auth | Handle | Slot => return Err(Malformed { what }),
+            Auth | Digest | Handle | Slot => return Err(Malformed { what }),
         }
     }
     parameters.finish()?;
-    if let Some(auth) = &command.auth {
+    for auth in &command.auths {
         let mut bytes = Zeroizing::new(Vec::with_capacity(45));
         bytes.extend_from_slice(&auth.handle.to_be_bytes());
         bytes.extend_from_slice(&auth.odd);
@@ -135,15 +145,17 @@ pub(super) fn answer(command: &Command, packet: &[u8]) -> Result<Answer, Malform
     }
     let mut parameters = Zeroizing::new(Vec::with_capacity(packet.len()));
     let mut handle = 0;
-    let mut auth: Option<ResponseAuth> = None;
+    let mut auths: Vec<ResponseAuth> = Vec::new();
     for part in call.reply {
         match part {
-            Auth if command.auth.is_some() => {
-                let mut bytes = Reader::new(reply.value(Type::Auth, 41)?, what);
-                auth = Some(read_auth(&mut bytes)?);
-                bytes.finish()?;
+            Auth => {
+                for _ in &command.auths {
+                    let mut bytes = Reader::new(reply.value(Type::Auth, 41)?, what);
+                    auths.push(read_auth(&mut bytes)?);
+                    bytes.finish()?;
+                }
             }
-            Auth => {}
+            Digest => parameters.extend_from_slice(reply.value(Type::Digest, 20)?),
             U32 => parameters.extend_from_slice(reply.value(Type::U32, 4)?),
             Nonce => parameters.extend_from_slice(reply.value(Type::Nonce, 20)?),
             Sized => {
@@ -162,7 +174,7 @@ pub(super) fn answer(command: &Command, packet: &[u8]) -> Result<Answer, Malform
                     parameters.extend_from_slice(&slot.to_be_bytes());
                 }
             }
-            Key | U16 | EncAuth => return Err(Malformed { what }),
+            Key | U16 | EncAuth | SizedIfAny => return Err(Malformed { what }),
         }
     }
     reply.finish()?;
@@ -170,6 +182,6 @@ pub(super) fn answer(command: &Command, packet: &[u8]) -> Result<Answer, Malform
         code,
         handle,
         parameters,
-        auth,
+        auths,
     })
 }

@@ -7,6 +7,7 @@ mod daemon;
 mod many;
 mod raw;
 mod recovery;
+mod seal;
 mod secrets;
 mod transports;
 
@@ -298,8 +299,12 @@ impl Log {
     /// Asserts which commands went out since the last call; refused ones end with their code.
     #[track_caller]
     fn expect(&self, names: &str) {
-        let commands = std::mem::take(&mut self.0.lock().unwrap().commands);
-        assert_eq!(commands.join(" "), names);
+        assert_eq!(self.take().join(" "), names);
+    }
+
+    /// Which commands went out since the last call.
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().commands)
     }
 
     fn clear(&self) {
@@ -355,8 +360,8 @@ impl Exchange for SeenExchange<'_> {
                         let index = answer.parameters.len() - from_end;
                         answer.parameters[index] ^= 1;
                     }
-                    Some(Fault::FlipHmac) => answer.auth.as_mut().unwrap().hmac[7] ^= 0x10,
-                    Some(Fault::NoAuth) => answer.auth = None,
+                    Some(Fault::FlipHmac) => answer.auths[0].hmac[7] ^= 0x10,
+                    Some(Fault::NoAuth) => answer.auths.clear(),
                     _ => {}
                 }
                 answer
@@ -411,8 +416,8 @@ impl SeenExchange<'_> {
         let key = self.log.0.lock().unwrap().session_key.clone();
         let ordinal = command.ordinal.0.to_be_bytes();
         let digest = crypto::hash(Hash::Sha1, &[&[0; 4], &ordinal, &parameters]);
-        let auth = answer.auth.as_mut().unwrap();
-        let (odd, continues) = (command.auth.unwrap().odd, [auth.continues]);
+        let auth = &mut answer.auths[0];
+        let (odd, continues) = (command.auths[0].odd, [auth.continues]);
         let hmac = crypto::hmac(Hash::Sha1, &key, &[&digest, &auth.even, &odd, &continues]);
         auth.hmac.copy_from_slice(&hmac);
         *answer.parameters = parameters;

@@ -46,7 +46,8 @@ pub(crate) struct Command {
     pub(crate) key: Option<u32>,
     /// The parameters as the TPM's wire has them, which is what authorizations cover.
     pub(crate) parameters: Zeroizing<Vec<u8>>,
-    pub(crate) auth: Option<RequestAuth>,
+    /// As many as the command has: none, one, or two.
+    pub(crate) auths: Vec<RequestAuth>,
 }
 
 /// An answer, taken apart. Nothing of it is to be believed before its authorization is verified.
@@ -57,7 +58,8 @@ pub(crate) struct Answer {
     /// The parameters as the TPM's wire has them, which is what authorizations cover. With
     /// TPM_LoadKey that is the TPM's handle of the key.
     pub(crate) parameters: Zeroizing<Vec<u8>>,
-    pub(crate) auth: Option<ResponseAuth>,
+    /// As many as the command had, in its order.
+    pub(crate) auths: Vec<ResponseAuth>,
 }
 
 impl Answer {
@@ -67,7 +69,7 @@ impl Answer {
             code,
             handle: 0,
             parameters: Zeroizing::default(),
-            auth: None,
+            auths: Vec::new(),
         }
     }
 }

@@ -26,6 +26,13 @@ pub(crate) enum Authority<'a> {
     None,
     /// By the secret of the entity it is about.
     Oiap(&'a AuthValue),
+    /// By two secrets: of the key, and of what the key protects.
+    Both {
+        /// The key's.
+        key: &'a AuthValue,
+        /// The other one.
+        own: &'a AuthValue,
+    },
     /// By the secret of this key, to which the session is bound.
     Osap {
         /// The loaded key.
@@ -45,96 +52,121 @@ impl Tpm<'_> {
         let mut backoff = Backoff::of_a_busy_tpm();
         let mut tested = false;
         loop {
-            let session = self.open(authority)?;
-            let sent = self.send(request, session.as_ref());
+            let sessions = self.open(authority)?;
+            let sent = self.send(request, &sessions);
             let answer = match sent {
                 Ok(answer) => answer,
                 Err(error) => {
                     // With the connection the way to end a session is gone, too.
                     if !matches!(error.kind(), ErrorKind::Transport(_)) {
-                        self.end(session.as_ref());
+                        self.end(&sessions);
                     }
                     return Err(error);
                 }
             };
             if answer.code == Code::NEEDS_SELFTEST && !tested {
-                self.end(session.as_ref());
+                self.end(&sessions);
                 tested = true;
                 self.execute(&SelfTestFull, Authority::None)?;
                 continue;
             }
             if answer.code.is_busy() && !backoff.is_over() {
-                self.end(session.as_ref());
+                self.end(&sessions);
                 backoff.again();
                 continue;
             }
-            // The session has ended with its command.
-            let over = matches!(
-                answer.code,
-                Code::SUCCESS | Code::AUTHFAIL | Code::INVALID_AUTHHANDLE
-            );
-            if over && let Some(session) = &session {
-                self.closed(session.handle);
+            // The session has ended with its command. Of two, the second may not have been looked at.
+            let over = match answer.code {
+                Code::SUCCESS => true,
+                Code::AUTHFAIL | Code::INVALID_AUTHHANDLE => sessions.len() < 2,
+                _ => false,
+            };
+            if over {
+                for session in &sessions {
+                    self.closed(session.handle);
+                }
             }
             // tcsd gives up sessions of one client for another's; no secret was tried then.
-            let lost = session.is_some() && answer.code == Code::INVALID_AUTHHANDLE;
+            let lost = !sessions.is_empty() && answer.code == Code::INVALID_AUTHHANDLE;
             if lost && backoff.again() {
+                if !over {
+                    self.end(&sessions);
+                }
                 continue;
             }
             match answer.code {
                 _ if over => {}
                 // A TPM 1.1 that does not know the command does not know TPM_FlushSpecific either.
-                Code::BAD_ORDINAL => self.terminate(session.as_ref()),
+                Code::BAD_ORDINAL => self.terminate(&sessions),
                 // What is refused before its authorization is looked at leaves the session open.
-                _ if self.exchange.sharing() != Sharing::Daemon => self.end(session.as_ref()),
+                _ if self.exchange.sharing() != Sharing::Daemon => self.end(&sessions),
                 // tcsd ends it with the connection.
                 _ => {}
             }
-            return read(request, &answer, session.as_ref());
+            return read(request, &answer, &sessions);
         }
     }
 
-    fn open(&mut self, authority: Authority<'_>) -> Result<Option<Session>> {
-        let odd = session::nonce().map_err(crypto_error)?;
-        Ok(match authority {
-            Authority::None => None,
-            Authority::Oiap(secret) => {
-                let opened = self.execute(&Oiap, Authority::None)?;
-                self.opened(opened.handle);
-                Some(Session::oiap(opened.handle, opened.even, odd, secret))
+    fn open(&mut self, authority: Authority<'_>) -> Result<Vec<Session>> {
+        match authority {
+            Authority::None => Ok(Vec::new()),
+            Authority::Oiap(secret) => Ok(vec![self.oiap(secret)?]),
+            Authority::Both { key, own } => {
+                let first = vec![self.oiap(key)?];
+                match self.oiap(own) {
+                    Ok(second) => Ok(first.into_iter().chain([second]).collect()),
+                    Err(error) => {
+                        if !matches!(error.kind(), ErrorKind::Transport(_)) {
+                            self.end(&first);
+                        }
+                        Err(error)
+                    }
+                }
             }
             Authority::Osap { key, secret } => {
+                let odd = session::nonce().map_err(crypto_error)?;
                 let odd_osap = session::nonce().map_err(crypto_error)?;
                 let request = Osap { key, odd: odd_osap };
                 let opened = self.execute(&request, Authority::None)?;
                 self.opened(opened.handle);
                 let nonces = (&opened.even_osap, &odd_osap);
-                Some(Session::osap(
+                Ok(vec![Session::osap(
                     opened.handle,
                     opened.even,
                     odd,
                     nonces,
                     secret,
-                ))
+                )])
             }
-        })
+        }
     }
 
-    fn send<R: Request>(&mut self, request: &R, session: Option<&Session>) -> Result<Answer> {
+    fn oiap(&mut self, secret: &AuthValue) -> Result<Session> {
+        let odd = session::nonce().map_err(crypto_error)?;
+        let opened = self.execute(&Oiap, Authority::None)?;
+        self.opened(opened.handle);
+        Ok(Session::oiap(opened.handle, opened.even, odd, secret))
+    }
+
+    fn send<R: Request>(&mut self, request: &R, sessions: &[Session]) -> Result<Answer> {
         let ordinal = request.ordinal();
-        let sealed = match (request.secrets(), session) {
+        let sealed = match (request.secrets(), sessions.first()) {
             (Some([usage, migration]), Some(session)) => Some(session.encrypt(usage, migration)),
             _ => None,
         };
         let mut writer = Writer::new();
         request.parameters(&mut writer, sealed.as_ref());
         let parameters = writer.finish(ordinal.name())?;
-        let auth = session.map(|session| session.authorize(ordinal, &parameters));
+        let auths: Vec<_> = sessions
+            .iter()
+            .map(|session| session.authorize(ordinal, &parameters))
+            .collect();
+        let has_auth = !auths.is_empty();
         let command = Command {
             ordinal,
             key: request.key(),
             parameters,
-            auth,
+            auths,
         };
         let awaited = request.makes();
         if let Some(made) = &awaited {
@@ -143,7 +175,7 @@ impl Tpm<'_> {
         let sent = Instant::now();
         let answer = self.exchange.exchange(&command).inspect_err(|_| {
             // Not taken back by a later command: none goes out any more.
-            self.at_stake |= auth.is_some();
+            self.at_stake |= has_auth;
         })?;
         log::trace!(
             "{ordinal} [{:08x}]: {} bytes, answer {} bytes, 0x{:x}, {} us",
@@ -159,16 +191,16 @@ impl Tpm<'_> {
         Ok(answer)
     }
 
-    /// Ends a session that no command has ended.
-    fn end(&mut self, session: Option<&Session>) {
-        if let Some(session) = session {
+    /// Ends sessions that no command has ended.
+    fn end(&mut self, sessions: &[Session]) {
+        for session in sessions {
             self.end_session(session.handle);
         }
     }
 
     /// The same with the old command.
-    fn terminate(&mut self, session: Option<&Session>) {
-        if let Some(&Session { handle, .. }) = session {
+    fn terminate(&mut self, sessions: &[Session]) {
+        for &Session { handle, .. } in sessions {
             let ended = self.execute(&TerminateHandle { handle }, Authority::None);
             self.ended(handle, ended);
         }
@@ -201,21 +233,17 @@ impl Tpm<'_> {
     }
 }
 
-fn read<R: Request>(
-    request: &R,
-    answer: &Answer,
-    session: Option<&Session>,
-) -> Result<R::Response> {
+fn read<R: Request>(request: &R, answer: &Answer, sessions: &[Session]) -> Result<R::Response> {
     let ordinal = request.ordinal();
     if answer.code != Code::SUCCESS {
         return Err(Failure::of(ordinal, answer.code).into());
     }
-    let verified = match (session, &answer.auth) {
-        (None, None) => true,
-        (Some(session), Some(auth)) => session.verify(ordinal, &answer.parameters, auth),
-        // An answer without authorization to a command that had one, or the reverse.
-        _ => false,
-    };
+    // An answer without authorization to a command that had one, or the reverse, is none.
+    let verified = sessions.len() == answer.auths.len()
+        && sessions
+            .iter()
+            .zip(&answer.auths)
+            .all(|(session, auth)| session.verify(ordinal, &answer.parameters, auth));
     if !verified {
         return Err(ErrorKind::SessionIntegrity {
             command: ordinal.name(),

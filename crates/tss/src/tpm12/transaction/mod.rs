@@ -5,6 +5,7 @@ pub(crate) mod exchange;
 pub(crate) mod exec;
 pub(crate) mod loaded;
 mod recovery;
+pub(crate) mod seal;
 
 use std::time::Duration;
 
