@@ -3,6 +3,7 @@
 
 pub(crate) mod pem;
 mod serialized;
+mod ssh;
 pub mod tss12;
 pub mod tss2;
 pub mod uri;

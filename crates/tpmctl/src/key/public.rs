@@ -56,48 +56,13 @@ pub(crate) fn pem(label: &str, der: &[u8]) -> Result<String, Error> {
         .map_err(|error| Error::new(format!("this does not fit PEM: {error}")))
 }
 
-/// A line of authorized_keys (RFC 4253, 6.6; RFC 5656, 3.1).
+/// A line of authorized_keys.
 fn ssh(public: &PublicKey, comment: &str) -> Result<String, Error> {
-    let (name, blob) = if let Ok(point) = public.ec() {
-        let curve = match point.curve() {
-            crypto::Curve::P256 => "nistp256",
-            crypto::Curve::P384 => "nistp384",
-            crypto::Curve::P521 => "nistp521",
-            other => {
-                return Err(Error::new(format!("SSH has no keys on {other}")));
-            }
-        };
-        let name = format!("ecdsa-sha2-{curve}");
-        let parts = [name.as_bytes(), curve.as_bytes(), point.point()];
-        let blob = parts.map(string).concat();
-        (name, blob)
-    } else {
-        let rsa = public.rsa()?;
-        let name = "ssh-rsa";
-        let blob = [
-            string(name.as_bytes()),
-            mpint(rsa.exponent()),
-            mpint(rsa.modulus()),
-        ]
-        .concat();
-        (name.to_owned(), blob)
-    };
-    let comment = printable::line(comment);
-    let line = format!("{name} {} {comment}", openssl::base64::encode_block(&blob));
+    let key = public.to_ssh().ok_or_else(|| {
+        let curve = public.ec().map(|key| key.curve().to_string());
+        let curve = curve.unwrap_or_default();
+        Error::new(format!("SSH has no keys on {curve}"))
+    })?;
+    let line = format!("{key} {}", printable::line(comment));
     Ok(format!("{}\n", line.trim_end()))
-}
-
-/// RFC 4251, 5.
-fn string(bytes: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    [&length.to_be_bytes(), bytes].concat()
-}
-
-fn mpint(number: &[u8]) -> Vec<u8> {
-    let zeros = number.iter().take_while(|&&byte| byte == 0).count();
-    let number = number.get(zeros..).unwrap_or_default();
-    match number.first() {
-        Some(&first) if first >= 0x80 => string(&[&[0], number].concat()),
-        _ => string(number),
-    }
 }

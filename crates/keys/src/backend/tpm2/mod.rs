@@ -20,7 +20,8 @@ use crypto::ecdsa::EcPublic;
 use tss::os::AppendOnly;
 use tss::schedule::Queue;
 use tss::tpm2::{
-    AlgId, Attributes, Client, Duplicate, Incoming, KeyAuth, Name, Object, Policy, Scheme, Source,
+    AlgId, Attributes, Client, Duplicate, Incoming, KeyAuth, Name, Object, Policy, Public, Scheme,
+    Source,
 };
 use tss::transport::Family;
 use zeroize::Zeroizing;
@@ -29,6 +30,8 @@ use super::{Backend, Input, Point, Unpads};
 use crate::credential::{Credential, Identity};
 use crate::format::tss2::KeyFile;
 use crate::generate::Options;
+use crate::key_dirs::Abilities;
+use crate::load::abilities_of;
 use crate::operation::{Decryption, Signing};
 use crate::public::hash_of;
 use crate::{Error, PublicKey, Tpm, policy};
@@ -219,6 +222,14 @@ impl Backend for Tpm2Key {
 
     fn name(&self) -> Option<&Name> {
         Some(&self.object.name)
+    }
+
+    fn area(&self) -> Option<&Public> {
+        Some(&self.object.public)
+    }
+
+    fn can(&self) -> Abilities {
+        abilities_of(&self.object.public, &self.public)
     }
 
     fn file(&self) -> Option<&KeyFile> {
