@@ -8,6 +8,11 @@ CARGOFLAGS ?= --locked
 # Where OpenSSL looks for modules; asked of pkg-config first, then of openssl itself.
 MODULESDIR ?= $(shell pkg-config --variable=modulesdir libcrypto 2>/dev/null || openssl version -m 2>/dev/null | sed -n 's/^MODULESDIR: "\(.*\)"$$/\1/p')
 
+# Where programs look for PKCS#11 modules: by the name of the architecture where there is one, as on Debian.
+MULTIARCH  ?= $(shell gcc -print-multiarch 2>/dev/null)
+PKCS11DIR  ?= $(PREFIX)/lib$(if $(MULTIARCH),/$(MULTIARCH))/pkcs11
+P11KITDIR   = $(PREFIX)/share/p11-kit/modules
+
 BINDIR  = $(PREFIX)/bin
 MANDIR  = $(PREFIX)/share/man
 DOCDIR  = $(PREFIX)/share/doc/tpm-provider
@@ -108,6 +113,10 @@ install: ## install below $(DESTDIR)$(PREFIX); the module goes to OpenSSL's MODU
 	@test -f $(MODULE) -a -f $(TPMCTL) || { echo "nothing to install yet: run 'make' first" >&2; exit 1; }
 	@test -n $(call quote,$(MODULESDIR)) || { echo "where does OpenSSL keep its modules? make install MODULESDIR=..." >&2; exit 1; }
 	$(INSTALL) -m 644 $(MODULE) $(call TO,$(MODULESDIR)/tpm.so)
+	@# A link: who uses both front ends in one process has one module.
+	umask 022; mkdir -p $(call TO,$(PKCS11DIR)) && ln -sf $(call quote,$(MODULESDIR)/tpm.so) $(call TO,$(PKCS11DIR)/tpm.so)
+	umask 022; mkdir -p $(call TO,$(P11KITDIR)) && \
+	  sed 's|^module: .*|module: $(PKCS11DIR)/tpm.so|' conf/p11-kit/tpm-provider.module >$(call TO,$(P11KITDIR)/tpm-provider.module)
 	$(INSTALL) -m 755 $(TPMCTL) $(call TO,$(BINDIR)/tpmctl)
 	$(INSTALL) -m 644 conf/tmpfiles.d/tpm-provider.conf $(call TO,$(TMPFILESDIR)/tpm-provider.conf)
 	@for page in $(wildcard target/man/*.[1-8]); do \
@@ -123,7 +132,8 @@ install: ## install below $(DESTDIR)$(PREFIX); the module goes to OpenSSL's MODU
 
 uninstall: ## remove what install put there
 	rm -f $(call TO,$(MODULESDIR)/tpm.so) $(call TO,$(BINDIR)/tpmctl) $(call TO,$(TMPFILESDIR)/tpm-provider.conf)
-	rm -f $(call TO,$(MANDIR))/man7/tpm-provider.7 $(call TO,$(MANDIR))/man1/tpmctl*.1
+	rm -f $(call TO,$(PKCS11DIR)/tpm.so) $(call TO,$(P11KITDIR)/tpm-provider.module)
+	rm -f $(call TO,$(MANDIR))/man7/tpm-provider.7 $(call TO,$(MANDIR))/man7/tpm-pkcs11.7 $(call TO,$(MANDIR))/man1/tpmctl*.1
 	rm -f $(call TO,$(PREFIX)/share/bash-completion/completions/tpmctl) \
 	  $(call TO,$(PREFIX)/share/zsh/site-functions/_tpmctl) $(call TO,$(PREFIX)/share/fish/vendor_completions.d/tpmctl.fish)
 	rm -rf $(call TO,$(DOCDIR))

@@ -12,11 +12,11 @@ fn main() {
     link();
 }
 
-/// Keeps the module mapped, bound at load time, and closed but for its entry point.
+/// Keeps the module mapped, bound at load time, and closed but for its entry points.
 ///
 /// rustc itself hands the linker a version script that exports the `#[no_mangle]` functions of a
 /// cdylib and makes everything else local, and GNU ld accepts only one anonymous script: so the entry
-/// point is the only `#[no_mangle]` function, and `tests/suite/abi/module.rs` asserts the outcome.
+/// points, one for OpenSSL and three for PKCS#11, are the only `#[no_mangle]` functions, and `tests/suite/abi/module.rs` asserts the outcome.
 fn link() {
     if var("CARGO_CFG_TARGET_OS") != "linux" {
         return;

@@ -63,7 +63,7 @@ pub unsafe extern "C" fn OSSL_provider_init(
 }
 
 /// Gives up the provider's own reference. TPM objects are not this function's business: it runs in
-/// forked children too, while the parent's keys live on; see `core::exit`.
+/// forked children too, while the parent's keys live on; see `crate::ffi::release_at_exit`.
 unsafe extern "C" fn teardown(provctx: *mut c_void) {
     guard("provider_teardown", (), || {
         if !provctx.is_null() {

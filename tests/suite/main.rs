@@ -7,6 +7,7 @@ mod abi;
 mod clients;
 mod host;
 mod keys;
+mod pkcs11;
 mod repository;
 mod ssh;
 mod tls;

@@ -3,6 +3,7 @@
 
 use crypto::CryptoError;
 use thiserror::Error as ThisError;
+use tss::ErrorKind;
 use tss::tpm2::wire::Malformed;
 
 use super::tss2::FileError;
@@ -55,6 +56,29 @@ pub enum Error {
     /// The TPM client failed.
     #[error(transparent)]
     Tss(#[from] tss::Error),
+}
+
+impl Error {
+    /// Whether the key's authorization value was wrong, now or before.
+    pub fn is_wrong_value(&self) -> bool {
+        match self {
+            Self::NotTriedAgain(_) => true,
+            Self::Tss(error) => error.is_authorization_failure() && !error.is_of_parent(),
+            _ => false,
+        }
+    }
+
+    /// The wrong tries that are left before the TPM locks, if the TPM said so with this.
+    pub fn tries_left(&self) -> Option<u32> {
+        let Self::Tss(error) = self else {
+            return None;
+        };
+        match error.kind() {
+            ErrorKind::WrongAuth { tries_left, .. } => *tries_left,
+            ErrorKind::Lockout { .. } => Some(0),
+            _ => None,
+        }
+    }
 }
 
 impl From<CryptoError> for Error {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use crypto::Hash;
 use crypto::Secret;
 use tss::schedule::Queue;
-use tss::tpm2::Name;
+use tss::tpm2::{Name, Public};
 use tss::tpm12::KeyBlob;
 use tss::transport::Family;
 
 use super::backend::Backend;
-use super::credential::Credential;
+use super::credential::{Credential, Standing};
+use super::key_dirs::Abilities;
 use super::operation::Rejection;
 use super::tss2::KeyFile;
 use super::{Error, KeyType, PublicKey, Tpm};
@@ -56,6 +57,16 @@ impl Key {
     /// What a TPM 2.0 calls it: a digest of its public area (Part 1, 16).
     pub fn name(&self) -> Option<&Name> {
         self.backend.name()
+    }
+
+    /// The public area of a key of a TPM 2.0.
+    pub fn tpm_public(&self) -> Option<&Public> {
+        self.backend.area()
+    }
+
+    /// What its attributes and scheme let it do.
+    pub fn abilities(&self) -> Abilities {
+        self.backend.can()
     }
 
     /// The TPM 2.0 key file that this key came from or was made into; `None` for a persistent key and for
@@ -108,6 +119,11 @@ impl Key {
     /// loading, or the one that came was wrong.
     pub fn needs_login(&self) -> bool {
         self.credential.needs_login()
+    }
+
+    /// What is known of the key's authorization value.
+    pub fn standing(&self) -> Standing {
+        self.credential.standing()
     }
 
     /// Gives a key that was loaded with [`Ask::Later`](crate::Ask::Later) its authorization value, or another one. It is

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use tss::tpm2::{
-    Attributes, Object, Parent, Policy, PolicyCommand, PrimaryTemplate, Public, Source,
+    AlgId, Attributes, Object, Parent, Policy, PolicyCommand, PrimaryTemplate, Public, Scheme,
+    Source,
 };
 
 use super::backend::tpm2::Tpm2Key;
 use super::credential::{
     Ask, Credential, Identity, LONGEST_IN_TPM2, Subject, check_length, longest_value,
 };
+use super::key_dirs::{Abilities, Looked};
 use super::tss2::{KeyFile, Kind};
 use super::uri::{Handle, PolicySource};
 use super::{Error, Key, PublicKey, Tpm, policy};
@@ -20,6 +22,16 @@ impl Key {
     /// Whether a key file is one that this version can use, whatever the TPM.
     pub fn check_file(file: &KeyFile) -> Result<(), Error> {
         examine(file).map(drop)
+    }
+
+    /// What a key file tells of its key without a TPM. An error for one that cannot be used whatever the TPM.
+    pub(crate) fn look_at_file(file: &KeyFile) -> Result<Looked, Error> {
+        let (public, half, policy) = examine(file)?;
+        Ok(Looked {
+            abilities: abilities_of(&public, &half),
+            needs_value: asks_for_value(file, &policy),
+            public: half,
+        })
     }
 
     /// Makes a key of a key file. `ask` is called, once, when the file says that the key has an
@@ -94,9 +106,9 @@ pub(super) fn credential_of(
         None => noun.to_owned(),
     };
     let identity = Identity::of_file(&file.public, &file.private);
-    let takes_value = policy.is_empty() || policy.takes_value();
-    if file.empty_auth || !takes_value {
-        let counted = (takes_value && counts_tries(public)).then_some(identity);
+    if !asks_for_value(file, policy) {
+        let counted = takes_value(policy) && counts_tries(public);
+        let counted = counted.then_some(identity);
         return Credential::none(tpm, counted, advice.map(|advice| advice.says_none));
     }
     let subject = Subject {
@@ -109,6 +121,44 @@ pub(super) fn credential_of(
     match policy.is_empty() || policy.needs_value() {
         true => Credential::obtain(tpm, subject, ask),
         false => Credential::obtain_if_given(tpm, subject, ask),
+    }
+}
+
+/// Whether an authorization value plays a part in using a key with this policy.
+fn takes_value(policy: &Policy) -> bool {
+    policy.is_empty() || policy.takes_value()
+}
+
+/// Whether somebody is asked for the authorization value of a file's object.
+fn asks_for_value(file: &KeyFile, policy: &Policy) -> bool {
+    !file.empty_auth && takes_value(policy)
+}
+
+/// What a key may do, by its public area. With what parameters is said when it is to do it.
+pub(super) fn abilities_of(public: &Public, half: &PublicKey) -> Abilities {
+    let has = |attribute| public.attributes().contains(attribute);
+    let decrypts = has(Attributes::DECRYPT) && !has(Attributes::RESTRICTED);
+    let scheme = public.scheme();
+    let is = |algorithms: &[AlgId]| match scheme {
+        Scheme::Null => true,
+        Scheme::Plain(algorithm)
+        | Scheme::Hashed(algorithm, _)
+        | Scheme::HashedWith(algorithm, _, _) => algorithms.contains(&algorithm),
+    };
+    let signs = match half {
+        PublicKey::Rsa { .. } => {
+            let is_raw = decrypts && scheme == Scheme::Null;
+            is_raw || has(Attributes::SIGN) && is(&[AlgId::RSASSA, AlgId::RSAPSS])
+        }
+        PublicKey::Ec(_) => has(Attributes::SIGN) && is(&[AlgId::ECDSA]),
+    };
+    let is_rsa = half.rsa().is_ok();
+    Abilities {
+        sign: signs,
+        decrypt: is_rsa && decrypts && is(&[AlgId::RSAES, AlgId::OAEP]),
+        agree: !is_rsa && decrypts && is(&[AlgId::ECDH]),
+        made_in_tpm: has(Attributes::SENSITIVE_DATA_ORIGIN),
+        stays: has(Attributes::FIXED_TPM),
     }
 }
 

@@ -109,6 +109,12 @@ impl Tpm {
         })
     }
 
+    /// How many wrong authorization values a TPM 2.0 takes before it locks, in one command; and at how many it does.
+    pub fn tries_left(&self) -> Result<(u32, u32), Error> {
+        let state = self.client()?.lockout()?;
+        Ok((state.tries_left(), state.max_tries))
+    }
+
     /// Which parents are accepted in the TPM at `endpoint`, which is this one's.
     fn parents(&self, endpoint: &Endpoint) -> ParentName {
         match &self.config.parent_name {

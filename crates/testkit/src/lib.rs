@@ -30,6 +30,7 @@ pub mod node;
 pub mod openssl;
 pub mod orders;
 pub mod peer;
+pub mod pkcs11;
 pub mod ports;
 pub mod process;
 pub mod proxy;

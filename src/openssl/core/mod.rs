@@ -6,7 +6,6 @@
 mod async_job;
 mod bio;
 mod error;
-mod exit;
 mod host;
 mod notice;
 mod passphrase;

@@ -1,11 +1,12 @@
 //! Where the provider's settings come from: the environment as it was at init, and the provider's section of
 //! openssl.cnf, to which `-provparam` of OpenSSL 3.5 and `OSSL_PROVIDER_add_conf_parameter` may add after init.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::CStr;
 
 use zeroize::Zeroizing;
 
-use super::{Core, Error, Reason, exit};
+use super::{Core, Error, Reason};
+use crate::ffi;
 use crypto::{Digest, Hash};
 use keys::config::{ADDRESS_OF_ANOTHER, Fault, MISTAKES, SETTINGS, Settings, Source};
 use keys::log_setup;
@@ -81,7 +82,7 @@ pub(crate) fn read(
 ) -> Result<(), Error> {
     let result = settings.read(&Here { core, environment });
     settings.config.root = environment.root;
-    settings.config.on_open = exit::register;
+    settings.config.on_open = ffi::release_at_exit;
     if let Some(level) = settings.level() {
         log_setup::enable(level, settings.log_to.as_ref());
     }
@@ -94,29 +95,15 @@ impl From<Fault> for Error {
     }
 }
 
-// glibc has it and the libc crate does not.
-unsafe extern "C" {
-    fn secure_getenv(name: *const c_char) -> *mut c_char;
-}
-
-/// A variable of ours. Privileged programs must not be steered by their caller's environment; that
-/// a variable is there and does not count is said, since another TPM would be used than was meant.
+/// A variable of ours. That one is there and does not count is said, since another TPM would be used than was meant.
 fn environment(name: &CStr) -> Variable {
-    // SAFETY: the name is a C string; the answer, if not NULL, is one too and is copied at once,
-    // as OpenSSL's own reading of its variables does.
-    let (trusted, present) = unsafe { (secure_getenv(name.as_ptr()), libc::getenv(name.as_ptr())) };
-    if trusted.is_null() {
-        if present.is_null() {
-            return Ok(None);
-        }
-        return Err(format!(
+    match ffi::variable(name) {
+        ffi::Variable::Absent => Ok(None),
+        ffi::Variable::Is(value) => Ok(Some(value)),
+        ffi::Variable::Untrusted => Err(format!(
             "{} is set in the environment of a privileged program and is not trusted there: unset it, and use the \
              provider's section in openssl.cnf",
             name.to_string_lossy()
-        ));
+        )),
     }
-    // SAFETY: not NULL, as just checked; see above.
-    let value = unsafe { CStr::from_ptr(trusted) };
-    let value = Zeroizing::new(value.to_string_lossy().into_owned());
-    Ok(Some(value).filter(|value| !value.is_empty()))
 }

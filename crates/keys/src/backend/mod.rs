@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crypto::Hash;
 use crypto::ecdsa::EcPublic;
 use tss::schedule::Queue;
-use tss::tpm2::Name;
+use tss::tpm2::{Name, Public};
 use tss::tpm12::KeyBlob;
 use tss::transport::Family;
 use zeroize::Zeroizing;
@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use crate::credential::{Credential, Identity};
 use crate::format::tss2::KeyFile;
 use crate::generate::Options;
+use crate::key_dirs::Abilities;
 use crate::operation::{Decryption, Signing};
 use crate::{Error, PublicKey, Tpm};
 
@@ -42,6 +43,12 @@ pub(crate) trait Backend: Send + Sync {
     fn name(&self) -> Option<&Name> {
         None
     }
+    /// The public area of a key of a TPM 2.0.
+    fn area(&self) -> Option<&Public> {
+        None
+    }
+    /// What the key's attributes and scheme let it do.
+    fn can(&self) -> Abilities;
     /// The key file of a TPM 2.0.
     fn file(&self) -> Option<&KeyFile> {
         None

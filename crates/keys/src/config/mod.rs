@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::log_setup::Target;
 use super::trust::{self, ParentRule, Root};
+use super::uri::Handle;
 use crypto::Secret;
 use tss::os::Hold;
 use tss::tpm2::Sessions;
@@ -105,6 +106,10 @@ pub struct Settings {
     pub log: Option<LevelFilter>,
     /// Where the log goes; `None` where nothing is said of it.
     pub log_to: Option<Target>,
+    /// Where PKCS#11's keys are; `None` where nothing is said of it.
+    pub key_dirs: Option<Vec<PathBuf>>,
+    /// Persistent keys that are PKCS#11's, too.
+    pub key_handles: Vec<Handle>,
 }
 
 /// Where settings come from.
@@ -112,12 +117,27 @@ pub trait Source {
     /// The value of a name in the provider's section of openssl.cnf.
     fn setting(&self, key: &CStr) -> Option<Zeroizing<String>>;
 
+    /// What the program itself says of a setting when it starts us, which comes before the environment; and where.
+    fn argument(&self, _: &CStr) -> Option<(Zeroizing<String>, String)> {
+        None
+    }
+
+    /// Where [`Self::setting`] has a value from, in words, if that is not the provider's section of openssl.cnf.
+    fn place(&self, _: &CStr) -> Option<String> {
+        None
+    }
+
     /// The value of a variable of the environment, or why it does not count. An empty one is as good as none.
     fn variable(&self, name: &CStr) -> Result<Option<Zeroizing<String>>, String>;
 
+    /// The home directory of the user whose settings these are, if anybody's.
+    fn home(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// Whether this reader has a use for a setting. The file of a secret may be one that only a service can read.
-    fn wants(&self, _: &Setting) -> bool {
-        true
+    fn wants(&self, setting: &Setting) -> bool {
+        !setting.of_pkcs11
     }
 }
 
@@ -154,9 +174,13 @@ pub(super) struct Said<'a> {
 impl Said<'_> {
     /// `tcti = "x" in the provider's openssl.cnf section`; a secret is not repeated.
     fn place(&self) -> String {
-        let (name, at) = match self.origin {
-            Origin::Environment(name) => (name, "in the environment"),
-            _ => (self.setting.name(), "in the provider's openssl.cnf section"),
+        let (name, at) = match &self.origin {
+            Origin::Environment(name) => (*name, "in the environment".to_owned()),
+            Origin::At(name, place) => (*name, format!("in {place}")),
+            _ => (
+                self.setting.name(),
+                "in the provider's openssl.cnf section".to_owned(),
+            ),
         };
         match self.setting.is_secret {
             true => format!("{name} {at}"),
@@ -236,6 +260,9 @@ impl Setting {
         if !source.wants(self) {
             return Ok(None);
         }
+        if let Some((value, place)) = source.argument(self.key) {
+            return Ok(Some((value, Origin::At(self.name(), place))));
+        }
         if let Some(name) = self.variable {
             let value = source
                 .variable(name)
@@ -246,7 +273,11 @@ impl Setting {
             }
         }
         let value = source.setting(self.key);
-        Ok(value.map(|value| (value, Origin::Setting(self.name()))))
+        let origin = match source.place(self.key) {
+            Some(place) => Origin::At(self.name(), place),
+            None => Origin::Setting(self.name()),
+        };
+        Ok(value.map(|value| (value, origin)))
     }
 
     fn read(&self, source: &dyn Source, settings: &mut Settings) -> Result<(), Fault> {
@@ -340,6 +371,9 @@ mod tests {
             assert!(text.starts_with(&start), "{text}");
             assert!(text.contains(expected), "{text}");
         }
+        // Those of the other front end are not looked at here.
+        let source = section([("key-dirs", "keys"), ("key-handles", "81000001")]);
+        assert_eq!(Settings::default().read(&source), Ok(()));
         for (name, value, expected) in [
             ("tcti", "nosuchtcti", "device:PATH"),
             ("tcti12", "/dev/tpm0", "device:/dev/tpm0"),

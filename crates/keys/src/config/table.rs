@@ -10,6 +10,7 @@ use super::super::credential::{PIN_SOURCES, is_pin_source};
 use super::super::log_setup::Target;
 use super::super::read_secret;
 use super::super::trust::ParentRule;
+use super::super::uri::{Handle, HandleKind};
 use super::{Fault, Load, Said, Settings};
 use crypto::Secret;
 use tss::os::Hold;
@@ -28,6 +29,8 @@ pub struct Setting {
     pub is_secret: bool,
     /// Whether the value leads to a secret that is read with the settings.
     pub reads_secret: bool,
+    /// Whether it is the PKCS#11 front end's alone, and stands in no section of openssl.cnf.
+    pub of_pkcs11: bool,
     pub(super) apply: fn(&Said<'_>, &mut Settings) -> Result<(), Fault>,
 }
 
@@ -43,6 +46,7 @@ impl Setting {
             values,
             is_secret: false,
             reads_secret: false,
+            of_pkcs11: false,
             apply,
         }
     }
@@ -57,6 +61,11 @@ impl Setting {
         self
     }
 
+    const fn of_pkcs11(mut self) -> Self {
+        self.of_pkcs11 = true;
+        self
+    }
+
     const fn secret(mut self) -> Self {
         self.reads_secret = true;
         self.unshown()
@@ -64,7 +73,7 @@ impl Setting {
 }
 
 /// All settings. The log comes first, so that what is wrong with another one is logged.
-pub const SETTINGS: [Setting; 16] = [
+pub const SETTINGS: [Setting; 18] = [
     Setting::new(c"log", "off | error | warn | info | debug | trace", log).after(c"TPM_LOG"),
     Setting::new(c"log-to", "stderr | syslog | journal | file:PATH", log_to),
     Setting::new(c"load", "lazy | eager", load),
@@ -83,6 +92,10 @@ pub const SETTINGS: [Setting; 16] = [
     Setting::new(c"timeout", "SECONDS", timeout),
     Setting::new(c"lock-timeout", "SECONDS", lock_timeout),
     Setting::new(c"chroot", "private | directory | nothing", chroot),
+    Setting::new(c"key-dirs", "DIRECTORY[:DIRECTORY...]", key_dirs)
+        .after(c"TPM_KEY_DIRS")
+        .of_pkcs11(),
+    Setting::new(c"key-handles", "URI [URI...]", key_handles).of_pkcs11(),
 ];
 
 /// Names that are not settings and look like one, and what is meant. OpenSSL gives a provider no list of what its
@@ -235,6 +248,42 @@ fn absolute(said: &Said<'_>) -> Result<PathBuf, Fault> {
         true => Ok(path),
         false => Err(said.expected("the absolute path of a directory")),
     }
+}
+
+/// Several, a colon between.
+fn key_dirs(said: &Said<'_>, settings: &mut Settings) -> Result<(), Fault> {
+    let mut dirs = Vec::new();
+    for part in said.text.split(':').map(str::trim) {
+        let path = match part.strip_prefix("~/") {
+            Some(rest) => match said.source.home() {
+                Some(home) => home.join(rest),
+                // Nobody's, as in a privileged program.
+                None => continue,
+            },
+            None => PathBuf::from(part),
+        };
+        if !path.is_absolute() {
+            return Err(said.expected(
+                "the absolute paths of directories, or such as begin with ~/, a colon between two of them",
+            ));
+        }
+        dirs.push(path);
+    }
+    settings.key_dirs = Some(dirs);
+    Ok(())
+}
+
+/// Several, blanks between.
+fn key_handles(said: &Said<'_>, settings: &mut Settings) -> Result<(), Fault> {
+    let uris = said.text.split_whitespace().map(|uri| {
+        let handle = Handle::parse(uri).map_err(|error| said.fault(&error.to_string()))?;
+        match handle.kind {
+            HandleKind::Persistent => Ok(handle),
+            _ => Err(said.expected("URIs of persistent keys, handle:0x81xxxxxx")),
+        }
+    });
+    settings.key_handles = uris.collect::<Result<_, _>>()?;
+    Ok(())
 }
 
 fn parent_auth(said: &Said<'_>, settings: &mut Settings) -> Result<(), Fault> {

@@ -173,6 +173,22 @@ impl Given {
         self.shut.iter().next().is_some() || self.value.is_refused()
     }
 
+    /// Whether the TPM has taken it.
+    pub(super) fn is_good(&self) -> bool {
+        let tried = self.value.tried.as_ref();
+        !self.is_refused() && tried.is_none_or(Tried::is_good)
+    }
+
+    /// Whether the same value was wrong for another key that this process has.
+    pub(super) fn is_refused_elsewhere(&self) -> bool {
+        let other = |value: &Value| {
+            value.identity != self.value.identity
+                && value.secret == self.value.secret
+                && value.is_refused()
+        };
+        !LOADED.find(other).is_empty()
+    }
+
     /// Runs an operation with the value, unless it is known to be wrong; `is_refusal` says of an error whether it
     /// makes it so. Waits `patience` at most while another process tries it for the first time.
     pub(super) fn used_for<T>(

@@ -34,6 +34,21 @@ pub enum Ask<'a> {
     Later,
 }
 
+/// What is known of a key's authorization value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The TPM has taken it, or the key has none.
+    Good,
+    /// Nobody has tried it.
+    Untried,
+    /// Nobody has tried it, and the same one was wrong for another key.
+    Doubtful,
+    /// The TPM has refused it.
+    Refused,
+    /// There is none yet.
+    Missing,
+}
+
 /// A key that needs a value, as far as that goes.
 pub(super) struct Subject {
     /// Which key it is.
@@ -147,6 +162,24 @@ impl Credential {
         match self {
             Self::Value(_) | Self::Unknown => false,
             Self::Login { given, .. } => given.iter().next().is_none_or(Given::is_refused),
+        }
+    }
+
+    /// What is known of the value that somebody gave.
+    pub(super) fn standing(&self) -> Standing {
+        let given = match self {
+            Self::Value(given) => given,
+            Self::Unknown => return Standing::Good,
+            Self::Login { given, .. } => match given.iter().next() {
+                Some(given) => given,
+                None => return Standing::Missing,
+            },
+        };
+        match given {
+            given if given.is_good() => Standing::Good,
+            given if given.is_refused() => Standing::Refused,
+            given if given.is_refused_elsewhere() => Standing::Doubtful,
+            _ => Standing::Untried,
         }
     }
 

@@ -56,6 +56,10 @@ impl Tried {
         self.0.number().store(REFUSED, Ordering::Release);
     }
 
+    pub(super) fn is_good(&self) -> bool {
+        self.0.number().load(Ordering::Acquire) == GOOD
+    }
+
     pub(super) fn is_refused(&self) -> bool {
         self.0.number().load(Ordering::Acquire) == REFUSED
     }

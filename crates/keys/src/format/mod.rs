@@ -4,6 +4,7 @@
 pub mod foreign;
 pub(crate) mod pem;
 pub mod serialized;
+pub mod ssh;
 pub mod tss12;
 pub mod tss2;
 pub mod uri;

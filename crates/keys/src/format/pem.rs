@@ -50,6 +50,25 @@ pub(crate) fn find_der(text: &[u8], label: &'static str) -> Option<Vec<u8>> {
     find(text, &[label]).ok().map(|block| block.der)
 }
 
+/// The blocks of a text, each with its label and its armour; one without an end reaches to the next one.
+pub(crate) fn blocks(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let mut at = 0;
+    let mut starts = Vec::new();
+    for line in text.split_inclusive(|&octet| octet == b'\n') {
+        if let Some(label) = begin(line.trim_ascii_end()) {
+            starts.push((at, label));
+        }
+        at += line.len();
+    }
+    let ends: Vec<usize> = starts.iter().skip(1).map(|(start, _)| *start).collect();
+    let ends = ends.into_iter().chain([text.len()]);
+    starts
+        .into_iter()
+        .zip(ends)
+        .map(|((start, label), end)| (label, &text[start..end]))
+}
+
 /// Whether there is any block at all.
 pub(super) fn has_block(text: &[u8]) -> bool {
     lines(text).any(|(_, line)| begin(line).is_some())
@@ -114,6 +133,14 @@ fn base64(body: &[u8]) -> Option<Vec<u8>> {
     }
     text.extend_from_slice(b"-----END X-----\n");
     pem_rfc7468::decode_vec(&text).ok().map(|(_, der)| der)
+}
+
+/// Base64 in one line.
+pub(super) fn to_base64(bytes: &[u8]) -> String {
+    let text = write("X", bytes);
+    text.lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect()
 }
 
 /// The label, if this is a block's first line.

@@ -8,6 +8,14 @@ impl Key {
     /// Checks now that the key can be used later: opens the TPM, makes one verified signature, or
     /// one decryption with a key that only decrypts, and releases everything again.
     pub fn check(&self) -> Result<(), Error> {
+        let result = self.exercise();
+        self.backend.release()?;
+        result
+    }
+
+    /// Has the TPM say whether the key's authorization value is right, by using the key once for nothing: a signature,
+    /// or a decryption or agreement where it does not sign.
+    pub fn exercise(&self) -> Result<(), Error> {
         let hash = self.default_digest();
         let signing = match self.public() {
             PublicKey::Ec(_) => Signing::Ecdsa(Some(hash)),
@@ -18,13 +26,16 @@ impl Key {
                 salt: SaltChoice::Digest,
             },
         };
-        let result = match (self.check_signing(&signing), self.public()) {
+        match (self.check_signing(&signing), self.public()) {
             (Ok(()), _) => self.sign_message(&signing, &[]).map(drop),
             (Err(_), PublicKey::Ec(own)) => self.agree(own).map(drop),
             (Err(_), PublicKey::Rsa { .. }) => self.try_decryption(),
-        };
-        self.backend.release()?;
-        result
+        }
+    }
+
+    /// Gives up what this process has in the key's TPM; what is used again is loaded again.
+    pub fn release(&self) -> Result<(), Error> {
+        self.backend.release()
     }
 
     /// Encrypts something in a way this key decrypts, and decrypts it.

@@ -46,6 +46,11 @@ impl Key {
         self.backend.check_decrypting(decryption)
     }
 
+    /// Whether the key takes this padding off, all of whose parts are known; costs nothing.
+    pub fn decrypts(&self, decryption: &Decryption) -> bool {
+        self.check_decrypting(decryption).is_ok() && self.backend.unpads(decryption).is_ok()
+    }
+
     /// Decrypts one message; the ciphertext is as long as the modulus.
     pub fn decrypt(
         &self,

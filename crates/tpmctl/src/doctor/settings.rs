@@ -119,7 +119,9 @@ fn unknown(section: &Section) -> impl Iterator<Item = Unknown<'_>> {
     let known = |name: &&str| {
         let is = |key: &CStr| key.to_bytes() == name.as_bytes();
         OPENSSL_S.contains(name)
-            || SETTINGS.iter().any(|setting| is(setting.key))
+            || SETTINGS
+                .iter()
+                .any(|setting| !setting.of_pkcs11 && is(setting.key))
             || MISTAKES.iter().any(|(mistake, _)| is(mistake))
     };
     section

@@ -82,10 +82,7 @@ fn trusted(paths: &[PathBuf]) -> Result<Option<Trusted>, Error> {
 
 /// The endorsement key that a machine has given with its storage key, where one must be believed. Which storage key it is
 /// then does not matter: the file opens with that one alone.
-fn endorsement_key(
-    machine: &Machine,
-    trusted: Option<&Trusted>,
-) -> Result<Option<Public>, Error> {
+fn endorsement_key(machine: &Machine, trusted: Option<&Trusted>) -> Result<Option<Public>, Error> {
     let Some(trusted) = trusted else {
         return Ok(None);
     };

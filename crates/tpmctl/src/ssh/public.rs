@@ -1,42 +1,17 @@
-//! Public keys as SSH writes them (RFC 4253, 6.6; RFC 5656, 3.1).
+//! Public keys as SSH writes them.
 
-use crypto::Curve;
 use keys::{PublicKey, printable};
 use openssl::base64::{decode_block, encode_block};
 use openssl::sha::sha256;
 
-use super::wire::{mpint, string};
 use crate::error::Error;
-
-/// What SSH calls a curve.
-pub(crate) fn curve_name(curve: Curve) -> Option<&'static str> {
-    match curve {
-        Curve::P256 => Some("nistp256"),
-        Curve::P384 => Some("nistp384"),
-        Curve::P521 => Some("nistp521"),
-        _ => None,
-    }
-}
 
 /// The name of its type, and the key in SSH's form.
 pub(crate) fn named_blob(public: &PublicKey) -> Result<(String, Vec<u8>), Error> {
-    if let Ok(point) = public.ec() {
-        let curve = curve_name(point.curve())
-            .ok_or_else(|| Error::new(format!("SSH has no keys on {}", point.curve())))?;
-        let name = format!("ecdsa-sha2-{curve}");
-        let parts = [name.as_bytes(), curve.as_bytes(), point.point()];
-        let blob = parts.map(string).concat();
-        return Ok((name, blob));
-    }
-    let rsa = public.rsa()?;
-    let name = "ssh-rsa";
-    let blob = [
-        string(name.as_bytes()),
-        mpint(rsa.exponent()),
-        mpint(rsa.modulus()),
-    ]
-    .concat();
-    Ok((name.to_owned(), blob))
+    public.ssh_blob().ok_or_else(|| {
+        let curve = public.ec().map(|key| key.curve().to_string());
+        Error::new(format!("SSH has no keys on {}", curve.unwrap_or_default()))
+    })
 }
 
 /// A line of authorized_keys.

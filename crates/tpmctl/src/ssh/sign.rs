@@ -2,10 +2,10 @@
 
 use crypto::Hash;
 use crypto::ecdsa::decode_signature;
+use keys::format::ssh::curve_name;
 use keys::operation::Signing;
 use keys::{Key, PublicKey};
 
-use super::public::curve_name;
 use super::wire::{mpint, string};
 use crate::error::Error;
 

@@ -1,5 +1,7 @@
 //! The data types of SSH (RFC 4251, 5).
 
+pub(crate) use keys::format::ssh::{mpint, string};
+
 /// Reads from the front; `None` where what there is ends too early.
 pub(crate) struct Reader<'a>(&'a [u8]);
 
@@ -39,23 +41,6 @@ impl<'a> Reader<'a> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(taken)
-    }
-}
-
-/// A string of octets.
-pub(crate) fn string(bytes: &[u8]) -> Vec<u8> {
-    // Nothing of ours comes near 4 GiB.
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    [&length.to_be_bytes(), bytes].concat()
-}
-
-/// A number that is not negative, from its octets.
-pub(crate) fn mpint(number: &[u8]) -> Vec<u8> {
-    let zeros = number.iter().take_while(|&&octet| octet == 0).count();
-    let number = number.get(zeros..).unwrap_or_default();
-    match number.first() {
-        Some(&first) if first >= 0x80 => string(&[&[0], number].concat()),
-        _ => string(number),
     }
 }
 

@@ -138,6 +138,8 @@ pub enum Origin {
     Environment(&'static str),
     /// The setting of this name in the provider's section of openssl.cnf.
     Setting(&'static str),
+    /// The setting of this name in this place, in words: a file of the PKCS#11 front end's, or its initialisation.
+    At(&'static str, String),
     /// An argument of `tpmctl`.
     CommandLine,
     /// Nobody named one; [`Endpoint::detect`](super::Endpoint::detect) chose it.
@@ -151,6 +153,7 @@ impl fmt::Display for Origin {
             Self::Setting(name) => {
                 write!(f, "from {name} in the provider's openssl.cnf section")
             }
+            Self::At(name, place) => write!(f, "from {name} in {place}"),
             Self::CommandLine => f.write_str("from the command line"),
             Self::Detected => f.write_str("found by detection"),
         }

@@ -23,6 +23,7 @@ use super::{Backend, Input, Point, Unpads};
 use crate::credential::{Ask, Credential, Identity, Subject};
 use crate::format::tss12;
 use crate::generate::Options;
+use crate::key_dirs::{Abilities, Looked};
 use crate::operation::{Decryption, Signing, rejection_digest, whole_block};
 use crate::{Error, Key, PublicKey, Tpm};
 
@@ -49,6 +50,15 @@ impl Key {
         public_half(blob).map(drop)
     }
 
+    /// What a wrapped key tells without a TPM. An error for one that cannot be used whatever the TPM.
+    pub(crate) fn look_at_blob(blob: &KeyBlob) -> Result<Looked, Error> {
+        Ok(Looked {
+            public: public_half(blob)?,
+            abilities: abilities_of(blob),
+            needs_value: blob.needs_auth(),
+        })
+    }
+
     /// Makes a key of a wrapped key of a TPM 1.2, whose parent is the storage root key. `ask` says how it comes by its
     /// password, if it has one. No TPM command.
     pub fn from_blob(tpm: &Arc<Tpm>, blob: KeyBlob, ask: Ask<'_>) -> Result<Self, Error> {
@@ -69,6 +79,16 @@ impl Key {
         };
         let key = Tpm12Key::new(tpm, blob, tpm.srk_auth(), public);
         Ok(Self::new(key, credential))
+    }
+}
+
+fn abilities_of(blob: &KeyBlob) -> Abilities {
+    Abilities {
+        sign: blob.sig_scheme() != SigScheme::NONE,
+        decrypt: blob.enc_scheme() == EncScheme::PKCS1,
+        agree: false,
+        made_in_tpm: false,
+        stays: false,
     }
 }
 
@@ -137,6 +157,10 @@ impl Backend for Tpm12Key {
 
     fn family(&self) -> Family {
         Family::Tpm12
+    }
+
+    fn can(&self) -> Abilities {
+        abilities_of(self.key.blob())
     }
 
     fn tpm(&self) -> &Arc<Tpm> {

@@ -29,6 +29,8 @@ use super::{Backend, Input, Point, Unpads};
 use crate::credential::{Credential, Identity};
 use crate::format::tss2::KeyFile;
 use crate::generate::Options;
+use crate::key_dirs::Abilities;
+use crate::load::abilities_of;
 use crate::operation::{Decryption, Signing};
 use crate::public::hash_of;
 use crate::{Error, PublicKey, Tpm, policy};
@@ -210,6 +212,14 @@ impl Backend for Tpm2Key {
 
     fn name(&self) -> Option<&Name> {
         Some(&self.object.name)
+    }
+
+    fn area(&self) -> Option<&Public> {
+        Some(&self.object.public)
+    }
+
+    fn can(&self) -> Abilities {
+        abilities_of(&self.object.public, &self.public)
     }
 
     fn file(&self) -> Option<&KeyFile> {

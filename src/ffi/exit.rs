@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tss::{tpm2, tpm12};
 
-use crate::openssl::entry::guard;
+use super::guard;
 
 /// Has the TPM's memory released when the process exits.
 ///
 /// OpenSSL may never tear a provider down, or do it when its own parts are gone already. libc runs
 /// handlers in reverse order, so this one, registered when the TPM is first opened, comes before
 /// OpenSSL's.
-pub(super) fn register() {
+pub(crate) fn release_at_exit() {
     // Not a `Once`, in which a child forked by another thread would wait for ever. Two threads at once
     // register it twice: the second run finds nothing to do.
     static REGISTERED: AtomicBool = AtomicBool::new(false);

@@ -1,0 +1,149 @@
+//! C_GenerateKeyPair: a key that the TPM makes, in a new file.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+
+use keys::key_dirs::write_new;
+use keys::{GenerateOptions, KeyType, generate};
+
+use crate::pkcs11::abi::*;
+use crate::pkcs11::fault::fault;
+use crate::pkcs11::mechanism::Mechanism;
+use crate::pkcs11::module;
+use crate::pkcs11::object::Template;
+use crate::pkcs11::object::create::curve_of;
+use crate::pkcs11::token::{OPEN, first_directory};
+
+/// More files of one name than this are not tried.
+const MOST_NAMES: u32 = 10_000;
+
+/// C_GenerateKeyPair: the handles of the public and the private half.
+pub(in crate::pkcs11) fn pair(
+    session: CK_SESSION_HANDLE,
+    mechanism: &Mechanism,
+    public: &Template,
+    private: &Template,
+) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE)> {
+    let (tpm, dirs, slot, is_rw) = module::with(|module| {
+        let (slot, is_rw) = {
+            let session = module.session(session)?;
+            (session.slot, session.is_rw)
+        };
+        Ok((module.tpm(), module.dirs().to_vec(), slot, is_rw))
+    })?;
+    if !is_rw {
+        return Err(Fault(CKR_SESSION_READ_ONLY));
+    }
+    if slot != OPEN {
+        return Err(fault(
+            CKR_TOKEN_WRITE_PROTECTED,
+            "the token of a key with a PIN has that key only: `tpmctl key new --auth` makes one with a PIN, and the token \
+             for the keys without one takes new ones",
+        ));
+    }
+    if private.flag(CKA_TOKEN)? == Some(false) || private.flag(CKA_EXTRACTABLE)? == Some(true) {
+        return Err(fault(
+            CKR_TEMPLATE_INCONSISTENT,
+            "a key in a TPM is in a file, and cannot be extracted",
+        ));
+    }
+    let options = options(mechanism, public)?;
+    let label = [private, public]
+        .iter()
+        .find_map(|template| template.get(CKA_LABEL))
+        .filter(|label| !label.is_empty());
+    let label = std::str::from_utf8(label.unwrap_or(b"key"))
+        .map_err(|_| Fault(CKR_ATTRIBUTE_VALUE_INVALID))?;
+    let directory = first_directory(&dirs).ok_or_else(|| {
+        fault(
+            CKR_TOKEN_WRITE_PROTECTED,
+            "no directory is named for keys (key-dirs)",
+        )
+    })?;
+    let key = generate(&tpm?, &options)?;
+    let pem = key.to_pem().ok_or(Fault(CKR_FUNCTION_FAILED))?;
+    std::fs::create_dir_all(directory)?;
+    let path = write(directory, label, &pem)?;
+    if let Some(ssh) = key.public().to_ssh() {
+        // Without it the file's name is the label.
+        let _ = keys::key_dirs::set_comment(&path.with_extension("pub"), &ssh, label);
+    }
+    module::refresh()?;
+    let spki = key.public().to_spki();
+    module::with(|module| {
+        let objects = module.objects(session)?;
+        let half = |class| {
+            let found = objects.iter().find(|object| {
+                let public = object.shown.public();
+                object.shown.is_of_token()
+                    && object.shown.class() == class
+                    && public.is_some_and(|public| public.to_spki() == spki)
+            });
+            found.map(|object| object.handle)
+        };
+        half(CKO_PUBLIC_KEY)
+            .zip(half(CKO_PRIVATE_KEY))
+            .ok_or(Fault(CKR_FUNCTION_FAILED))
+    })
+}
+
+fn options(mechanism: &Mechanism, public: &Template) -> Result<GenerateOptions> {
+    match mechanism.kind {
+        CKM_RSA_PKCS_KEY_PAIR_GEN => {
+            mechanism.without_parameter()?;
+            let mut options = GenerateOptions::new(KeyType::Rsa);
+            if let Some(bits) = public.number(CKA_MODULUS_BITS)? {
+                options.bits = u32::try_from(bits).map_err(|_| Fault(CKR_KEY_SIZE_RANGE))?;
+            }
+            if let Some(exponent) = public.get(CKA_PUBLIC_EXPONENT) {
+                let start = exponent.iter().take_while(|byte| **byte == 0).count();
+                options
+                    .set_exponent(&exponent[start..])
+                    .map_err(|_| Fault(CKR_ATTRIBUTE_VALUE_INVALID))?;
+            }
+            if !(1024..=4096).contains(&options.bits) {
+                return Err(Fault(CKR_KEY_SIZE_RANGE));
+            }
+            Ok(options)
+        }
+        CKM_EC_KEY_PAIR_GEN => {
+            mechanism.without_parameter()?;
+            let mut options = GenerateOptions::new(KeyType::Ec);
+            let curve = public.get(CKA_EC_PARAMS);
+            options.curve = curve_of(curve.ok_or(Fault(CKR_TEMPLATE_INCOMPLETE))?)?;
+            Ok(options)
+        }
+        _ => Err(Fault(CKR_MECHANISM_INVALID)),
+    }
+}
+
+/// Writes the key into a file whose name is the label, as far as that can be one; a number behind it if that is taken.
+fn write(directory: &std::path::Path, label: &str, pem: &str) -> Result<PathBuf> {
+    let plain: String = label
+        .chars()
+        .map(|letter| match letter {
+            '.' | '-' | '_' | '@' | '+' => letter,
+            letter if letter.is_alphanumeric() => letter,
+            _ => '-',
+        })
+        .take(64)
+        .collect();
+    let plain = plain.trim_start_matches('.');
+    let plain = if plain.is_empty() { "key" } else { plain };
+    for number in 1..MOST_NAMES {
+        let name = match number {
+            1 => format!("{plain}.tpm"),
+            number => format!("{plain}-{number}.tpm"),
+        };
+        let path = directory.join(name);
+        match write_new(&path, pem.as_bytes()) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                log::error!("{} is not written: {error}", path.display());
+                return Err(error.into());
+            }
+        }
+    }
+    Err(Fault(CKR_FUNCTION_FAILED))
+}

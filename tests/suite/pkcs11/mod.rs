@@ -1,0 +1,35 @@
+//! The PKCS#11 front end: its functions called directly, and the programs that load it.
+
+mod bad_input;
+mod files;
+mod listing;
+mod login;
+mod operations;
+mod processes;
+mod ssh;
+mod tools;
+
+use cryptoki_sys::*;
+use testkit::pkcs11::Module;
+
+/// The slot of the keys without PIN.
+const OPEN: CK_SLOT_ID = 1;
+
+/// The one object of a class that has this label.
+#[track_caller]
+fn labelled(
+    module: &Module,
+    session: CK_SESSION_HANDLE,
+    class: CK_OBJECT_CLASS,
+    label: &str,
+) -> CK_OBJECT_HANDLE {
+    let found = module.find(
+        session,
+        &[
+            (CKA_CLASS, &class.to_ne_bytes()),
+            (CKA_LABEL, label.as_bytes()),
+        ],
+    );
+    assert_eq!(found.len(), 1, "{label}");
+    found[0]
+}
