@@ -32,11 +32,11 @@ pub(crate) fn run(global: &Global, args: &SshList) -> Result<(), Error> {
     let shown: Vec<Shown> = found
         .iter()
         .map(|key| Shown {
-            file: key.path.display().to_string(),
+            file: key.path().display().to_string(),
             kind: key.kind.clone(),
             fingerprint: key.fingerprint(),
             comment: key.comment.clone(),
-            pin: key.needs_pin,
+            pin: key.entry.needs_value,
             certificate: key.certificate.is_some(),
         })
         .collect();

@@ -20,7 +20,7 @@ use crypto::ecdsa::EcPublic;
 use tss::os::AppendOnly;
 use tss::schedule::Queue;
 use tss::tpm2::{
-    AlgId, Attributes, Client, Duplicate, KeyAuth, Name, Object, Policy, Scheme, Source,
+    AlgId, Attributes, Client, Duplicate, KeyAuth, Name, Object, Policy, Public, Scheme, Source,
 };
 use tss::transport::Family;
 use zeroize::Zeroizing;

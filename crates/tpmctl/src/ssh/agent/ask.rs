@@ -132,7 +132,7 @@ pub(super) fn confirm(used: &Use<'_>) -> Result<(), Error> {
         true => Ok(()),
         false => Err(Error::new(format!(
             "the use of {} was refused",
-            printable::path(&used.found.path)
+            printable::path(used.found.path())
         ))),
     }
 }
@@ -141,7 +141,7 @@ fn named(found: &Found) -> String {
     format!(
         "{} ({}, {})",
         printable::quoted(&found.comment),
-        printable::path(&found.path),
+        printable::path(found.path()),
         found.fingerprint()
     )
 }

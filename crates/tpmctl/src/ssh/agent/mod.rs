@@ -25,7 +25,7 @@ pub(super) use units::{own_path, service as service_unit, socket as socket_unit,
 use super::args::SshAgent;
 use super::home;
 use super::sign::sign;
-use super::store::{Found, Stamp, Store};
+use super::store::{Found, Store};
 use crate::cli::{Cli, Global};
 use crate::error::Error;
 use crate::{interrupt, output, settings};
@@ -41,8 +41,8 @@ const TRIES: usize = 3;
 struct Agent {
     tpm: Arc<Tpm>,
     store: Mutex<Store>,
-    /// Keys that were used, by file.
-    loaded: Mutex<HashMap<PathBuf, (Stamp, Arc<Key>)>>,
+    /// Keys that were used, by what tells them from others.
+    loaded: Mutex<HashMap<[u8; 32], Arc<Key>>>,
     lock: Lock,
     questions: Questions,
     confirm: bool,
@@ -125,7 +125,7 @@ impl Drop for Place {
 
 impl Agent {
     /// The keys that there are now.
-    fn keys(&self) -> Vec<Arc<Found>> {
+    fn keys(&self) -> Vec<Found> {
         locked(&self.store).look()
     }
 
@@ -158,22 +158,14 @@ impl Agent {
         Err(refused.unwrap_or_else(|| Error::new("the PIN was not given")))
     }
 
-    /// The key in the file, which is the same as long as the file is.
+    /// The key in the file, which has its PIN as long as it is the same key.
     fn load(&self, found: &Found) -> Result<Arc<Key>, Error> {
         let mut loaded = locked(&self.loaded);
-        if let Some((stamp, key)) = loaded.get(&found.path)
-            && *stamp == found.stamp
-        {
+        if let Some(key) = loaded.get(&found.entry.fingerprint) {
             return Ok(Arc::clone(key));
         }
-        let parsed = found.parsed().ok_or_else(|| {
-            Error::new(format!(
-                "{} is not the file any more that it was",
-                printable::path(&found.path)
-            ))
-        })?;
-        let key = Arc::new(parsed.load_asking(&self.tpm, Ask::Later)?);
-        loaded.insert(found.path.clone(), (found.stamp, Arc::clone(&key)));
+        let key = Arc::new(found.entry.key(&self.tpm, Ask::Later)?);
+        loaded.insert(found.entry.fingerprint, Arc::clone(&key));
         Ok(key)
     }
 }
