@@ -114,7 +114,7 @@ install: ## install below $(DESTDIR)$(PREFIX); the module goes to OpenSSL's MODU
 	@test -n $(call quote,$(MODULESDIR)) || { echo "where does OpenSSL keep its modules? make install MODULESDIR=..." >&2; exit 1; }
 	$(INSTALL) -m 644 $(MODULE) $(call TO,$(MODULESDIR)/tpm.so)
 	@# A link: who uses both front ends in one process has one module.
-	umask 022; mkdir -p $(call TO,$(PKCS11DIR)) && ln -sf $(call quote,$(MODULESDIR)/tpm.so) $(call TO,$(PKCS11DIR)/tpm.so)
+	umask 022; mkdir -p $(call TO,$(PKCS11DIR)) && ln -sfr $(call TO,$(MODULESDIR)/tpm.so) $(call TO,$(PKCS11DIR)/tpm.so)
 	umask 022; mkdir -p $(call TO,$(P11KITDIR)) && \
 	  sed 's|^module: .*|module: $(PKCS11DIR)/tpm.so|' conf/p11-kit/tpm-provider.module >$(call TO,$(P11KITDIR)/tpm-provider.module)
 	$(INSTALL) -m 755 $(TPMCTL) $(call TO,$(BINDIR)/tpmctl)

@@ -13,7 +13,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::openssl;
+use crate::{openssl, pkcs11};
 
 /// A target: its name, which is that of its corpus, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
@@ -46,6 +46,8 @@ pub const TARGETS: &[Target] = &[
     ("settings", openssl::fuzzing::settings),
     ("decoders", openssl::fuzzing::decoders),
     ("dispatch", openssl::fuzzing::dispatch),
+    ("key_dirs", keys::fuzzing::key_dirs),
+    ("pkcs11", pkcs11::fuzzing::pkcs11),
 ];
 
 /// Runs the target called `name`.

@@ -5,7 +5,7 @@
 //! while a TPM works or files are read.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -42,6 +42,8 @@ pub(super) struct Module {
     next_object: CK_OBJECT_HANDLE,
     /// How many wrong tries the TPM takes before it locks, if it has said so.
     tries_left: Option<u32>,
+    /// Public keys that went with their private keys: who destroys them after that has what he wants.
+    gone: BTreeSet<CK_OBJECT_HANDLE>,
 }
 
 /// The persistent keys that the settings name, and what was found there: read once, when they are listed.
@@ -92,6 +94,7 @@ pub(super) fn initialize(arguments: &str) -> Result {
         next_session: 1,
         next_object: FIRST_SESSION_OBJECT,
         tries_left: None,
+        gone: BTreeSet::new(),
     };
     STATE.with_lock(|state| {
         if is_ours(state) {
@@ -291,6 +294,21 @@ impl Module {
             .values_mut()
             .filter(|one| one.slot == slot)
             .any(|one| one.objects.remove(&object).is_some())
+    }
+
+    /// Notes that the public half of a key goes with the private one.
+    pub(super) fn note_gone(&mut self, session: CK_SESSION_HANDLE, key: &Arc<Held>) -> Result {
+        let objects = self.objects(session)?;
+        let public = objects
+            .iter()
+            .find(|object| matches!(&object.shown, Shown::Public(held) if Arc::ptr_eq(held, key)));
+        self.gone.extend(public.map(|object| object.handle));
+        Ok(())
+    }
+
+    /// Whether a public key has gone with its private one; once.
+    pub(super) fn was_gone(&mut self, object: CK_OBJECT_HANDLE) -> bool {
+        self.gone.remove(&object)
     }
 
     /// Notes how many wrong tries the TPM takes before it locks.

@@ -281,3 +281,8 @@ pub fn public(data: &[u8]) {
         }
     }
 }
+
+/// A file in a directory of keys: keys, certificates, the comment of an SSH public key.
+pub fn key_dirs(data: &[u8]) {
+    crate::key_dirs::look(data);
+}

@@ -7,7 +7,7 @@ use super::general::pin;
 use super::{answer, pointers};
 use crate::pkcs11::abi::*;
 use crate::pkcs11::module;
-use crate::pkcs11::token::login;
+use crate::pkcs11::token::{login, pin as pins};
 
 pub(super) unsafe extern "C" fn C_OpenSession(
     slot: CK_SLOT_ID,
@@ -155,7 +155,9 @@ pub(super) unsafe extern "C" fn C_SetPIN(
     answer("C_SetPIN", || {
         module::with(|module| module.session(session).map(drop))?;
         // SAFETY: the caller keeps the standard's contract.
-        let (old, new) = unsafe { (pin(old, old_length)?, pointers::bytes(new, new_length)?) };
-        login::set_pin(session, old, new)
+        let old = unsafe { pin(old, old_length) }?;
+        // SAFETY: as above.
+        let new = unsafe { pointers::bytes(new, new_length) }?;
+        pins::set(session, old, new)
     })
 }

@@ -60,11 +60,17 @@ pub(in crate::pkcs11) fn set(
 
 /// C_DestroyObject. A key's file gets a name under which nobody looks for it, and so do those beside it.
 pub(in crate::pkcs11) fn destroy(session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> Result {
-    let (object, slot, is_rw) = module::with(|module| {
-        let object = module.object(session, object)?;
+    let found = module::with(|module| {
+        let object = match module.object(session, object) {
+            Err(Fault(CKR_OBJECT_HANDLE_INVALID)) if module.was_gone(object) => return Ok(None),
+            object => object?,
+        };
         let session = module.session(session)?;
-        Ok((object, session.slot, session.is_rw))
+        Ok(Some((object, session.slot, session.is_rw)))
     })?;
+    let Some((object, slot, is_rw)) = found else {
+        return Ok(());
+    };
     if !object.shown.is_of_token() {
         return module::with(|module| match module.remove(slot, object.handle) {
             true => Ok(()),
@@ -75,7 +81,10 @@ pub(in crate::pkcs11) fn destroy(session: CK_SESSION_HANDLE, object: CK_OBJECT_H
         return Err(Fault(CKR_SESSION_READ_ONLY));
     }
     match &object.shown {
-        Shown::Private(held) => key(held)?,
+        Shown::Private(held) => {
+            key(held)?;
+            module::with(|module| module.note_gone(session, held))?;
+        }
         // It is in the private half's file, and goes with it.
         Shown::Public(_) => {
             return Err(fault(

@@ -85,14 +85,18 @@ impl Shown {
     /// What tells an object of a token from all others, in every process.
     pub(super) fn unique(&self) -> [u8; 32] {
         match self {
-            Self::Private(held) => digest(&[b"private", held.fingerprint()]),
-            Self::Public(held) => digest(&[b"public", held.fingerprint()]),
+            Self::Private(held) => digest(&[b"private", &held.fingerprint_of_public()]),
+            Self::Public(held) => digest(&[b"public", &held.fingerprint_of_public()]),
             Self::Certificate(held, index) => {
                 let der = held
                     .certificates()
                     .get(*index)
                     .map(|one| one.der.as_slice());
-                digest(&[b"certificate", held.fingerprint(), der.unwrap_or_default()])
+                digest(&[
+                    b"certificate",
+                    &held.fingerprint_of_public(),
+                    der.unwrap_or_default(),
+                ])
             }
             Self::Profile => digest(&[b"profile"]),
             Self::Secret(_) | Self::Peer(_) | Self::Passing(_) => [0; 32],

@@ -118,12 +118,8 @@ impl Held {
     }
 
     /// What tells its public half from others: a token's serial number, also with another authorization value.
-    pub(super) fn fingerprint_of_public(&self) -> [u8; 32] {
+    pub(in crate::pkcs11) fn fingerprint_of_public(&self) -> [u8; 32] {
         digest(&[&self.public.to_spki()])
-    }
-
-    pub(in crate::pkcs11) fn fingerprint(&self) -> &[u8; 32] {
-        &self.fingerprint
     }
 
     pub(in crate::pkcs11) fn abilities(&self) -> Abilities {

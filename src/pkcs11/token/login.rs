@@ -10,8 +10,10 @@
 //! - The last try before the TPM locks is nobody's here.
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
+
 use crypto::Secret;
-use keys::{Error, Standing};
+use keys::{Error, Standing, Tpm};
 use tss::tpm2::{Attributes, Public};
 
 use super::super::abi::*;
@@ -34,30 +36,35 @@ pub(in crate::pkcs11) fn log_in(session: CK_SESSION_HANDLE, pin: &[u8]) -> Resul
     })?;
     // Where there is nothing to protect, whatever is given is right.
     if let Some(held) = held {
-        let tpm = tpm?;
-        if pin.is_empty() || pin.len() > LONGEST {
-            return Err(Fault(CKR_PIN_INCORRECT));
-        }
-        let key = match held.log_in(&tpm, Secret::from(pin)) {
-            Ok(key) => key,
-            Err(error) if error.is_wrong_value() || matches!(error, Error::Authorization(_)) => {
-                return Err(fault(CKR_PIN_INCORRECT, &error.to_string()));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        match key.standing() {
-            Standing::Good | Standing::Doubtful => {}
-            Standing::Refused | Standing::Missing => return Err(Fault(CKR_PIN_INCORRECT)),
-            Standing::Untried => {
-                spare_the_last_try(&key)?;
-                try_value(&key)?;
-            }
-        }
+        checked(&held, &tpm?, Secret::from(pin), false)?;
     }
     module::with(|module| {
         module.tokens.get_mut(slot)?.is_logged_in = true;
         Ok(())
     })
+}
+
+/// Gives a key an authorization value, which the TPM has taken or takes now; a doubtful one only if that must be sure.
+pub(super) fn checked(held: &Held, tpm: &Arc<Tpm>, value: Secret, surely: bool) -> Result {
+    if value.is_empty() || value.len() > LONGEST {
+        return Err(Fault(CKR_PIN_INCORRECT));
+    }
+    let key = match held.log_in(tpm, value) {
+        Ok(key) => key,
+        Err(error) if error.is_wrong_value() || matches!(error, Error::Authorization(_)) => {
+            return Err(fault(CKR_PIN_INCORRECT, &error.to_string()));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match key.standing() {
+        Standing::Good => Ok(()),
+        Standing::Doubtful if !surely => Ok(()),
+        Standing::Refused | Standing::Missing => Err(Fault(CKR_PIN_INCORRECT)),
+        Standing::Untried | Standing::Doubtful => {
+            spare_the_last_try(&key)?;
+            try_value(&key)
+        }
+    }
 }
 
 /// Has the TPM say whether the value is right.
@@ -140,9 +147,4 @@ pub(in crate::pkcs11) fn used<T>(
         });
     }
     result
-}
-
-/// C_SetPIN.
-pub(in crate::pkcs11) fn set_pin(_session: CK_SESSION_HANDLE, _old: &[u8], _new: &[u8]) -> Result {
-    Err(Fault(CKR_FUNCTION_NOT_SUPPORTED))
 }

@@ -7,6 +7,7 @@
 
 mod held;
 pub(super) mod login;
+pub(super) mod pin;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -175,7 +176,8 @@ impl Tokens {
 
     /// The slot of a key: the same in every process, unless another one has it.
     fn slot_of(&self, held: &Held, taken: &[CK_SLOT_ID]) -> CK_SLOT_ID {
-        let start = held.fingerprint.first_chunk::<4>().copied();
+        let of_key = held.fingerprint_of_public();
+        let start = of_key.first_chunk::<4>().copied();
         let number = u32::from_be_bytes(start.unwrap_or_default()) >> 1;
         let mut slot = CK_SLOT_ID::from(number).max(OPEN + 1);
         while taken.contains(&slot) {

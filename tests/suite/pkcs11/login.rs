@@ -221,3 +221,55 @@ fn pkcs11_tool_logs_in() {
         .fails()
         .says("CKR_PIN_INCORRECT");
 }
+
+#[test]
+fn another_pin() {
+    let keys = Keys::new();
+    keys.add_with_pin("pin", "1234", "");
+    keys.add("open", "");
+    let before = std::fs::read(keys.path("pin.tpm")).unwrap();
+    let module = keys.module();
+    let slot = slot_of(&module, "pin");
+    let session = module.open(slot);
+    let set = |session, old: &str, new: &str| {
+        let (mut old, mut new) = (old.as_bytes().to_vec(), new.as_bytes().to_vec());
+        let (old_length, new_length) = (old.len() as CK_ULONG, new.len() as CK_ULONG);
+        p11!(
+            module,
+            C_SetPIN,
+            session,
+            old.as_mut_ptr(),
+            old_length,
+            new.as_mut_ptr(),
+            new_length
+        )
+    };
+    let long = "9".repeat(200);
+    for (old, new, expected) in [
+        ("1234", "", CKR_PIN_LEN_RANGE),
+        ("1234", long.as_str(), CKR_PIN_LEN_RANGE),
+        ("4321", "5678", CKR_PIN_INCORRECT),
+        ("4321", "5678", CKR_PIN_INCORRECT),
+        ("", "5678", CKR_PIN_INCORRECT),
+    ] {
+        assert_eq!(set(session, old, new), expected, "{old} {new}");
+    }
+    assert_eq!(keys.wrong_tries(), 1);
+    assert_eq!(std::fs::read(keys.path("pin.tpm")).unwrap(), before);
+    assert_eq!(
+        set(module.open(OPEN), "1234", "5678"),
+        CKR_FUNCTION_REJECTED
+    );
+    assert_eq!(module.log_in(session, "1234"), CKR_OK);
+    assert_eq!(set(session, "1234", "5678"), CKR_OK);
+    // The token is the same, who was logged in still is, and nothing is left beside the file.
+    assert_eq!(slot_of(&module, "pin"), slot);
+    sign(&module, session).unwrap();
+    assert_eq!(std::fs::read_dir(keys.dir()).unwrap().count(), 2);
+    drop(module);
+    let module = keys.module();
+    let session = module.open(slot);
+    assert_eq!(module.log_in(session, "5678"), CKR_OK);
+    sign(&module, session).unwrap();
+    assert_eq!(keys.wrong_tries(), 1);
+}

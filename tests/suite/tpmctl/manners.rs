@@ -354,6 +354,7 @@ fn what_is_installed_is_everybody_s_wherever_it_goes() {
         };
         make("install");
         let mut files = 0;
+        let mut second_name = None;
         let mut directories = vec![to.join("usr")];
         while let Some(directory) = directories.pop() {
             let mode = fs::metadata(&directory)
@@ -369,6 +370,9 @@ fn what_is_installed_is_everybody_s_wherever_it_goes() {
                 }
                 let mode = fs::metadata(&path).expect("a file").permissions().mode();
                 assert_eq!(mode & 0o444, 0o444, "{}", path.display());
+                if path.ends_with("pkcs11/tpm.so") {
+                    second_name = Some(path);
+                }
                 files += 1;
             }
         }
@@ -385,7 +389,15 @@ fn what_is_installed_is_everybody_s_wherever_it_goes() {
                 .expect(file);
             assert!(!content.is_empty(), "{file}");
         }
+        let second_name = second_name.expect("the PKCS#11 module");
+        assert!(second_name.is_symlink());
+        let one = fs::canonicalize(to.join("usr/lib/ossl-modules/tpm.so")).expect("the module");
+        assert_eq!(fs::canonicalize(&second_name).expect("the module"), one);
+        let p11_kit = to.join("usr/local/share/p11-kit/modules/tpm-provider.module");
+        let p11_kit = fs::read_to_string(p11_kit).expect("p11-kit's file");
+        assert!(p11_kit.contains("\nmodule: /usr/local/lib"), "{p11_kit}");
         make("uninstall");
+        assert!(!second_name.is_symlink());
         assert!(!to.join("usr/lib/ossl-modules/tpm.so").exists());
         assert!(!to.join("usr/local/share/doc/tpm-provider").exists());
     }

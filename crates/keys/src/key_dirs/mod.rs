@@ -8,6 +8,7 @@
 
 mod certificate;
 mod content;
+mod replace;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -27,6 +28,7 @@ use crate::format::tss2::KeyFile;
 use crate::{Ask, Error, Key, PublicKey, Tpm, printable};
 
 pub use certificate::Certificate;
+pub use replace::Replacement;
 pub use write::{TRASH, set_comment, to_trash, write_new};
 
 /// The largest file that is looked at, in bytes: real key files have a few hundred, and a chain of certificates may be
@@ -35,6 +37,24 @@ const LARGEST: usize = 256 << 10;
 
 /// More directories' entries than this are not looked at.
 const MOST_FILES: usize = 100_000;
+
+/// Looks at bytes as at a file: for the fuzzer.
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+pub(crate) fn look(bytes: &[u8]) {
+    for certificate in certificate::all_in(bytes) {
+        assert!(!certificate.short_id().is_empty());
+        assert_eq!(
+            Certificate::from_der(&certificate.der).as_ref(),
+            Some(&certificate)
+        );
+        let _ = certificate.subject_name();
+    }
+    for entry in entries_in(Path::new("/nonexistent/fuzz.tpm"), bytes) {
+        assert_eq!(entry.public.short_id().len(), 20);
+        let _ = entry.public.to_ssh();
+    }
+    let _ = content::comment_in(bytes);
+}
 
 /// A key that is in a file.
 pub struct Entry {
