@@ -2,6 +2,8 @@
 
 use std::io::{BufReader, Read};
 
+use tss::tpm2::Unique;
+
 use super::container::{Head, HeadError, Header, InTpm, LABEL};
 use super::contents::{CHUNK, Failure, decrypt, encrypt};
 use super::*;
@@ -259,8 +261,10 @@ fn what_cannot_be_unsealed_is_said_before() {
     };
     let text = with(&|file| file.kind = Kind::Loadable);
     assert!(text.contains("holds a key"), "{text}");
-    let text = with(&|file| file.secret = Some(vec![0, 1, 7]));
-    assert!(text.contains("tpmctl seal"), "{text}");
+    // Sealed elsewhere, to be imported.
+    let mut elsewhere = good.clone();
+    elsewhere.secret = Some(vec![0, 1, 7]);
+    Sealed::check_file(&elsewhere).unwrap();
     // A signing bit, another type, and no way to be used.
     let text = with(&|file| file.public[7] |= 4);
     assert!(text.contains("another kind"), "{text}");
@@ -357,5 +361,77 @@ fn hexadecimal_is_that_alone() {
     assert_eq!(from_hex(b"30FF\r\n"), Some(vec![0x30, 0xff]));
     for text in [&b""[..], b"\n", b"3", b"30 31", b"0x30", b"3g"] {
         assert_eq!(from_hex(text), None);
+    }
+}
+
+/// What is sealed for a storage key in software is in the form that openssl_tpm2_engine has, and needs no TPM.
+#[test]
+fn for_another_machine_without_a_tpm() {
+    let point = Unique::Ecc {
+        x: hex::decode("6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296").unwrap(),
+        y: hex::decode("4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5").unwrap(),
+    };
+    let template = Public::ecc_primary().unwrap();
+    let parent = template.with(template.attributes(), &[], point).unwrap();
+    let data = Secret::from(&b"secret"[..]);
+    let file = seal_for(&data, &Options::default(), &parent).unwrap();
+    assert_eq!(
+        (file.kind, file.parent, file.empty_auth),
+        (Kind::Sealed, 0x4000_0001, true)
+    );
+    assert!(file.secret.is_some());
+    Sealed::check_file(&file).unwrap();
+    assert_eq!(KeyFile::from_pem(file.to_pem().as_bytes()), Ok(file));
+    // A parent that is none, data that do not fit, and what only the other machine knows.
+    let options = |policy: &str| Options {
+        policy: policy.into(),
+        ..Options::default()
+    };
+    let long = Secret::new(vec![7; MOST + 1]);
+    let zeros = "0".repeat(64);
+    for (data, options, parent, word) in [
+        (&data, options(""), &sealed_public(), "no storage key"),
+        (&long, options(""), &parent, "1 to 128 bytes"),
+        (&Secret::empty(), options(""), &parent, "1 to 128 bytes"),
+        (&data, options("sha256:7"), &parent, "sha256:7=DIGEST"),
+        (&data, options("nv:0x01500001=05"), &parent, "policy new"),
+    ] {
+        let error = seal_for(data, &options, parent).unwrap_err().to_string();
+        assert!(error.contains(word), "{word}: {error}");
+    }
+    seal_for(&data, &options(&format!("sha256:7={zeros}")), &parent).unwrap();
+}
+
+fn sealed_public() -> Public {
+    Public::from_tpm2b(&key_file().public).unwrap()
+}
+
+/// The block of a TPM 1.2, with a structure that any TPM 1.2 may have made.
+#[test]
+fn what_a_tpm_12_has_sealed_is_read_as_it_was_written() {
+    let stored = [&[1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0][..], &[7; 256]].concat();
+    let data = tss::tpm12::StoredData::parse(&stored).unwrap();
+    let header = Header::new().unwrap();
+    for needs_auth in [false, true] {
+        let sealed = tpm12::Sealed12 {
+            needs_auth,
+            data: data.clone(),
+        };
+        let text = format!("a note\n{}{}chunks", sealed.to_pem(), header.to_pem());
+        let read = head(text.as_bytes()).unwrap();
+        assert_eq!(read.sealed, InTpm::One(Box::new(sealed)));
+        assert_eq!(read.contents, Some(header.clone()));
+    }
+    let block = |der: &[u8]| crate::format::pem::write(tpm12::LABEL, der);
+    for (text, word) in [
+        (block(&[]), "damaged"),
+        (block(&[0x30, 0]), "damaged"),
+        (block(&[0x30, 3, 2, 1, 2]), "newer"),
+        (block(&[0x30, 6, 2, 1, 1, 1, 1, 0]), "damaged"),
+        // Truth in another octet, and octets behind.
+        (block(&[0x30, 10, 2, 1, 1, 1, 1, 1, 4, 2, 1, 1]), "damaged"),
+    ] {
+        let error = head(text.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(word), "{word}: {error}");
     }
 }
