@@ -154,7 +154,7 @@ pub const EXIT: Row = row(
 );
 pub const MANAGED_EXIT: Row = row("exit, managed", &[]);
 
-const TABLE: [&Row; 21] = [
+const TABLE: [&Row; 25] = [
     &PUBLIC,
     &FIRST,
     &FIRST_UNDER_HIERARCHY,
