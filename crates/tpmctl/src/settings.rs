@@ -228,7 +228,7 @@ impl Source for Said<'_> {
             };
         }
         let names_a_tpm = [c"tcti", c"tcti12"].contains(&setting.key);
-        !setting.of_pkcs11 && !(names_a_tpm && self.global.tcti.is_some())
+        !(setting.of_pkcs11 || names_a_tpm && self.global.tcti.is_some())
     }
 }
 
