@@ -9,6 +9,7 @@ use std::ffi::CString;
 use std::fs;
 use std::path::PathBuf;
 use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crypto::fuzzing::input::Input;
 use keys::tss2::KeyFile;
@@ -73,35 +74,43 @@ const MECHANISMS: [CK_MECHANISM_TYPE; 16] = [
     0xffff,
 ];
 
-/// Keys with and without PIN, made once for the process.
-fn directory() -> PathBuf {
-    let directory = std::env::temp_dir().join(format!("tpm-fuzz-{}", std::process::id()));
-    if directory.is_dir() {
-        return directory;
-    }
-    let building = directory.with_extension("new");
-    fs::create_dir_all(&building).unwrap();
-    for (name, pem, pin) in [
-        ("ec", EC, false),
-        ("rsa", RSA, false),
-        ("ec-pin", EC, true),
-        ("rsa-pin", RSA, true),
-    ] {
-        let mut file = KeyFile::from_pem(pem).unwrap();
-        // Behind size, type and name algorithm (Part 2, 12.2.4): everything is allowed.
-        let attributes = file.public[6..].first_chunk_mut().unwrap();
-        let all = Attributes::SIGN.0 | Attributes::DECRYPT.0;
-        *attributes = (u32::from_be_bytes(*attributes) | all).to_be_bytes();
-        file.empty_auth = !pin;
-        if pin {
-            let last = file.private.len() - 1;
-            file.private[last] ^= 1;
+/// A directory with keys with and without PIN, for one input.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tpm-fuzz-{}-{number}", std::process::id());
+        let directory = Self(std::env::temp_dir().join(name));
+        fs::create_dir(&directory.0).unwrap();
+        for (name, pem, pin) in [
+            ("ec", EC, false),
+            ("rsa", RSA, false),
+            ("ec-pin", EC, true),
+            ("rsa-pin", RSA, true),
+        ] {
+            let mut file = KeyFile::from_pem(pem).unwrap();
+            // Behind size, type and name algorithm (Part 2, 12.2.4): everything is allowed.
+            let attributes = file.public[6..].first_chunk_mut().unwrap();
+            let all = Attributes::SIGN.0 | Attributes::DECRYPT.0;
+            *attributes = (u32::from_be_bytes(*attributes) | all).to_be_bytes();
+            file.empty_auth = !pin;
+            if pin {
+                let last = file.private.len() - 1;
+                file.private[last] ^= 1;
+            }
+            fs::write(directory.0.join(format!("{name}.tpm")), file.to_pem()).unwrap();
         }
-        fs::write(building.join(format!("{name}.tpm")), file.to_pem()).unwrap();
+        fs::write(directory.0.join("old.tpm"), TPM12).unwrap();
+        directory
     }
-    fs::write(building.join("old.tpm"), TPM12).unwrap();
-    fs::rename(&building, &directory).unwrap();
-    directory
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 /// The input's calls.
@@ -114,9 +123,10 @@ pub(crate) fn pkcs11(data: &[u8]) {
         assert_eq!(C_GetFunctionList(&mut list), CKR_OK);
         &*list
     };
+    let directory = Directory::new();
     let settings = format!(
         "tcti={ADDRESS} sessions=never key-dirs={}",
-        directory().display()
+        directory.0.display()
     );
     let settings = CString::new(settings).unwrap();
     let mut calls = Calls {

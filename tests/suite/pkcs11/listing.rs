@@ -286,3 +286,43 @@ fn ten_thousand_keys() {
     assert!(first.as_secs() < 20, "{first:?}");
     assert!(again < first, "{again:?} {first:?}");
 }
+
+#[test]
+fn persistent_keys_on_request() {
+    let keys = Keys::new();
+    keys.add("ec", "");
+    keys.add_with_pin("pin", "1234", "");
+    for name in ["ec", "pin"] {
+        keys.tpmctl(&format!("key persist keys/{name}.tpm")).ok();
+        fs::remove_file(keys.path(&format!("{name}.tpm"))).unwrap();
+    }
+    assert!(keys.module().slots().is_empty());
+    let settings = format!(
+        "{} key-handles='handle:0x81020000 handle:0x81020001?pass'",
+        keys.settings()
+    );
+    let module = Module::start(&settings);
+    let slots = module.slots();
+    assert_eq!(slots.len(), 2);
+    assert_eq!(module.label(slots[1]), "0x81020001");
+    let session = module.open(OPEN);
+    let key = labelled(&module, session, CKO_PRIVATE_KEY, "0x81020000");
+    let mut mechanism = testkit::pkcs11::plain(CKM_ECDSA);
+    module.sign(session, key, &mut mechanism, &[7; 32]).unwrap();
+    for (kind, value) in [(CKA_DESTROYABLE, CK_FALSE), (CKA_SIGN, CK_TRUE)] {
+        assert_eq!(module.attribute(session, key, kind).unwrap(), [value]);
+    }
+    assert_eq!(
+        p11!(module, C_DestroyObject, session, key),
+        CKR_ACTION_PROHIBITED
+    );
+    let session = module.open(slots[1]);
+    assert_eq!(module.log_in(session, "4321"), CKR_PIN_INCORRECT);
+    assert_eq!(module.log_in(session, "1234"), CKR_OK);
+    let key = labelled(&module, session, CKO_PRIVATE_KEY, "0x81020001");
+    module.sign(session, key, &mut mechanism, &[7; 32]).unwrap();
+    drop(module);
+    // One that is not there is passed over.
+    let settings = format!("{} key-handles=handle:0x81020099", keys.settings());
+    assert!(Module::start(&settings).slots().is_empty());
+}
