@@ -1,6 +1,8 @@
 //! C_GenerateKeyPair: a key that the TPM makes, in a new file.
 #![forbid(unsafe_code)]
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use keys::key_dirs::write_new;
@@ -62,7 +64,11 @@ pub(in crate::pkcs11) fn pair(
     })?;
     let key = generate(&tpm?, &options)?;
     let pem = key.to_pem().ok_or(Fault(CKR_FUNCTION_FAILED))?;
-    std::fs::create_dir_all(directory)?;
+    // It may be the user's ~/.ssh.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
     let path = write(directory, label, &pem)?;
     if let Some(ssh) = key.public().to_ssh() {
         // Without it the file's name is the label.
