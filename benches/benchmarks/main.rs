@@ -13,11 +13,13 @@ mod evp;
 mod first;
 mod handshakes;
 mod keys;
+mod listing;
 mod machine;
 mod memory;
 mod rates;
 mod raw;
 mod report;
+mod sealed;
 mod servers;
 mod slow;
 mod svg;
@@ -56,7 +58,7 @@ struct Section {
     run: fn(&Plan, &mut Report),
 }
 
-const SECTIONS: [Section; 6] = [
+const SECTIONS: [Section; 8] = [
     Section {
         name: "rates",
         title: "Signatures and decryptions per second",
@@ -86,6 +88,16 @@ const SECTIONS: [Section; 6] = [
         name: "memory",
         title: "Memory for a loaded key",
         run: memory::section,
+    },
+    Section {
+        name: "listing",
+        title: "Listing key files through PKCS#11",
+        run: listing::section,
+    },
+    Section {
+        name: "sealed",
+        title: "Sealed files",
+        run: sealed::section,
     },
 ];
 

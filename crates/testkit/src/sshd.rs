@@ -7,70 +7,80 @@ use crate::service::Service;
 use crate::tools::{is_root, need};
 use std::fs;
 
-/// A server that lets in whoever has one of some keys. Fields are dropped in order.
+/// A server that lets in whoever has one of some keys, as the user whom the test runs as. Fields are dropped in order.
 pub struct Sshd {
     service: Service,
     port: u16,
-    client: Scratch,
+    dir: Scratch,
 }
 
 impl Sshd {
     /// With an ordinary host key; `authorized` is its file of keys.
     pub fn start(authorized: &str) -> Self {
-        Self::with(authorized, "")
+        let dir = Scratch::new();
+        let keygen = Run::new(need("ssh-keygen", "openssh-client"));
+        let host_key = dir.join("host_key");
+        keygen
+            .words("-q -t ed25519 -N")
+            .arg("")
+            .arg("-f")
+            .arg(&host_key)
+            .ok();
+        let line = format!("HostKey {}", host_key.display());
+        Self::start_in(dir, authorized, &line)
     }
 
-    /// The same with `more` lines of sshd_config; there is no host key then.
-    pub fn with(authorized: &str, more: &str) -> Self {
+    /// With host keys of the caller's: `more` lines of sshd_config name them.
+    pub fn with_host_keys(authorized: &str, more: &str) -> Self {
+        Self::start_in(Scratch::new(), authorized, more)
+    }
+
+    fn start_in(dir: Scratch, authorized: &str, more: &str) -> Self {
         let program = need("sshd", "openssh-server");
         if is_root() {
             // sshd's own, where the package's unit would have made it.
             fs::create_dir_all("/run/sshd").expect("/run/sshd");
         }
-        let dir = Scratch::new();
         let port = free_port();
         let keys = dir.write("authorized", authorized);
-        let host_key = match more.contains("HostKey ") {
-            true => String::new(),
-            false => {
-                let path = dir.join("host_key");
-                let keygen = Run::new(need("ssh-keygen", "openssh-client"));
-                keygen
-                    .words("-q -t ed25519 -N")
-                    .arg("")
-                    .arg("-f")
-                    .arg(&path)
-                    .ok();
-                format!("HostKey {}\n", path.display())
-            }
-        };
+        let authorities = dir.write("authorities", "");
         let text = format!(
-            "ListenAddress 127.0.0.1:{port}\n{host_key}AuthorizedKeysFile {}\nPidFile none\nUsePAM no\nStrictModes no\n\
-             PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxStartups 100\n\
-             MaxAuthTries 30\n{more}\n",
-            keys.display()
+            "ListenAddress 127.0.0.1:{port}\n{more}\nAuthorizedKeysFile {}\nTrustedUserCAKeys {}\nPidFile none\nUsePAM no\n\
+             StrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
+             MaxStartups 100\nMaxAuthTries 30\n",
+            keys.display(),
+            authorities.display()
         );
         let config = dir.write("sshd_config", text);
         // It starts itself anew by its whole path.
         let run = Run::new(program).words("-D -e -f").arg(config);
         Self {
-            service: Service::start("sshd", run, dir, &[port]),
+            service: Service::start("sshd", run, Scratch::new(), &[port]),
             port,
-            client: Scratch::new(),
+            dir,
         }
     }
 
-    /// What `ssh` needs to come here, without a file of this user's own; what else it is told comes behind.
-    pub fn ssh(&self, options: &[&str]) -> Run {
-        let known = self.client.join("known_hosts");
-        Run::new(need("ssh", "openssh-client"))
-            .words("-F none -o BatchMode=yes -o StrictHostKeyChecking=no -o IdentityFile=none -o IdentitiesOnly=no")
-            .arg("-o")
-            .arg(format!("UserKnownHostsFile={}", known.display()))
-            .args(options)
-            .arg("-p")
-            .arg(self.port.to_string())
-            .arg("127.0.0.1")
+    /// Lets in who has one of these keys, and nobody else.
+    pub fn authorize(&self, lines: &str) {
+        self.dir.write("authorized", lines);
+    }
+
+    /// Lets in who has a certificate of this authority.
+    pub fn trust(&self, line: &str) {
+        self.dir.write("authorities", line);
+    }
+
+    /// `ssh`, with what it needs to come here and without a file of this user's own; what shall be run there comes behind.
+    pub fn ssh(&self, ssh: Run, options: &str) -> Run {
+        ssh.words(
+            "-F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
+        )
+        .words("-o IdentityFile=none -o PreferredAuthentications=publickey")
+        .words(options)
+        .arg("-p")
+        .arg(self.port.to_string())
+        .arg("127.0.0.1")
     }
 
     pub fn port(&self) -> u16 {

@@ -1,96 +1,19 @@
 //! OpenSSH: the most particular caller. Its programs are Debian's, its server a real one on a port of this test's own.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use testkit::pkcs11::{Keys, module_path};
-use testkit::ports::free_ports;
 use testkit::process::{Daemon, Run, wait_for};
 use testkit::scratch::set_mode;
+use testkit::sshd::Sshd;
 use testkit::tools::{module, need};
 
-/// A server that takes the keys in `authorized_keys`, for the user whom the test runs as.
-struct Sshd {
-    _daemon: Daemon,
-    port: u16,
-    home: PathBuf,
-}
-
-impl Sshd {
-    fn start(keys: &Keys) -> Self {
-        let dir = keys.openssl.dir().join("sshd");
-        fs::create_dir(&dir).unwrap();
-        set_mode(&dir, 0o700);
-        Run::new(need("ssh-keygen", "openssh-client"))
-            .words("-q -t ed25519 -N")
-            .arg("")
-            .arg("-f")
-            .arg(dir.join("host"))
-            .ok();
-        // The server's own directory: Debian's is made when its service starts.
-        if testkit::tools::is_root() {
-            fs::create_dir_all("/run/sshd").unwrap();
-        }
-        let port = free_ports(1);
-        let at = |name: &str| dir.join(name).display().to_string();
-        fs::write(
-            dir.join("config"),
-            format!(
-                "ListenAddress 127.0.0.1:{port}\nHostKey {}\nPidFile none\nStrictModes no\nUsePAM no\n\
-                 AuthorizedKeysFile {}\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-                 PermitRootLogin prohibit-password\nTrustedUserCAKeys {}\n",
-                at("host"),
-                at("authorized_keys"),
-                at("ca.pub"),
-            ),
-        )
-        .unwrap();
-        fs::write(dir.join("authorized_keys"), "").unwrap();
-        fs::write(dir.join("ca.pub"), "").unwrap();
-        let mut command = Command::new(need("sshd", "openssh-server"));
-        let log = fs::File::create(dir.join("log")).unwrap();
-        command
-            .args(["-D", "-e", "-f"])
-            .arg(dir.join("config"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        let daemon = Daemon::spawn(&mut command);
-        wait_for("sshd", Duration::from_secs(20), || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        Self {
-            _daemon: daemon,
-            port,
-            home: dir,
-        }
-    }
-
-    fn authorize(&self, line: &str) {
-        fs::write(self.home.join("authorized_keys"), line).unwrap();
-    }
-
-    /// `ssh` that runs a command there, with these options.
-    fn ssh(&self, keys: &Keys, options: &str) -> Run {
-        keys.program("ssh", "openssh-client")
-            .words("-F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentityFile=none")
-            .words("-o PreferredAuthentications=publickey")
-            .words(options)
-            .arg("-p")
-            .arg(self.port.to_string())
-            .args(["127.0.0.1", "echo logged-in"])
-    }
-}
-
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = fs::read_to_string(self.home.join("log")).unwrap_or_default();
-            eprintln!("--- sshd\n{log}");
-        }
-    }
+/// Runs a command on the host, if it lets us in.
+fn logs_in(sshd: &Sshd, keys: &Keys, options: &str) -> Run {
+    let ssh = keys.program("ssh", "openssh-client");
+    sshd.ssh(ssh, options).arg("echo logged-in")
 }
 
 fn listed(keys: &Keys) -> String {
@@ -150,10 +73,10 @@ fn logins() {
     keys.add("ec", "");
     keys.add("rsa", "--type rsa");
     keys.add("p384", "--curve P-384");
-    let sshd = Sshd::start(&keys);
+    let sshd = Sshd::start("");
     for line in listed(&keys).lines() {
         sshd.authorize(line);
-        let (done, counts) = keys.tap.cost(|| sshd.ssh(&keys, &provider()).ok());
+        let (done, counts) = keys.tap.cost(|| logs_in(&sshd, &keys, &provider()).ok());
         assert_eq!(done.out(), "logged-in\n", "{line}");
         // Four, and what nobody manages is given up by name at the end.
         let operation = match line.starts_with("ssh-rsa") {
@@ -165,7 +88,7 @@ fn logins() {
         assert!(counts.total() <= 4 + 2, "{line}: {counts:?}");
     }
     sshd.authorize("");
-    sshd.ssh(&keys, &provider()).fails();
+    logs_in(&sshd, &keys, &provider()).fails();
     keys.tpm.assert_clean();
 }
 
@@ -218,7 +141,7 @@ fn an_agent_takes_keys_with_and_without_pin() {
     let keys = Keys::new();
     keys.add("open", "");
     keys.add_with_pin("pin", "1234", "");
-    let sshd = Sshd::start(&keys);
+    let sshd = Sshd::start("");
     let agent = Agent::start(&keys);
     let path = module_path();
     let path = path.to_str().unwrap();
@@ -228,7 +151,7 @@ fn an_agent_takes_keys_with_and_without_pin() {
     let with_agent = format!("-o IdentityAgent={}", agent.socket.display());
     for line in list.out().lines() {
         sshd.authorize(line);
-        let done = sshd.ssh(&keys, &with_agent).ok();
+        let done = logs_in(&sshd, &keys, &with_agent).ok();
         assert_eq!(done.out(), "logged-in\n", "{line}");
     }
     assert_eq!(keys.wrong_tries(), 0);
@@ -257,7 +180,7 @@ fn a_wrong_pin_for_eight_tokens_in_an_agent() {
 fn certificates_of_an_authority() {
     let keys = Keys::new();
     keys.add("ec", "");
-    let sshd = Sshd::start(&keys);
+    let sshd = Sshd::start("");
     let dir = keys.openssl.dir();
     dir.write("ec.pub", listed(&keys));
     let user = Run::new("id").arg("-un").ok().out();
@@ -267,12 +190,12 @@ fn certificates_of_an_authority() {
         .arg(user.trim())
         .arg("ec.pub")
         .ok();
-    fs::copy(dir.join("ca.pub"), sshd.home.join("ca.pub")).unwrap();
+    sshd.trust(&dir.read_text("ca.pub"));
     let options = format!(
         "{} -o CertificateFile={}",
         provider(),
         dir.join("ec-cert.pub").display()
     );
-    assert_eq!(sshd.ssh(&keys, &options).ok().out(), "logged-in\n");
-    sshd.ssh(&keys, &provider()).fails();
+    assert_eq!(logs_in(&sshd, &keys, &options).ok().out(), "logged-in\n");
+    logs_in(&sshd, &keys, &provider()).fails();
 }

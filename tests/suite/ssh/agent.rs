@@ -59,11 +59,10 @@ fn five_keys_log_in() {
         let server = Sshd::start(key);
         // Each key by its own: ssh tries one after the other.
         home.write("this.pub", key);
-        let agent = home.socket();
-        let identity = format!("IdentityFile={}", home.file("this.pub").display());
+        let this = home.file("this.pub");
+        let options = format!("-o IdentityFile={} -o IdentitiesOnly=yes", this.display());
         let log_in = || {
-            let options = ["-o", &agent, "-o", &identity, "-o", "IdentitiesOnly=yes"];
-            let done = server.ssh(&options).arg("echo here").ok();
+            let done = home.logs_in(&server, &options).arg("echo here").ok();
             assert_eq!(done.out(), "here\n", "{done}");
         };
         log_in();
@@ -193,8 +192,7 @@ fn each_use_is_confirmed() {
     // The program agrees by its status.
     signs(&home, ".ssh/id_tpm.pub");
     let server = Sshd::start(&key);
-    let socket = home.socket();
-    server.ssh(&["-o", &socket]).arg("true").ok();
+    home.logs_in(&server, "").arg("true").ok();
     let asked = home.asked();
     assert_eq!(asked.len(), 2, "{asked:?}");
     assert!(
@@ -227,11 +225,7 @@ fn a_forwarded_agent() {
         "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -p {} 127.0.0.1 echo there",
         server.port()
     );
-    let socket = home.socket();
-    let done = server
-        .ssh(&["-o", &socket, "-o", "ForwardAgent=yes"])
-        .arg(inner)
-        .ok();
+    let done = home.logs_in(&server, "-o ForwardAgent=yes").arg(inner).ok();
     assert_eq!(done.out(), "there\n", "{done}");
     let asked = home.asked();
     assert_eq!(asked.len(), 2, "{asked:?}");
@@ -257,17 +251,9 @@ fn certificates_of_users() {
         listed.contains("ecdsa-sha2-nistp256-cert-v01@openssh.com "),
         "{listed}"
     );
-    let ca = home.file("ca.pub");
-    let server = Sshd::with(
-        "",
-        &format!(
-            "TrustedUserCAKeys {}\nHostKey {}",
-            ca.display(),
-            home.file("ca").display()
-        ),
-    );
-    let socket = home.socket();
-    server.ssh(&["-o", &socket]).arg("true").ok();
+    let server = Sshd::start("");
+    server.trust(&home.text("ca.pub"));
+    home.logs_in(&server, "").arg("true").ok();
     // One for another key is not offered.
     home.key("other");
     std::fs::copy(
@@ -333,8 +319,7 @@ fn another_agent_behind() {
     signs(&home, ".ssh/id_tpm.pub");
     signs(&home, "soft.pub");
     let server = Sshd::start(&soft);
-    let socket = home.socket();
-    server.ssh(&["-o", &socket]).arg("true").ok();
+    home.logs_in(&server, "").arg("true").ok();
     home.tool("ssh-add", "-q -d soft").ok();
     assert_eq!(home.tool("ssh-add", "-L").ok().out(), key);
     // Ours are files.

@@ -55,7 +55,7 @@ fn sshd_with_host_keys_in_the_tpm() {
     home.tool("ssh-keygen", "-q -t ed25519 -f soft -N")
         .arg("")
         .ok();
-    let server = Sshd::with(&home.text("soft.pub"), &drop_in);
+    let server = Sshd::with_host_keys(&home.text("soft.pub"), &drop_in);
     let identity = format!("IdentityFile={}", home.file("soft").display());
     for (algorithm, key) in [("ecdsa-sha2-nistp256", "ecdsa"), ("rsa-sha2-512", "rsa")] {
         let known = home.file(&format!("known-{key}"));

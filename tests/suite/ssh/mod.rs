@@ -2,6 +2,7 @@
 
 mod agent;
 mod agent_input;
+mod guide;
 mod host_keys;
 mod keys;
 
@@ -13,6 +14,7 @@ use testkit::bench::Bench;
 use testkit::process::{Run, wait_for};
 use testkit::scratch::Scratch;
 use testkit::service::Service;
+use testkit::sshd::Sshd;
 use testkit::tools::need;
 
 /// A user with a TPM.
@@ -56,6 +58,12 @@ impl Home {
     /// A key for logging in, and the line for its host.
     fn key(&self, line: &str) -> String {
         self.tpmctl(&format!("ssh new {line}")).ok().out()
+    }
+
+    /// Runs what comes behind on the host, if that lets us in with a key of the agent's.
+    fn logs_in(&self, server: &Sshd, options: &str) -> Run {
+        let options = format!("-o {} {options}", self.socket());
+        server.ssh(self.tool("ssh", ""), &options)
     }
 
     /// One of OpenSSH's programs at home, with the agent.
