@@ -4,8 +4,10 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use testkit::process::wait_for;
+use testkit::process::{Run, wait_for};
+use testkit::scratch::set_mode;
 use testkit::service::Service;
+use testkit::tools::{is_root, need};
 
 use super::Home;
 use super::agent::signs;
@@ -126,4 +128,29 @@ fn a_thousand_connections() {
         answer(&mut connect(&home), &[11]) == Some(12)
     });
     signs(&home, ".ssh/id_tpm.pub");
+}
+
+/// One with the right to connect is turned away all the same.
+#[test]
+fn another_user() {
+    assert!(is_root(), "another user takes root: run the tests as root");
+    let home = Home::new();
+    let _agent = running(&home);
+    for (name, mode) in [
+        ("", 0o755),
+        ("run", 0o755),
+        ("run/tpm-ssh-agent.sock", 0o666),
+    ] {
+        set_mode(&home.file(name), mode);
+    }
+    let list = |run: Run| {
+        run.arg("-L")
+            .env("SSH_AUTH_SOCK", home.file("run/tpm-ssh-agent.sock"))
+    };
+    let theirs = Run::new(need("setpriv", "util-linux"))
+        .words("--reuid=65534 --regid=65534 --clear-groups ssh-add");
+    let done = list(theirs).fails();
+    assert!(!done.out().contains("ecdsa"), "{done}");
+    let ours = list(Run::new(need("ssh-add", "openssh-client"))).ok();
+    assert!(ours.out().contains("ecdsa"), "{ours}");
 }
