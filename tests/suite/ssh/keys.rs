@@ -2,10 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use testkit::bench::Bench;
+use testkit::openssl::Config;
 use testkit::process::Run;
+use testkit::swtpm::Swtpm;
 use testkit::swtpm12::{Swtpm12, data};
 use testkit::terminal::Typist;
-use testkit::tools::need;
+use testkit::tools::{need, root};
 
 use super::Home;
 
@@ -134,6 +137,42 @@ fn key_files_of_others_are_taken_as_they_are() {
     home.tpmctl("ssh import damaged.key damaged")
         .fails()
         .says("damaged.key");
+}
+
+/// A user of ssh-tpm-agent: the files stay where they are, and our agent serves them.
+#[test]
+fn what_ssh_tpm_agent_has_left() {
+    let all = root().join("tests/data");
+    let tpm = Swtpm::with_state(&all.join("tpm2"));
+    let home = Home::of(Bench::of(tpm, Config::new()));
+    std::fs::create_dir(home.file(".ssh")).expect("a directory");
+    let samples = std::fs::read_dir(all.join("ssh-tpm-agent")).expect("samples");
+    let mut publics = Vec::new();
+    for sample in samples {
+        let sample = sample.expect("a sample");
+        let name = sample.file_name().into_string().expect("a name");
+        // One has no public half beside it: its comment is the description in the file.
+        let to = if name == "ec.pub" {
+            name
+        } else {
+            format!(".ssh/{name}")
+        };
+        std::fs::copy(sample.path(), home.file(&to)).expect("copied");
+        if to.ends_with(".pub") {
+            publics.push(to);
+        }
+    }
+    let _agent = home.agent_that_asks("");
+    home.write("answer", "4711\n");
+    let listed = home.tool("ssh-add", "-L").ok().out();
+    assert_eq!((publics.len(), listed.lines().count()), (8, 8), "{listed}");
+    for public in &publics {
+        assert!(listed.contains(&home.text(public)), "{public}: {listed}");
+        super::agent::signs(&home, public);
+    }
+    let asked = home.asked();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(asked.concat().contains("\"alice@example\""), "{asked:?}");
 }
 
 /// Its directory: a configuration, and the key that it names.

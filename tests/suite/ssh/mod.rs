@@ -24,7 +24,11 @@ struct Home {
 
 impl Home {
     fn new() -> Self {
-        let bench = Bench::new();
+        Self::of(Bench::new())
+    }
+
+    /// A user with a certain TPM.
+    fn of(bench: Bench) -> Self {
         std::fs::create_dir(bench.openssl.dir().join("run")).expect("a directory");
         Self { bench }
     }

@@ -7,7 +7,7 @@ use testkit::swtpm12::Swtpm12;
 use testkit::tcsd::Tcsd;
 use testkit::tools::{need, root};
 
-use super::{forms, ok, path, shell, signs};
+use super::{forms, ok, path, shell, signs, ssh_tpm_agent};
 
 /// Runs the commands of a page, in their order; gives how many there are.
 #[track_caller]
@@ -57,16 +57,19 @@ fn tpm2_pkcs11() {
     bench.tpm.assert_clean();
 }
 
+/// With files that ssh-tpm-keygen has made.
 #[test]
 fn ssh_tpm_agent() {
-    let bench = Bench::new();
-    ok(&bench, "key new -o plain.tpm");
-    let file = forms::with_description(&bench, "plain.tpm", "me@host");
-    bench.openssl.dir().write("id_ecdsa.tpm", file);
+    let bench = ssh_tpm_agent::bench();
+    let dir = bench.openssl.dir();
+    for (sample, name) in [("ec.tpm", "id_ecdsa.tpm"), ("wrapped.tpm", "wrapped.tpm")] {
+        dir.write(name, ssh_tpm_agent::sample(sample));
+    }
     let count = as_written("ssh-tpm-agent", |line| shell(&bench, line));
-    assert_eq!(count, 6);
-    signs(&bench, "plain.key", "");
-    signs(&bench, "id_ours.tpm", "");
+    assert_eq!(count, 7);
+    for key in ["plain.key", "wrapped.tpm", "id_ours.tpm"] {
+        signs(&bench, key, "");
+    }
     let told = shell(&bench, "ssh-keygen -l -f id_ours.pub").ok().out();
     assert!(told.contains("ECDSA"), "{told}");
     bench.tpm.assert_clean();

@@ -39,7 +39,7 @@ pub(super) fn old(bench: &Bench) -> Vec<u8> {
 }
 
 /// A key file with a description, as ssh-tpm-agent writes them, in DER.
-pub(super) fn with_description(bench: &Bench, key: &str, description: &str) -> Vec<u8> {
+fn with_description(bench: &Bench, key: &str, description: &str) -> Vec<u8> {
     let dir = bench.openssl.dir();
     bench
         .openssl

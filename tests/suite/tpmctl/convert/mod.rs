@@ -5,6 +5,7 @@ mod documents;
 mod forms;
 mod pairs;
 mod refusals;
+mod ssh_tpm_agent;
 mod store;
 
 use std::os::unix::fs::PermissionsExt;
