@@ -61,7 +61,7 @@ check: ## install what is missing, build, lint, run every test, compare docs/MAT
 # Scenarios that do not load the module, and so cannot differ.
 NO_MODULE = tpmctl:: repository::
 # Those in which somebody waits for the TPM or for another process, which is where the two builds differ.
-WAITING = host:: tls:: tpm::first_use tpm::many_keys tpm::costs tpm::recovery
+WAITING = host::forks tls:: tpm::first_use tpm::many_keys tpm::costs tpm::recovery::
 
 check-without-jobs: ## what builds where corosensei does not, and every test but those that want a job to pause
 	$(CARGO) clippy --release $(CARGOFLAGS) --no-default-features -- -D warnings

@@ -149,8 +149,9 @@ fn another_user() {
     };
     let theirs = Run::new(need("setpriv", "util-linux"))
         .words("--reuid=65534 --regid=65534 --clear-groups ssh-add");
-    let done = list(theirs).fails();
-    assert!(!done.out().contains("ecdsa"), "{done}");
+    // By a signal where it is still writing.
+    let done = list(theirs).done();
+    assert!(!done.status.success() && done.out().is_empty(), "{done}");
     let ours = list(Run::new(need("ssh-add", "openssh-client"))).ok();
     assert!(ours.out().contains("ecdsa"), "{ours}");
 }

@@ -11,7 +11,7 @@ use crate::cli::secret;
 pub(crate) enum SshCommand {
     /// Make a key for logging in: ~/.ssh/NAME.tpm and NAME.pub
     New(SshNew),
-    /// Take a key of OpenSSH, or a key file of another program, to ~/.ssh/NAME.tpm
+    /// Take a key that there is already to ~/.ssh/NAME.tpm
     Import(SshImport),
     /// List the keys in ~/.ssh that are in a TPM, without a TPM command
     List(SshList),

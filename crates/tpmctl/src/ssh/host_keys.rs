@@ -24,6 +24,12 @@ const NAME: &str = "tpm-ssh-host-agent";
 /// Root's, and gone with the machine's start.
 const SOCKET: &str = "/run/tpm-ssh-host-agent/socket";
 
+/// What sshd uses where nothing else is named.
+const OWN: [&str; 3] = [
+    "ssh_host_rsa_key",
+    "ssh_host_ecdsa_key",
+    "ssh_host_ed25519_key",
+];
 /// What there shall be, with the options to make it.
 const TYPES: [(&str, KeyType); 2] = [("ecdsa", KeyType::Ec), ("rsa", KeyType::Rsa)];
 
@@ -52,7 +58,16 @@ fn install(global: &Global, root: &Path) -> Result<(), Error> {
     for (name, key_type) in TYPES {
         host_key(global, &dir, name, key_type)?;
     }
+    // Where keys are named no others are used: sshd's own stay in their place, before ours of the same type, until clients
+    // know these.
+    let own: Vec<&str> = OWN
+        .into_iter()
+        .filter(|name| dir.join(name).exists())
+        .collect();
     let mut lines = format!("# Written by `tpmctl ssh host-keys`.\nHostKeyAgent {SOCKET}\n");
+    for name in &own {
+        lines.push_str(&format!("HostKey /{KEYS}/{name}\n"));
+    }
     for (name, _) in TYPES {
         // sshd looks for the public half behind this name, and for no private one elsewhere.
         lines.push_str(&format!("HostKey /{KEYS}/{}\n", stem(name)));
@@ -70,12 +85,14 @@ fn install(global: &Global, root: &Path) -> Result<(), Error> {
     write(&units.join(format!("{NAME}.socket")), &listening)?;
     write(&units.join(format!("{NAME}.service")), &serving)?;
     write(&drop_ins, &lines)?;
-    if root == Path::new("/") {
+    // Without a key of its own it has none before the agent is there.
+    if root == Path::new("/") && !own.is_empty() {
         check_sshd()?;
     }
     output::note(&format!(
-        "Start it with `systemctl enable --now {NAME}.socket`, then `systemctl reload ssh` (sshd on some systems). The keys of \
-         sshd's own stay in use beside these until no HostKey names them."
+        "Start it with `systemctl enable --now {NAME}.socket`, then `systemctl reload ssh` (sshd on some systems). sshd's own \
+         keys stay in use; clients learn these beside them. When they have, take the lines with ssh_host_ out of \
+         /{DROP_IN}."
     ));
     Ok(())
 }
