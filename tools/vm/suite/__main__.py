@@ -16,6 +16,7 @@ GUESTS = {
     "crb": lambda: tpm20.checks("tpm_crb"),
     "hmac": lambda: tpm20.checks("tpm_crb", encrypting=True),
     "tis12": lambda: tpm12.checks("tpm_tis"),
+    "trusted": lambda: tpm20.checks_of_keys("tpm_tis"),
 }
 
 # Of the output of a failed check.

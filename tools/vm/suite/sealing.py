@@ -84,26 +84,60 @@ def a_luks_disk(device, client):
 
 
 def ecryptfs(device, client):
-    """A secret for eCryptfs' encrypted key comes out of the TPM into the kernel, mounts, and mounts again when all keys
-    were forgotten; without it nothing mounts."""
-    first, again = blocks("eCryptfs")
-    unseal, load, mount = again.splitlines()
+    """A secret for eCryptfs' encrypted key comes out of the TPM into the kernel as a key of the type user."""
+    first, again, *_ = blocks("eCryptfs")
     with Writable("/usr/local/bin", "/var/lib", "/srv"):
-        try:
-            shell(client, first).ok()
-            with open("/mnt/file", "w", encoding="utf-8") as file:
-                file.write("in clear\n")
-            run(["umount", "/mnt"])
-            require(os.listdir("/srv") == ["file"], f"below is {os.listdir('/srv')}")
-            require("in clear" not in read("/srv/file"), "what is below is not encrypted")
-            run(["keyctl", "clear", "@u"])
-            require(shell(client, mount).status != 0, "eCryptfs mounts without its key")
-            require(shell(client, load).status != 0, "the kernel decrypts its key without the secret")
-            shell(client, f"{unseal}\n{load}\n{mount}").ok()
-            require(read("/mnt/file") == "in clear\n", "the file is another one")
-        finally:
-            attempt(["umount", "/mnt"])
-            attempt(["keyctl", "clear", "@u"])
+        mounts_and_mounts_again(client, first, again)
+
+
+def ecryptfs_with_a_trusted_key(device, client):
+    """The kernel itself has the TPM unseal it; another TPM, which a cleared one is, does not."""
+    *_, first, again = blocks("eCryptfs")
+    with Writable("/usr/local/bin", "/var/lib", "/srv"):
+        mounts_and_mounts_again(client, first, again)
+        unseal, load, mount = again.splitlines()
+        blob = read(f"{STORE}/kmk.blob")
+        for at in (len(blob) // 2, len(blob) - 2):
+            machine.write("kmk.damaged", blob[:at] + ("1" if blob[at] == "0" else "0") + blob[at + 1 :])
+            damaged = unseal.replace(f"{STORE}/kmk.blob", f"{SCRATCH}/kmk.damaged")
+            require(damaged != unseal, f"the file's name is not in {unseal!r}")
+            require(shell(client, damaged).status != 0, f"the kernel loads it with digit {at} changed")
+        shell(client, unseal).ok()
+        run(["keyctl", "clear", "@u"])
+        run(["tpm2_clear", "-T", f"device:/dev/{device}", "-c", "l"])
+        require(shell(client, unseal).status != 0, "the kernel loads it without a parent")
+        client.tpmctl("srk create")
+        require(shell(client, unseal).status != 0, "another TPM unseals it")
+        require(shell(client, load).status != 0, "the kernel decrypts its key without the secret")
+        require(shell(client, mount).status != 0, "eCryptfs mounts without its key")
+        # Nothing is wrong with this TPM: what is sealed for it loads.
+        data = machine.write("kmk", "k" * 32)
+        client.tpmctl(f"seal -i {data} -o {STORE}/kmk.blob -f --for kernel --parent 0x81000001")
+        shell(client, unseal).ok()
+        run(["keyctl", "clear", "@u"])
+        run(["tpm2_evictcontrol", "-T", f"device:/dev/{device}", "-C", "o", "-c", "0x81000001"])
+
+
+def mounts_and_mounts_again(client, first, again):
+    """The page's lines of the first time, and those of after a start, which all keys were forgotten by. Without the secret
+    nothing mounts."""
+    unseal, load, mount = again.splitlines()
+    try:
+        shell(client, first).ok()
+        require(not os.path.exists("/run/kmk"), "the secret is still there")
+        with open("/mnt/file", "w", encoding="utf-8") as file:
+            file.write("in clear\n")
+        run(["umount", "/mnt"])
+        require(os.listdir("/srv") == ["file"], f"below is {os.listdir('/srv')}")
+        require("in clear" not in read("/srv/file"), "what is below is not encrypted")
+        run(["keyctl", "clear", "@u"])
+        require(shell(client, mount).status != 0, "eCryptfs mounts without its key")
+        require(shell(client, load).status != 0, "the kernel decrypts its key without the secret")
+        shell(client, f"{unseal}\n{load}\n{mount}").ok()
+        require(read("/mnt/file") == "in clear\n", "the file is another one")
+    finally:
+        attempt(["umount", "/mnt"])
+        attempt(["keyctl", "clear", "@u"])
 
 
 def a_service_of_systemd(device, client):

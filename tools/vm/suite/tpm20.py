@@ -63,6 +63,15 @@ def checks(driver, encrypting=False):
         yield f"{device}::nothing_is_left_in_the_tpm", nothing_left
 
 
+def checks_of_keys(driver):
+    """On a kernel with trusted keys built in."""
+    client = Client("keys", tcti="device:/dev/tpmrm0")
+    yield "driver_is_bound", functools.partial(driver_is_bound, driver)
+    for check in (trusted_keys, sealing.ecryptfs, sealing.ecryptfs_with_a_trusted_key):
+        yield f"tpmrm0::{check.__name__}", functools.partial(check, "tpmrm0", client)
+    yield "tpmrm0::nothing_is_left_in_the_tpm", nothing_left
+
+
 # --- the machine
 
 
