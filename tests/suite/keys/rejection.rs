@@ -101,7 +101,11 @@ fn every_process_makes_up_the_same_message() {
     let mut client = Client::start(&openssl);
     client.ok("load 1 key.pem");
     let other = client.ask("open 1 bad");
-    assert!(!other.contains(&message), "{other}");
+    // As a whole: a made-up message may be short, and then stands in many others.
+    assert!(
+        other.starts_with("ok ") && other != format!("ok {message}"),
+        "{other}"
+    );
     client.end();
     tpm.assert_clean();
 }
