@@ -5,6 +5,7 @@ pub(crate) mod csr;
 pub(crate) mod endorsement;
 pub(crate) mod key_file;
 pub(crate) mod key_test;
+mod open_ssh;
 pub(crate) mod persistent;
 pub(crate) mod root_key;
 pub(crate) mod software;

@@ -6,13 +6,12 @@ use crypto::{Curve, Secret};
 use keys::import::Software;
 use keys::{printable, tss2};
 use openssl::bn::{BigNum, BigNumContext, BigNumRef};
-use openssl::ec::{EcGroup, EcKey, EcPoint};
-use openssl::nid::Nid;
+use openssl::ec::EcKey;
 use openssl::pkcs12::Pkcs12;
 use openssl::pkey::{Id, PKey, Private};
-use openssl::rsa::{Rsa, RsaPrivateKeyBuilder};
-use ssh_key::private::{EcdsaKeypair, KeypairData};
+use openssl::rsa::Rsa;
 
+use super::open_ssh::{self, Fault};
 use crate::error::Error;
 
 /// Reads the private key in a file: PKCS#8, PKCS#1 and SEC 1 in PEM or DER, OpenSSH's form, PKCS#12. `passphrase` is called
@@ -145,64 +144,12 @@ fn open_ssh(
     content: &[u8],
     passphrase: impl FnOnce() -> Result<Secret, Error>,
 ) -> Result<Found, Error> {
-    let Ok(mut key) = ssh_key::PrivateKey::from_openssh(content) else {
-        return Ok(Err(NO_KEY.to_owned()));
-    };
-    if key.is_encrypted() {
-        key = match key.decrypt(&*passphrase()?) {
-            Ok(key) => key,
-            Err(_) => return Ok(Err(WRONG.to_owned())),
-        };
-    }
-    Ok(of_open_ssh(key.key_data()))
-}
-
-fn of_open_ssh(data: &KeypairData) -> Found {
-    let damaged = |_| NO_KEY.to_owned();
-    match data {
-        KeypairData::Rsa(pair) => {
-            let number = |number: &ssh_key::Mpint| {
-                BigNum::from_slice(number.as_positive_bytes().unwrap_or_default())
-            };
-            let key = || {
-                let key = RsaPrivateKeyBuilder::new(
-                    number(&pair.public.n)?,
-                    number(&pair.public.e)?,
-                    number(&pair.private.d)?,
-                )?;
-                PKey::from_rsa(
-                    key.set_factors(number(&pair.private.p)?, number(&pair.private.q)?)?
-                        .build(),
-                )
-            };
-            key().map_err(damaged)
-        }
-        KeypairData::Ecdsa(pair) => {
-            let (nid, point, scalar) = match pair {
-                EcdsaKeypair::NistP256 { public, private } => {
-                    (Nid::X9_62_PRIME256V1, public.as_bytes(), private.as_slice())
-                }
-                EcdsaKeypair::NistP384 { public, private } => {
-                    (Nid::SECP384R1, public.as_bytes(), private.as_slice())
-                }
-                EcdsaKeypair::NistP521 { public, private } => {
-                    (Nid::SECP521R1, public.as_bytes(), private.as_slice())
-                }
-            };
-            let key = || {
-                let group = EcGroup::from_curve_name(nid)?;
-                let mut context = BigNumContext::new()?;
-                let point = EcPoint::from_bytes(&group, point, &mut context)?;
-                let scalar = BigNum::from_slice(scalar)?;
-                PKey::from_ec_key(EcKey::from_private_components(&group, &scalar, &point)?)
-            };
-            key().map_err(damaged)
-        }
-        other => Err(no_such(&other.algorithm().map_or_else(
-            |_| "of an unknown kind".to_owned(),
-            |name| name.to_string(),
-        ))),
-    }
+    let found = open_ssh::read(content, passphrase)?;
+    Ok(found.map_err(|fault| match fault {
+        Fault::Damaged => NO_KEY.to_owned(),
+        Fault::WrongPassphrase => WRONG.to_owned(),
+        Fault::Kind(kind) => no_such(&kind),
+    }))
 }
 
 fn no_such(kind: &str) -> String {

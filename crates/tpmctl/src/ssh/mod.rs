@@ -13,7 +13,7 @@ mod setup;
 mod sign;
 mod store;
 mod verify;
-mod wire;
+pub(crate) mod wire;
 
 use args::SshCommand;
 
