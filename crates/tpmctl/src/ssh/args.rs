@@ -37,7 +37,7 @@ pub(crate) struct Place {
     #[arg(value_name = "NAME", default_value = "id_tpm")]
     pub(crate) name: PathBuf,
 
-    /// Comment in the public half [default: user@host]
+    /// Comment in the public half [default: the user and the machine]
     #[arg(short = 'C', long, value_name = "TEXT")]
     pub(crate) comment: Option<String>,
 
