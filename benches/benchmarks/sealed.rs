@@ -3,6 +3,7 @@
 use crate::Plan;
 use crate::report::{Promise, Report, Wanted};
 use std::fs::{self, File};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use testkit::bench::Bench;
@@ -77,6 +78,8 @@ struct Ran {
 
 fn run(bench: &Bench, line: &str) -> Ran {
     let mut run = bench.tpmctl(line);
+    // What it says is no part of the report.
+    run.command.stdout(Stdio::null()).stderr(Stdio::null());
     let start = Instant::now();
     let mut process = Daemon::spawn(&mut run.command);
     let mut peak = 0.0;
