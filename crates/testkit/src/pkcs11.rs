@@ -37,7 +37,7 @@ pub struct Module {
     // Modules are not unloaded (-z nodelete).
     library: ManuallyDrop<Library>,
     list: *const CK_FUNCTION_LIST_3_2,
-    _dir: Scratch,
+    dir: Scratch,
 }
 
 // SAFETY: the list is the module's, which never changes it; its functions may be called by all threads.
@@ -72,7 +72,7 @@ impl Module {
         Self {
             library: ManuallyDrop::new(library),
             list,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -82,6 +82,12 @@ impl Module {
         let module = Self::load();
         assert_eq!(module.initialize(settings), CKR_OK, "{settings}");
         module
+    }
+
+    /// Leaves it as a program does that never calls C_Finalize; the copy of the file goes.
+    pub fn abandon(self) {
+        let this = ManuallyDrop::new(self);
+        fs::remove_dir_all(this.dir.path()).expect("the copy can be removed");
     }
 
     pub fn list(&self) -> &CK_FUNCTION_LIST_3_2 {

@@ -452,7 +452,7 @@ fn a_caller_who_never_closes() {
     assert_eq!(p11!(module, C_CloseAllSessions, OPEN), CKR_OK);
     module.open(OPEN);
     // And it is not finalised: what is loaded is released at exit, see `processes`.
-    std::mem::forget(module);
+    module.abandon();
 }
 
 /// What a token cannot hold is refused; certificates go beside their keys.

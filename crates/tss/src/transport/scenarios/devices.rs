@@ -237,30 +237,35 @@ fn a_device_in_use_is_busy_and_a_forbidden_one_names_the_group() {
         "devices::a_device_in_use_is_busy_and_a_forbidden_one_names_the_group",
         || {
             let place = Place::new();
-            drop_privileges();
-            let device = counting_device();
-            // SAFETY: takes no argument. It makes further opens fail with EBUSY, except for root.
-            let exclusive = unsafe { libc::ioctl(device.terminal.as_raw_fd(), libc::TIOCEXCL) };
-            assert_eq!(exclusive, 0);
-            let error = place
-                .transport(&device.bare())
-                .transaction_within(BRIEF)
-                .unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
-            assert!(error.to_string().contains("tcsd or tpm2-abrmd"), "{error}");
-            assert!(error.to_string().contains("device:/dev/tpmrm0"), "{error}");
+            // In a child, so that the place is removed by who has made it.
+            let child = Forked::new(|| {
+                drop_privileges();
+                let device = counting_device();
+                // SAFETY: takes no argument. It makes further opens fail with EBUSY, except for root.
+                let exclusive = unsafe { libc::ioctl(device.terminal.as_raw_fd(), libc::TIOCEXCL) };
+                assert_eq!(exclusive, 0);
+                let error = place
+                    .transport(&device.bare())
+                    .transaction_within(BRIEF)
+                    .unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+                assert!(error.to_string().contains("tcsd or tpm2-abrmd"), "{error}");
+                assert!(error.to_string().contains("device:/dev/tpmrm0"), "{error}");
 
-            let device = counting_device();
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o000);
-            fs::set_permissions(&device.path, mode).unwrap();
-            let before = place.lock_files();
-            let error = Transport::new(place.endpoint(&device.bare()), limits())
-                .transaction()
-                .unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
-            assert!(error.to_string().contains("group tss"), "{error}");
-            // A lock file of this user's would keep out those who may use the device.
-            assert_eq!(place.lock_files(), before);
+                let device = counting_device();
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o000);
+                fs::set_permissions(&device.path, mode).unwrap();
+                let before = place.lock_files();
+                let error = Transport::new(place.endpoint(&device.bare()), limits())
+                    .transaction()
+                    .unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+                assert!(error.to_string().contains("group tss"), "{error}");
+                // A lock file of this user's would keep out those who may use the device.
+                assert_eq!(place.lock_files(), before);
+                Vec::new()
+            });
+            assert!(child.wait().is_some());
         },
     );
 }
