@@ -2,7 +2,7 @@
 
 use crate::Plan;
 use crate::report::Report;
-use openssl::base64::{decode_block, encode_block};
+use keys::tss2::KeyFile;
 use openssl::bn::BigNumContext;
 use openssl::ec::{EcGroup, EcKey, PointConversionForm};
 use openssl::nid::Nid;
@@ -15,10 +15,8 @@ use testkit::p11;
 use testkit::pkcs11::Module;
 use testkit::scratch::Scratch;
 
-/// The octets of an uncompressed point on P-256 behind its first.
-const POINT: usize = 64;
-/// Between a public area's coordinates, in a TPM2B each, are the second one's length.
-const HALF: usize = POINT / 2;
+/// The octets of a coordinate on P-256.
+const COORDINATE: usize = 32;
 
 pub fn section(plan: &Plan, report: &mut Report) {
     report.text(
@@ -28,12 +26,12 @@ pub fn section(plan: &Plan, report: &mut Report) {
     );
     let bench = Bench::new();
     bench.tpmctl("key new -o key.tpm").ok();
-    let pem = bench.openssl.dir().read_text("key.tpm");
+    let file = KeyFile::from_bytes(&bench.openssl.dir().read("key.tpm")).expect("a key file");
     let mut rows = Vec::new();
     for count in [10, 100, plan.choose(1000, 10_000)] {
         let dir = Scratch::new();
         for number in 0..count {
-            dir.write(&format!("{number}.tpm"), another(&pem));
+            dir.write(&format!("{number}.tpm"), another(&file));
         }
         let start = Instant::now();
         read_all(dir.path());
@@ -72,33 +70,21 @@ pub fn section(plan: &Plan, report: &mut Report) {
 }
 
 /// The key file with the point of another key: whether the private part is its own only the TPM would tell.
-fn another(pem: &str) -> String {
-    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-    let mut der = decode_block(&body).expect("base64");
+fn another(file: &KeyFile) -> String {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("P-256");
     let key = EcKey::generate(&group).expect("a key");
     let mut context = BigNumContext::new().expect("a context");
     let form = PointConversionForm::UNCOMPRESSED;
     let point = key.public_key().to_bytes(&group, form, &mut context);
     let point = point.expect("a point");
-    // The public area ends in both coordinates; the private part follows it.
-    let coordinate = [0, 32];
-    let place = (0..der.len() - POINT - 4)
-        .find(|&at| {
-            der[at..].starts_with(&coordinate) && der[at + 2 + HALF..].starts_with(&coordinate)
-        })
-        .expect("a point in the file");
-    der[place + 2..place + 2 + HALF].copy_from_slice(&point[1..=HALF]);
-    der[place + 4 + HALF..place + 4 + POINT].copy_from_slice(&point[1 + HALF..]);
-    let body = encode_block(&der);
-    let lines: Vec<&str> = (0..body.len())
-        .step_by(64)
-        .map(|at| &body[at..body.len().min(at + 64)])
-        .collect();
-    format!(
-        "-----BEGIN TSS2 PRIVATE KEY-----\n{}\n-----END TSS2 PRIVATE KEY-----\n",
-        lines.join("\n")
-    )
+    let (x, y) = point[1..].split_at(COORDINATE);
+    let mut other = file.clone();
+    // The public area ends in both coordinates, each behind its length.
+    let end = other.public.len();
+    other.public[end - COORDINATE..].copy_from_slice(y);
+    let end = end - COORDINATE - 2;
+    other.public[end - COORDINATE..end].copy_from_slice(x);
+    other.to_pem()
 }
 
 fn read_all(dir: &Path) {

@@ -7,15 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use keys::config::{Fault, SETTINGS, Setting, Settings, Source};
-use keys::log_setup;
+use keys::{key_dirs, log_setup};
 use zeroize::Zeroizing;
 
 use crate::ffi::{self, Variable};
 
 /// The machine's file.
 const MACHINE: &str = "/etc/tpm-provider/pkcs11.conf";
-/// The machine's directory of keys.
-const MACHINE_KEYS: &str = "/etc/tpm-provider/keys";
 /// The largest file of settings, in bytes.
 const LARGEST: u64 = 64 << 10;
 
@@ -26,6 +24,8 @@ struct Here {
     /// The files, the first one first.
     files: Vec<(PathBuf, Lines)>,
     home: Option<PathBuf>,
+    /// Where the user's data is, if not in its usual place.
+    data: Option<PathBuf>,
 }
 
 type Lines = Vec<(String, Zeroizing<String>)>;
@@ -40,7 +40,7 @@ pub(super) fn read(arguments: &str) -> (Settings, Vec<String>) {
     if let Some(level) = settings.level() {
         log_setup::enable(level, settings.log_to.as_ref());
     }
-    let usual = || here.usual_dirs();
+    let usual = || key_dirs::usual(here.home.as_deref(), here.data.as_deref());
     settings.key_dirs = Some(settings.key_dirs.take().unwrap_or_else(usual));
     for fault in &faults {
         log::warn!("the settings are not usable: {fault}");
@@ -73,22 +73,8 @@ impl Here {
             arguments: arguments_in(arguments),
             files,
             home,
+            data: directory(c"XDG_DATA_HOME"),
         }
-    }
-
-    /// Where keys are if nobody says so.
-    fn usual_dirs(&self) -> Vec<PathBuf> {
-        let data = match ffi::variable(c"XDG_DATA_HOME") {
-            Variable::Is(value) => Some(PathBuf::from(&*value)).filter(|path| path.is_absolute()),
-            Variable::Absent | Variable::Untrusted => None,
-        };
-        let home = self.home.as_ref();
-        let data = data.or_else(|| home.map(|home| home.join(".local/share")));
-        home.map(|home| home.join(".ssh"))
-            .into_iter()
-            .chain(data.map(|data| data.join("tpm-provider/keys")))
-            .chain([PathBuf::from(MACHINE_KEYS)])
-            .collect()
     }
 
     fn in_files(&self, key: &CStr) -> Option<(&Path, &Zeroizing<String>)> {

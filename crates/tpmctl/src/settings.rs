@@ -2,7 +2,7 @@
 //! openssl.cnf, as the provider itself reads them.
 
 use std::env;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -247,6 +247,11 @@ impl Said<'_> {
             opened.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
         })
     }
+}
+
+/// A variable that others set for every program; set and empty is as good as unset.
+pub(crate) fn environment(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// A variable of ours; set and empty is as good as unset.

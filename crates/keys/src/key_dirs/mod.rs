@@ -56,6 +56,22 @@ pub(crate) fn look(bytes: &[u8]) {
     let _ = content::comment_in(bytes);
 }
 
+/// The machine's directory of keys.
+const MACHINE: &str = "/etc/tpm-provider/keys";
+
+/// Where keys are if nobody says so: the user's, who has this home directory and this place for data (XDG_DATA_HOME), and
+/// the machine's.
+pub fn usual(home: Option<&Path>, data: Option<&Path>) -> Vec<PathBuf> {
+    let data = data
+        .map(Path::to_owned)
+        .or_else(|| home.map(|home| home.join(".local/share")));
+    home.map(|home| home.join(".ssh"))
+        .into_iter()
+        .chain(data.map(|data| data.join("tpm-provider/keys")))
+        .chain([PathBuf::from(MACHINE)])
+        .collect()
+}
+
 /// A key that is in a file.
 pub struct Entry {
     /// The file.

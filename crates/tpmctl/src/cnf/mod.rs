@@ -3,12 +3,13 @@
 #[allow(unsafe_code, reason = "libcrypto's parser is called")]
 mod nconf;
 
-use std::env;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use nconf::Conf;
+
+use crate::settings;
 
 /// What a section has, in the order of the file; secrets among it, wiped when it goes.
 #[derive(Clone, Debug, Default)]
@@ -112,7 +113,7 @@ pub(crate) fn provider_section() -> Found {
 
 /// The file that OpenSSL reads, and whether `OPENSSL_CONF` names it.
 pub(crate) fn path() -> Option<(PathBuf, bool)> {
-    match env::var_os("OPENSSL_CONF").filter(|path| !path.is_empty()) {
+    match settings::environment("OPENSSL_CONF") {
         Some(path) => Some((PathBuf::from(path), true)),
         None => default_file().map(|path| (path, false)),
     }

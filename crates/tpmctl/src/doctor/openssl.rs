@@ -1,6 +1,5 @@
 //! Layer 12: whether OpenSSL loads the provider, and in which order.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,6 +7,7 @@ use super::address::sentence;
 use super::verdict::Finding;
 use crate::cnf::{self, Found, Listed};
 use crate::display::shell_word;
+use crate::settings;
 
 /// What `openssl list -providers` says of one.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -165,7 +165,7 @@ fn load_error(module: &Path) -> Option<String> {
 
 /// Where OpenSSL looks for modules.
 fn modules_directory() -> Option<PathBuf> {
-    if let Some(directory) = env::var_os("OPENSSL_MODULES").filter(|path| !path.is_empty()) {
+    if let Some(directory) = settings::environment("OPENSSL_MODULES") {
         return Some(directory.into());
     }
     let text = openssl(&["version", "-m"]).ok()?;

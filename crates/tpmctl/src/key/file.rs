@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use keys::printable;
+use keys::{Key, printable};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -60,6 +60,12 @@ fn read_into(path: &Path, bytes: &mut Vec<u8>) -> Result<(), Error> {
         .and_then(|file| file.take(LONGEST as u64 + 1).read_to_end(bytes))
         .map(drop)
         .map_err(|error| Error::new(format!("{} cannot be read: {error}", printable::path(path))))
+}
+
+/// The file of a key that was just made or loaded from one.
+pub(crate) fn pem_of(key: &Key) -> Result<String, Error> {
+    key.to_pem()
+        .ok_or_else(|| Error::new("the key came without a key file"))
 }
 
 /// A place for a new file, looked at before the key is made: generation takes seconds, and a key that

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crypto::Secret;
 use keys::import::{self, Software};
-use keys::{Family, GenerateOptions, Key, KeyType, Usage, import12, printable, read_secret};
+use keys::{Family, GenerateOptions, KeyType, Usage, import12, printable, read_secret};
 
-use super::file::{self, Target};
+use super::file::{self, Target, pem_of};
 use super::new::policy_words;
 use super::secret;
 use super::show12::TLS12;
@@ -111,7 +111,7 @@ fn into_tpm2(
         Some(unanchored) => format!("{note}\nnote: {unanchored}"),
         None => note,
     };
-    Ok((pem(&key)?, note))
+    Ok((pem_of(&key)?, note))
 }
 
 fn into_tpm12(
@@ -141,7 +141,7 @@ fn into_tpm12(
     let owner: Option<Secret> = owner.map(|value| read_secret(value)).transpose()?;
     let key = import12(&chosen.tpm, modulus, prime, options, owner.as_ref())?;
     Ok((
-        pem(&key)?,
+        pem_of(&key)?,
         format!(
             "Wrapped the key of {} bits for this TPM, which has made a signature or decrypted with it. {}\nTLS {TLS12}.",
             key.public().bits(),
@@ -156,9 +156,4 @@ pub(crate) fn outside(path: &Path) -> String {
         "It was outside: only if every copy of {} is destroyed is it in the TPM alone.",
         printable::path(path)
     )
-}
-
-fn pem(key: &Key) -> Result<String, Error> {
-    key.to_pem()
-        .ok_or_else(|| Error::new("the key came without a key file"))
 }

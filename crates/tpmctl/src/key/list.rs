@@ -1,6 +1,5 @@
 //! `tpmctl key list`: the key files of directories, without a TPM, and the keys that are persistent in it.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +7,7 @@ use keys::attested::AttestedKey;
 use keys::printable;
 use keys::sealed::from_hex;
 use keys::tss2::{KeyFile, Kind};
-use keys::{compat, tss12};
+use keys::{compat, key_dirs, tss12};
 use serde::Serialize;
 use tss::tpm2::Public;
 use tss::tpm2::constants::handle;
@@ -21,9 +20,6 @@ use crate::cli::{Global, List};
 use crate::display;
 use crate::error::Error;
 use crate::{output, settings};
-
-/// Where key files are without anybody saying so.
-const SYSTEM: &str = "/etc/tpm-provider/keys";
 
 /// A key, wherever it is.
 #[derive(Serialize)]
@@ -111,17 +107,8 @@ fn held(global: &Global, entries: &mut Vec<Entry>) -> Result<(), Error> {
 
 /// Where a user's and the machine's key files are.
 fn directories() -> Vec<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
-    let home = set("HOME").map(PathBuf::from);
-    let data = set("XDG_DATA_HOME")
-        .map(PathBuf::from)
-        .or_else(|| home.as_ref().map(|home| home.join(".local").join("share")));
-    let ssh = home.map(|home| home.join(".ssh"));
-    let own = data.map(|data| data.join("tpm-provider").join("keys"));
-    ssh.into_iter()
-        .chain(own)
-        .chain([PathBuf::from(SYSTEM)])
-        .collect()
+    let path = |name| settings::environment(name).map(PathBuf::from);
+    key_dirs::usual(path("HOME").as_deref(), path("XDG_DATA_HOME").as_deref())
 }
 
 /// The key files in a directory, by name; or the one that a file is.

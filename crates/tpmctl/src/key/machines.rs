@@ -13,6 +13,8 @@ use crate::error::Error;
 pub(crate) struct Machine {
     /// The file of its storage key.
     pub(crate) named_by: PathBuf,
+    /// What that says.
+    pub(crate) given: Vec<u8>,
     /// Its storage key.
     pub(crate) parent: Public,
     /// What it gets.
@@ -24,9 +26,11 @@ pub(crate) struct Machine {
 impl Machine {
     /// The machine of this storage key, which gets this file.
     pub(crate) fn new(named_by: &Path, file: PathBuf, force: bool) -> Result<Self, Error> {
+        let given = file::read(named_by)?;
         Ok(Self {
             named_by: named_by.to_owned(),
-            parent: storage_key_in(named_by)?,
+            parent: storage_key::read(&given, named_by)?,
+            given,
             target: Target::new(&file, force)?,
             file,
         })

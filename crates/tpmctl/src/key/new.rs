@@ -12,7 +12,7 @@ use tss::tpm2::rc::Subject;
 use tss::tpm2::{Parms, Public};
 use tss::tpm12::KeyBlob;
 
-use super::file::Target;
+use super::file::{Target, pem_of};
 use super::secret;
 use super::show12::TLS12;
 use crate::cli::{Cli, FileForm, Global, New, Type};
@@ -46,10 +46,9 @@ pub(crate) fn run(global: &Global, args: &New) -> Result<(), Error> {
     interrupt::check()?;
     let key = made.map_err(|error| explain(&chosen.tpm, &options, error))?;
     let pem = match (args.form, key.file()) {
-        (FileForm::Pkcs8, Some(file)) => Some(file.to_pkcs8_pem()),
-        _ => key.to_pem(),
+        (FileForm::Pkcs8, Some(file)) => file.to_pkcs8_pem(),
+        _ => pem_of(&key)?,
     };
-    let pem = pem.ok_or_else(|| Error::new("the new key came without a key file"))?;
     match &target {
         Some(target) => target.write(&pem)?,
         None => output::print_as_is(&pem)?,

@@ -80,15 +80,12 @@ fn trusted(paths: &[PathBuf]) -> Result<Option<Trusted>, Error> {
     }
 }
 
-/// The endorsement key that a machine has given with its storage key, where one must be believed. Which storage key it is
-/// then does not matter: the file opens with that one alone.
+/// The endorsement key that a machine has given with its storage key, where one must be believed.
 fn endorsement_key(machine: &Machine, trusted: Option<&Trusted>) -> Result<Option<Public>, Error> {
-    let Some(trusted) = trusted else {
-        return Ok(None);
-    };
-    let content = file::read(&machine.named_by)?;
-    let key = trusted.endorsement_key(&content);
-    key.map(Some).map_err(|what| machine.blame(what))
+    trusted
+        .map(|trusted| trusted.endorsement_key(&machine.given))
+        .transpose()
+        .map_err(|what| machine.blame(what))
 }
 
 fn options(args: &Wrap) -> Result<GenerateOptions, Error> {

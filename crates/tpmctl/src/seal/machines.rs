@@ -1,6 +1,5 @@
 //! `tpmctl seal --for SRK`: for the TPMs of other machines, without one.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crypto::Secret;
@@ -16,7 +15,7 @@ use crate::cli::{Cli, Global};
 use crate::display::hex;
 use crate::error::Error;
 use crate::interrupt;
-use crate::key::file::{Draft, Target};
+use crate::key::file::Target;
 use crate::key::machines::{self, Machine};
 use crate::output;
 
@@ -88,24 +87,8 @@ pub(super) fn run(global: &Global, args: &Seal, storage_keys: &[PathBuf]) -> Res
         let key = ContentsKey::new()?;
         let files = seal(key.sealed())?;
         let targets = places.iter().filter_map(|place| place.target.as_ref());
-        let mut drafts = targets
-            .map(Target::begin)
-            .collect::<Result<Vec<_>, Error>>()?;
-        interrupt::tpm_is_done(drafts.iter().map(Draft::beside));
-        let mut stdout = None;
-        if drafts.is_empty() {
-            stdout = Some(output::raw_stdout()?);
-        }
-        let mut outputs: Vec<&mut dyn Write> = Vec::new();
-        outputs.extend(
-            drafts
-                .iter_mut()
-                .map(|draft| draft.file() as &mut dyn Write),
-        );
-        outputs.extend(stdout.iter_mut().map(|out| out as &mut dyn Write));
         let heads: Vec<String> = files.iter().map(KeyFile::to_pem).collect();
-        let bytes = encrypt(args, &heads, &key, beginning, source, &mut outputs)?;
-        drafts.into_iter().try_for_each(Draft::finish)?;
+        let bytes = encrypt(args, targets, &heads, &key, beginning, source)?;
         (bytes, files)
     };
     let to_stdout = places.iter().any(|place| place.target.is_none());

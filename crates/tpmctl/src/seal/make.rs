@@ -79,20 +79,9 @@ pub(crate) fn run(global: &Global, args: &Seal) -> Result<(), Error> {
         interrupt::check()?;
         // What follows may take long, and needs no TPM.
         tpm2::release_all_at_exit();
-        let mut draft = target.as_ref().map(Target::begin).transpose()?;
-        interrupt::tpm_is_done(draft.as_ref().map(Draft::beside));
-        let mut stdout;
-        let out: &mut dyn Write = match &mut draft {
-            Some(draft) => draft.file(),
-            None => {
-                stdout = output::raw_stdout()?;
-                &mut stdout
-            }
-        };
-        let bytes = encrypt(args, &[file.to_pem()], &key, beginning, source, &mut [out])?;
-        if let Some(draft) = draft {
-            draft.finish()?;
-        }
+        let heads = [file.to_pem()];
+        let targets = target.as_ref().into_iter();
+        let bytes = encrypt(args, targets, &heads, &key, beginning, source)?;
         (bytes, file)
     };
     let made = Made {
@@ -185,8 +174,37 @@ pub(super) fn write_small(
     }
 }
 
-/// Writes files of the same contents behind what was read of them already, each with its own head.
-pub(super) fn encrypt(
+/// Writes files of the same contents behind what was read of them already, each with its own head; to standard output where
+/// there are none. The TPM is no longer needed.
+pub(super) fn encrypt<'a>(
+    args: &Seal,
+    targets: impl Iterator<Item = &'a Target>,
+    heads: &[String],
+    key: &ContentsKey,
+    beginning: Zeroizing<Vec<u8>>,
+    source: Source,
+) -> Result<u64, Error> {
+    let mut drafts = targets
+        .map(Target::begin)
+        .collect::<Result<Vec<Draft>, Error>>()?;
+    interrupt::tpm_is_done(drafts.iter().map(Draft::beside));
+    let mut stdout = match drafts.is_empty() {
+        true => Some(output::raw_stdout()?),
+        false => None,
+    };
+    let mut outputs: Vec<&mut dyn Write> = Vec::new();
+    outputs.extend(
+        drafts
+            .iter_mut()
+            .map(|draft| draft.file() as &mut dyn Write),
+    );
+    outputs.extend(stdout.iter_mut().map(|out| out as &mut dyn Write));
+    let bytes = encrypt_to(args, heads, key, beginning, source, &mut outputs)?;
+    drafts.into_iter().try_for_each(Draft::finish)?;
+    Ok(bytes)
+}
+
+fn encrypt_to(
     args: &Seal,
     heads: &[String],
     key: &ContentsKey,

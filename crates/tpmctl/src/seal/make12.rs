@@ -1,7 +1,5 @@
 //! `tpmctl seal` on a TPM 1.2: contents of any size, under a key that it seals.
 
-use std::io::Write;
-
 use crypto::Secret;
 use keys::policy::words;
 use keys::printable;
@@ -17,7 +15,7 @@ use crate::cli::{Cli, Global};
 use crate::display::shell_word;
 use crate::error::Error;
 use crate::interrupt;
-use crate::key::file::{Draft, Target};
+use crate::key::file::Target;
 use crate::key::secret;
 use crate::output;
 use crate::print::progress;
@@ -63,22 +61,8 @@ pub(super) fn run(
     interrupt::check()?;
     let sealed = sealed?;
     release_all_at_exit();
-    let mut draft = target.map(Target::begin).transpose()?;
-    interrupt::tpm_is_done(draft.as_ref().map(Draft::beside));
-    let mut stdout;
-    let out: &mut dyn Write = match &mut draft {
-        Some(draft) => draft.file(),
-        None => {
-            stdout = output::raw_stdout()?;
-            &mut stdout
-        }
-    };
     let heads = [sealed.to_pem()];
-    let bytes = encrypt(args, &heads, &key, beginning, source, &mut [out])?;
-    let in_file = draft.is_some();
-    if let Some(draft) = draft {
-        draft.finish()?;
-    }
+    let bytes = encrypt(args, target.into_iter(), &heads, &key, beginning, source)?;
     let registers = sealed.data.binding().map(|binding| &binding.registers);
     let made = Made {
         file: args.output.display().to_string(),
@@ -91,7 +75,7 @@ pub(super) fn run(
     if global.json {
         output::print_json(&made)?;
     }
-    tell(args, &made, in_file);
+    tell(args, &made, target.is_some());
     Ok(())
 }
 

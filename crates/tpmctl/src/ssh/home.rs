@@ -4,12 +4,13 @@ use std::env;
 use std::path::PathBuf;
 
 use crate::error::Error;
+use crate::settings::environment;
 
 /// `~/.ssh`.
 pub(super) fn dir() -> Result<PathBuf, Error> {
-    match env::var_os("HOME") {
-        Some(home) if !home.is_empty() => Ok(PathBuf::from(home).join(".ssh")),
-        _ => Err(Error::new(
+    match environment("HOME") {
+        Some(home) => Ok(PathBuf::from(home).join(".ssh")),
+        None => Err(Error::new(
             "HOME is not set, so there is no ~/.ssh: give a path with a `/` in it",
         )),
     }
@@ -17,9 +18,9 @@ pub(super) fn dir() -> Result<PathBuf, Error> {
 
 /// Where the agent listens unless it is told, and where ssh looks for it.
 pub(super) fn socket() -> Result<PathBuf, Error> {
-    match env::var_os("XDG_RUNTIME_DIR") {
-        Some(dir) if !dir.is_empty() => Ok(PathBuf::from(dir).join(SOCKET)),
-        _ => Err(Error::new(
+    match environment("XDG_RUNTIME_DIR") {
+        Some(dir) => Ok(PathBuf::from(dir).join(SOCKET)),
+        None => Err(Error::new(
             "XDG_RUNTIME_DIR is not set, so there is no usual place for the agent's socket: name one with --socket",
         )),
     }

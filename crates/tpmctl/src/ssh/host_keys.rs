@@ -6,14 +6,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use keys::{GenerateOptions, Key, KeyType, generate, printable};
+use keys::{GenerateOptions, KeyType, generate, printable};
 
 use super::agent::{own_path, service_unit, socket_unit, write};
 use super::args::SshHostKeys;
-use super::{home, public};
+use super::home;
+use super::place::{self, Files};
 use crate::cli::{Cli, Global};
 use crate::error::Error;
-use crate::key::file::Target;
 use crate::print::progress;
 use crate::{interrupt, output, settings};
 
@@ -97,28 +97,21 @@ fn install(global: &Global, root: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes the key unless it is there; prints its public half's path.
+/// Makes the key unless it is there; prints its file's path.
 fn host_key(global: &Global, dir: &Path, name: &str, key_type: KeyType) -> Result<(), Error> {
-    let path = |ending: &str| dir.join(format!("{}{ending}", stem(name)));
-    let (file, half) = (path(".tpm"), path(".pub"));
+    let stem = dir.join(stem(name));
+    let [file, half] = place::paths(&stem);
     if file.exists() && half.exists() {
         return output::print(&format!("{}: is there\n", printable::path(&file)));
     }
-    let targets = (Target::new(&file, false)?, Target::new(&half, false)?);
+    let files = Files::at(&stem, home::comment(), false)?;
     let chosen = settings::tpm_with_parent(global)?;
     let options = GenerateOptions::new(key_type);
     let made = progress::spinner(format!("The TPM is making a key ({name}) ..."), || {
         generate(&chosen.tpm, &options)
     });
     interrupt::check()?;
-    let key: Key = made?;
-    let pem = key
-        .to_pem()
-        .ok_or_else(|| Error::new("the new key came without a key file"))?;
-    targets.0.write(&pem)?;
-    targets
-        .1
-        .write_shared(&public::line(key.public(), &home::comment())?)?;
+    files.put(&made?)?;
     output::print(&format!("{}\n", printable::path(&file)))
 }
 

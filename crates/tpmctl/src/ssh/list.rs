@@ -37,7 +37,7 @@ pub(crate) fn run(global: &Global, args: &SshList) -> Result<(), Error> {
             fingerprint: key.fingerprint(),
             comment: key.comment.clone(),
             pin: key.entry.needs_value,
-            certificate: key.certificate.is_some(),
+            certificate: key.certificate().is_some(),
         })
         .collect();
     if global.json {

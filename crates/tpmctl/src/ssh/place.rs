@@ -9,7 +9,7 @@ use keys::{Key, printable};
 use super::args::Place;
 use super::{home, public};
 use crate::error::Error;
-use crate::key::file::Target;
+use crate::key::file::{Target, pem_of};
 use crate::output;
 
 /// The two files, looked at before the key is made.
@@ -27,33 +27,36 @@ impl Files {
             true => place.name.clone(),
             false => in_home(&place.name)?,
         };
-        let with = |ending: &str| {
-            let mut name = bare(&stem).into_os_string();
-            name.push(ending);
-            PathBuf::from(name)
-        };
-        let (key, public) = (with(".tpm"), with(".pub"));
+        let comment = place.comment.clone().unwrap_or_else(home::comment);
+        Self::at(&bare(&stem), comment, place.force)
+    }
+
+    /// `STEM.tpm` and `STEM.pub`.
+    pub(super) fn at(stem: &Path, comment: String, force: bool) -> Result<Self, Error> {
+        let [key, public] = paths(stem);
         Ok(Self {
-            key: (key.clone(), Target::new(&key, place.force)?),
-            public: (public.clone(), Target::new(&public, place.force)?),
-            comment: place.comment.clone().unwrap_or_else(home::comment),
+            key: (key.clone(), Target::new(&key, force)?),
+            public: (public.clone(), Target::new(&public, force)?),
+            comment,
         })
     }
 
-    /// Writes both, prints the public half, and says what comes next.
-    pub(super) fn write(&self, key: &Key) -> Result<(), Error> {
+    /// Writes both; the public half is what it returns.
+    pub(super) fn put(&self, key: &Key) -> Result<String, Error> {
         let line = public::line(key.public(), &self.comment)?;
-        let pem = key
-            .to_pem()
-            .ok_or_else(|| Error::new("the new key came without a key file"))?;
-        self.key.1.write(&pem)?;
+        self.key.1.write(&pem_of(key)?)?;
         self.public.1.write_shared(&line).map_err(|error| {
             Error::new(format!(
                 "{error}; the key is in {}, and `tpmctl key public --form ssh` prints its public half",
                 printable::path(&self.key.0)
             ))
         })?;
-        output::print_as_is(&line)?;
+        Ok(line)
+    }
+
+    /// Writes both, prints the public half, and says what comes next.
+    pub(super) fn write(&self, key: &Key) -> Result<(), Error> {
+        output::print_as_is(&self.put(key)?)?;
         output::note(&format!(
             "The key is in {}. Give the line above to the host (`ssh-copy-id -f -i {}`), and let ssh use the key: `tpmctl \
              ssh setup`, once.",
@@ -65,6 +68,15 @@ impl Files {
         }
         Ok(())
     }
+}
+
+/// The key file and the public half beside it.
+pub(super) fn paths(stem: &Path) -> [PathBuf; 2] {
+    [".tpm", ".pub"].map(|ending| {
+        let mut name = stem.as_os_str().to_owned();
+        name.push(ending);
+        name.into()
+    })
 }
 
 /// The name without the ending that it gets anyway.

@@ -22,12 +22,10 @@ pub(crate) fn line(public: &PublicKey, comment: &str) -> Result<String, Error> {
     Ok(format!("{}\n", line.trim_end()))
 }
 
-/// The key or certificate in such a line, and its comment.
-pub(crate) fn of_line(text: &str) -> Option<(Vec<u8>, String)> {
-    let mut words = text.lines().next()?.splitn(3, [' ', '\t']);
-    let (_, blob) = (words.next()?, words.next()?);
-    let comment = words.next().unwrap_or_default().trim().to_owned();
-    Some((decode_block(blob.trim()).ok()?, comment))
+/// The key or certificate in such a line.
+pub(crate) fn of_line(text: &str) -> Option<Vec<u8>> {
+    let mut words = text.lines().next()?.split([' ', '\t']);
+    decode_block(words.nth(1)?.trim()).ok()
 }
 
 /// As `ssh-keygen -l` shows it.

@@ -24,23 +24,24 @@ pub(super) struct Found {
     pub(super) blob: Vec<u8>,
     /// Of the file beside it, or the key's description, or the file's name.
     pub(super) comment: String,
-    /// The certificate for the key that is beside it (NAME-cert.pub).
-    pub(super) certificate: Option<Vec<u8>>,
 }
 
 impl Found {
     /// `None` for a key on a curve that SSH does not have.
     fn of(entry: &Arc<Entry>) -> Option<Self> {
         let (kind, blob) = entry.public.ssh_blob()?;
-        let certificate = read_line(&certificate_of(&entry.path))
-            .filter(|certificate| is_for(certificate, &blob));
         Some(Self {
             comment: entry.comment.as_ref().unwrap_or(&entry.name).clone(),
             entry: Arc::clone(entry),
             kind,
             blob,
-            certificate,
         })
+    }
+
+    /// The certificate for the key that is beside it (NAME-cert.pub), as it is now.
+    pub(super) fn certificate(&self) -> Option<Vec<u8>> {
+        let certificate = read_line(&certificate_of(&self.entry.path))?;
+        is_for(&certificate, &self.blob).then_some(certificate)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -114,7 +115,7 @@ fn read_line(path: &Path) -> Option<Vec<u8>> {
     file.metadata().ok().filter(fs::Metadata::is_file)?;
     let mut text = String::new();
     file.take(LONGEST).read_to_string(&mut text).ok()?;
-    of_line(&text).map(|(blob, _)| blob)
+    of_line(&text)
 }
 
 #[cfg(test)]

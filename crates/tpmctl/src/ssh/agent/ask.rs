@@ -1,7 +1,6 @@
 //! Asking the user: for PINs, and whether a key may be used. At the terminal that the agent was started at, or by the program
 //! that ssh(1) calls for passphrases (SSH_ASKPASS, SSH_ASKPASS_REQUIRE).
 
-use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -15,6 +14,7 @@ use super::binding::{Bindings, Login};
 use super::locked;
 use super::socket::Peer;
 use crate::error::Error;
+use crate::settings::environment;
 use crate::ssh::store::Found;
 use crate::terminal::{self, Echo};
 
@@ -39,13 +39,13 @@ enum Way {
 
 impl Way {
     fn find() -> Result<Self, Error> {
-        let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
-        let require = set("SSH_ASKPASS_REQUIRE");
+        let require = environment("SSH_ASKPASS_REQUIRE");
         let is = |word: &str| require.as_ref().is_some_and(|value| value == word);
         let has_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
-        let has_display = set("DISPLAY").is_some() || set("WAYLAND_DISPLAY").is_some();
+        let has_display =
+            environment("DISPLAY").is_some() || environment("WAYLAND_DISPLAY").is_some();
         let program =
-            set("SSH_ASKPASS").or_else(|| Path::new(USUAL).exists().then(|| USUAL.into()));
+            environment("SSH_ASKPASS").or_else(|| Path::new(USUAL).exists().then(|| USUAL.into()));
         let first = is("force") || is("prefer");
         match program.filter(|_| !is("never") && (first || has_display)) {
             Some(program) if first || !has_terminal => Ok(Self::Program(program)),

@@ -132,15 +132,15 @@ impl Agent {
     /// Signs with the key, whose PIN is asked for if nobody has given it yet.
     fn sign(&self, found: &Found, data: &[u8], flags: u32) -> Result<Vec<u8>, Error> {
         let key = self.load(found)?;
+        let mut refused: Option<Error> = None;
         if !key.needs_login() {
             match sign(&key, data, flags) {
-                Err(_) if key.needs_login() => {}
+                Err(error) if key.needs_login() => refused = Some(error),
                 other => return other,
             }
         }
         // Who comes second finds the PIN that the first has given.
         let _one = self.questions.begin();
-        let mut refused: Option<Error> = None;
         for _ in 0..TRIES {
             if key.needs_login() {
                 let pin = ask::pin(found, refused.as_ref())?;

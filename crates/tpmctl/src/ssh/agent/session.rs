@@ -73,7 +73,7 @@ impl Session<'_> {
         if !self.agent.lock.is_locked() {
             for found in self.agent.keys() {
                 let comment = found.comment.clone().into_bytes();
-                all.extend(found.certificate.clone().map(|it| (it, comment.clone())));
+                all.extend(found.certificate().map(|it| (it, comment.clone())));
                 all.push((found.blob.clone(), comment));
             }
             let others = self.upstreams.identities();
@@ -104,9 +104,11 @@ impl Session<'_> {
             return Ok(vec![FAILURE]);
         }
         let keys = self.agent.keys();
-        let found = keys
-            .iter()
-            .find(|key| key.blob == blob || key.certificate.as_deref() == Some(blob));
+        // Certificates are read only for who asks by one.
+        let found = keys.iter().find(|key| key.blob == blob).or_else(|| {
+            keys.iter()
+                .find(|key| key.certificate().as_deref() == Some(blob))
+        });
         let Some(found) = found else {
             return Ok(self.upstreams.sign(blob, message).unwrap_or(vec![FAILURE]));
         };

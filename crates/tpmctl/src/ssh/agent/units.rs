@@ -9,6 +9,7 @@ use keys::printable;
 use crate::error::Error;
 use crate::key::file::Target;
 use crate::output;
+use crate::settings::environment;
 use crate::ssh::home::SOCKET;
 
 /// The name of both units.
@@ -71,9 +72,9 @@ pub(in crate::ssh) fn write(path: &Path, text: &str) -> Result<(), Error> {
 
 /// `$XDG_CONFIG_HOME/systemd/user`.
 fn directory() -> Result<PathBuf, Error> {
-    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
-    let config = set("XDG_CONFIG_HOME").map(PathBuf::from);
-    let config = config.or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".config")));
+    let config = environment("XDG_CONFIG_HOME").map(PathBuf::from);
+    let config =
+        config.or_else(|| environment("HOME").map(|home| PathBuf::from(home).join(".config")));
     let config = config.ok_or_else(|| Error::new("neither XDG_CONFIG_HOME nor HOME is set"))?;
     Ok(config.join("systemd/user"))
 }
