@@ -42,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     ("tcsd_packets", tss::tpm12::fuzzing::tcsd_packets),
     ("scripted_tpm12", tss::tpm12::fuzzing::scripted_tpm12),
     ("address", tss::transport::fuzzing::address),
+    ("event_log", tss::event_log::fuzz),
     ("state_file", tss::transport::fuzzing::state_file),
     ("settings", openssl::fuzzing::settings),
     ("decoders", openssl::fuzzing::decoders),

@@ -42,7 +42,7 @@ replays! {
     tss2_pem tss2_der sealed uri policies trust attested foreign der padding signatures public responses sessions scripted_tpm
     record
     tss_key_blob tpm12_structures tpm12_replies tcsd_packets scripted_tpm12 address state_file settings decoders dispatch
-    key_dirs pkcs11
+    key_dirs pkcs11 event_log
 }
 
 fn replay(name: &str) {

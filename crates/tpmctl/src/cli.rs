@@ -13,12 +13,17 @@ use tss::transport::Address;
 use zeroize::Zeroizing;
 
 use crate::action::persistent;
+use crate::ek::args::EkCommand;
 use crate::key::convert::args::Convert;
+use crate::nv::args::NvCommand;
 use crate::offered::Offered;
+use crate::owner::args::OwnerCommand;
+use crate::pcr::args::PcrCommand;
 use crate::policy::args::PolicyCommand;
 use crate::print::wrap;
 use crate::seal::args::{Seal, Unseal};
 use crate::ssh::args::{SshAgent, SshCommand};
+use crate::state::args::StateCommand;
 
 /// Looks after TPMs and the keys that the OpenSSL provider `tpm` keeps in them.
 #[derive(Parser)]
@@ -122,12 +127,49 @@ pub(crate) enum Command {
     /// Protect the TPM as a whole
     #[command(
         subcommand,
-        after_help = "Example:\n  \
-        tpmctl owner passwd --hierarchy lockout --random /root/tpm-lockout"
+        after_help = "Examples:\n  \
+        tpmctl owner show\n  \
+        sudo tpmctl owner take --random /root/tpm-owner\n  \
+        tpmctl owner clear --dry-run"
     )]
     Owner(OwnerCommand),
+    /// Show and switch what of the TPM works
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+        tpmctl state show\n  \
+        tpmctl state set endorsement off --dry-run"
+    )]
+    State(StateCommand),
     /// Show and change the TPM's protection against guessing
     Lockout(Lockout),
+    /// Look at the keys by which a TPM is known, and at their certificates
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+        tpmctl ek show\n  \
+        tpmctl ek certificates --verify tpm-vendors.pem"
+    )]
+    Ek(EkCommand),
+    /// Look at the TPM's NV memory and use it
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+        tpmctl nv list\n  \
+        tpmctl nv define 0x01800001 --size 32\n  \
+        tpmctl nv read 0x01800001 --hex"
+    )]
+    Nv(NvCommand),
+    /// Look at the registers (PCRs), and at what was measured into them
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+        tpmctl pcr read sha256:0,7\n  \
+        sudo tpmctl pcr log"
+    )]
+    Pcr(PcrCommand),
+    /// Print random bytes of the TPM
+    Random(Random),
     /// Remove what was left in a TPM without a resource manager
     Flush(Flush),
     /// Print a completion script for a shell
@@ -182,12 +224,8 @@ pub(crate) enum SrkCommand {
     Export(SrkExport),
     /// Remove the storage root key at 0x81000001
     Remove(SrkRemove),
-}
-
-#[derive(Subcommand)]
-pub(crate) enum OwnerCommand {
-    /// Set the authorization value of hierarchies
-    Passwd(Passwd),
+    /// Have only the owner read the public half of the storage root key (TPM 1.2)
+    Restrict(SrkRestrict),
 }
 
 #[derive(Args)]
@@ -500,6 +538,63 @@ pub(crate) struct SrkRemove {
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
+    tpmctl --tcti device:/dev/tpm0 srk restrict on --auth file:/root/tpm-owner\n  \
+    tpmctl srk restrict off --dry-run")]
+pub(crate) struct SrkRestrict {
+    /// on: only the owner reads it; off: whoever uses it does, too
+    #[arg(value_enum, value_name = "STATE")]
+    pub(crate) state: Switched,
+
+    /// The owner's secret: file:PATH
+    #[arg(long, value_name = "file:PATH", value_parser = in_file)]
+    pub(crate) auth: Option<PathBuf>,
+
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
+    /// Show what would be changed only
+    #[arg(short = 'n', long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+}
+
+/// A switch.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switched {
+    /// It holds
+    On,
+    /// It does not
+    Off,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tpmctl random 32 --hex\n  \
+    tpmctl random 4096 -o seed")]
+pub(crate) struct Random {
+    /// How many, 1048576 at most
+    #[arg(value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub(crate) bytes: u32,
+
+    /// Where they go; `-` is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(crate) output: PathBuf,
+
+    /// Replace the output if it exists
+    #[arg(short, long)]
+    pub(crate) force: bool,
+
+    /// In hexadecimal
+    #[arg(long)]
+    pub(crate) hex: bool,
+
+    /// In base64
+    #[arg(long, conflicts_with = "hex")]
+    pub(crate) base64: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
     tpmctl key list\n  \
     tpmctl key list /etc/nginx/keys\n  \
     tpmctl key list --persistent --json | jq -r '.[].handle'")]
@@ -769,51 +864,11 @@ pub(crate) struct Trust {
 }
 
 #[derive(Args)]
-#[command(after_help = "Examples:\n  \
-    tpmctl owner passwd --hierarchy lockout --random /root/tpm-lockout\n  \
-    tpmctl owner passwd --hierarchy owner --old file:old --new file:new")]
-pub(crate) struct Passwd {
-    /// Whose value: lockout (who may clear the TPM), owner (who may make primaries) or endorsement; may be repeated
-    #[arg(long, value_enum, value_name = "HIERARCHY", required = true)]
-    pub(crate) hierarchy: Vec<Hierarchy>,
-
-    /// The new value: file:PATH, whose first line it is
-    #[arg(long, value_name = "file:PATH", value_parser = in_file, required_unless_present = "random")]
-    pub(crate) new: Option<PathBuf>,
-
-    /// Make up a new value and write it to FILE, which must not exist, for its owner alone to read
-    #[arg(long, value_name = "FILE", conflicts_with = "new")]
-    pub(crate) random: Option<PathBuf>,
-
-    /// The value that hierarchies have now, where one is set: file:PATH
-    #[arg(long, value_name = "file:PATH", value_parser = in_file)]
-    pub(crate) old: Option<PathBuf>,
-
-    /// Do not ask
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-
-    /// Show what would be changed only
-    #[arg(short = 'n', long, conflicts_with = "yes")]
-    pub(crate) dry_run: bool,
-}
-
-/// Hierarchies whose authorization value the administrator sets.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(crate) enum Hierarchy {
-    /// Clears the TPM, and resets its lockout
-    Lockout,
-    /// Attestation and credentials
-    Endorsement,
-    /// Primaries, persistent keys and NV memory
-    // Last: where there is no storage root key, sessions for the others need the value of before.
-    Owner,
-}
-
-#[derive(Args)]
-#[command(after_help = "Examples:\n  tpmctl help\n  tpmctl help key new")]
+#[command(
+    after_help = "Examples:\n  tpmctl help\n  tpmctl help key new\n  tpmctl help tpm_takeownership"
+)]
 pub(crate) struct Help {
-    /// Which one, such as `key new`
+    /// Which one, such as `key new`; a command of tpm-tools, for what is typed here in its place
     #[arg(value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
 }
@@ -901,7 +956,7 @@ pub(crate) fn secret(text: &str) -> Result<Zeroizing<String>, Infallible> {
 }
 
 /// Where a secret is. One that stands on the command line, `ps` shows to everybody.
-fn in_file(text: &str) -> Result<PathBuf, String> {
+pub(crate) fn in_file(text: &str) -> Result<PathBuf, String> {
     match text.strip_prefix("file:") {
         Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
         _ => Err("write file:PATH; the value is the file's first line".to_owned()),

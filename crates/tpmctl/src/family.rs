@@ -12,6 +12,8 @@ use tss::tpm2::{Client, ResponseCode};
 use tss::tpm12;
 
 use crate::display::hex_bytes;
+use crate::error::Error;
+use crate::settings::Chosen;
 
 /// A TPM that has answered.
 pub(crate) enum AnyTpm {
@@ -47,6 +49,25 @@ impl AnyTpm {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What a command says of a TPM 2.0 that has no such thing: `why`, and what does its work.
+pub(crate) fn none_in(client: &Client, why: &str, instead: &str) -> Error {
+    Error::new(format!(
+        "TPM {}: a TPM 2.0 has no such thing: {why}. `{instead}` does its work",
+        client.endpoint().address()
+    ))
+}
+
+/// The same of a TPM 1.2.
+pub(crate) fn none_in_12(chosen: &Chosen, why: &str, instead: &str) -> Error {
+    let place = chosen.tpm.meant().map_or_else(
+        |_| String::new(),
+        |endpoint| format!("TPM {}: ", endpoint.address()),
+    );
+    Error::new(format!(
+        "{place}a TPM 1.2 has no such thing: {why}. `{instead}` does its work"
+    ))
 }
 
 /// The fixed properties of a TPM 2.0.

@@ -10,6 +10,7 @@ mod cnf;
 mod completions;
 mod display;
 mod doctor;
+mod ek;
 mod error;
 mod family;
 mod flush;
@@ -17,17 +18,22 @@ mod info;
 mod interrupt;
 mod key;
 mod lockout;
+mod nv;
 mod offered;
 mod output;
 mod owner;
+mod pcr;
 mod policy;
 mod print;
+mod random;
 mod seal;
 mod selftest;
 mod settings;
 mod srk;
 mod ssh;
+mod state;
 mod terminal;
+mod tpm_tools;
 mod version;
 
 use std::process::ExitCode;
@@ -35,7 +41,7 @@ use std::process::ExitCode;
 use keys::printable;
 use tss::{tpm2, tpm12};
 
-use cli::{Cli, Command, Help, KeyCommand, OwnerCommand, SrkCommand};
+use cli::{Cli, Command, Help, KeyCommand, SrkCommand};
 use error::Error;
 
 fn main() -> ExitCode {
@@ -55,6 +61,11 @@ fn main() -> ExitCode {
 }
 
 fn help(args: &Help) -> Result<(), Error> {
+    if let [name] = &args.command[..]
+        && let Some(text) = tpm_tools::help(name)
+    {
+        return output::print(&text);
+    }
     output::print_as_is(&Cli::help(&args.command).map_err(Error::usage)?)
 }
 
@@ -85,7 +96,13 @@ fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Srk(SrkCommand::Create) => srk::create(global),
         Command::Srk(SrkCommand::Export(args)) => srk::export(global, args),
         Command::Srk(SrkCommand::Remove(args)) => srk::remove(global, args),
-        Command::Owner(OwnerCommand::Passwd(args)) => owner::passwd(global, args),
+        Command::Srk(SrkCommand::Restrict(args)) => srk::restrict(global, args),
+        Command::Owner(command) => owner::run(global, command),
+        Command::State(command) => state::run(global, command),
+        Command::Ek(command) => return ek::run(global, command),
+        Command::Nv(command) => nv::run(global, command),
+        Command::Pcr(command) => return pcr::run(global, command),
+        Command::Random(args) => random::run(global, args),
         Command::Lockout(args) => lockout::run(global, args.command.as_ref()),
         Command::Policy(command) => policy::run(global, command),
         Command::Ssh(command) => ssh::run(global, command),

@@ -138,3 +138,15 @@ pub(crate) fn agreed(would_be: &str, question: &str) -> Result<bool, Error> {
     let answer = terminal::line("", Echo::Shown)?;
     Ok(matches!(answer.trim_ascii(), b"y" | b"Y" | b"yes"))
 }
+
+/// Whether somebody at the terminal types `word`, which agrees to what cannot be undone.
+pub(crate) fn typed(word: &str, would_be: &str, question: &str) -> Result<bool, Error> {
+    if !io::stdin().is_terminal() {
+        return Err(Error::new(format!(
+            "{would_be}, and there is no terminal to ask at: say --yes, or --dry-run to look only"
+        )));
+    }
+    note(&format!("{question} Type {word} to do it:"));
+    let answer = terminal::line("", Echo::Shown)?;
+    Ok(answer.trim_ascii() == word.as_bytes())
+}

@@ -116,6 +116,17 @@ pub(crate) fn examine(global: &Global, found: &Found) -> (Settings, Vec<Fault>) 
     (with_command_line(settings, global), faults)
 }
 
+/// The directories of key files that `key-dirs` names, which are PKCS#11's.
+pub(crate) fn key_dirs() -> Vec<PathBuf> {
+    let found = cnf::provider_section();
+    let section = found.section.as_ref();
+    let value = section.and_then(|section| section.get("key-dirs"));
+    let dirs = value.into_iter().flat_map(|value| value.split(':'));
+    dirs.filter(|dir| dir.starts_with('/'))
+        .map(PathBuf::from)
+        .collect()
+}
+
 /// The names that are set, each with where; for a reader who asks what counts.
 pub(crate) fn set(found: &Found) -> Vec<(&'static Setting, Zeroizing<String>, Origin)> {
     let said = Said {

@@ -7,9 +7,10 @@ use tss::tpm2::constants::handle;
 use tss::tpm2::{Client, Parent, PrimaryTemplate, ResponseCode};
 
 use crate::action;
-use crate::cli::{Global, SrkExport, SrkRemove, Trust};
+use crate::cli::{Global, SrkExport, SrkRemove, SrkRestrict, Trust};
 use crate::display::hex;
 use crate::error::Error;
+use crate::family::{self, AnyTpm};
 use crate::key;
 use crate::key::file::Target;
 use crate::output::{self, Report};
@@ -125,6 +126,19 @@ pub(crate) fn remove(global: &Global, args: &SrkRemove) -> Result<(), Error> {
         "Key files below the owner hierarchy, the usual ones, go on working, since the same key is made anew each time; \
          those with the parent 0x81000001 do not until `tpmctl srk create` has made it again",
     )
+}
+
+/// Has only the owner of a TPM 1.2 read the public half of the storage root key, or everybody who uses it.
+pub(crate) fn restrict(global: &Global, _: &SrkRestrict) -> Result<(), Error> {
+    let chosen = settings::tpm(global)?;
+    match AnyTpm::of(&chosen.tpm)? {
+        AnyTpm::Tpm2(client, _) => Err(family::none_in(
+            &client,
+            "everybody may read the public half of its storage root key, which is what keys and sessions are encrypted to",
+            "tpmctl owner passwd --hierarchy owner",
+        )),
+        AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+    }
 }
 
 fn pinned(chosen: &Chosen) -> Result<(Store, Outcome), Error> {

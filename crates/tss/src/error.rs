@@ -56,7 +56,7 @@ pub enum ErrorKind {
         hint: Option<String>,
     },
     /// The authorization value was wrong. Never tried again by itself: each try may count.
-    #[error("{} is wrong ({command}: {code}){}", if *of_parent { "the parent's authorization value (parent-auth, or TPM_PARENT_AUTH)" } else { "the key's authorization value" }, wrong_auth(*tries_left, *interval, hint.as_deref()))]
+    #[error("{} is wrong ({command}: {code}){}", whose(command, *of_parent), wrong_auth(*tries_left, *interval, hint.as_deref()))]
     WrongAuth {
         /// The specification's name of the command.
         command: &'static str,
@@ -193,6 +193,32 @@ pub enum ErrorKind {
         /// What failed.
         what: String,
     },
+}
+
+/// Whose value was wrong.
+fn whose(command: &str, of_parent: bool) -> &'static str {
+    let is = |codes: &[CommandCode]| codes.iter().any(|code| code.name() == Some(command));
+    match of_parent {
+        true => "the parent's authorization value (parent-auth, or TPM_PARENT_AUTH)",
+        false if is(&[CommandCode::NV_DEFINE_SPACE, CommandCode::NV_UNDEFINE_SPACE]) => {
+            "the owner's authorization value (parent-auth, or TPM_PARENT_AUTH)"
+        }
+        false if command.starts_with("TPM2_NV_") => {
+            "the authorization value of the NV index, or of the owner in its place,"
+        }
+        false
+            if is(&[
+                CommandCode::CLEAR,
+                CommandCode::CLEAR_CONTROL,
+                CommandCode::HIERARCHY_CHANGE_AUTH,
+                CommandCode::HIERARCHY_CONTROL,
+                CommandCode::SET_PRIMARY_POLICY,
+            ]) =>
+        {
+            "the hierarchy's authorization value"
+        }
+        false => "the key's authorization value",
+    }
 }
 
 fn wrong_auth(tries_left: Option<u32>, interval: Option<u32>, hint: Option<&str>) -> String {

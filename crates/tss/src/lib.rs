@@ -7,6 +7,7 @@ mod backoff;
 mod client;
 pub mod discovery;
 pub mod error;
+pub mod event_log;
 #[allow(unsafe_code, reason = "the only place for it")]
 pub mod os;
 pub mod schedule;

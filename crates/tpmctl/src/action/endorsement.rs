@@ -19,7 +19,7 @@ use crate::key::public::pem;
 use crate::settings::Chosen;
 
 /// NV indices of a chain of certificates (TCG EK Credential Profile, 2.2.1.5.2): DER, one behind another, across indices.
-const CHAIN: std::ops::RangeInclusive<u32> = 0x01c0_0100..=0x01c0_01ff;
+pub(super) const CHAIN: std::ops::RangeInclusive<u32> = 0x01c0_0100..=0x01c0_01ff;
 /// tcg-kp-EKCertificate, 2.23.133.8.1.
 const EK_CERTIFICATE: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];
 /// extKeyUsage, 2.5.29.37.
@@ -64,7 +64,8 @@ pub(crate) fn of_this_tpm(chosen: &Chosen, auth: &Secret) -> Result<String, Erro
     Ok(text)
 }
 
-fn chain(client: &Client, owner: &Secret, indices: &[u32]) -> Result<Vec<X509>, Error> {
+/// The authorities' certificates in NV memory.
+pub(super) fn chain(client: &Client, owner: &Secret, indices: &[u32]) -> Result<Vec<X509>, Error> {
     let mut content = Vec::new();
     for index in indices.iter().filter(|index| CHAIN.contains(index)) {
         content.extend(client.nv_read_with(*index, &Secret::empty(), owner)?);
@@ -183,7 +184,8 @@ impl Trusted {
         kind.public(unique).map_err(|error| error.to_string())
     }
 
-    fn verify(&self, certificate: &X509, chain: &[X509]) -> Result<(), String> {
+    /// Whether a certificate is an endorsement key's, and an authority that is trusted vouches for it.
+    pub(super) fn verify(&self, certificate: &X509, chain: &[X509]) -> Result<(), String> {
         if !is_for_endorsement(certificate) {
             return Err(
                 "its certificate is none of an endorsement key (extended key usage 2.23.133.8.1)"
@@ -240,7 +242,8 @@ fn half_of(certificate: &X509) -> Result<PKey<PublicHalf>, String> {
         .map_err(|_| "has a public key of an algorithm that is not known".to_owned())
 }
 
-fn pem_of(certificate: &X509) -> Result<String, Error> {
+/// A certificate in PEM.
+pub(super) fn pem_of(certificate: &X509) -> Result<String, Error> {
     let text = certificate.to_pem().map_err(failed)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }

@@ -2,8 +2,9 @@
 #![forbid(unsafe_code)]
 
 use super::client::Client;
-use super::commands::capability::{Capabilities, GetCapability, TestRsaParms};
+use super::commands::capability::{Capabilities, GetCapability, HierarchyPolicy, TestRsaParms};
 use super::constants::{AlgId, CommandCode, Curve, capability, handle};
+use super::policy::PcrSelection;
 use super::transaction::Tpm;
 use crate::error::Result;
 
@@ -83,6 +84,41 @@ impl Client {
     /// Curves the TPM has, if it was asked before. No command.
     pub fn known_curves(&self) -> Option<Vec<Curve>> {
         self.with_lock(|inner| inner.state.curves.clone())
+    }
+
+    /// The banks of registers, and the registers in each (`TPM_CAP_PCRS`). Nobody vouches for the answer.
+    pub fn banks(&self) -> Result<Vec<PcrSelection>> {
+        let request = GetCapability {
+            capability: capability::PCRS,
+            property: 0,
+            count: 1,
+        };
+        match self.with(|tpm| tpm.run(&request, &[]))?.data {
+            Capabilities::Registers(banks) => Ok(banks),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The hierarchies that have a policy, with its hash algorithm and digest (`TPM_CAP_AUTH_POLICIES`); `None` where the TPM
+    /// does not tell, as older ones do not.
+    pub fn hierarchy_policies(&self) -> Result<Option<Vec<HierarchyPolicy>>> {
+        let request = GetCapability {
+            capability: capability::AUTH_POLICIES,
+            property: handle::OWNER,
+            count: PAGE,
+        };
+        match self.with(|tpm| tpm.run(&request, &[])) {
+            Ok(page) => match page.data {
+                Capabilities::Policies(mut policies) => {
+                    policies.retain(|(_, _, digest)| !digest.is_empty());
+                    Ok(Some(policies))
+                }
+                _ => Ok(None),
+            },
+            // TPM_RC_VALUE: a capability of a later revision.
+            Err(error) if error.code().is_some_and(|code| code.base() == 0x084) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Which of these sizes of RSA keys the TPM makes, one command each (TPM2_TestParms, Part 3, 30.3);

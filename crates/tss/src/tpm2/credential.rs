@@ -4,7 +4,7 @@
 
 use crypto::Secret;
 
-use super::client::Client;
+use super::client::{Client, PublicInfo};
 use super::constants::handle;
 use super::duplicate::{WrapError, protect};
 use super::name::Name;
@@ -102,6 +102,20 @@ impl Credential {
 }
 
 impl Client {
+    /// Makes an endorsement key persistent at its handle, if nothing is there, and gives what is there then. `auth` is the
+    /// endorsement hierarchy's value, `owner` the owner's.
+    ///
+    /// Costs ReadPublic, CreatePrimary, StartAuthSession, EvictControl, FlushContext and ReadPublic, and what a session salted
+    /// to the storage root key does.
+    pub fn make_endorsement_key(
+        &self,
+        kind: Endorsement,
+        auth: &Secret,
+        owner: &Secret,
+    ) -> Result<PublicInfo> {
+        self.with(|tpm| tpm.make_endorsement_key(kind, auth, owner))
+    }
+
     /// The public area of an endorsement key; `auth` is the endorsement hierarchy's authorization value. What the TPM says
     /// is authenticated by a session salted to the storage root key, or to the owner's primary, for which `owner` is the
     /// owner's value.

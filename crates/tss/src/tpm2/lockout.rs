@@ -90,14 +90,24 @@ impl Tpm<'_> {
         command: &'static str,
         code: ResponseCode,
     ) -> Option<Error> {
-        let needs_it = [
+        let is_among =
+            |commands: &[CommandCode]| commands.iter().any(|needs| needs.name() == Some(command));
+        let shut = code.is_lockout();
+        let refused = match is_among(&[
             CommandCode::DICTIONARY_ATTACK_LOCK_RESET,
             CommandCode::DICTIONARY_ATTACK_PARAMETERS,
-        ]
-        .iter()
-        .any(|needs| needs.name() == Some(command));
-        let shut = code.is_lockout();
-        if !needs_it || !(shut || code.is_auth_failure()) {
+        ]) {
+            true => shut || code.is_auth_failure(),
+            // On the word of a hierarchy; of the lockout's alone tries are counted.
+            false => {
+                is_among(&[
+                    CommandCode::CLEAR,
+                    CommandCode::CLEAR_CONTROL,
+                    CommandCode::SET_PRIMARY_POLICY,
+                ]) && (shut || code.counts_as_try())
+            }
+        };
+        if !refused {
             return None;
         }
         Some(

@@ -14,9 +14,12 @@ pub mod duplicate;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hierarchy;
 mod lockout;
 mod nv;
+mod nv_change;
 pub mod object;
+mod pcr;
 pub mod pins;
 pub mod policy;
 pub mod registry;
@@ -36,7 +39,8 @@ pub use credential::{Credential, Endorsement};
 pub use duplicate::{Duplicate, Incoming, Sensitive, WrapError};
 pub use lockout::LockoutParameters;
 pub use name::{Entity, Name};
-pub use nv::NvPublic;
+pub use nv::{NvPublic, nv_attribute};
+pub use nv_change::{NvAccess, NvChange, NvDefinition};
 pub use object::{DecryptScheme, Object, Parent, PrimaryTemplate, SignScheme, Source};
 pub use pins::{ParentName, Pins};
 pub use policy::{PcrSelection, Policy, PolicyCommand};

@@ -6,16 +6,17 @@ use std::time::Duration;
 use crypto::Secret;
 
 use super::client::Client;
-use super::commands::nv::{NvRead, NvReadPublic, nv_attribute};
-use super::constants::{handle, property};
+use super::commands::nv::{NvRead, NvReadPublic};
+use super::constants::property;
 use super::name::Entity;
+use super::nv_change::{NvAccess, Used};
 use super::rc::ResponseCode;
 use super::session::attribute;
 use super::session::cache::Stake;
 use super::transaction::{Authority, Tpm};
 use crate::error::{Error, Result};
 
-pub use super::commands::nv::NvPublic;
+pub use super::commands::nv::{NvPublic, nv_attribute};
 
 /// Bytes of one NV_Read where the TPM does not say (`TPM_PT_NV_BUFFER_MAX`): small enough for any.
 const NV_BUFFER: u32 = 512;
@@ -38,7 +39,25 @@ impl Client {
     /// it, where [`Options::parent_name`](super::Options) says who answers, and where all commands shall have sessions, the
     /// answers are authenticated by one that is salted to the storage root key, or to the owner's primary.
     pub fn nv_read_with(&self, index: u32, value: &Secret, owner: &Secret) -> Result<Vec<u8>> {
-        let read = |tpm: &mut Tpm<'_>| tpm.nv_read(index, value, owner);
+        let stake = match self.options().parent_name.is_anchored() {
+            true => Stake::Trust,
+            false => Stake::Nothing,
+        };
+        let access = NvAccess {
+            value: Some(value),
+            owner,
+        };
+        self.nv_read_at_stake(index, access, stake)
+    }
+
+    /// The same by whichever value is known, and where nobody on the way shall read or change what is in the index: in a
+    /// session, unless [`Sessions`](super::client::Sessions) say never.
+    pub fn nv_read_by(&self, index: u32, access: NvAccess<'_>) -> Result<Vec<u8>> {
+        self.nv_read_at_stake(index, access, Stake::Secret)
+    }
+
+    fn nv_read_at_stake(&self, index: u32, access: NvAccess<'_>, stake: Stake) -> Result<Vec<u8>> {
+        let read = |tpm: &mut Tpm<'_>| tpm.nv_read(index, access, stake);
         self.with(|tpm| match read(tpm) {
             // One that was kept, and is gone.
             Err(error) if error.code().is_some_and(ResponseCode::is_lost_session) => {
@@ -51,28 +70,26 @@ impl Client {
 }
 
 impl Tpm<'_> {
-    fn nv_read(&mut self, index: u32, value: &Secret, owner: &Secret) -> Result<Vec<u8>> {
-        let public = self.run(&NvReadPublic::of(index), &[])?;
-        let (authority, value) = if public.attributes & nv_attribute::AUTHREAD != 0 {
-            (Entity::object(index, public.name.clone()), value)
-        } else if public.attributes & nv_attribute::OWNERREAD != 0 {
-            (Entity::permanent(handle::OWNER), owner)
-        } else {
-            return Err(Error::unsupported(format!(
-                "the NV index 0x{index:08x} can be read with a policy or by the platform only"
-            )));
-        };
-        let stake = match self.options.parent_name.is_anchored() {
-            true => Stake::Trust,
-            false => Stake::Nothing,
-        };
-        let in_session = self.wants_session(value, stake);
-        let entity = Entity::object(index, public.name);
+    /// Bytes that one command on NV memory takes or gives.
+    pub(super) fn nv_buffer(&mut self) -> Result<u16> {
         let largest = self
             .properties(property::NV_BUFFER_MAX, property::NV_BUFFER_MAX + 1)?
             .first()
             .map_or(NV_BUFFER, |(_, value)| *value);
-        let largest = u16::try_from(largest).unwrap_or(u16::MAX).max(1);
+        Ok(u16::try_from(largest).unwrap_or(u16::MAX).max(1))
+    }
+
+    fn nv_read(&mut self, index: u32, access: NvAccess<'_>, stake: Stake) -> Result<Vec<u8>> {
+        const USED: Used = Used {
+            by_value: nv_attribute::AUTHREAD,
+            by_owner: nv_attribute::OWNERREAD,
+        };
+        let public = self.run(&NvReadPublic::of(index), &[])?;
+        let (none, owner) = (Secret::empty(), access.owner);
+        let entity = Entity::object(index, public.name.clone());
+        let (authority, value) = USED.authority(&public, &entity, access, &none)?;
+        let in_session = self.wants_session(value, stake);
+        let largest = self.nv_buffer()?;
         let mut content = Vec::with_capacity(public.size.into());
         while let Some(missing) = usize::from(public.size)
             .checked_sub(content.len())

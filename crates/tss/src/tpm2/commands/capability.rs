@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::Request;
-use crate::tpm2::constants::{AlgId, CommandCode, Curve, capability};
+use super::policy::PcrSelection;
+use crate::tpm2::constants::{AlgId, CommandCode, Curve, capability, hash_of};
 use crate::tpm2::wire::{Malformed, Reader, Writer};
 
 /// TPM2_GetCapability (Part 3, 30.2).
@@ -14,6 +15,9 @@ pub struct GetCapability {
     /// How many at most.
     pub count: u32,
 }
+
+/// A hierarchy's handle, and the hash algorithm and the digest of its policy (`TPMS_TAGGED_POLICY`, Part 2, 10.8.4).
+pub type HierarchyPolicy = (u32, AlgId, Vec<u8>);
 
 /// `TPMU_CAPABILITIES` (Part 2, 10.10.1), as far as this client asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +32,10 @@ pub enum Capabilities {
     Properties(Vec<(u32, u32)>),
     /// Curves.
     Curves(Vec<Curve>),
+    /// Banks of registers.
+    Registers(Vec<PcrSelection>),
+    /// Policies of hierarchies.
+    Policies(Vec<HierarchyPolicy>),
 }
 
 /// A page of capabilities.
@@ -65,6 +73,8 @@ impl Request for GetCapability {
             capability::TPM_PROPERTIES => {
                 Capabilities::Properties(list(reader, |r| Ok((r.u32()?, r.u32()?)))?)
             }
+            capability::PCRS => Capabilities::Registers(PcrSelection::read_list(reader)?),
+            capability::AUTH_POLICIES => Capabilities::Policies(list(reader, policy)?),
             capability::ECC_CURVES => Capabilities::Curves(list(reader, |r| r.u16().map(Curve))?),
             _ => {
                 return Err(Malformed {
@@ -74,6 +84,18 @@ impl Request for GetCapability {
         };
         Ok(CapabilityPage { more, data })
     }
+}
+
+/// A `TPMS_TAGGED_POLICY` (Part 2, 10.8.4). The size of a digest is that of its algorithm: where that is not known nothing
+/// behind it can be read.
+fn policy(reader: &mut Reader<'_>) -> Result<HierarchyPolicy, Malformed> {
+    let (hierarchy, algorithm) = (reader.u32()?, AlgId(reader.u16()?));
+    let size = match algorithm {
+        AlgId::NULL => 0,
+        AlgId::SM3_256 => 32,
+        other => hash_of(other).ok_or(reader.malformed())?.size(),
+    };
+    Ok((hierarchy, algorithm, reader.bytes(size)?.to_vec()))
 }
 
 /// Reads a `TPML`. The count is not trusted for an allocation: reading stops where the bytes do.

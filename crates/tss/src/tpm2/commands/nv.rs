@@ -6,8 +6,40 @@ use crate::tpm2::constants::{AlgId, CommandCode};
 use crate::tpm2::name::{Entity, Name};
 use crate::tpm2::wire::{Malformed, Reader, Writer};
 
-/// `TPMA_NV` (Part 2, 13.4): the bits that say who may read.
+/// `TPMA_NV` (Part 2, 13.4).
 pub mod nv_attribute {
+    /// `TPMA_NV_PPWRITE`: the platform may write.
+    pub const PPWRITE: u32 = 1 << 0;
+    /// `TPMA_NV_OWNERWRITE`: the owner may.
+    pub const OWNERWRITE: u32 = 1 << 1;
+    /// `TPMA_NV_AUTHWRITE`: whoever has the index's own value may.
+    pub const AUTHWRITE: u32 = 1 << 2;
+    /// `TPMA_NV_POLICYWRITE`: whoever meets the index's policy may.
+    pub const POLICYWRITE: u32 = 1 << 3;
+    /// The four bits of the type, `TPM_NT`.
+    pub const TYPE: u32 = 0xf << 4;
+    /// `TPM_NT_COUNTER`.
+    pub const COUNTER: u32 = 1 << 4;
+    /// `TPM_NT_BITS`.
+    pub const BITS: u32 = 2 << 4;
+    /// `TPM_NT_EXTEND`.
+    pub const EXTEND: u32 = 4 << 4;
+    /// `TPM_NT_PIN_FAIL`.
+    pub const PIN_FAIL: u32 = 8 << 4;
+    /// `TPM_NT_PIN_PASS`.
+    pub const PIN_PASS: u32 = 9 << 4;
+    /// `TPMA_NV_POLICY_DELETE`: the index goes by its policy only.
+    pub const POLICY_DELETE: u32 = 1 << 10;
+    /// `TPMA_NV_WRITELOCKED`: nobody writes now.
+    pub const WRITELOCKED: u32 = 1 << 11;
+    /// `TPMA_NV_WRITEALL`: only the whole is written.
+    pub const WRITEALL: u32 = 1 << 12;
+    /// `TPMA_NV_WRITEDEFINE`: a lock against writing is for ever.
+    pub const WRITEDEFINE: u32 = 1 << 13;
+    /// `TPMA_NV_WRITE_STCLEAR`: a lock against writing lasts until the TPM is restarted.
+    pub const WRITE_STCLEAR: u32 = 1 << 14;
+    /// `TPMA_NV_GLOBALLOCK`: TPM2_NV_GlobalWriteLock locks it, too.
+    pub const GLOBALLOCK: u32 = 1 << 15;
     /// `TPMA_NV_PPREAD`.
     pub const PPREAD: u32 = 1 << 16;
     /// `TPMA_NV_OWNERREAD`.
@@ -16,8 +48,20 @@ pub mod nv_attribute {
     pub const AUTHREAD: u32 = 1 << 18;
     /// `TPMA_NV_POLICYREAD`.
     pub const POLICYREAD: u32 = 1 << 19;
+    /// `TPMA_NV_NO_DA`: wrong values do not count as tries.
+    pub const NO_DA: u32 = 1 << 25;
+    /// `TPMA_NV_ORDERLY`: it is in RAM, and written down when the TPM is shut down.
+    pub const ORDERLY: u32 = 1 << 26;
+    /// `TPMA_NV_CLEAR_STCLEAR`: it is unwritten after a restart.
+    pub const CLEAR_STCLEAR: u32 = 1 << 27;
+    /// `TPMA_NV_READLOCKED`: nobody reads now.
+    pub const READLOCKED: u32 = 1 << 28;
     /// `TPMA_NV_WRITTEN`.
     pub const WRITTEN: u32 = 1 << 29;
+    /// `TPMA_NV_PLATFORMCREATE`: the platform has defined it, and TPM2_Clear leaves it.
+    pub const PLATFORMCREATE: u32 = 1 << 30;
+    /// `TPMA_NV_READ_STCLEAR`: a lock against reading lasts until the TPM is restarted.
+    pub const READ_STCLEAR: u32 = 1 << 31;
 }
 
 /// `TPMS_NV_PUBLIC` (Part 2, 13.5) and the index's name.

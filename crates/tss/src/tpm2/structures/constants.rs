@@ -133,16 +133,29 @@ numbers! {
     /// `TPM_CC` (Part 2, 6.5.2).
     CommandCode(u32, "command 0x{:08x}") {
         EVICT_CONTROL = 0x0120, "TPM2_EvictControl";
+        HIERARCHY_CONTROL = 0x0121, "TPM2_HierarchyControl";
+        NV_UNDEFINE_SPACE = 0x0122, "TPM2_NV_UndefineSpace";
+        CLEAR = 0x0126, "TPM2_Clear";
+        CLEAR_CONTROL = 0x0127, "TPM2_ClearControl";
         HIERARCHY_CHANGE_AUTH = 0x0129, "TPM2_HierarchyChangeAuth";
         CREATE_PRIMARY = 0x0131, "TPM2_CreatePrimary";
+        NV_DEFINE_SPACE = 0x012a, "TPM2_NV_DefineSpace";
+        SET_PRIMARY_POLICY = 0x012e, "TPM2_SetPrimaryPolicy";
+        NV_INCREMENT = 0x0134, "TPM2_NV_Increment";
+        NV_SET_BITS = 0x0135, "TPM2_NV_SetBits";
+        NV_EXTEND = 0x0136, "TPM2_NV_Extend";
+        NV_WRITE = 0x0137, "TPM2_NV_Write";
+        NV_WRITE_LOCK = 0x0138, "TPM2_NV_WriteLock";
         DICTIONARY_ATTACK_LOCK_RESET = 0x0139, "TPM2_DictionaryAttackLockReset";
         DICTIONARY_ATTACK_PARAMETERS = 0x013a, "TPM2_DictionaryAttackParameters";
+        PCR_RESET = 0x013d, "TPM2_PCR_Reset";
         NV_READ_PUBLIC = 0x0169, "TPM2_NV_ReadPublic";
         SELF_TEST = 0x0143, "TPM2_SelfTest";
         STARTUP = 0x0144, "TPM2_Startup";
         SHUTDOWN = 0x0145, "TPM2_Shutdown";
         ACTIVATE_CREDENTIAL = 0x0147, "TPM2_ActivateCredential";
         NV_READ = 0x014e, "TPM2_NV_Read";
+        NV_READ_LOCK = 0x014f, "TPM2_NV_ReadLock";
         OBJECT_CHANGE_AUTH = 0x0150, "TPM2_ObjectChangeAuth";
         CREATE = 0x0153, "TPM2_Create";
         ECDH_ZGEN = 0x0154, "TPM2_ECDH_ZGen";
@@ -167,6 +180,7 @@ numbers! {
         POLICY_LOCALITY = 0x016f, "TPM2_PolicyLocality";
         POLICY_OR = 0x0171, "TPM2_PolicyOR";
         VERIFY_SIGNATURE = 0x0177, "TPM2_VerifySignature";
+        PCR_EXTEND = 0x0182, "TPM2_PCR_Extend";
         PCR_READ = 0x017e, "TPM2_PCR_Read";
         READ_PUBLIC = 0x0173, "TPM2_ReadPublic";
         RSA_ENCRYPT = 0x0174, "TPM2_RSA_Encrypt";
@@ -211,6 +225,8 @@ pub mod handle {
     pub const ENDORSEMENT: u32 = 0x4000_000b;
     /// `TPM_RH_PLATFORM`.
     pub const PLATFORM: u32 = 0x4000_000c;
+    /// `TPM_RH_PLATFORM_NV`: the NV indices that the platform has defined, for TPM2_HierarchyControl.
+    pub const PLATFORM_NV: u32 = 0x4000_000d;
     /// First NV index.
     pub const NV_FIRST: u32 = 0x0100_0000;
     /// First HMAC session; with `TPM_CAP_HANDLES` also: loaded sessions.
@@ -260,10 +276,14 @@ pub mod capability {
     pub const HANDLES: u32 = 1;
     /// `TPM_CAP_COMMANDS`.
     pub const COMMANDS: u32 = 2;
+    /// `TPM_CAP_PCRS`: the banks, and the registers in each.
+    pub const PCRS: u32 = 5;
     /// `TPM_CAP_TPM_PROPERTIES`.
     pub const TPM_PROPERTIES: u32 = 6;
     /// `TPM_CAP_ECC_CURVES`.
     pub const ECC_CURVES: u32 = 8;
+    /// `TPM_CAP_AUTH_POLICIES`: the policies of hierarchies.
+    pub const AUTH_POLICIES: u32 = 9;
 }
 
 /// Properties (Part 2, 6.13, `TPM_PT`).
@@ -318,6 +338,16 @@ pub mod property {
     pub const PERMANENT_ENDORSEMENT_AUTH_SET: u32 = 1 << 1;
     /// The same of the lockout hierarchy. Without one everybody may send TPM2_Clear.
     pub const PERMANENT_LOCKOUT_AUTH_SET: u32 = 1 << 2;
+    /// Bit of `TPM_PT_PERMANENT`: TPM2_Clear does not work.
+    pub const PERMANENT_DISABLE_CLEAR: u32 = 1 << 8;
+    /// Bits of `TPM_PT_STARTUP_CLEAR`: the platform hierarchy is enabled.
+    pub const STARTUP_CLEAR_PLATFORM: u32 = 1 << 0;
+    /// The owner hierarchy is.
+    pub const STARTUP_CLEAR_OWNER: u32 = 1 << 1;
+    /// The endorsement hierarchy is.
+    pub const STARTUP_CLEAR_ENDORSEMENT: u32 = 1 << 2;
+    /// NV indices that the platform has defined are.
+    pub const STARTUP_CLEAR_PLATFORM_NV: u32 = 1 << 3;
     /// Bit of `TPM_PT_PERMANENT`: locked out.
     pub const PERMANENT_IN_LOCKOUT: u32 = 1 << 9;
 }

@@ -5,9 +5,10 @@ use crypto::Secret;
 
 use super::parent::{ParentHandle, missing};
 use super::{Authority, Tpm, named};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tpm2::commands::context::EvictControl;
 use crate::tpm2::commands::credential::ActivateCredential;
-use crate::tpm2::commands::object::ReadPublic;
+use crate::tpm2::commands::object::{PublicInfo, ReadPublic};
 use crate::tpm2::commands::policy::PolicySecret;
 use crate::tpm2::constants::{AlgId, handle};
 use crate::tpm2::credential::{Credential, Endorsement};
@@ -55,6 +56,40 @@ impl Tpm<'_> {
         // Of any object that calls itself so; whose key it is, the certificate says, and what it decrypts.
         let info = self.run(&request, &[authority]).and_then(named)?;
         Ok(info.public)
+    }
+
+    /// See [`Client::make_endorsement_key`](crate::tpm2::Client::make_endorsement_key).
+    pub(crate) fn make_endorsement_key(
+        &mut self,
+        kind: Endorsement,
+        auth: &Secret,
+        owner: &Secret,
+    ) -> Result<PublicInfo> {
+        let session: Session<'_> = &|tpm| tpm.salted_to_owner(owner);
+        let key = self.endorsement(kind, None, (auth, attribute::CONTINUE), session)?;
+        if !key.persistent {
+            let last = self.last_use();
+            let kept = self.protected(owner, session, last).and_then(|authority| {
+                let request = EvictControl {
+                    hierarchy: handle::OWNER,
+                    object: key.entity.clone(),
+                    persistent_handle: kind.handle(),
+                };
+                self.run(&request, &[authority])
+            });
+            self.release_endorsement(&key);
+            kept?;
+        }
+        let info = self.read_public(kind.handle())?;
+        match info.name == key.entity.name {
+            true => Ok(info),
+            false => Err(ErrorKind::ObjectName {
+                handle: kind.handle(),
+                expected: key.entity.name,
+                found: info.name,
+            }
+            .into()),
+        }
     }
 
     /// See [`Client::activate_credential`](crate::tpm2::Client::activate_credential).

@@ -101,6 +101,19 @@ impl State {
         self.process
     }
 
+    /// Forgets everything about keys and parents, without a command, but for the sessions, which go on: the TPM was cleared,
+    /// or a hierarchy switched.
+    pub(crate) fn begin_anew(&mut self) {
+        let sessions = std::mem::take(&mut self.sessions);
+        *self = Self {
+            sessions,
+            process: self.process,
+            slots: self.slots,
+            curves: self.curves.take(),
+            ..Self::new()
+        };
+    }
+
     /// Forgets what is loaded, without a command: it is gone, or somebody else's.
     pub(crate) fn lose(&mut self) {
         self.loaded.clear();
