@@ -2,3 +2,4 @@
 
 mod claims;
 mod harness;
+mod other_tools;

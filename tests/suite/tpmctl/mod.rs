@@ -19,6 +19,7 @@ mod seal;
 mod seal12;
 mod seal_elsewhere;
 mod sealed_file;
+mod tools;
 mod typed;
 
 use serde_json::Value;

@@ -13,7 +13,7 @@ use keys::tss12;
 use serde::Serialize;
 use tss::ErrorKind;
 use tss::tpm2::constants::handle;
-use tss::tpm2::nv_attribute;
+use tss::tpm2::{ResponseCode, nv_attribute};
 
 use super::{nv, persistent};
 use crate::display::{self, hex};
@@ -170,6 +170,11 @@ impl Loss {
     }
 }
 
+/// What would become of a file; `None` for one that is no key file.
+pub(crate) fn fate_of(chosen: &Chosen, path: &Path) -> Option<Fate> {
+    fate(chosen, &read_beginning(path).ok()?).map(|(_, fate)| fate)
+}
+
 /// Whether a file holds data, and what becomes of it; `None` for one that is no key file.
 fn fate(chosen: &Chosen, bytes: &[u8]) -> Option<(bool, Fate)> {
     if AttestedKey::is_ours(bytes) {
@@ -198,7 +203,13 @@ fn fate(chosen: &Chosen, bytes: &[u8]) -> Option<(bool, Fate)> {
     let tried = chosen.client().ok()?.try_load(&object);
     let fate = match tried {
         Ok(()) => Fate::Lost,
-        Err(error) if matches!(error.kind(), ErrorKind::ForeignKey { .. }) => Fate::OfAnotherTpm,
+        // The second: its parent is not in this TPM.
+        Err(error)
+            if matches!(error.kind(), ErrorKind::ForeignKey { .. })
+                || error.code().is_some_and(ResponseCode::is_bad_handle) =>
+        {
+            Fate::OfAnotherTpm
+        }
         Err(_) => Fate::Unknown,
     };
     Some((sealed, fate))

@@ -276,6 +276,9 @@ pub(crate) fn definition(args: &Define) -> Result<NvDefinition, Error> {
         Kind::Bits => (nv_attribute::BITS, 8),
         Kind::Extend => (nv_attribute::EXTEND, 32),
     };
+    if args.kind == Kind::Ordinary && args.size.is_none() {
+        return usage("say how long the index is: --size BYTES");
+    }
     if args.kind != Kind::Ordinary && args.size.is_some() {
         return usage("--size is for ordinary indices: the other types have one of their own");
     }

@@ -7,6 +7,7 @@
 mod address;
 mod device_paths;
 mod drivers;
+mod lost;
 mod machine;
 mod null_name;
 mod openssl;
@@ -128,7 +129,11 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
     let root_key = findings.pop();
     findings.extend(root_key.map(|root_key| {
         let root_key = trust::finding(root_key, &answer, &scene.config);
-        null_name::finding(root_key, &answer, &scene)
+        let root_key = null_name::finding(root_key, &answer, &scene);
+        match scene.machine.is_this() {
+            true => lost::finding(root_key, &answer, global),
+            false => root_key,
+        }
     }));
     findings.push(openssl::finding(&scene.found));
     findings.push(settings::finding(&scene.found, &others));

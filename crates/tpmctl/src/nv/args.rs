@@ -54,7 +54,7 @@ pub(crate) struct Define {
     pub(crate) index: u32,
 
     /// Bytes of an ordinary index
-    #[arg(long, value_name = "BYTES", required_if_eq("kind", "ordinary"))]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) size: Option<u16>,
 
     /// What it holds

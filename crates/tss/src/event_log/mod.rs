@@ -100,7 +100,7 @@ impl<'a> EventLog<'a> {
                 what: "the log is longer than any firmware writes it",
             });
         }
-        let mut reader = Reader { bytes, at: 0 };
+        let mut reader = Reader::new(bytes, 0);
         let mut log = Self {
             form: Form::Sha1,
             banks: vec![AlgId::SHA1],
@@ -117,10 +117,7 @@ impl<'a> EventLog<'a> {
             };
             let is_first = log.events.is_empty();
             if is_first && event.kind == NO_ACTION && event.data.starts_with(SPEC_ID) {
-                let spec = Reader {
-                    bytes: event.data,
-                    at: SPEC_ID.len(),
-                };
+                let spec = Reader::new(event.data, SPEC_ID.len());
                 (log.banks, sizes) = spec.banks().map_err(|damaged| Damaged {
                     offset: event.offset,
                     ..damaged
@@ -173,16 +170,32 @@ impl<'a> EventLog<'a> {
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Where nothing but filling begins.
+    end: usize,
 }
 
 /// Octets of digests, by algorithm.
 type Sizes = BTreeMap<u16, u16>;
 
 impl<'a> Reader<'a> {
+    fn new(bytes: &'a [u8], at: usize) -> Self {
+        // Once, and not for each event: a log of zeros would be looked at again and again.
+        let behind = |filled: u8| {
+            bytes
+                .iter()
+                .rposition(|byte| *byte != filled)
+                .map_or(0, |last| last + 1)
+        };
+        Self {
+            bytes,
+            at,
+            end: behind(0).min(behind(0xff)),
+        }
+    }
+
     /// Firmware that hands over its whole buffer leaves zeros, or an erased flash's ones, behind the last event.
     fn is_at_the_end(&self) -> bool {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        rest.iter().all(|byte| *byte == 0) || rest.iter().all(|byte| *byte == 0xff)
+        self.at >= self.end
     }
 
     fn damaged(&self, what: &'static str) -> Damaged {

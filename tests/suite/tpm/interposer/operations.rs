@@ -374,6 +374,10 @@ pub fn operations() -> Vec<Operation> {
                 "x509 -in handle:{CERTIFICATE:#010x} -outform DER -out out.der"
             ))
         }),
+        op("tpmctl nv read, a certificate", Content, |p, _| {
+            p.tpmctl(&format!("nv read {CERTIFICATE:#010x} -f -o out.der"))
+        })
+        .srk(),
         op(
             "key file, public half and listing",
             Public("rsa.pub"),

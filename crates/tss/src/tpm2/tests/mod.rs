@@ -3,6 +3,7 @@
 
 mod brainpool;
 mod change_auth;
+mod changes;
 mod counts;
 mod decryption;
 mod faults;

@@ -101,12 +101,15 @@ impl State {
         self.process
     }
 
-    /// Forgets everything about keys and parents, without a command, but for the sessions, which go on: the TPM was cleared,
-    /// or a hierarchy switched.
+    /// Forgets everything about keys and parents, without a command, but for the sessions, which go on, and what is loaded,
+    /// which may still be there and is looked at before it is used: the TPM was cleared, or a hierarchy switched.
     pub(crate) fn begin_anew(&mut self) {
         let sessions = std::mem::take(&mut self.sessions);
+        let mut loaded = std::mem::take(&mut self.loaded);
+        loaded.doubt();
         *self = Self {
             sessions,
+            loaded,
             process: self.process,
             slots: self.slots,
             curves: self.curves.take(),
