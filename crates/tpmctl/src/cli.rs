@@ -143,7 +143,7 @@ pub(crate) enum Command {
     State(StateCommand),
     /// Show and change the TPM's protection against guessing
     Lockout(Lockout),
-    /// Look at the keys by which a TPM is known, and at their certificates
+    /// Look at the keys by which a TPM is known
     #[command(
         subcommand,
         after_help = "Examples:\n  \
@@ -224,7 +224,7 @@ pub(crate) enum SrkCommand {
     Export(SrkExport),
     /// Remove the storage root key at 0x81000001
     Remove(SrkRemove),
-    /// Have only the owner read the public half of the storage root key (TPM 1.2)
+    /// Have only the owner read its public half (TPM 1.2)
     Restrict(SrkRestrict),
 }
 

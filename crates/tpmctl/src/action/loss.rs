@@ -189,7 +189,8 @@ fn fate(chosen: &Chosen, bytes: &[u8]) -> Option<(bool, Fate)> {
     let parent = file.parent;
     let stays = match handle::is_persistent(parent) {
         true => handle::guardian(parent) == handle::PLATFORM,
-        false => parent != handle::OWNER,
+        // What proves that an object is the endorsement hierarchy's is made anew, too.
+        false => ![handle::OWNER, handle::ENDORSEMENT].contains(&parent),
     };
     if stays {
         return Some((sealed, Fate::Survives));

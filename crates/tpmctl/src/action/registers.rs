@@ -240,7 +240,7 @@ fn after(chosen: &Chosen, register: u8) -> Result<Read, Error> {
 
 /// A refusal, with what to do.
 fn refused(error: tss::Error, register: u8) -> Error {
-    const LOCALITY: u32 = 0x107;
+    const LOCALITY: u32 = 0x907;
     match error.code().map(ResponseCode::base) {
         Some(LOCALITY) => Error::new(format!(
             "{error}; programs cannot do that to the register {register}: 16 and 23 can be reset, the others are as they are \

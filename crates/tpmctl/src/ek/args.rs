@@ -11,7 +11,7 @@ use crate::cli::{in_file, secret};
 pub(crate) enum EkCommand {
     /// Show the endorsement keys
     Show(Show),
-    /// Show the endorsement keys' certificates, check them, write them
+    /// Show the certificates, check them, write them
     Certificates(Certificates),
     /// Make the endorsement key, persistent in a TPM 2.0
     Create(Create),

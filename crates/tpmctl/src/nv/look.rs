@@ -92,7 +92,7 @@ pub(super) fn text(index: &Index, heading: &str) -> String {
         report.fact("lock", locks);
     }
     for note in &index.notes {
-        report.fact("it", note);
+        report.fact("besides", note);
     }
     if let Some(policy) = &index.policy {
         report.fact("policy", policy);

@@ -8,12 +8,12 @@ use crate::cli::in_file;
 
 #[derive(Subcommand)]
 pub(crate) enum OwnerCommand {
-    /// Show who owns the TPM: which hierarchies have values and policies
+    /// Show which hierarchies have values and policies
     #[command(after_help = "Examples:\n  \
         tpmctl owner show\n  \
         tpmctl owner show --json | jq .owned")]
     Show,
-    /// Take ownership: set the values of all hierarchies and make the storage root key
+    /// Set the values of all hierarchies, make the storage root key
     Take(Take),
     /// Set the authorization value of hierarchies
     Passwd(Passwd),

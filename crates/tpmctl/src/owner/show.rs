@@ -25,7 +25,7 @@ fn text(shown: &Ownership) -> String {
     let mut report = Report::new();
     report.heading(&format!("Ownership of {}", shown.address));
     report.fact(
-        "owner",
+        "ownership",
         match shown.owned {
             true => "there is one: the owner hierarchy has an authorization value",
             false => "none: everybody who reaches the TPM acts as its owner",

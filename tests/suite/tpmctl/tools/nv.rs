@@ -30,8 +30,8 @@ fn an_index_is_defined_written_read_and_released() {
     let (_, counts) = bench
         .tap
         .cost(|| ok(&bench, "nv define 0x01800001 --size 1500 --yes"));
-    assert_eq!(counts.of("TPM2_NV_DefineSpace"), 1);
-    assert_eq!(counts.of("TPM2_StartAuthSession"), 1);
+    assert_eq!(counts.of("NV_DefineSpace"), 1);
+    assert_eq!(counts.of("StartAuthSession"), 1);
     fails(
         &bench,
         "nv read 0x01800001",
@@ -60,7 +60,7 @@ fn an_index_is_defined_written_read_and_released() {
         "nv write 0x01800001 -i data --offset 1",
         &["more than the 1499 bytes"],
     );
-    assert_eq!(bench.tap.counts().of("TPM2_NV_Write"), 0);
+    assert_eq!(bench.tap.counts().of("NV_Write"), 0);
     fails(
         &bench,
         "nv define 0x01800001 --size 4 --yes",
@@ -258,7 +258,7 @@ fn locks_end_with_a_restart_or_never() {
 #[test]
 fn a_full_memory_says_what_to_do() {
     let bench = Bench::new();
-    for index in 0..64 {
+    for index in 0..256 {
         let line = format!("nv define 0x018001{index:02x} --size 2048 --yes");
         let done = bench.tpmctl(&line).done().never_says("panicked");
         if !done.status.success() {
