@@ -5,6 +5,7 @@
 
 mod abi;
 mod clients;
+mod documents;
 mod host;
 mod keys;
 mod pkcs11;

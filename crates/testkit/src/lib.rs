@@ -18,6 +18,7 @@ pub mod backend;
 pub mod bench;
 pub mod cc;
 pub mod client;
+pub mod generated;
 pub mod interposer;
 pub mod jail;
 pub mod key;

@@ -20,5 +20,6 @@ mod postgres;
 mod python;
 mod reasons;
 mod ruby;
+mod scripts;
 mod stunnel;
-mod table;
+pub(crate) mod table;

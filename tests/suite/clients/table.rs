@@ -4,7 +4,7 @@
 
 use super::{
     apache, curl, eap, haproxy, lighttpd, mosquitto, nginx, node, openssl, openvpn, pin_clients,
-    pins, postgres, python, stunnel,
+    pins, postgres, python, scripts, stunnel,
 };
 use std::fs;
 use testkit::table::Cell::{self, Cannot, Works};
@@ -47,6 +47,11 @@ const CURL_URI: Cell =
 const PYTHON_URI: Cell = Cannot("Python's `load_cert_chain` takes files only.");
 const NODE_URI: Cell =
     Cannot("Node.js takes a key's text or a key object made from one, never a name.");
+const PHP_URI: Cell = Cannot("PHP's streams take files only.");
+const PERL_URI: Cell = Cannot(
+    "IO::Socket::SSL takes files only, and keys that a program has loaded with Net::SSLeay.",
+);
+const RUBY_URI: Cell = Cannot("Ruby's gem `openssl` reads a key's text, never a name.");
 const OPENVPN_URI: Cell = Cannot("OpenVPN 2.6 takes files only.");
 
 const LIGHTTPD_URI: Cell = Cannot("lighttpd 1.4.69 takes files only.");
@@ -74,6 +79,10 @@ const STUNNEL: Program = ("stunnel", "stunnel4", STUNNEL_URI);
 const CURL: Program = ("curl", "curl", CURL_URI);
 const PYTHON: Program = ("Python's ssl", "python3", PYTHON_URI);
 const NODE: Program = ("Node.js", "nodejs", NODE_URI);
+const PHP: Program = ("PHP's streams", "php-cli", PHP_URI);
+const PHP_CURL: Program = ("PHP's curl", "php-curl", CURL_URI);
+const PERL: Program = ("Perl's IO::Socket::SSL", "libio-socket-ssl-perl", PERL_URI);
+const RUBY: Program = ("Ruby's openssl", "ruby", RUBY_URI);
 const OPENVPN: Program = ("OpenVPN", "openvpn", OPENVPN_URI);
 const LIGHTTPD: Program = ("lighttpd", "lighttpd, lighttpd-mod-openssl", LIGHTTPD_URI);
 const POSTGRES: Program = ("PostgreSQL", "postgresql", POSTGRES_URI);
@@ -105,6 +114,13 @@ pub const ROWS: &[Row] = &[
     row(PYTHON, Client, Some("python/client.py"), python::python_connects),
     row(NODE, Server, Some("node/server.js"), node::node_serves),
     row(NODE, Client, Some("node/client.js"), node::node_connects),
+    row(PHP, Server, Some("php/server.php"), scripts::php_serves),
+    row(PHP, Client, Some("php/client.php"), scripts::php_connects),
+    row(PHP_CURL, Client, Some("php/curl.php"), scripts::php_curl_connects),
+    row(PERL, Server, Some("perl/server.pl"), scripts::perl_serves),
+    row(PERL, Client, Some("perl/client.pl"), scripts::perl_connects),
+    row(RUBY, Server, Some("ruby/server.rb"), scripts::ruby_serves),
+    row(RUBY, Client, Some("ruby/client.rb"), scripts::ruby_connects),
     row(OPENVPN, Server, Some("openvpn/server.conf"), openvpn::openvpn_serves).alone(OPENVPN_ALONE),
     row(OPENVPN, Client, Some("openvpn/client.conf"), openvpn::openvpn_connects).alone(OPENVPN_ALONE),
     row(LIGHTTPD, Server, Some("lighttpd.conf"), lighttpd::lighttpd_serves),
