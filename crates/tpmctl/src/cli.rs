@@ -22,6 +22,7 @@ use crate::pcr::args::PcrCommand;
 use crate::policy::args::PolicyCommand;
 use crate::print::wrap;
 use crate::seal::args::{Seal, Unseal};
+use crate::setup::args::Setup;
 use crate::ssh::args::{SshAgent, SshCommand};
 use crate::state::args::StateCommand;
 
@@ -84,6 +85,8 @@ pub(crate) enum Command {
     Selftest(Selftest),
     /// Look at all between TPM and OpenSSL, and say what to type
     Doctor(Doctor),
+    /// Tell OpenSSL of the provider, for a service or the whole machine
+    Setup(Setup),
     /// Make, inspect and try key files
     #[command(
         subcommand,

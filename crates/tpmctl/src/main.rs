@@ -29,6 +29,7 @@ mod random;
 mod seal;
 mod selftest;
 mod settings;
+mod setup;
 mod srk;
 mod ssh;
 mod state;
@@ -77,6 +78,7 @@ fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Doctor(args) => return doctor::run(global, args),
         Command::Selftest(args) => return selftest::run(global, args),
         Command::Key(KeyCommand::Test(args)) => return key::test::run(global, args),
+        Command::Setup(args) => setup::run(global, args),
         Command::Info(args) => info::run(global, args),
         Command::Version => version::run(global),
         Command::Key(KeyCommand::New(args)) => key::new::run(global, args),

@@ -19,6 +19,7 @@ mod seal;
 mod seal12;
 mod seal_elsewhere;
 mod sealed_file;
+mod setup;
 mod tools;
 mod typed;
 

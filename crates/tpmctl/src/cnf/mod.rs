@@ -45,6 +45,10 @@ pub(crate) struct Found {
     pub(crate) section: Option<Section>,
     /// The providers that the file names, in its order.
     pub(crate) providers: Vec<Listed>,
+    /// The section that the file begins with (`openssl_conf`), if it names one.
+    pub(crate) start: Option<String>,
+    /// The section that lists providers, if it names one.
+    pub(crate) list: Option<String>,
     /// Why there is nothing, although there is a file or one was named.
     pub(crate) problem: Option<Problem>,
 }
@@ -76,6 +80,8 @@ impl std::fmt::Display for Problem {
 pub(crate) struct Listed {
     /// As OpenSSL lists it: `identity`, or the name, of which nothing before a dot counts.
     pub(crate) name: String,
+    /// What its section is called.
+    pub(crate) at: Option<String>,
     /// Its section; absent if the name leads nowhere.
     pub(crate) section: Option<Section>,
     /// Whether it is this provider.
@@ -120,14 +126,14 @@ pub(crate) fn path() -> Option<(PathBuf, bool)> {
 }
 
 /// `OPENSSLDIR: "/usr/lib/ssl"`, as libcrypto says.
-fn default_file() -> Option<PathBuf> {
+pub(crate) fn default_file() -> Option<PathBuf> {
     let text = openssl::version::dir();
     let directory = text.split('"').nth(1)?;
     Some(Path::new(directory).join("openssl.cnf"))
 }
 
 /// The providers in a file, and the section of the first that is ours.
-fn read(file: &Path) -> Result<Found, String> {
+pub(crate) fn read(file: &Path) -> Result<Found, String> {
     let mut conf = Conf::load(file)?;
     let section = |conf: &Conf, name: &str| conf.section(name).map(Section);
     let value = |section: &Option<Section>, name: &str| {
@@ -136,18 +142,21 @@ fn read(file: &Path) -> Result<Found, String> {
             .and_then(|it| it.get(name).map(str::to_owned))
     };
     let start = value(&section(&conf, "default"), "openssl_conf");
-    let init = start.and_then(|name| section(&conf, &name));
-    let list = value(&init, "providers").and_then(|name| section(&conf, &name));
+    let init = start.as_deref().and_then(|name| section(&conf, name));
+    let listed = value(&init, "providers");
+    let list = listed.as_deref().and_then(|name| section(&conf, name));
     let list = list.unwrap_or_default();
     let providers: Vec<Listed> = list
         .0
         .iter()
-        .map(|(name, at)| Listed::new(name, section(&conf, at)))
+        .map(|(name, at)| Listed::new(name, at, section(&conf, at)))
         .collect();
     let ours = providers.iter().find(|listed| listed.ours);
     let found = Found {
         section: ours.and_then(|listed| listed.section.clone()),
         providers,
+        start,
+        list: listed,
         ..Found::default()
     };
     for (_, at) in &list.0 {
@@ -157,11 +166,12 @@ fn read(file: &Path) -> Result<Found, String> {
 }
 
 impl Listed {
-    fn new(name: &str, section: Option<Section>) -> Self {
+    fn new(name: &str, at: &str, section: Option<Section>) -> Self {
         let bare = name.split_once('.').map_or(name, |(_, name)| name);
         let identity = section.as_ref().and_then(|section| section.get("identity"));
         Self {
             name: identity.unwrap_or(bare).to_owned(),
+            at: Some(at.to_owned()),
             ours: section
                 .as_ref()
                 .is_some_and(|section| is_ours(name, section)),

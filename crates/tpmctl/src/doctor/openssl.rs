@@ -224,16 +224,16 @@ mod tests {
     fn found(names: &[&str]) -> Found {
         Found {
             file: Some("/etc/ssl/openssl.cnf".into()),
-            section: None,
             providers: names
                 .iter()
                 .map(|&name| Listed {
                     name: name.to_owned(),
+                    at: None,
                     section: Some([("activate", "1")].into()),
                     ours: name == "tpm",
                 })
                 .collect(),
-            problem: None,
+            ..Found::default()
         }
     }
 
