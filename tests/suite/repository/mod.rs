@@ -2,4 +2,7 @@
 
 mod claims;
 mod harness;
+mod install;
+mod notices;
 mod other_tools;
+mod workflows;
