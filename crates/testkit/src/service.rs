@@ -3,7 +3,8 @@
 use crate::net::Endpoint;
 use crate::process::{Daemon, Run, wait_for};
 use crate::scratch::Scratch;
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::Duration;
@@ -56,6 +57,32 @@ impl Service {
     /// Whether it has ended by itself.
     pub fn ended(&mut self) -> bool {
         self.daemon.ended().is_some()
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.daemon.pid()
+    }
+
+    /// Whether its memory, as far as it can be written, has these bytes somewhere.
+    pub fn has_in_memory(&self, wanted: &[u8]) -> bool {
+        let file = |name| format!("/proc/{}/{name}", self.pid());
+        let maps = fs::read_to_string(file("maps")).expect("its maps");
+        let memory = File::open(file("mem")).expect("its memory");
+        maps.lines().any(|line| {
+            let mut words = line.split(' ');
+            let (range, mode) = (
+                words.next().expect("a range"),
+                words.next().expect("a mode"),
+            );
+            let number = |text| u64::from_str_radix(text, 16).expect("a number");
+            let (start, end) = range.split_once('-').expect("a range");
+            let (start, end) = (number(start), number(end));
+            let mut bytes = vec![0; usize::try_from(end - start).expect("a length")];
+            // What is reserved and not there, or gone meanwhile, has nothing.
+            mode.starts_with("rw")
+                && memory.read_exact_at(&mut bytes, start).is_ok()
+                && bytes.windows(wanted.len()).any(|some| some == wanted)
+        })
     }
 
     pub fn output(&self) -> String {

@@ -5,6 +5,7 @@ mod agent_input;
 mod guide;
 mod host_keys;
 mod keys;
+mod pins;
 
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;

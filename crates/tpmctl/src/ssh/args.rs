@@ -1,10 +1,12 @@
 //! The command lines of `tpmctl ssh` and `tpmctl ssh-agent`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use zeroize::Zeroizing;
 
+use super::agent::lifetime;
 use crate::cli::secret;
 
 #[derive(Subcommand)]
@@ -153,11 +155,15 @@ pub(crate) struct SshAgent {
     #[arg(short = 'c', long)]
     pub(crate) confirm: bool,
 
+    /// Forget a PIN that long after it was given: 90s, 10m, 1h30m [default: when the agent ends]
+    #[arg(short = 't', long, value_name = "TIME", value_parser = lifetime)]
+    pub(crate) pin_lifetime: Option<Duration>,
+
     /// Print the socket's path, and do nothing else
     #[arg(long, exclusive = true)]
     pub(crate) print_socket: bool,
 
-    /// Write systemd units for this user, and do nothing else
-    #[arg(long, exclusive = true)]
+    /// Write systemd units for this user, with --confirm and --pin-lifetime, and do nothing else
+    #[arg(long, conflicts_with_all = ["socket", "key_dir", "proxy"])]
     pub(crate) install: bool,
 }

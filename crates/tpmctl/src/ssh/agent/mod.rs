@@ -5,6 +5,7 @@
 
 mod ask;
 mod binding;
+mod loaded;
 mod lock;
 mod message;
 mod session;
@@ -12,14 +13,14 @@ mod socket;
 mod units;
 mod upstream;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use keys::{Ask, Key, Tpm, printable};
+use keys::{Tpm, printable};
 
+pub(super) use loaded::lifetime;
 pub(super) use units::{own_path, service as service_unit, socket as socket_unit, write};
 
 use super::args::SshAgent;
@@ -30,6 +31,7 @@ use crate::cli::{Cli, Global};
 use crate::error::Error;
 use crate::{interrupt, output, settings};
 use ask::Questions;
+use loaded::Loaded;
 use lock::Lock;
 
 /// As many clients as one user may have at a time; more are turned away.
@@ -41,8 +43,7 @@ const TRIES: usize = 3;
 struct Agent {
     tpm: Arc<Tpm>,
     store: Mutex<Store>,
-    /// Keys that were used, by what tells them from others.
-    loaded: Mutex<HashMap<[u8; 32], Arc<Key>>>,
+    loaded: Loaded,
     lock: Lock,
     questions: Questions,
     confirm: bool,
@@ -55,7 +56,7 @@ pub(crate) fn run(global: &Global, args: &SshAgent) -> Result<(), Error> {
         Cli::conflict("ssh-agent has no result: leave --json out");
     }
     if args.install {
-        return units::install();
+        return units::install(args);
     }
     let path = match &args.socket {
         Some(path) => path.clone(),
@@ -74,7 +75,7 @@ pub(crate) fn run(global: &Global, args: &SshAgent) -> Result<(), Error> {
     let agent = Arc::new(Agent {
         tpm: chosen.tpm,
         store: Mutex::new(Store::new(dirs)),
-        loaded: Mutex::default(),
+        loaded: Loaded::new(args.pin_lifetime),
         lock: Lock::default(),
         questions: Questions::default(),
         confirm: args.confirm,
@@ -91,6 +92,9 @@ pub(crate) fn run(global: &Global, args: &SshAgent) -> Result<(), Error> {
 }
 
 fn serve(agent: &Arc<Agent>, listening: &socket::Listening) -> Result<(), Error> {
+    let forgetting = Arc::clone(agent);
+    let forgets = thread::Builder::new().spawn(move || forgetting.loaded.keep_time());
+    forgets.map_err(|error| Error::new(format!("no thread to forget PINs: {error}")))?;
     let clients = Arc::new(AtomicUsize::new(0));
     loop {
         let client = listening.accept()?;
@@ -131,7 +135,7 @@ impl Agent {
 
     /// Signs with the key, whose PIN is asked for if nobody has given it yet.
     fn sign(&self, found: &Found, data: &[u8], flags: u32) -> Result<Vec<u8>, Error> {
-        let key = self.load(found)?;
+        let key = self.loaded.load(found, &self.tpm)?;
         let mut refused: Option<Error> = None;
         if !key.needs_login() {
             match sign(&key, data, flags) {
@@ -144,6 +148,11 @@ impl Agent {
         for _ in 0..TRIES {
             if key.needs_login() {
                 let pin = ask::pin(found, refused.as_ref())?;
+                // Before the key has it: whoever forgets it then finds it.
+                self.loaded.note_given(found);
+                if self.lock.is_locked() {
+                    return Err(Error::new("the agent was locked before the PIN was given"));
+                }
                 // One that is known to be wrong.
                 if let Err(error) = key.log_in(pin) {
                     refused = Some(error.into());
@@ -156,17 +165,6 @@ impl Agent {
             }
         }
         Err(refused.unwrap_or_else(|| Error::new("the PIN was not given")))
-    }
-
-    /// The key in the file, which has its PIN as long as it is the same key.
-    fn load(&self, found: &Found) -> Result<Arc<Key>, Error> {
-        let mut loaded = locked(&self.loaded);
-        if let Some(key) = loaded.get(&found.entry.fingerprint) {
-            return Ok(Arc::clone(key));
-        }
-        let key = Arc::new(found.entry.key(&self.tpm, Ask::Later)?);
-        loaded.insert(found.entry.fingerprint, Arc::clone(&key));
-        Ok(key)
     }
 }
 

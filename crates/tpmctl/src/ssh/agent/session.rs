@@ -53,7 +53,7 @@ impl Session<'_> {
         let answer = match kind {
             REQUEST_IDENTITIES => Ok(self.identities()),
             SIGN_REQUEST => self.sign(message, body),
-            LOCK => self.agent.lock.lock(body),
+            LOCK => self.lock(body),
             UNLOCK => self.agent.lock.unlock(body),
             EXTENSION => Ok(self.extension(message, body)),
             kind if CHANGES.contains(&kind) && !self.agent.lock.is_locked() => {
@@ -92,6 +92,15 @@ impl Session<'_> {
         }
         answer[1..5].copy_from_slice(&count.to_be_bytes());
         answer
+    }
+
+    /// Who locks it goes away: the PINs are forgotten.
+    fn lock(&self, body: &[u8]) -> Result<Vec<u8>, Error> {
+        let answer = self.agent.lock.lock(body)?;
+        if answer == [SUCCESS] {
+            self.agent.loaded.forget();
+        }
+        Ok(answer)
     }
 
     fn sign(&mut self, message: &[u8], body: &[u8]) -> Result<Vec<u8>, Error> {

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::key::file::Target;
 use crate::output;
 use crate::settings::environment;
+use crate::ssh::args::SshAgent;
 use crate::ssh::home::SOCKET;
 
 /// The name of both units.
@@ -40,7 +41,7 @@ pub(in crate::ssh) fn own_path() -> Result<String, Error> {
 }
 
 /// Writes them to the user's directory of units.
-pub(super) fn install() -> Result<(), Error> {
+pub(super) fn install(args: &SshAgent) -> Result<(), Error> {
     let dir = directory()?;
     fs::create_dir_all(&dir).map_err(|error| {
         Error::new(format!("{} cannot be made: {error}", printable::path(&dir)))
@@ -52,7 +53,7 @@ pub(super) fn install() -> Result<(), Error> {
     );
     let serving = service(
         "SSH agent for keys in a TPM",
-        &format!("{} ssh-agent", own_path()?),
+        &format!("{} ssh-agent{}", own_path()?, options(args)),
     );
     for (ending, text) in [("socket", listening), ("service", serving)] {
         let path = dir.join(format!("{NAME}.{ending}"));
@@ -62,6 +63,15 @@ pub(super) fn install() -> Result<(), Error> {
         "Start it with `systemctl --user enable --now {NAME}.socket`, and let ssh use it with `tpmctl ssh setup --agent`."
     ));
     Ok(())
+}
+
+/// What the agent of the unit is started with.
+fn options(args: &SshAgent) -> String {
+    let confirm = if args.confirm { " --confirm" } else { "" };
+    let lifetime = args
+        .pin_lifetime
+        .map(|time| format!(" --pin-lifetime {}s", time.as_secs()));
+    format!("{confirm}{}", lifetime.unwrap_or_default())
 }
 
 /// Writes a file of ours anew, and says so.
