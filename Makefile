@@ -29,7 +29,7 @@ TPMCTL    = target/release/tpmctl
 # A tpmctl of the same version that runs on this machine, for the completion scripts.
 RUNS     ?= $(TPMCTL)
 
-.PHONY: all build demo check check-without-jobs check-vm fuzz matrix bench man completions audit install install-strip \
+.PHONY: all build demo check check-without-jobs check-suites check-vm fuzz matrix bench man completions audit install install-strip \
   strip sizes uninstall clean help
 
 all: build
@@ -85,6 +85,11 @@ check-without-jobs: ## what builds where corosensei does not, and every test but
 	@cp $(CARGO_OUT)/libtpm_provider.so target/without-jobs/tpm.so
 	TPM_PROVIDER_MODULE=$(CURDIR)/target/without-jobs/tpm.so $(CARGO) test --release $(CARGOFLAGS) --test suite -- $(ONLY) \
 	  $(addprefix --skip ,$(NEED_JOBS) $(NO_MODULE))
+
+check-suites: ## other projects' PKCS#11 suites that are on this machine (tools/suites says which); writes docs/conformance.md
+	tools/setup suites
+	@$(MAKE) --no-print-directory build
+	tools/suites
 
 check-vm: ## boot Debian's kernel in QEMU and test the kernel's TPM drivers
 	tools/setup vm
