@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use keys::key_dirs::Listing;
 use keys::uri::Handle;
-use keys::{Error, Tpm};
+use keys::{Error, Key, Tpm};
 use tss::os::{AppendOnly, Inherited};
 
 use super::abi::*;
@@ -42,6 +42,8 @@ pub(super) struct Module {
     next_object: CK_OBJECT_HANDLE,
     /// How many wrong tries the TPM takes before it locks, if it has said so.
     tries_left: Option<u32>,
+    /// A key of a session that was used: it may be gone, and what the TPM has of it is not.
+    used_in_session: Option<Arc<Key>>,
     /// Public keys that went with their private keys: who destroys them after that has what he wants.
     gone: BTreeSet<CK_OBJECT_HANDLE>,
 }
@@ -94,6 +96,7 @@ pub(super) fn initialize(arguments: &str) -> Result {
         next_session: 1,
         next_object: FIRST_SESSION_OBJECT,
         tries_left: None,
+        used_in_session: None,
         gone: BTreeSet::new(),
     };
     STATE.with_lock(|state| {
@@ -110,7 +113,7 @@ pub(super) fn initialize(arguments: &str) -> Result {
 pub(super) fn finalize() -> Result {
     let module = STATE.with_lock(Option::take);
     let module = module.ok_or(Fault(CKR_CRYPTOKI_NOT_INITIALIZED))?;
-    let used = module.tokens.used_keys();
+    let used = module.used_keys();
     // One of each TPM.
     for key in &used {
         if let Err(error) = key.release() {
@@ -157,12 +160,29 @@ pub(super) fn refresh() -> Result {
 }
 
 impl Module {
+    /// One used key for each TPM that was used.
+    fn used_keys(&self) -> Vec<Arc<Key>> {
+        let mut found: Vec<Arc<Key>> = Vec::new();
+        let of_session = self.used_in_session.iter().map(Arc::clone);
+        for key in self.tokens.used_keys().chain(of_session) {
+            if !found.iter().any(|one| one.family() == key.family()) {
+                found.push(key);
+            }
+        }
+        found
+    }
+
+    /// Notes that a key of a session is used.
+    pub(super) fn note_used(&mut self, key: &Arc<Key>) {
+        self.used_in_session = Some(Arc::clone(key));
+    }
+
     /// The TPM, or what is wrong with the settings.
     pub(super) fn tpm(&self) -> Result<Arc<Tpm>> {
         Ok(self.tpm.clone()?)
     }
 
-    /// Where new keys go: the first directory that is there, or could be made, else the first.
+    /// Where keys are.
     pub(super) fn dirs(&self) -> &[PathBuf] {
         &self.dirs
     }

@@ -146,8 +146,18 @@ impl Module {
     /// Opens a session that may write.
     #[track_caller]
     pub fn open(&self, slot: CK_SLOT_ID) -> CK_SESSION_HANDLE {
+        self.open_with(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION)
+    }
+
+    /// Opens one that may not.
+    #[track_caller]
+    pub fn open_to_read(&self, slot: CK_SLOT_ID) -> CK_SESSION_HANDLE {
+        self.open_with(slot, CKF_SERIAL_SESSION)
+    }
+
+    #[track_caller]
+    fn open_with(&self, slot: CK_SLOT_ID, flags: CK_FLAGS) -> CK_SESSION_HANDLE {
         let mut session = 0;
-        let flags = CKF_SERIAL_SESSION | CKF_RW_SESSION;
         assert_eq!(
             p11!(
                 self,
@@ -167,6 +177,11 @@ impl Module {
         let mut pin = pin.as_bytes().to_vec();
         let length = pin.len() as CK_ULONG;
         p11!(self, C_Login, session, CKU_USER, pin.as_mut_ptr(), length)
+    }
+
+    /// Gives up whatever is under way.
+    pub fn cancel(&self, session: CK_SESSION_HANDLE) -> CK_RV {
+        p11!(self, C_SessionCancel, session, CK_FLAGS::MAX)
     }
 
     /// The objects with these attributes.
@@ -383,6 +398,17 @@ impl Keys {
     /// The directory of keys.
     pub fn dir(&self) -> PathBuf {
         self.openssl.dir().join("keys")
+    }
+
+    /// What is in it.
+    pub fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.dir()).expect("the directory of keys");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        let mut names: Vec<String> = names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -2,8 +2,10 @@
 #![allow(non_snake_case, reason = "the standard's names")]
 
 use std::ffi::c_void;
+use std::path::Path;
 
-use tss::os::watch_forks;
+use keys::key_dirs::place_for_new;
+use tss::os::{takes_files, watch_forks};
 
 use super::{answer, pointers};
 use crate::ffi::install_panic_hook;
@@ -35,7 +37,7 @@ pub(super) unsafe extern "C" fn C_Initialize(arguments: *mut c_void) -> CK_RV {
         }
         // Our locks are the system's whatever the program has: they do what its own would.
         // SAFETY: NULL or a text: what programs that have something to say here hand in (NSS, p11-kit).
-        let text = unsafe { pointers::text(arguments.pReserved.cast()) };
+        let text = unsafe { pointers::text(arguments.pReserved.cast()) }?;
         module::initialize(&text)
     })
 }
@@ -120,10 +122,17 @@ pub(super) unsafe extern "C" fn C_GetTokenInfo(
 ) -> CK_RV {
     answer("C_GetTokenInfo", || {
         looked()?;
+        let is_protected = is_write_protected(slot)?;
         let value = module::with(|module| {
             let (all, writing) = module.count(slot);
             let token = module.tokens.get(slot)?;
-            let mut flags = CKF_TOKEN_INITIALIZED | CKF_RNG;
+            let mut flags = CKF_RNG;
+            if !token.is_empty() {
+                flags |= CKF_TOKEN_INITIALIZED;
+            }
+            if is_protected {
+                flags |= CKF_WRITE_PROTECTED;
+            }
             if token.wants_login() {
                 flags |= CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED;
                 flags |= match module.tries_left() {
@@ -156,6 +165,19 @@ pub(super) unsafe extern "C" fn C_GetTokenInfo(
         })?;
         // SAFETY: the caller keeps the standard's contract.
         unsafe { pointers::write(info, value) }
+    })
+}
+
+/// Whether nothing can be written where a token's files are. Sessions that may write are opened all the same: OpenSSH wants
+/// one to read.
+fn is_write_protected(slot: CK_SLOT_ID) -> Result<bool> {
+    let (dirs, key) = module::with(|module| {
+        let token = module.tokens.get(slot)?;
+        Ok((module.dirs().to_vec(), token.key.clone()))
+    })?;
+    Ok(match key {
+        None => place_for_new(&dirs).is_err(),
+        Some(key) => !key.path().and_then(Path::parent).is_some_and(takes_files),
     })
 }
 
@@ -225,11 +247,14 @@ pub(super) unsafe extern "C" fn C_CancelFunction(session: CK_SESSION_HANDLE) -> 
 
 pub(super) unsafe extern "C" fn C_SeedRandom(
     session: CK_SESSION_HANDLE,
-    _data: *mut CK_BYTE,
-    _length: CK_ULONG,
+    data: *mut CK_BYTE,
+    length: CK_ULONG,
 ) -> CK_RV {
     answer("C_SeedRandom", || {
         module::with(|module| module.session(session).map(drop))?;
+        if data.is_null() && length != 0 {
+            return Err(Fault(CKR_ARGUMENTS_BAD));
+        }
         Err(Fault(CKR_RANDOM_SEED_NOT_SUPPORTED))
     })
 }

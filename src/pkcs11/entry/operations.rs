@@ -23,6 +23,34 @@ unsafe fn named(mechanism: *const CK_MECHANISM) -> Result<Mechanism> {
     unsafe { pointers::mechanism(mechanism) }?.ok_or(Fault(CKR_ARGUMENTS_BAD))
 }
 
+/// Runs a step of what is under way. An error ends that, unless the caller had too little room only; and who has begun to
+/// hand in a message as a whole, by asking how long the result is, cannot go on with parts.
+fn step(
+    session: CK_SESSION_HANDLE,
+    flag: CK_FLAGS,
+    is_whole: bool,
+    run: impl FnOnce() -> Result,
+) -> Result {
+    let result = module::with(|module| {
+        let session = module.session(session)?;
+        match session.is_whole(flag) && !is_whole {
+            true => Err(Fault(CKR_OPERATION_ACTIVE)),
+            false => Ok(()),
+        }
+    });
+    let result = result.and_then(|()| run());
+    module::with(|module| {
+        let session = module.session(session)?;
+        match result {
+            Ok(()) | Err(Fault(CKR_BUFFER_TOO_SMALL)) if is_whole => session.note_whole(flag),
+            Ok(()) | Err(Fault(CKR_BUFFER_TOO_SMALL)) => {}
+            Err(_) => session.cancel(flag),
+        }
+        Ok(())
+    })?;
+    result
+}
+
 /// The functions that begin something with a key; without a mechanism they end what is under way.
 macro_rules! starts {
     ($($name:ident $flag:ident $start:path;)*) => {
@@ -55,30 +83,29 @@ starts! {
 
 /// The functions that take a part and give nothing.
 macro_rules! updates {
-    ($($name:ident $update:path;)*) => {
+    ($($name:ident $flag:ident $update:path;)*) => {
         $(pub(super) unsafe extern "C" fn $name(
             session: CK_SESSION_HANDLE,
             part: *mut CK_BYTE,
             length: CK_ULONG,
         ) -> CK_RV {
-            answer(stringify!($name), || {
-                alive(session)?;
+            answer(stringify!($name), || step(session, $flag, false, || {
                 // SAFETY: the caller keeps the standard's contract.
                 $update(session, unsafe { pointers::bytes(part, length) }?)
-            })
+            }))
         })*
     };
 }
 
 updates! {
-    C_SignUpdate sign::update;
-    C_VerifyUpdate sign::update_verify;
-    C_DigestUpdate digest::update;
+    C_SignUpdate CKF_SIGN sign::update;
+    C_VerifyUpdate CKF_VERIFY sign::update_verify;
+    C_DigestUpdate CKF_DIGEST digest::update;
 }
 
 /// The functions that take all there is and give the result.
 macro_rules! whole {
-    ($($name:ident $finish:path;)*) => {
+    ($($name:ident $flag:ident $finish:path;)*) => {
         $(pub(super) unsafe extern "C" fn $name(
             session: CK_SESSION_HANDLE,
             data: *mut CK_BYTE,
@@ -86,8 +113,7 @@ macro_rules! whole {
             result: *mut CK_BYTE,
             result_length: *mut CK_ULONG,
         ) -> CK_RV {
-            answer(stringify!($name), || {
-                alive(session)?;
+            answer(stringify!($name), || step(session, $flag, true, || {
                 // SAFETY: the caller keeps the standard's contract. Data and result may be one place: the result is
                 // written when the data is no longer looked at.
                 let data = unsafe { pointers::bytes(data, length) }?.to_vec();
@@ -95,46 +121,45 @@ macro_rules! whole {
                 // SAFETY: as above.
                 let mut out = unsafe { Buffer::new(result, result_length) }?;
                 $finish(session, Some(&data), &mut out)
-            })
+            }))
         })*
     };
 }
 
 whole! {
-    C_Sign sign::finish;
-    C_Decrypt cipher::finish_decrypt;
-    C_Encrypt cipher::finish_encrypt;
-    C_Digest digest::finish;
+    C_Sign CKF_SIGN sign::finish;
+    C_Decrypt CKF_DECRYPT cipher::finish_decrypt;
+    C_Encrypt CKF_ENCRYPT cipher::finish_encrypt;
+    C_Digest CKF_DIGEST digest::finish;
 }
 
 /// The functions that give the result of what has come.
 macro_rules! ends {
-    ($($name:ident $finish:path;)*) => {
+    ($($name:ident $flag:ident $finish:path;)*) => {
         $(pub(super) unsafe extern "C" fn $name(
             session: CK_SESSION_HANDLE,
             result: *mut CK_BYTE,
             result_length: *mut CK_ULONG,
         ) -> CK_RV {
-            answer(stringify!($name), || {
-                alive(session)?;
+            answer(stringify!($name), || step(session, $flag, false, || {
                 // SAFETY: the caller keeps the standard's contract.
                 let mut out = unsafe { Buffer::new(result, result_length) }?;
                 $finish(session, None, &mut out)
-            })
+            }))
         })*
     };
 }
 
 ends! {
-    C_SignFinal sign::finish;
-    C_DecryptFinal cipher::finish_decrypt;
-    C_EncryptFinal cipher::finish_encrypt;
-    C_DigestFinal digest::finish;
+    C_SignFinal CKF_SIGN sign::finish;
+    C_DecryptFinal CKF_DECRYPT cipher::finish_decrypt;
+    C_EncryptFinal CKF_ENCRYPT cipher::finish_encrypt;
+    C_DigestFinal CKF_DIGEST digest::finish;
 }
 
 /// The functions that take a part of a block: what comes out comes at the end.
 macro_rules! blocks {
-    ($($name:ident $update:path;)*) => {
+    ($($name:ident $flag:ident $update:path;)*) => {
         $(pub(super) unsafe extern "C" fn $name(
             session: CK_SESSION_HANDLE,
             part: *mut CK_BYTE,
@@ -142,8 +167,7 @@ macro_rules! blocks {
             result: *mut CK_BYTE,
             result_length: *mut CK_ULONG,
         ) -> CK_RV {
-            answer(stringify!($name), || {
-                alive(session)?;
+            answer(stringify!($name), || step(session, $flag, false, || {
                 // SAFETY: the caller keeps the standard's contract.
                 let part = unsafe { pointers::bytes(part, length) }?;
                 // SAFETY: as above.
@@ -153,14 +177,14 @@ macro_rules! blocks {
                 }
                 out.needs(0);
                 Ok(())
-            })
+            }))
         })*
     };
 }
 
 blocks! {
-    C_DecryptUpdate cipher::update_decrypt;
-    C_EncryptUpdate cipher::update_encrypt;
+    C_DecryptUpdate CKF_DECRYPT cipher::update_decrypt;
+    C_EncryptUpdate CKF_ENCRYPT cipher::update_encrypt;
 }
 
 pub(super) unsafe extern "C" fn C_Verify(
@@ -171,15 +195,16 @@ pub(super) unsafe extern "C" fn C_Verify(
     signature_length: CK_ULONG,
 ) -> CK_RV {
     answer("C_Verify", || {
-        alive(session)?;
-        // SAFETY: the caller keeps the standard's contract.
-        let (data, signature) = unsafe {
-            (
-                pointers::bytes(data, length)?,
-                pointers::bytes(signature, signature_length)?,
-            )
-        };
-        sign::finish_verify(session, Some(data), signature)
+        step(session, CKF_VERIFY, true, || {
+            // SAFETY: the caller keeps the standard's contract.
+            let (data, signature) = unsafe {
+                (
+                    pointers::bytes(data, length)?,
+                    pointers::bytes(signature, signature_length)?,
+                )
+            };
+            sign::finish_verify(session, Some(data), signature)
+        })
     })
 }
 
@@ -189,10 +214,11 @@ pub(super) unsafe extern "C" fn C_VerifyFinal(
     length: CK_ULONG,
 ) -> CK_RV {
     answer("C_VerifyFinal", || {
-        alive(session)?;
-        // SAFETY: the caller keeps the standard's contract.
-        let signature = unsafe { pointers::bytes(signature, length) }?;
-        sign::finish_verify(session, None, signature)
+        step(session, CKF_VERIFY, false, || {
+            // SAFETY: the caller keeps the standard's contract.
+            let signature = unsafe { pointers::bytes(signature, length) }?;
+            sign::finish_verify(session, None, signature)
+        })
     })
 }
 

@@ -245,17 +245,22 @@ pub(super) unsafe fn mechanism(mechanism: *const CK_MECHANISM) -> Result<Option<
 /// # Safety
 ///
 /// `text` is NULL or a C string.
-pub(super) unsafe fn text(text: *const std::ffi::c_char) -> String {
+pub(super) unsafe fn text(text: *const std::ffi::c_char) -> Result<String> {
     /// No settings are longer, in bytes.
     const LONGEST: usize = 16 << 10;
+    /// Nothing is at such an address: it is a number that the standard, which wants NULL here, forbids.
+    const FIRST_ADDRESS: usize = 4096;
     if text.is_null() {
-        return String::new();
+        return Ok(String::new());
+    }
+    if text.addr() < FIRST_ADDRESS {
+        return Err(BAD);
     }
     // SAFETY: the caller's promise; no more than this is looked at.
     let length = unsafe { libc::strnlen(text, LONGEST) };
     // SAFETY: as many bytes were looked at just now.
     let bytes = unsafe { slice::from_raw_parts(text.cast::<u8>(), length) };
-    String::from_utf8_lossy(bytes).into_owned()
+    Ok(String::from_utf8_lossy(bytes).into_owned())
 }
 
 /// A text in a field of a fixed length, filled with blanks; a character is not cut.

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use keys::key_dirs::{set_comment, to_trash};
+use keys::key_dirs::{LONGEST_ID, set_comment, to_trash};
 
 use super::{Shown, Template};
 use crate::pkcs11::abi::*;
@@ -12,7 +12,8 @@ use crate::pkcs11::fault::fault;
 use crate::pkcs11::module;
 use crate::pkcs11::token::Held;
 
-/// C_SetAttributeValue: the label of a key, which is the comment in its `NAME.pub`; and what is so already.
+/// C_SetAttributeValue: the label of a key, which is the comment in its `NAME.pub`, its identifier, which is a line in its file;
+/// and what is so already.
 pub(in crate::pkcs11) fn set(
     session: CK_SESSION_HANDLE,
     object: CK_OBJECT_HANDLE,
@@ -26,36 +27,50 @@ pub(in crate::pkcs11) fn set(
         return Err(Fault(CKR_SESSION_READ_ONLY));
     }
     let none = |_: &Held| Err(Fault(CKR_ATTRIBUTE_READ_ONLY));
-    let mut label = None;
+    let (mut label, mut id) = (None, None);
     for (kind, value) in &template.0 {
         let is_so =
             super::attribute(&object.shown, *kind, &none) == super::Answer::Value(value.to_vec());
         match *kind {
             _ if is_so => {}
-            CKA_LABEL => label = Some(value.clone()),
+            CKA_LABEL => label = Some(checked_label(value)?),
+            CKA_ID if (1..=LONGEST_ID).contains(&value.len()) => id = Some(value),
+            CKA_ID => return Err(Fault(CKR_ATTRIBUTE_VALUE_INVALID)),
             _ => return Err(Fault(CKR_ATTRIBUTE_READ_ONLY)),
         }
     }
-    let Some(label) = label else {
+    if label.is_none() && id.is_none() {
         return Ok(());
-    };
+    }
     let held = match &object.shown {
         Shown::Private(held) | Shown::Public(held) => held,
         _ => return Err(Fault(CKR_ATTRIBUTE_READ_ONLY)),
     };
-    let text = std::str::from_utf8(&label).map_err(|_| Fault(CKR_ATTRIBUTE_VALUE_INVALID))?;
+    let entry = held.entry().ok_or(Fault(CKR_ATTRIBUTE_READ_ONLY))?;
+    let named = label.map(|label| match held.public().to_ssh() {
+        Some(key) => Ok((label, key)),
+        None => Err(fault(
+            CKR_ATTRIBUTE_READ_ONLY,
+            "the label is the comment of an SSH public key, and SSH knows no keys on this curve",
+        )),
+    });
+    let named = named.transpose()?;
+    if let Some(id) = id {
+        entry.set_id(id)?;
+    }
+    if let Some((label, key)) = named {
+        set_comment(&entry.path.with_extension("pub"), &key, label)?;
+    }
+    module::refresh()
+}
+
+/// A label that can be in a line.
+fn checked_label(value: &[u8]) -> Result<&str> {
+    let text = std::str::from_utf8(value).map_err(|_| Fault(CKR_ATTRIBUTE_VALUE_INVALID))?;
     if text.trim().is_empty() || text.chars().any(char::is_control) || text.len() > 255 {
         return Err(Fault(CKR_ATTRIBUTE_VALUE_INVALID));
     }
-    let entry = held.entry().ok_or(Fault(CKR_ATTRIBUTE_READ_ONLY))?;
-    let key = held.public().to_ssh().ok_or_else(|| {
-        fault(
-            CKR_ATTRIBUTE_READ_ONLY,
-            "the label is the comment of an SSH public key, and SSH knows no keys on this curve",
-        )
-    })?;
-    set_comment(&entry.path.with_extension("pub"), &key, text.trim())?;
-    module::refresh()
+    Ok(text.trim())
 }
 
 /// C_DestroyObject. A key's file gets a name under which nobody looks for it, and so do those beside it.

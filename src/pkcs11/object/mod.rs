@@ -79,7 +79,11 @@ impl Shown {
 
     /// Whether it stays when the session is closed.
     pub(super) fn is_of_token(&self) -> bool {
-        !matches!(self, Self::Secret(_) | Self::Peer(_) | Self::Passing(_))
+        match self {
+            Self::Private(held) | Self::Public(held) => held.is_of_token(),
+            Self::Certificate(..) | Self::Profile => true,
+            Self::Secret(_) | Self::Peer(_) | Self::Passing(_) => false,
+        }
     }
 
     /// What tells an object of a token from all others, in every process.

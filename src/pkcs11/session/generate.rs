@@ -1,20 +1,21 @@
-//! C_GenerateKeyPair: a key that the TPM makes, in a new file.
+//! C_GenerateKeyPair: a key that the TPM makes, in a new file (CKA_TOKEN), or gone with its session.
 #![forbid(unsafe_code)]
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use keys::key_dirs::write_new;
+use keys::key_dirs::{Entry, LONGEST_ID, id_text, place_for_new, write_new};
 use keys::{GenerateOptions, KeyType, generate};
 
 use crate::pkcs11::abi::*;
 use crate::pkcs11::fault::fault;
 use crate::pkcs11::mechanism::Mechanism;
 use crate::pkcs11::module;
-use crate::pkcs11::object::Template;
 use crate::pkcs11::object::create::curve_of;
-use crate::pkcs11::token::{OPEN, first_directory};
+use crate::pkcs11::object::{Shown, Template};
+use crate::pkcs11::token::{Held, OPEN};
 
 /// More files of one name than this are not tried.
 const MOST_NAMES: u32 = 10_000;
@@ -33,6 +34,34 @@ pub(in crate::pkcs11) fn pair(
         };
         Ok((module.tpm(), module.dirs().to_vec(), slot, is_rw))
     })?;
+    let of_token = private.flag(CKA_TOKEN)?.unwrap_or(false);
+    let wants_two_places = public.flag(CKA_TOKEN)?.is_some_and(|one| one != of_token);
+    if private.flag(CKA_EXTRACTABLE)? == Some(true) || (wants_two_places && !of_token) {
+        return Err(fault(
+            CKR_TEMPLATE_INCONSISTENT,
+            "a key in a TPM cannot be extracted, and its halves are in one place (CKA_TOKEN)",
+        ));
+    }
+    let options = options(mechanism, public)?;
+    let id = id(public, private)?;
+    let label = [private, public]
+        .iter()
+        .find_map(|template| template.get(CKA_LABEL))
+        .filter(|label| !label.is_empty());
+    let label = label.map(std::str::from_utf8).transpose();
+    let label = label.map_err(|_| Fault(CKR_ATTRIBUTE_VALUE_INVALID))?;
+    if !of_token {
+        let key = generate(&tpm?, &options)?;
+        let name = label.unwrap_or_default().to_owned();
+        let entry = Entry::of_new_key(&key, name, None, id.map(<[u8]>::to_vec))?;
+        let held = Arc::new(Held::of_session(entry));
+        return module::with(|module| {
+            Ok((
+                module.add(session, Shown::Public(Arc::clone(&held)))?,
+                module.add(session, Shown::Private(held))?,
+            ))
+        });
+    }
     if !is_rw {
         return Err(Fault(CKR_SESSION_READ_ONLY));
     }
@@ -43,39 +72,27 @@ pub(in crate::pkcs11) fn pair(
              for the keys without one takes new ones",
         ));
     }
-    if private.flag(CKA_TOKEN)? == Some(false) || private.flag(CKA_EXTRACTABLE)? == Some(true) {
-        return Err(fault(
-            CKR_TEMPLATE_INCONSISTENT,
-            "a key in a TPM is in a file, and cannot be extracted",
-        ));
-    }
-    let options = options(mechanism, public)?;
-    let label = [private, public]
-        .iter()
-        .find_map(|template| template.get(CKA_LABEL))
-        .filter(|label| !label.is_empty());
-    let label = std::str::from_utf8(label.unwrap_or(b"key"))
-        .map_err(|_| Fault(CKR_ATTRIBUTE_VALUE_INVALID))?;
-    let directory = first_directory(&dirs).ok_or_else(|| {
-        fault(
-            CKR_TOKEN_WRITE_PROTECTED,
-            "no directory is named for keys (key-dirs)",
-        )
-    })?;
+    let directory = place_for_new(&dirs)?;
     let key = generate(&tpm?, &options)?;
-    let pem = key.to_pem().ok_or(Fault(CKR_FUNCTION_FAILED))?;
+    let before = id.map_or_else(String::new, id_text);
+    let pem = before + &key.to_pem().ok_or(Fault(CKR_FUNCTION_FAILED))?;
     // It may be the user's ~/.ssh.
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(directory)?;
+    let label = label.unwrap_or("key");
     let path = write(directory, label, &pem)?;
     if let Some(ssh) = key.public().to_ssh() {
         // Without it the file's name is the label.
         let _ = keys::key_dirs::set_comment(&path.with_extension("pub"), &ssh, label);
     }
     module::refresh()?;
-    let spki = key.public().to_spki();
+    halves(session, &key.public().to_spki())
+}
+
+/// The handles of the halves of a key of the token.
+fn halves(session: CK_SESSION_HANDLE, spki: &[u8]) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE)> {
     module::with(|module| {
         let objects = module.objects(session)?;
         let half = |class| {
@@ -91,6 +108,21 @@ pub(in crate::pkcs11) fn pair(
             .zip(half(CKO_PRIVATE_KEY))
             .ok_or(Fault(CKR_FUNCTION_FAILED))
     })
+}
+
+/// The identifier that the program has chosen, if it has.
+fn id<'a>(public: &'a Template, private: &'a Template) -> Result<Option<&'a [u8]>> {
+    let of = |template: &'a Template| template.get(CKA_ID).filter(|id| !id.is_empty());
+    match (of(public), of(private)) {
+        (Some(one), Some(other)) if one != other => Err(fault(
+            CKR_TEMPLATE_INCONSISTENT,
+            "both halves of a key have one identifier (CKA_ID)",
+        )),
+        (Some(id), _) | (None, Some(id)) if id.len() > LONGEST_ID => {
+            Err(Fault(CKR_ATTRIBUTE_VALUE_INVALID))
+        }
+        (one, other) => Ok(one.or(other)),
+    }
 }
 
 fn options(mechanism: &Mechanism, public: &Template) -> Result<GenerateOptions> {

@@ -35,6 +35,8 @@ pub(super) struct Session {
     pub(super) encrypt: Option<Encrypting>,
     pub(super) decrypt: Option<Decrypting>,
     pub(super) digest: Option<Digesting>,
+    /// Of what kinds the message is handed in as a whole.
+    whole: CK_FLAGS,
 }
 
 /// A message that is being hashed.
@@ -56,11 +58,33 @@ impl Session {
             encrypt: None,
             decrypt: None,
             digest: None,
+            whole: 0,
         }
+    }
+
+    /// Notes that the message of what is under way is handed in as a whole, if anything is.
+    pub(super) fn note_whole(&mut self, flag: CK_FLAGS) {
+        let is_active = match flag {
+            CKF_SIGN => self.sign.is_some(),
+            CKF_ENCRYPT => self.encrypt.is_some(),
+            CKF_DECRYPT => self.decrypt.is_some(),
+            CKF_DIGEST => self.digest.is_some(),
+            _ => false,
+        };
+        match is_active {
+            true => self.whole |= flag,
+            false => self.whole &= !flag,
+        }
+    }
+
+    /// Whether it is.
+    pub(super) fn is_whole(&self, flag: CK_FLAGS) -> bool {
+        self.whole & flag != 0
     }
 
     /// Gives up what is under way, of the kinds that `flags` name.
     pub(super) fn cancel(&mut self, flags: CK_FLAGS) {
+        self.whole &= !flags;
         if flags & CKF_SIGN != 0 {
             self.sign = None;
         }
@@ -128,7 +152,8 @@ fn private(
             object => object?,
         };
         let (session, token) = module.session_and_token(session)?;
-        let is_open = token.is_logged_in || !token.wants_login();
+        let of_token = object.shown.is_of_token();
+        let is_open = token.is_logged_in || !token.wants_login() || !of_token;
         Ok((session.slot, object.shown, module.tpm(), is_open))
     })?;
     let Shown::Private(held) = shown else {
@@ -138,5 +163,11 @@ fn private(
         return Err(Fault(CKR_USER_NOT_LOGGED_IN));
     }
     let key = held.key(&tpm?)?;
+    if !held.is_of_token() {
+        module::with(|module| {
+            module.note_used(&key);
+            Ok(())
+        })?;
+    }
     Ok((slot, held, key))
 }

@@ -33,6 +33,8 @@ pub(in crate::pkcs11) struct Held {
 pub(super) enum Origin {
     /// A file.
     File(Arc<Entry>),
+    /// A session: the key is in no file.
+    Session(Arc<Entry>),
     /// A persistent object.
     Handle {
         handle: u32,
@@ -48,11 +50,20 @@ impl Held {
         Self {
             fingerprint: entry.fingerprint,
             public: Arc::clone(&entry.public),
-            id: entry.public.short_id(),
+            id: entry.id(),
             name: entry.name.clone(),
             label: comment.unwrap_or(&entry.name).clone(),
             key: old.map_or_else(Arc::default, |old| Arc::clone(&old.key)),
             origin: Origin::File(Arc::clone(entry)),
+        }
+    }
+
+    /// A key of a session.
+    pub(in crate::pkcs11) fn of_session(entry: Entry) -> Self {
+        let entry = Arc::new(entry);
+        Self {
+            origin: Origin::Session(Arc::clone(&entry)),
+            ..Self::of_entry(&entry, None)
         }
     }
 
@@ -124,7 +135,7 @@ impl Held {
 
     pub(in crate::pkcs11) fn abilities(&self) -> Abilities {
         match &self.origin {
-            Origin::File(entry) => entry.abilities,
+            Origin::File(entry) | Origin::Session(entry) => entry.abilities,
             Origin::Handle { .. } => {
                 let loaded = self.loaded();
                 loaded.map_or(NO_ABILITIES, |key| key.abilities())
@@ -135,7 +146,7 @@ impl Held {
     pub(in crate::pkcs11) fn certificates(&self) -> &[Certificate] {
         match &self.origin {
             Origin::File(entry) => &entry.certificates,
-            Origin::Handle { .. } => &[],
+            Origin::Session(_) | Origin::Handle { .. } => &[],
         }
     }
 
@@ -148,14 +159,19 @@ impl Held {
     pub(in crate::pkcs11) fn entry(&self) -> Option<&Arc<Entry>> {
         match &self.origin {
             Origin::File(entry) => Some(entry),
-            Origin::Handle { .. } => None,
+            Origin::Session(_) | Origin::Handle { .. } => None,
         }
+    }
+
+    /// Whether it stays when the session is closed.
+    pub(in crate::pkcs11) fn is_of_token(&self) -> bool {
+        !matches!(self.origin, Origin::Session(_))
     }
 
     /// Whether somebody must log in before it can be used.
     pub(in crate::pkcs11) fn wants_login(&self) -> bool {
         match &self.origin {
-            Origin::File(entry) => entry.needs_value,
+            Origin::File(entry) | Origin::Session(entry) => entry.needs_value,
             Origin::Handle { needs_value, .. } => *needs_value,
         }
     }
@@ -168,7 +184,9 @@ impl Held {
     /// The key, loaded now if it was not. No TPM command.
     pub(in crate::pkcs11) fn key(&self, tpm: &Arc<Tpm>) -> Result<Arc<Key>, Error> {
         let key = self.key.get_or_make(|| match &self.origin {
-            Origin::File(entry) => entry.key(tpm, Ask::Later).map(Arc::new),
+            Origin::File(entry) | Origin::Session(entry) => {
+                entry.key(tpm, Ask::Later).map(Arc::new)
+            }
             Origin::Handle { handle, .. } => Err(Error::Missing(format!(
                 "the key at 0x{handle:08x} was not found"
             ))),

@@ -2,7 +2,9 @@
 //!
 //! All keys without an authorization value are in one token, for which nobody logs in: OpenSSH passes over a token that
 //! wants a PIN where nobody can be asked. Each key with one has a token of its own, so that its PIN is its own, too, and
-//! the prompt says which it is. There is no token without a key: OpenSSH would ask for its PIN.
+//! the prompt says which it is. There is no other token without a key than the open one, which says then that nobody has
+//! initialised it: OpenSSH passes over such a token, where it would ask for the PIN of one without keys, and programs that
+//! make keys find a place for the first one.
 #![forbid(unsafe_code)]
 
 mod held;
@@ -10,7 +12,6 @@ pub(super) mod login;
 pub(super) mod pin;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crypto::Hash;
@@ -79,6 +80,11 @@ impl Token {
         self.key.is_some()
     }
 
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
     /// Whether an object is seen now.
     pub(super) fn shows(&self, shown: &Shown) -> bool {
         self.is_logged_in || !self.wants_login() || !matches!(shown, Shown::Private(_))
@@ -91,12 +97,13 @@ impl Tokens {
         !self.is_updated
     }
 
-    /// The slots with a token that has something, in their order.
+    /// The slots in their order: that of the open token first if it has something, else last, so that who takes the first
+    /// one finds keys.
     pub(super) fn slots(&self) -> Vec<CK_SLOT_ID> {
         self.order.clone()
     }
 
-    /// A token. The open one is there for who makes the first key, though nobody is shown it while it is empty.
+    /// A token.
     pub(super) fn get(&self, slot: CK_SLOT_ID) -> Result<&Token> {
         self.by_slot.get(&slot).ok_or(Fault(CKR_SLOT_ID_INVALID))
     }
@@ -113,16 +120,9 @@ impl Tokens {
         }
     }
 
-    /// One used key for each TPM that was used.
-    pub(super) fn used_keys(&self) -> Vec<Arc<Key>> {
-        let used = self.known.values().filter_map(|held| held.loaded());
-        let mut found: Vec<Arc<Key>> = Vec::new();
-        for key in used {
-            if !found.iter().any(|one| one.family() == key.family()) {
-                found.push(key);
-            }
-        }
-        found
+    /// The keys that were used.
+    pub(super) fn used_keys(&self) -> impl Iterator<Item = Arc<Key>> {
+        self.known.values().filter_map(|held| held.loaded())
     }
 
     /// Makes the tokens anew of what is there now. What is still there keeps its slot, its handles and its login.
@@ -131,7 +131,7 @@ impl Tokens {
         let mut known = std::mem::take(&mut self.known);
         let mut open = Token::open();
         open.is_logged_in = before.get(&OPEN).is_some_and(|token| token.is_logged_in);
-        let mut ids: BTreeMap<CK_SLOT_ID, BTreeSet<Vec<u8>>> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         let mut names = BTreeSet::new();
         let mut order = Vec::new();
         let files = entries.iter().map(|entry| {
@@ -151,14 +151,16 @@ impl Tokens {
                 token.objects = self.objects_of(&held);
                 order.push(slot);
                 self.by_slot.insert(slot, token);
-            } else if ids.entry(OPEN).or_default().insert(held.id().to_vec()) {
+            } else if seen.insert(held.fingerprint_of_public()) {
                 // The same key from another file has nothing new.
                 open.objects.extend(self.objects_of(&held));
             }
             self.known.insert(held.fingerprint, held);
         }
         order.sort_unstable_by_key(|slot| self.name_of(*slot));
-        if !open.objects.is_empty() {
+        if open.is_empty() {
+            order.push(OPEN);
+        } else {
             open.objects.push(self.profile());
             order.insert(0, OPEN);
         }
@@ -237,9 +239,4 @@ pub(super) fn digest(parts: &[&[u8]]) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.copy_from_slice(&crypto::hash(Hash::Sha256, parts));
     digest
-}
-
-/// Where the files of a new key go.
-pub(super) fn first_directory(dirs: &[PathBuf]) -> Option<&PathBuf> {
-    dirs.iter().find(|dir| dir.is_dir()).or(dirs.first())
 }

@@ -268,8 +268,12 @@ fn null_pointers_and_absurd_lengths() {
     ] {
         assert_eq!(result, CKR_ARGUMENTS_BAD);
     }
-    // What was under way still is, and no message is one, too.
+    // What was under way has ended with the first of those; and no message is one, too.
     let (mut room, mut length) = ([0u8; 64], 64);
+    assert_eq!(
+        p11!(module, C_SignInit, session, &mut mechanism, key),
+        CKR_OK
+    );
     assert_eq!(
         p11!(
             module,

@@ -2,11 +2,16 @@
 
 mod bad_input;
 mod files;
+mod first_key;
+mod ids;
 mod listing;
 mod login;
 mod operations;
 mod processes;
+mod reported;
+mod sequences;
 mod ssh;
+mod suites;
 mod tools;
 
 use cryptoki_sys::*;
@@ -14,6 +19,13 @@ use testkit::pkcs11::Module;
 
 /// The slot of the keys without PIN.
 const OPEN: CK_SLOT_ID = 1;
+
+/// Whether there is a key without PIN. The slot is there in any case.
+#[track_caller]
+fn has_open_keys(module: &Module) -> bool {
+    assert!(module.slots().contains(&OPEN));
+    module.token(OPEN).flags & CKF_TOKEN_INITIALIZED != 0
+}
 
 /// The one object of a class that has this label.
 #[track_caller]

@@ -83,10 +83,10 @@ fn settings_come_from_files() {
         keys.tap.address(),
         keys.dir().display()
     ));
-    assert!(listed(None).contains("TPM keys"));
-    assert!(!listed(Some("/nonexistent")).contains("TPM keys"));
+    assert!(listed(None).contains("token initialized"));
+    assert!(!listed(Some("/nonexistent")).contains("token initialized"));
     write(&format!("key-dirs = {}\nlog = error\n", "~/keys"));
-    assert!(listed(None).contains("TPM keys"));
+    assert!(listed(None).contains("token initialized"));
     // A wrong one is told, and keys are listed all the same; only their use fails.
     write("key-dirs = ~/keys\nlog = warn\nkeydirs = x\n");
     let said = listed(None);
@@ -94,7 +94,7 @@ fn settings_come_from_files() {
         said.contains("line 3: \"keydirs\" is not a setting"),
         "{said}"
     );
-    assert!(said.contains("TPM keys"), "{said}");
+    assert!(said.contains("token initialized"), "{said}");
     keys.openssl.dir().write("data", [7; 32]);
     keys.pkcs11_tool("--slot 1 --sign -m ECDSA -i data -o sig")
         .fails()

@@ -52,6 +52,11 @@ pub(crate) fn find_der(text: &[u8], label: &'static str) -> Option<Vec<u8>> {
 
 /// The blocks of a text, each with its label and its armour; one without an end reaches to the next one.
 pub(crate) fn blocks(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    blocks_in_text(text).map(|(label, _, block)| (label, block))
+}
+
+/// The same with the text before each, behind the end of the one before it.
+pub(crate) fn blocks_in_text(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], &[u8])> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut at = 0;
     let mut starts = Vec::new();
@@ -63,10 +68,28 @@ pub(crate) fn blocks(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     }
     let ends: Vec<usize> = starts.iter().skip(1).map(|(start, _)| *start).collect();
     let ends = ends.into_iter().chain([text.len()]);
+    let mut before = 0;
     starts
         .into_iter()
         .zip(ends)
-        .map(|((start, label), end)| (label, &text[start..end]))
+        .map(move |((start, label), end)| {
+            let text_before = behind_end(&text[before..start]);
+            before = start;
+            (label, text_before, &text[start..end])
+        })
+}
+
+/// What is behind the last END line.
+fn behind_end(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    let mut at = 0;
+    for line in text.split_inclusive(|&octet| octet == b'\n') {
+        at += line.len();
+        if line.starts_with(b"-----END ") {
+            rest = &text[at..];
+        }
+    }
+    rest
 }
 
 /// Whether there is any block at all.

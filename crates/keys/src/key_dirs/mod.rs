@@ -8,6 +8,8 @@
 
 mod certificate;
 mod content;
+mod entry;
+mod id;
 mod replace;
 #[cfg(test)]
 mod tests;
@@ -25,11 +27,13 @@ use tss::tpm12::KeyBlob;
 use zeroize::Zeroizing;
 
 use crate::format::tss2::KeyFile;
-use crate::{Ask, Error, Key, PublicKey, Tpm, printable};
+use crate::{PublicKey, printable};
 
 pub use certificate::Certificate;
+pub use entry::Entry;
+pub use id::{LONGEST_ID, id_text};
 pub use replace::Replacement;
-pub use write::{TRASH, set_comment, to_trash, write_new};
+pub use write::{TRASH, place_for_new, set_comment, to_trash, write_new};
 
 /// The largest file that is looked at, in bytes: real key files have a few hundred, and a chain of certificates may be
 /// in them.
@@ -70,28 +74,6 @@ pub fn usual(home: Option<&Path>, data: Option<&Path>) -> Vec<PathBuf> {
         .chain(data.map(|data| data.join("tpm-provider/keys")))
         .chain([PathBuf::from(MACHINE)])
         .collect()
-}
-
-/// A key that is in a file.
-pub struct Entry {
-    /// The file.
-    pub path: PathBuf,
-    /// The key as it is in there.
-    pub content: Content,
-    /// Its public half.
-    pub public: Arc<PublicKey>,
-    /// What it may do.
-    pub abilities: Abilities,
-    /// Whether an authorization value must be given before it can be used.
-    pub needs_value: bool,
-    /// What the file says of it, or else the file's name without its ending.
-    pub name: String,
-    /// The comment in `NAME.pub`, if there is one.
-    pub comment: Option<String>,
-    /// The certificates beside it or in its own file, its own first.
-    pub certificates: Vec<Certificate>,
-    /// What tells it from every other key, and from the same one with another authorization value.
-    pub fingerprint: [u8; 32],
 }
 
 /// A key as a file has it.
@@ -300,14 +282,14 @@ fn entries_in(path: &Path, bytes: &[u8]) -> Vec<Arc<Entry>> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let stem = printable::line(&stem);
     let mut entries: Vec<Entry> = Vec::new();
-    for (number, content) in found.into_iter().flatten().enumerate() {
+    for (number, (content, id)) in found.into_iter().flatten().enumerate() {
         let name = match number {
             0 => stem.to_string(),
             _ => format!("{stem}-{}", number + 1),
         };
         let comment = comment.clone().filter(|_| number == 0);
         match Entry::new(path, name, content, comment) {
-            Ok(entry) => entries.push(entry),
+            Ok(entry) => entries.push(Entry { id, ..entry }),
             Err(error) => log::warn!("{} is passed over: {error}", path.display()),
         }
     }
@@ -336,64 +318,11 @@ fn share(entries: &mut [Entry], certificates: Vec<Certificate>) {
     }
 }
 
-impl Entry {
-    fn new(
-        path: &Path,
-        name: String,
-        content: Content,
-        comment: Option<String>,
-    ) -> Result<Self, Error> {
-        let looked = match &content {
-            Content::Tss2(file) => Key::look_at_file(file)?,
-            Content::Tss12(blob) => Key::look_at_blob(blob)?,
-        };
-        let (name, fingerprint) = match &content {
-            Content::Tss2(file) => {
-                let described = file.description.as_deref().map(str::trim);
-                let described = described.filter(|text| !text.is_empty());
-                let name = described.map_or(name, |text| printable::line(text).into());
-                (name, fingerprint(&[&file.public, &file.private]))
-            }
-            Content::Tss12(blob) => (name, fingerprint(&[blob.as_bytes()])),
-        };
-        Ok(Self {
-            path: path.to_owned(),
-            content,
-            public: Arc::new(looked.public),
-            abilities: looked.abilities,
-            needs_value: looked.needs_value,
-            name,
-            comment,
-            certificates: Vec::new(),
-            fingerprint,
-        })
-    }
-
-    /// The key, whose value, if it needs one, comes when somebody logs in. No TPM command.
-    pub fn key(&self, tpm: &Arc<Tpm>, ask: Ask<'_>) -> Result<Key, Error> {
-        match &self.content {
-            Content::Tss2(file) => Key::from_file(tpm, (**file).clone(), ask),
-            Content::Tss12(blob) => Key::from_blob(tpm, (**blob).clone(), ask),
-        }
-    }
-}
-
 /// What a look at a key's file tells.
 pub(crate) struct Looked {
     pub(crate) public: PublicKey,
     pub(crate) abilities: Abilities,
     pub(crate) needs_value: bool,
-}
-
-fn fingerprint(parts: &[&[u8]]) -> [u8; 32] {
-    let mut digest = [0; 32];
-    let digests: Vec<Vec<u8>> = parts
-        .iter()
-        .map(|part| crypto::hash(Hash::Sha256, &[part]))
-        .collect();
-    let digests: Vec<&[u8]> = digests.iter().map(Vec::as_slice).collect();
-    digest.copy_from_slice(&crypto::hash(Hash::Sha256, &digests));
-    digest
 }
 
 impl PublicKey {

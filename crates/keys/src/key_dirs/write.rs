@@ -7,8 +7,39 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tss::os::takes_files;
+
 /// What the names of files begin with that were given up. Nobody reads them; a person may take them back.
 pub const TRASH: &str = ".trash-";
+
+/// Where the file of a new key goes: the first of the directories that is there and takes files, else the first that can be
+/// made.
+///
+/// # Errors
+///
+/// Where there is none, with what each of them is.
+pub fn place_for_new(dirs: &[PathBuf]) -> io::Result<&Path> {
+    let can_be_made = |dir: &&PathBuf| {
+        let mut above = dir.ancestors().skip(1);
+        !dir.exists() && above.find(|path| path.exists()).is_some_and(takes_files)
+    };
+    let found = dirs.iter().find(|dir| takes_files(dir));
+    let found = found.or_else(|| dirs.iter().find(can_be_made));
+    found.map(PathBuf::as_path).ok_or_else(|| {
+        let named: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+        let which = match named.is_empty() {
+            true => "key-dirs names none".to_owned(),
+            false => format!("of {} (key-dirs)", named.join(", ")),
+        };
+        io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!(
+                "no directory takes the file of a new key, {which}: make one that you may write to, or name the file with \
+                 `tpmctl key new -o FILE`"
+            ),
+        )
+    })
+}
 
 /// Writes a new file for its owner alone; one of this name that is there already is an error. A reader finds it whole.
 ///

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
@@ -107,6 +108,12 @@ pub(crate) fn is_forbidden_at(directory: Option<BorrowedFd<'_>>, name: &OsStr) -
     let access = Access::READ_OK | Access::WRITE_OK;
     let asked = rustix::fs::accessat(directory.unwrap_or(CWD), name, access, AtFlags::EACCESS);
     asked == Err(Errno::ACCESS)
+}
+
+/// Whether this process, as it is now, may make files in a directory, which is there.
+pub fn takes_files(directory: &Path) -> bool {
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    directory.is_dir() && rustix::fs::accessat(CWD, directory, access, AtFlags::EACCESS).is_ok()
 }
 
 /// Renames within one directory, replacing the target.

@@ -27,6 +27,7 @@ pub(crate) mod task;
 
 pub use atfork::watch_forks;
 pub use dir_handle::Hold;
+pub use file::takes_files;
 pub use fork_safe::{AppendOnly, PerProcess};
 pub use inherited::Inherited;
 pub use living::Living;
