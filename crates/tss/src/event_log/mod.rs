@@ -126,7 +126,10 @@ impl<'a> EventLog<'a> {
             }
             log.events.push(event);
         }
-        Ok(log)
+        match log.events.is_empty() {
+            true => Err(reader.damaged("there is no event")),
+            false => Ok(log),
+        }
     }
 
     /// What the registers are if the log tells everything: those that it extends, in banks whose digests can be made.

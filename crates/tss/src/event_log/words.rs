@@ -65,7 +65,8 @@ pub fn describe(event: &Event<'_>) -> String {
             size.zip(rest)
                 .and_then(|(size, rest)| text(rest.get(..usize::from(*size))?))
         }
-        _ => text(data).or_else(|| wide(data)),
+        // Not in UTF-16, which nearly everything is.
+        _ => text(data),
     };
     let said = said.unwrap_or_else(|| match data.len() {
         0 => "no data".to_owned(),

@@ -93,6 +93,8 @@ macro_rules! opinions {
 }
 
 opinions! {
+    CLEAR: TpmClearCommand, TpmClearResponse;
+    CLEAR_CONTROL: TpmClearControlCommand, TpmClearControlResponse;
     CONTEXT_LOAD: TpmContextLoadCommand, TpmContextLoadResponse;
     CONTEXT_SAVE: TpmContextSaveCommand, TpmContextSaveResponse;
     CREATE: TpmCreateCommand, TpmCreateResponse;
@@ -108,12 +110,18 @@ opinions! {
     HASH: TpmHashCommand, TpmHashResponse;
     HASH_SEQUENCE_START: TpmHashSequenceStartCommand, TpmHashSequenceStartResponse;
     HIERARCHY_CHANGE_AUTH: TpmHierarchyChangeAuthCommand, TpmHierarchyChangeAuthResponse;
+    HIERARCHY_CONTROL: TpmHierarchyControlCommand, TpmHierarchyControlResponse;
     IMPORT: TpmImportCommand, TpmImportResponse;
     LOAD: TpmLoadCommand, TpmLoadResponse;
+    NV_DEFINE_SPACE: TpmNvDefineSpaceCommand, TpmNvDefineSpaceResponse;
     NV_READ: TpmNvReadCommand, TpmNvReadResponse;
     NV_READ_PUBLIC: TpmNvReadPublicCommand, TpmNvReadPublicResponse;
+    NV_UNDEFINE_SPACE: TpmNvUndefineSpaceCommand, TpmNvUndefineSpaceResponse;
+    NV_WRITE: TpmNvWriteCommand, TpmNvWriteResponse;
     OBJECT_CHANGE_AUTH: TpmObjectChangeAuthCommand, TpmObjectChangeAuthResponse;
+    PCR_EXTEND: TpmPcrExtendCommand, TpmPcrExtendResponse;
     PCR_READ: TpmPcrReadCommand, TpmPcrReadResponse;
+    PCR_RESET: TpmPcrResetCommand, TpmPcrResetResponse;
     POLICY_AUTHORIZE: TpmPolicyAuthorizeCommand, TpmPolicyAuthorizeResponse;
     POLICY_AUTH_VALUE: TpmPolicyAuthValueCommand, TpmPolicyAuthValueResponse;
     POLICY_COMMAND_CODE: TpmPolicyCommandCodeCommand, TpmPolicyCommandCodeResponse;
@@ -132,6 +140,7 @@ opinions! {
     SELF_TEST: TpmSelfTestCommand, TpmSelfTestResponse;
     SEQUENCE_COMPLETE: TpmSequenceCompleteCommand, TpmSequenceCompleteResponse;
     SEQUENCE_UPDATE: TpmSequenceUpdateCommand, TpmSequenceUpdateResponse;
+    SET_PRIMARY_POLICY: TpmSetPrimaryPolicyCommand, TpmSetPrimaryPolicyResponse;
     SHUTDOWN: TpmShutdownCommand, TpmShutdownResponse;
     SIGN: TpmSignCommand, TpmSignResponse;
     UNSEAL: TpmUnsealCommand, TpmUnsealResponse;
