@@ -157,7 +157,7 @@ install: ## install below $(DESTDIR)$(PREFIX); the module goes to OpenSSL's MODU
 	  $(INSTALL) -v -m 644 $(SCRIPTS)/tpmctl $(call TO,$(PREFIX)/share/bash-completion/completions/tpmctl) && \
 	  $(INSTALL) -v -m 644 $(SCRIPTS)/_tpmctl $(call TO,$(PREFIX)/share/zsh/site-functions/_tpmctl) && \
 	  $(INSTALL) -v -m 644 $(SCRIPTS)/tpmctl.fish $(call TO,$(PREFIX)/share/fish/vendor_completions.d/tpmctl.fish); }
-	@for doc in $(wildcard *.md LICENSE-*) THIRD-PARTY; do $(INSTALL) -v -m 644 $$doc $(call TO,$(DOCDIR))/$$doc || exit 1; done
+	@for doc in $(wildcard *.md docs/*.md LICENSE-*) THIRD-PARTY; do $(INSTALL) -v -m 644 $$doc $(call TO,$(DOCDIR))/$$doc || exit 1; done
 	@cd conf && find . -type f | while read -r f; do \
 	  $(INSTALL) -v -m 644 "$$f" $(call TO,$(DOCDIR))/conf/"$${f#./}" || exit 1; done
 
@@ -177,7 +177,8 @@ sizes: strip ## what the module and tpmctl take on the disk, with and without wh
 uninstall: ## remove what install put there
 	rm -f $(call TO,$(MODULESDIR)/tpm.so) $(call TO,$(BINDIR)/tpmctl) $(call TO,$(TMPFILESDIR)/tpm-provider.conf)
 	rm -f $(call TO,$(PKCS11DIR)/tpm.so) $(call TO,$(P11KITDIR)/tpm-provider.module)
-	rm -f $(call TO,$(MANDIR))/man7/tpm-provider.7 $(call TO,$(MANDIR))/man7/tpm-pkcs11.7 $(call TO,$(MANDIR))/man1/tpmctl*.1
+	@# By the names that install gives them.
+	@for page in $(patsubst docs/%.md,%,$(wildcard docs/*.[1-8].md)); do rm -f $(call TO,$(MANDIR))/man$${page##*.}/$$page; done
 	rm -f $(call TO,$(PREFIX)/share/bash-completion/completions/tpmctl) \
 	  $(call TO,$(PREFIX)/share/zsh/site-functions/_tpmctl) $(call TO,$(PREFIX)/share/fish/vendor_completions.d/tpmctl.fish)
 	rm -rf $(call TO,$(DOCDIR))

@@ -4,7 +4,7 @@
 use testkit::machine::{Machine, script};
 use testkit::tools::{need_file, root, sample};
 
-const GUIDE: &str = "README.md";
+const GUIDE: &str = "docs/nginx.md";
 
 /// What the guide has done up to step 6, typed word for word; then a shell as another login has it.
 fn guide() -> String {
@@ -36,7 +36,7 @@ fn need_nginx() {
     need_file("/etc/nginx/nginx.conf", "nginx-light");
 }
 
-/// The five minutes of the README, and the administrator's commands after them.
+/// The five minutes of docs/nginx.md, and the administrator's commands after them.
 #[test]
 fn nginx_by_the_guide_is_looked_after_from_a_bare_shell() {
     need_nginx();

@@ -40,6 +40,7 @@ fn everything_is_installed_and_uninstalled() {
         "usr/local/lib/pkcs11/tpm.so",
         "usr/local/share/man/man1/tpmctl.1",
         "usr/local/share/man/man7/tpm-pkcs11.7",
+        "usr/local/share/doc/tpm-provider/docs/nginx.md",
         "usr/local/share/bash-completion/completions/tpmctl",
         "usr/local/share/zsh/site-functions/_tpmctl",
         "usr/local/share/fish/vendor_completions.d/tpmctl.fish",

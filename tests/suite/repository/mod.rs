@@ -2,6 +2,7 @@
 
 mod claims;
 mod dependencies;
+mod documents;
 mod harness;
 mod install;
 mod notices;

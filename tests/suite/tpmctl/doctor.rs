@@ -965,7 +965,7 @@ fn version_and_selftest_of_a_tpm_2() {
 /// The man page's verdicts are what is said, and none is left out.
 #[test]
 fn the_manual_shows_every_machine() {
-    let page = fs::read_to_string(root().join("docs/tpmctl.1.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/tpmctl-doctor.7.md")).unwrap();
     let (_, section) = page.split_once("\n# VERDICTS\n").expect("the section");
     let section = section.split("\n# ").next().unwrap();
     let mut shown = BTreeSet::new();

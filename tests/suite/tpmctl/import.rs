@@ -571,16 +571,16 @@ fn keys_that_stay_in_the_tpm() {
     bench.tpm.assert_clean();
 }
 
-/// README's section, command by command.
+/// The page's section, command by command.
 #[test]
-fn as_the_readme_says() {
+fn as_the_page_says() {
     let bench = Bench::new();
     software(&bench, "www", P256);
     let plain = bench.openssl.plain();
     plain.ok("req -x509 -key www.pem -subj /CN=www -days 2 -out www.crt");
     std::fs::create_dir(bench.openssl.dir().join("wrapped")).expect("a directory");
-    let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
-    let (_, section) = readme
+    let page = std::fs::read_to_string(root().join("docs/keys.md")).expect("the page");
+    let (_, section) = page
         .split_once("\n### A key that you have already\n")
         .expect("the section");
     let section = section.split("\n#").next().expect("its text");

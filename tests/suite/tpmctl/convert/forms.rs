@@ -147,7 +147,7 @@ fn samples_go_there_and_back() {
     tpm.assert_clean();
 }
 
-/// tpm2_encodeobject names the owner hierarchy, whatever primary the key is below; README says what to do.
+/// tpm2_encodeobject names the owner hierarchy, whatever primary the key is below; docs/troubleshooting.md says what to do.
 #[test]
 fn a_parent_that_the_file_names_wrongly() {
     let bench = Bench::new();
@@ -164,9 +164,9 @@ fn a_parent_that_the_file_names_wrongly() {
         .openssl
         .fails("pkeyutl -sign -inkey www.key -in digest -out sig -pkeyopt digest:sha256")
         .says("this key was made on another TPM or under another parent");
-    let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
-    let (_, section) = readme
-        .split_once("\n### this key was made on another TPM or under another parent\n")
+    let page = std::fs::read_to_string(root().join("docs/troubleshooting.md")).expect("the page");
+    let (_, section) = page
+        .split_once("\n## key does not belong to this TPM\n")
         .expect("the section");
     let section = section.split("\n#").next().expect("its text");
     let command = section
