@@ -105,15 +105,19 @@ pub fn commands(document: &str, from: &str, to: &str) -> Vec<String> {
     joined.lines().map(str::to_owned).collect()
 }
 
-/// The same as a script, with what only systemd can do left to the init script.
+/// The same as a script, with what only systemd can do left to the init script, and answered where it asks.
 pub fn script(document: &str, from: &str, to: &str) -> String {
     let mut lines = commands(document, from, to).join("\n");
-    for (systemd, sysv) in [
+    for (typed, here) in [
         ("systemctl daemon-reload", ":"),
         ("systemctl restart nginx", "/etc/init.d/nginx restart"),
+        (
+            "tpmctl setup --service nginx",
+            "tpmctl setup --service nginx --yes --tcti \"$TPM\"",
+        ),
     ] {
-        if lines.contains(systemd) {
-            lines = substitute(&lines, systemd, sysv);
+        if lines.contains(typed) {
+            lines = substitute(&lines, typed, here);
         }
     }
     format!("{lines}\n")
