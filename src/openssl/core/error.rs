@@ -205,7 +205,7 @@ fn reason_of(error: &tss::Error) -> Reason {
             Failure::Full { .. } => Reason::TpmMemory,
             Failure::Unowned { .. } | Failure::NoSrkInStorage { .. } => Reason::TpmNotOwned,
             Failure::SwitchedOff { .. } => Reason::TpmSwitchedOff,
-            Failure::Refused { .. } => Reason::TpmFailed,
+            Failure::Refused { .. } | Failure::BrokenInTcsd { .. } => Reason::TpmFailed,
         },
         ErrorKind::Tpm { code, .. } if ResponseCode::is_lockout(*code) => Reason::TpmLockout,
         ErrorKind::Tpm { code, .. } if code.is_tpm12() => Reason::WrongTpm,

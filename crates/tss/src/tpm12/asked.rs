@@ -111,6 +111,26 @@ pub(super) fn storage_root_key(ordinal: Ordinal, srk: PublicKey) -> Result<Publi
     Ok(srk)
 }
 
+/// The public part of an endorsement key, with which an owner's secret is to be encrypted: of the kind that every TPM
+/// has. Whose it is, only its certificate tells.
+pub(super) fn endorsement_key(ordinal: Ordinal, key: PublicKey) -> Result<PublicKey> {
+    let facts = [
+        (
+            "size",
+            true.to_string(),
+            (key.modulus().len() * 8 >= SRK_BITS).to_string(),
+        ),
+        ("exponent", EXPONENT.to_string(), key.exponent().to_string()),
+        (
+            "modulus",
+            true.to_string(),
+            is_modulus(key.modulus()).to_string(),
+        ),
+    ];
+    compare(ordinal, &facts)?;
+    Ok(key)
+}
+
 /// Whether a number is a modulus of its size: a product of two odd primes.
 fn is_modulus(modulus: &[u8]) -> bool {
     modulus.first().is_some_and(|first| first & 0x80 != 0)

@@ -293,7 +293,7 @@ impl Client {
             .transpose()
     }
 
-    /// Has the TPM forget all wrong secrets, for its owner (TPM_ResetLockValue). Not through tcsd. After one wrong `owner`
+    /// Has the TPM forget all wrong secrets, for its owner (TPM_ResetLockValue). After one wrong `owner`
     /// the TPM takes none for this, until it is restarted or a day has passed.
     pub fn reset_lockout(&self, owner: &AuthValue) -> Result<()> {
         self.with(|tpm| tpm.run_as(Whose::Owner, &ResetLockValue, Authority::Oiap(owner)))
@@ -378,6 +378,15 @@ impl Client {
         signature
     }
 
+    /// Whether a key is one of this TPM: it is loaded and flushed again.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::ForeignKey`] for one that is not.
+    pub fn try_load(&self, key: &Key) -> Result<()> {
+        self.with(|tpm| tpm.try_load(key))
+    }
+
     /// Gives up a loaded key, with the next transaction and not now: what is there gave a wrong signature. The
     /// next use loads the key again.
     pub fn forget(&self, key: &Key) {
@@ -422,7 +431,7 @@ impl Client {
         self.connection.run(|inner| once(inner, &operation))
     }
 
-    fn place(&self, error: impl Into<Error>) -> Error {
+    pub(super) fn place(&self, error: impl Into<Error>) -> Error {
         self.connection.place(error)
     }
 }
@@ -439,12 +448,12 @@ fn once<T>(inner: &mut Inner, operation: &impl Fn(&mut Tpm<'_>) -> Result<T>) ->
     (result, tpm.value_at_stake())
 }
 
-fn ask(tpm: &mut Tpm<'_>, area: u32, part: u32) -> Result<Vec<u8>> {
+pub(super) fn ask(tpm: &mut Tpm<'_>, area: u32, part: u32) -> Result<Vec<u8>> {
     tpm.run(&GetCapability::part(area, part), Authority::None)
 }
 
 /// What a TPM does not tell is not an error.
-fn optional<T>(answer: Result<T>) -> Result<Option<T>> {
+pub(super) fn optional<T>(answer: Result<T>) -> Result<Option<T>> {
     match answer {
         Ok(value) => Ok(Some(value)),
         // TPM_BAD_MODE, TPM_BAD_PARAMETER

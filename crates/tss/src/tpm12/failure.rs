@@ -16,6 +16,14 @@ pub enum Whose {
     Owner,
     /// That of sealed data.
     Data,
+    /// That of an area of non-volatile memory.
+    Area,
+    /// A counter's.
+    Counter,
+    /// The operator's, who may deactivate the TPM until its next start.
+    Operator,
+    /// What an endorsement key is revoked with.
+    Revocation,
 }
 
 impl Whose {
@@ -27,6 +35,10 @@ impl Whose {
             Self::Key => "the key's password",
             Self::Owner => "the owner's secret",
             Self::Data => "the authorization value of the sealed data",
+            Self::Area => "the secret of the NV area",
+            Self::Counter => "the counter's secret",
+            Self::Operator => "the operator's secret",
+            Self::Revocation => "the value that the endorsement key is revoked with",
         }
     }
 }
@@ -111,6 +123,14 @@ pub enum Failure {
         /// The specification's name of the command.
         command: &'static str,
     },
+    /// tcsd cannot be asked for this.
+    #[error(
+        "{command} is not sent through tcsd, whose call for it is broken: stop tcsd, and name the device with --tcti device:/dev/tpm0"
+    )]
+    BrokenInTcsd {
+        /// The specification's name of the command.
+        command: &'static str,
+    },
     /// It is a TPM 2.0.
     #[error(
         "this is a TPM 2.0 ({command}: {code}), and the key needs a TPM 1.2: give its address with tcti12 or TPM12_TCTI"
@@ -133,6 +153,11 @@ impl Failure {
             Code::TCS_PS_KEY_NOTFOUND => Self::NoSrkInStorage { code },
             Code::DISABLED | Code::DEACTIVATED => Self::SwitchedOff { code },
             Code::BADTAG => Self::NotTpm12 { command, code },
+            // There it means the memory, or the end of an area.
+            Code::NOSPACE if command.starts_with("TPM_NV_") => Self::Refused { command, code },
+            Code::RESOURCES if ordinal == Ordinal::CREATE_COUNTER => {
+                Self::Refused { command, code }
+            }
             Code::RESOURCES | Code::NOSPACE => Self::Full { command },
             _ => Self::Refused { command, code },
         }
@@ -151,6 +176,7 @@ impl Failure {
             Self::WrongSecret { .. } => Code::AUTHFAIL,
             Self::Locked => Code::DEFEND_LOCK_RUNNING,
             Self::Full { .. } => Code::RESOURCES,
+            Self::BrokenInTcsd { .. } => Code::TCS_NOTIMPL,
         }
     }
 

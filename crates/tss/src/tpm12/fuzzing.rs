@@ -10,6 +10,7 @@ use crypto::Hash;
 use crypto::fuzzing::input::Input;
 use zeroize::Zeroizing;
 
+use super::area::Area;
 use super::blob::{KeyBlob, PublicKey, Template};
 use super::client::{Client, Key, Options};
 use super::commands::capability::{DaState, PermanentFlags, VersionInfo, VolatileFlags};
@@ -26,7 +27,7 @@ use crate::error::Result;
 use crate::transport::{Endpoint, Limits, Origin, Sharing};
 
 /// The commands that are sent.
-const ORDINALS: [Ordinal; 20] = [
+const ORDINALS: [Ordinal; 42] = [
     Ordinal::OIAP,
     Ordinal::OSAP,
     Ordinal::UNBIND,
@@ -47,6 +48,28 @@ const ORDINALS: [Ordinal; 20] = [
     Ordinal::PCR_READ,
     Ordinal::SEAL,
     Ordinal::UNSEAL,
+    Ordinal::TAKE_OWNERSHIP,
+    Ordinal::CHANGE_AUTH_OWNER,
+    Ordinal::EXTEND,
+    Ordinal::SET_CAPABILITY,
+    Ordinal::RESET_LOCK_VALUE,
+    Ordinal::OWNER_CLEAR,
+    Ordinal::OWNER_SET_DISABLE,
+    Ordinal::PHYSICAL_PRESENCE,
+    Ordinal::SET_OPERATOR_AUTH,
+    Ordinal::CREATE_ENDORSEMENT_KEY_PAIR,
+    Ordinal::READ_PUBEK,
+    Ordinal::CREATE_REVOCABLE_EK,
+    Ordinal::REVOKE_TRUST,
+    Ordinal::PCR_RESET,
+    Ordinal::NV_DEFINE_SPACE,
+    Ordinal::NV_WRITE_VALUE,
+    Ordinal::NV_READ_VALUE,
+    Ordinal::NV_READ_VALUE_AUTH,
+    Ordinal::CREATE_COUNTER,
+    Ordinal::INCREMENT_COUNTER,
+    Ordinal::READ_COUNTER,
+    Ordinal::RELEASE_COUNTER,
 ];
 
 /// Sealed data without registers.
@@ -76,6 +99,10 @@ pub fn tpm12_structures(data: &[u8]) {
         assert_eq!(stored.as_bytes(), data);
         let _ = stored.binding();
     }
+    if let Ok(area) = Area::parse(data) {
+        let _ = (area.permissions.names(), area.read.is_limited());
+    }
+    let _ = PublicKey::of_key(data);
     let _ = VersionInfo::parse(data);
     let _ = PermanentFlags::parse(data);
     let _ = VolatileFlags::parse(data);

@@ -14,11 +14,16 @@
 mod asked;
 pub mod client;
 pub mod commands;
+mod counters;
+mod endorsement;
 pub mod failure;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod nv;
+mod owner;
 mod raw;
+mod registers;
 pub mod registry;
 mod session;
 mod structures;
@@ -28,14 +33,19 @@ mod tests;
 mod transaction;
 mod wrap;
 
+pub use area::{Area, Permissions, When};
 pub use blob::{EncScheme, Format, KeyBlob, PublicKey, SigScheme, Template, Usage};
 pub use client::{Client, Key, Options};
 pub use commands::capability::{DaState, PermanentFlags, Properties, VersionInfo, VolatileFlags};
+pub use commands::counter::Count;
+pub use counters::Counter;
 pub use failure::{Failure, Whose};
+pub use nv::NvAuth;
+pub use owner::Presence;
 pub use rc::Code;
 pub use registry::release_all_at_exit;
 pub use stored::{Binding, Registers, StoredData};
 use structures::secret;
 pub use structures::secret::AuthValue;
-pub use structures::{blob, constants, rc, stored};
+pub use structures::{area, blob, constants, rc, stored};
 pub use wrap::wrap;

@@ -14,7 +14,7 @@ use crate::tpm2::wire::Writer;
 /// `TPM_PT_ASYM`
 const ASYM: u8 = 1;
 /// The label of every OAEP block of TPM 1.2 (part 1, 31.1.1).
-const LABEL: &[u8] = b"TCPA";
+pub(super) const LABEL: &[u8] = b"TCPA";
 
 /// Wraps the RSA key with this modulus (exponent 65537), one of whose primes is `prime`, under `srk`.
 /// `usage` is its authorization value; `migration` the one for moving it to another parent.

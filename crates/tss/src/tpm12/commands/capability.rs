@@ -16,6 +16,10 @@ pub mod area {
     pub const VERSION: u32 = 6;
     /// Handles of loaded keys.
     pub const KEY_HANDLE: u32 = 7;
+    /// Indices of areas of non-volatile memory.
+    pub const NV_LIST: u32 = 0x0d;
+    /// What an area of non-volatile memory is.
+    pub const NV_INDEX: u32 = 0x11;
     /// Handles of everything of one kind: [`resource`](crate::tpm12::constants::resource).
     pub const HANDLE: u32 = 0x14;
     /// The state of the dictionary attack logic.
@@ -26,18 +30,26 @@ pub mod area {
 
 /// Parts of [`area::PROPERTY`] and [`area::FLAG`].
 pub mod property {
+    /// How many registers there are.
+    pub const REGISTERS: u32 = 0x101;
     /// The manufacturer's four letters.
     pub const MANUFACTURER: u32 = 0x103;
     /// Free slots for keys of 2048 bits.
     pub const KEYS: u32 = 0x104;
+    /// Milliseconds between two increments of a counter.
+    pub const MIN_COUNTER: u32 = 0x107;
     /// Free authorization sessions.
     pub const AUTH_SESSIONS: u32 = 0x10a;
     /// All authorization sessions.
     pub const MAX_AUTH_SESSIONS: u32 = 0x10d;
+    /// All counters.
+    pub const MAX_COUNTERS: u32 = 0x10f;
     /// All slots for keys.
     pub const MAX_KEYS: u32 = 0x110;
     /// Whether there is an owner.
     pub const OWNER: u32 = 0x111;
+    /// The counter that may be incremented until the next start.
+    pub const ACTIVE_COUNTER: u32 = 0x122;
     /// The permanent flags.
     pub const PERMANENT_FLAGS: u32 = 0x108;
     /// The flags until the next start.
@@ -139,6 +151,24 @@ pub struct PermanentFlags {
     pub ownership: bool,
     /// The TPM is deactivated.
     pub deactivated: bool,
+    /// Everybody may read the endorsement key's public part while there is no owner.
+    pub read_pubek: bool,
+    /// The owner cannot clear the TPM.
+    pub disable_owner_clear: bool,
+    /// Which of the next two counts can never be changed again.
+    pub presence_lifetime_lock: bool,
+    /// A switch of the machine may tell that somebody is present.
+    pub presence_hardware: bool,
+    /// A command may tell that somebody is present.
+    pub presence_command: bool,
+    /// The endorsement key was made by a command, not when the TPM was.
+    pub endorsement_by_command: bool,
+    /// There is an operator's secret.
+    pub operator: bool,
+    /// The endorsement key may be revoked.
+    pub revocable_endorsement: bool,
+    /// The rules of non-volatile memory are enforced.
+    pub nv_locked: bool,
     /// The SRK's public key may be read with the SRK's secret (`tpm_restrictsrk -a`).
     pub read_srk_pub: bool,
 }
@@ -159,6 +189,15 @@ impl PermanentFlags {
             disable: flag(0, flags),
             ownership: flag(1, flags),
             deactivated: flag(2, flags),
+            read_pubek: flag(3, flags),
+            disable_owner_clear: flag(4, flags),
+            presence_lifetime_lock: flag(6, flags),
+            presence_hardware: flag(7, flags),
+            presence_command: flag(8, flags),
+            endorsement_by_command: flag(9, flags),
+            operator: flag(13, flags),
+            revocable_endorsement: flag(14, flags),
+            nv_locked: flag(15, flags),
             read_srk_pub: flag(16, flags),
         })
     }
@@ -169,8 +208,14 @@ impl PermanentFlags {
 pub struct VolatileFlags {
     /// The TPM is deactivated until it is started anew.
     pub deactivated: bool,
+    /// Somebody at the machine cannot clear the TPM.
+    pub disable_force_clear: bool,
     /// Somebody is present at the machine, as far as its firmware says so.
     pub physical_presence: bool,
+    /// Whether somebody is present cannot be said any more.
+    pub presence_locked: bool,
+    /// Areas that share a lock are locked.
+    pub global_lock: bool,
 }
 
 impl VolatileFlags {
@@ -179,12 +224,14 @@ impl VolatileFlags {
         if reader.u16()? != 0x0020 {
             return Err(reader.malformed());
         }
-        let deactivated = reader.u8()? != 0;
-        reader.u8()?;
-        let physical_presence = reader.u8()? != 0;
+        let mut flag = || reader.u8().map(|byte| byte != 0);
         Ok(Self {
-            deactivated,
-            physical_presence,
+            deactivated: flag()?,
+            disable_force_clear: flag()?,
+            physical_presence: flag()?,
+            // TPMs of 1.1 end here.
+            presence_locked: flag().unwrap_or_default(),
+            global_lock: flag().unwrap_or_default(),
         })
     }
 }

@@ -5,7 +5,11 @@
 
 pub mod admin;
 pub mod capability;
+pub mod counter;
 pub mod crypto;
+pub mod endorsement;
+pub mod nv;
+pub mod owner;
 pub mod seal;
 pub mod session;
 pub mod storage;
@@ -48,6 +52,11 @@ pub trait Request {
     /// What it puts into the TPM, and what stays there if its answer never comes.
     fn makes(&self) -> Option<Made<'_>> {
         None
+    }
+
+    /// Whether it may be sent again where it is not known whether the TPM has run it.
+    fn repeatable(&self) -> bool {
+        true
     }
 
     /// Reads the answer's parameters; `handle` is 0 unless the command loads a key.

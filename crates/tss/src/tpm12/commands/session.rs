@@ -3,7 +3,7 @@
 
 use super::{Made, Request};
 use crate::tpm2::wire::{Malformed, Reader, Writer};
-use crate::tpm12::constants::{Ordinal, entity};
+use crate::tpm12::constants::Ordinal;
 
 fn nonce(reader: &mut Reader<'_>) -> Result<[u8; 20], Malformed> {
     let what = reader.malformed();
@@ -42,10 +42,12 @@ impl Request for Oiap {
     }
 }
 
-/// TPM_OSAP: a session for one loaded key.
+/// TPM_OSAP: a session for one loaded key, or for the owner.
 pub struct Osap {
-    /// The key.
-    pub key: u32,
+    /// Which of them: [`entity`](crate::tpm12::constants::entity).
+    pub entity: u16,
+    /// Its handle.
+    pub handle: u32,
     /// Our nonce.
     pub odd: [u8; 20],
 }
@@ -72,10 +74,7 @@ impl Request for Osap {
     }
 
     fn parameters(&self, writer: &mut Writer, _: Option<&[[u8; 20]; 2]>) {
-        writer
-            .u16(entity::KEY_HANDLE)
-            .u32(self.key)
-            .bytes(&self.odd);
+        writer.u16(self.entity).u32(self.handle).bytes(&self.odd);
     }
 
     fn parse(&self, _: u32, reader: &mut Reader<'_>) -> Result<OsapSession, Malformed> {

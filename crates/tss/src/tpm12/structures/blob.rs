@@ -173,6 +173,22 @@ impl PublicKey {
         Ok(Self { parms, modulus })
     }
 
+    /// The public part of a `TPM_KEY`, which may have no private part, as the storage root key's.
+    pub(crate) fn of_key(bytes: &[u8]) -> Result<Self, Malformed> {
+        let key = KeyBlob::read(bytes)?;
+        Ok(Self {
+            parms: key.parms,
+            modulus: key.modulus,
+        })
+    }
+
+    /// The `TPM_KEY_PARMS` that an endorsement key is made with (part 3, 14.1).
+    pub(crate) fn endorsement_parameters() -> Vec<u8> {
+        let mut writer = Writer::new();
+        Self::from_modulus(&[0; 256]).parms.write(&mut writer);
+        finished(writer)
+    }
+
     /// A public key from its modulus, as import by wrapping needs it; the exponent is 65537.
     pub fn from_modulus(modulus: &[u8]) -> Self {
         Self {
@@ -254,6 +270,18 @@ impl Template {
         }
     }
 
+    /// The storage root key, as TPM_TakeOwnership makes it (part 3, 6.1): used with its secret, and never moved.
+    pub(crate) fn storage_root_key() -> Self {
+        Self {
+            usage: Usage::STORAGE,
+            flags: 0,
+            needs_auth: true,
+            enc_scheme: EncScheme::OAEP,
+            sig_scheme: SigScheme::NONE,
+            bits: 2048,
+        }
+    }
+
     /// The structure TPM_CreateWrapKey takes: a key without its public and private parts.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         self.blob(Vec::new(), Vec::new()).bytes
@@ -311,6 +339,14 @@ impl KeyBlob {
     /// For a wrong length anywhere, trailing bytes, keys that are not RSA, and keys without a private
     /// part.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        let key = Self::read(bytes)?;
+        match key.enc_data.is_empty() {
+            true => Err(Malformed { what: "TPM_KEY" }),
+            false => Ok(key),
+        }
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes, "TPM_KEY");
         let format = match (reader.u16()?, reader.u16()?) {
             // The version of the structure: 1.1; chips of 1.1 put their revision after it.
@@ -327,9 +363,6 @@ impl KeyBlob {
         let modulus = modulus(&mut reader, &parms)?;
         let enc_size = length(&mut reader)?;
         let enc_data = reader.bytes(enc_size)?.to_vec();
-        if enc_data.is_empty() {
-            return Err(reader.malformed());
-        }
         reader.finish()?;
         Ok(Self {
             bytes: bytes.to_vec(),

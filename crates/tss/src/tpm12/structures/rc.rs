@@ -12,14 +12,24 @@ impl Code {
     pub const SUCCESS: Self = Self(0);
     /// `TPM_AUTHFAIL`: an authorization is wrong, or missing.
     pub const AUTHFAIL: Self = Self(0x01);
+    /// `TPM_BADINDEX`: no such register, area or flag.
+    pub const BADINDEX: Self = Self(0x02);
+    /// `TPM_BAD_PARAMETER`
+    pub const BAD_PARAMETER: Self = Self(0x03);
+    /// `TPM_CLEAR_DISABLED`
+    pub const CLEAR_DISABLED: Self = Self(0x05);
     /// `TPM_DEACTIVATED`
     pub const DEACTIVATED: Self = Self(0x06);
     /// `TPM_DISABLED`
     pub const DISABLED: Self = Self(0x07);
+    /// `TPM_DISABLED_CMD`: this command is not for now.
+    pub const DISABLED_CMD: Self = Self(0x08);
     /// `TPM_FAIL`
     pub const FAIL: Self = Self(0x09);
     /// `TPM_BAD_ORDINAL`: a TPM 1.1 does not know the commands of 1.2.
     pub const BAD_ORDINAL: Self = Self(0x0a);
+    /// `TPM_INSTALL_DISABLED`: nobody may take ownership.
+    pub const INSTALL_DISABLED: Self = Self(0x0b);
     /// `TPM_INVALID_KEYHANDLE`
     pub const INVALID_KEYHANDLE: Self = Self(0x0c);
     /// `TPM_KEYNOTFOUND`
@@ -30,6 +40,8 @@ impl Code {
     pub const NOSPACE: Self = Self(0x11);
     /// `TPM_NOTSEALED_BLOB`: what was decrypted is nothing that this TPM has sealed.
     pub const NOTSEALED_BLOB: Self = Self(0x13);
+    /// `TPM_OWNER_SET`
+    pub const OWNER_SET: Self = Self(0x14);
     /// `TPM_RESOURCES`: no slot is free.
     pub const RESOURCES: Self = Self(0x15);
     /// `TPM_WRONGPCRVAL`: registers have other values than they shall have.
@@ -44,12 +56,34 @@ impl Code {
     pub const DECRYPT_ERROR: Self = Self(0x21);
     /// `TPM_INVALID_AUTHHANDLE`
     pub const INVALID_AUTHHANDLE: Self = Self(0x22);
+    /// `TPM_NO_ENDORSEMENT`
+    pub const NO_ENDORSEMENT: Self = Self(0x23);
     /// `TPM_INVALID_KEYUSAGE`
     pub const INVALID_KEYUSAGE: Self = Self(0x24);
     /// `TPM_INVALID_POSTINIT`
     pub const INVALID_POSTINIT: Self = Self(0x26);
+    /// `TPM_BAD_PRESENCE`: nobody is at the machine.
+    pub const BAD_PRESENCE: Self = Self(0x2d);
     /// `TPM_BAD_VERSION`: a structure, also one that was just decrypted, does not begin as it should.
     pub const BAD_VERSION: Self = Self(0x2e);
+    /// `TPM_NOTRESETABLE`
+    pub const NOTRESETABLE: Self = Self(0x32);
+    /// `TPM_NOTLOCAL`: not from this locality.
+    pub const NOTLOCAL: Self = Self(0x33);
+    /// `TPM_AUTH_CONFLICT`: neither authorization is for this.
+    pub const AUTH_CONFLICT: Self = Self(0x3b);
+    /// `TPM_AREA_LOCKED`
+    pub const AREA_LOCKED: Self = Self(0x3c);
+    /// `TPM_PER_NOWRITE`: nobody could write the area.
+    pub const PER_NOWRITE: Self = Self(0x3f);
+    /// `TPM_BAD_COUNTER`
+    pub const BAD_COUNTER: Self = Self(0x45);
+    /// `TPM_NOT_FULLWRITE`
+    pub const NOT_FULLWRITE: Self = Self(0x46);
+    /// `TPM_MAXNVWRITES`: too many writes without an owner.
+    pub const MAXNVWRITES: Self = Self(0x48);
+    /// `TPM_NOOPERATOR`
+    pub const NOOPERATOR: Self = Self(0x49);
     /// `TPM_RETRY`: the TPM is busy.
     pub const RETRY: Self = Self(0x800);
     /// `TPM_NEEDS_SELFTEST`
@@ -62,6 +96,10 @@ impl Code {
     pub const TDDL_IOERROR: Self = Self(0x1087);
     /// tcsd: something failed, an unnamed step of the call.
     pub const TCS_FAIL: Self = Self(0x2002);
+    /// tcsd: it does not take this value.
+    pub const TCS_BAD_PARAMETER: Self = Self(0x2003);
+    /// tcsd: it does not pass this on.
+    pub const TCS_NOTIMPL: Self = Self(0x2006);
     /// tcsd: no key of this UUID in its persistent storage.
     pub const TCS_PS_KEY_NOTFOUND: Self = Self(0x2020);
     /// tcsd: the context is unknown.

@@ -39,7 +39,7 @@ impl Registers {
         &self.0
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let what = reader.malformed();
         let size = usize::from(reader.u16()?);
         if size > MOST_SELECTED {
@@ -53,7 +53,7 @@ impl Registers {
         Ok(Self((0..=u8::MAX).filter(is_selected).collect()))
     }
 
-    fn write(&self, writer: &mut Writer) {
+    pub(crate) fn write(&self, writer: &mut Writer) {
         let mut bits = [0u8; SELECTED];
         for number in &self.0 {
             if let Some(byte) = bits.get_mut(usize::from(number / 8)) {

@@ -15,6 +15,7 @@ pub(super) const MOST: usize = 32 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Type {
+    Bool = 1,
     U16 = 2,
     U32 = 3,
     /// Bytes, as many as the `U32` before says.
@@ -26,6 +27,7 @@ pub(super) enum Type {
     Uuid = 9,
     EncAuth = 10,
     LoadKeyInfo = 14,
+    Secret = 18,
 }
 
 /// A request being written.

@@ -24,27 +24,40 @@ pub(super) const LOAD_KEY_BY_UUID: u32 = 12;
 enum Part {
     /// The handle of the key that the command is about.
     Key,
+    Bool,
     U16,
     U32,
     Nonce,
     EncAuth,
+    Secret,
     /// A length and bytes, as in the TPM's command.
     Sized,
     /// The same, of which tcsd wants nothing but the length where there are none.
     SizedIfAny,
     /// Bytes up to the end of the TPM's parameters, which tcsd gives a length.
     Whole,
+    /// The same up to so many bytes before their end.
+    WholeBut(usize),
+    Digest,
     /// Of a reply: the authorizations, as many as the command had.
     Auth,
-    /// Of a reply: a digest.
-    Digest,
+    /// Of a reply: a digest that the TPM has at the end of its parameters, and tcsd at their beginning.
+    LastDigest,
     /// Of a reply: tcsd's handle of a loaded key.
     Handle,
     /// Of a reply: the TPM's handle of a loaded key. Uninitialised memory after TPM_LoadKey2.
     Slot,
 }
 
-use Part::{Auth, Digest, EncAuth, Handle, Key, Nonce, Sized, SizedIfAny, Slot, U16, U32, Whole};
+use Part::{
+    Auth, Bool, Digest, EncAuth, Handle, Key, LastDigest, Nonce, Secret, Sized, SizedIfAny, Slot,
+    U16, U32, Whole, WholeBut,
+};
+
+/// What comes behind an area's description in TPM_NV_DefineSpace: its encrypted secret.
+const ENC_AUTH: usize = 20;
+/// What comes behind a key's parameters in TPM_CreateRevocableEK: a truth value and a digest.
+const REVOCABLE: usize = 1 + 20;
 
 struct Call {
     number: u32,
@@ -56,6 +69,38 @@ fn call(ordinal: Ordinal) -> Option<Call> {
     let (number, request, reply): (u32, &'static [Part], &'static [Part]) = match ordinal {
         // There is one call for both: tcsd sends the one that its TPM knows.
         Ordinal::LOAD_KEY | Ordinal::LOAD_KEY2 => (11, &[Key, Whole], &[Auth, Handle, Slot]),
+        Ordinal::SET_OWNER_INSTALL => (21, &[Bool], &[]),
+        Ordinal::TAKE_OWNERSHIP => (22, &[U16, Sized, Sized, Whole], &[Auth, Whole]),
+        Ordinal::CHANGE_AUTH_OWNER => (26, &[U16, EncAuth, U16], &[Auth]),
+        Ordinal::EXTEND => (31, &[U32, Digest], &[Digest]),
+        Ordinal::CREATE_ENDORSEMENT_KEY_PAIR => (49, &[Nonce, Whole], &[Whole, Digest]),
+        Ordinal::READ_PUBEK => (50, &[Nonce], &[Whole, Digest]),
+        Ordinal::DISABLE_PUBEK_READ => (51, &[], &[Auth]),
+        Ordinal::OWNER_SET_DISABLE => (57, &[Bool], &[Auth]),
+        Ordinal::OWNER_CLEAR => (58, &[], &[Auth]),
+        Ordinal::DISABLE_OWNER_CLEAR => (59, &[], &[Auth]),
+        Ordinal::FORCE_CLEAR => (60, &[], &[]),
+        Ordinal::DISABLE_FORCE_CLEAR => (61, &[], &[]),
+        Ordinal::PHYSICAL_DISABLE => (62, &[], &[]),
+        Ordinal::PHYSICAL_ENABLE => (63, &[], &[]),
+        Ordinal::PHYSICAL_SET_DEACTIVATED => (64, &[Bool], &[]),
+        Ordinal::PHYSICAL_PRESENCE => (66, &[U16], &[]),
+        Ordinal::SET_CAPABILITY => (76, &[U32, SizedIfAny, SizedIfAny], &[Auth]),
+        Ordinal::RESET_LOCK_VALUE => (77, &[], &[Auth]),
+        Ordinal::PCR_RESET => (78, &[Whole], &[]),
+        Ordinal::NV_DEFINE_SPACE => (87, &[WholeBut(ENC_AUTH), EncAuth], &[Auth]),
+        Ordinal::NV_WRITE_VALUE => (88, &[U32, U32, Sized], &[Auth]),
+        Ordinal::NV_WRITE_VALUE_AUTH => (89, &[U32, U32, Sized], &[Auth]),
+        Ordinal::NV_READ_VALUE => (90, &[U32, U32, U32], &[Auth, Sized]),
+        Ordinal::NV_READ_VALUE_AUTH => (91, &[U32, U32, U32], &[Auth, Sized]),
+        Ordinal::SET_OPERATOR_AUTH => (99, &[Secret], &[]),
+        Ordinal::SET_TEMP_DEACTIVATED => (102, &[], &[Auth]),
+        Ordinal::CREATE_REVOCABLE_EK => (
+            110,
+            &[Nonce, WholeBut(REVOCABLE), Bool, Digest],
+            &[LastDigest, Whole, Digest],
+        ),
+        Ordinal::REVOKE_TRUST => (111, &[Digest], &[]),
         Ordinal::EVICT_KEY => (13, &[U32], &[]),
         Ordinal::CREATE_WRAP_KEY => (14, &[Key, EncAuth, EncAuth, Whole], &[Whole, Auth]),
         Ordinal::GET_PUB_KEY => (15, &[Key], &[Auth, Whole]),
@@ -94,6 +139,9 @@ pub(super) fn request(context: u32, command: &Command) -> Result<Zeroizing<Vec<u
             Key => {
                 packet.u32(command.key.ok_or(Malformed { what })?);
             }
+            Bool => {
+                packet.value(Type::Bool, parameters.bytes(1)?);
+            }
             U16 => {
                 packet.value(Type::U16, parameters.bytes(2)?);
             }
@@ -105,6 +153,18 @@ pub(super) fn request(context: u32, command: &Command) -> Result<Zeroizing<Vec<u
             }
             EncAuth => {
                 packet.value(Type::EncAuth, parameters.bytes(20)?);
+            }
+            Secret => {
+                packet.value(Type::Secret, parameters.bytes(20)?);
+            }
+            Digest => {
+                packet.value(Type::Digest, parameters.bytes(20)?);
+            }
+            WholeBut(rest) => {
+                let size = parameters.left().checked_sub(*rest);
+                let bytes = parameters.bytes(size.ok_or(Malformed { what })?)?;
+                let size = u32::try_from(bytes.len()).map_err(|_| Malformed { what })?;
+                packet.u32(size).value(Type::Bytes, bytes);
             }
             Sized | SizedIfAny => {
                 let size = parameters.u32()?;
@@ -119,7 +179,7 @@ pub(super) fn request(context: u32, command: &Command) -> Result<Zeroizing<Vec<u
                 let size = u32::try_from(bytes.len()).map_err(|_| Malformed { what })?;
                 packet.u32(size).value(Type::Bytes, bytes);
             }
-            Auth | Digest | Handle | Slot => return Err(Malformed { what }),
+            Auth | LastDigest | Handle | Slot => return Err(Malformed { what }),
         }
     }
     parameters.finish()?;
@@ -145,6 +205,7 @@ pub(super) fn answer(command: &Command, packet: &[u8]) -> Result<Answer, Malform
     }
     let mut parameters = Zeroizing::new(Vec::with_capacity(packet.len()));
     let mut handle = 0;
+    let mut last: &[u8] = &[];
     let mut auths: Vec<ResponseAuth> = Vec::new();
     for part in call.reply {
         match part {
@@ -156,6 +217,7 @@ pub(super) fn answer(command: &Command, packet: &[u8]) -> Result<Answer, Malform
                 }
             }
             Digest => parameters.extend_from_slice(reply.value(Type::Digest, 20)?),
+            LastDigest => last = reply.value(Type::Digest, 20)?,
             U32 => parameters.extend_from_slice(reply.value(Type::U32, 4)?),
             Nonce => parameters.extend_from_slice(reply.value(Type::Nonce, 20)?),
             Sized => {
@@ -174,10 +236,13 @@ pub(super) fn answer(command: &Command, packet: &[u8]) -> Result<Answer, Malform
                     parameters.extend_from_slice(&slot.to_be_bytes());
                 }
             }
-            Key | U16 | EncAuth | SizedIfAny => return Err(Malformed { what }),
+            Key | Bool | U16 | EncAuth | Secret | SizedIfAny | WholeBut(_) => {
+                return Err(Malformed { what });
+            }
         }
     }
     reply.finish()?;
+    parameters.extend_from_slice(last);
     Ok(Answer {
         code,
         handle,

@@ -5,6 +5,8 @@ mod asked;
 mod captured;
 mod daemon;
 mod many;
+mod memory;
+mod owner;
 mod raw;
 mod recovery;
 mod seal;

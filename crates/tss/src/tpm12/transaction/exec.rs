@@ -12,7 +12,7 @@ use crate::tpm12::commands::Request;
 use crate::tpm12::commands::admin::SelfTestFull;
 use crate::tpm12::commands::session::{Oiap, Osap, TerminateHandle};
 use crate::tpm12::commands::storage::FlushSpecific;
-use crate::tpm12::constants::resource;
+use crate::tpm12::constants::{entity, handle, resource};
 use crate::tpm12::failure::{Failure, code_of};
 use crate::tpm12::rc::Code;
 use crate::tpm12::secret::AuthValue;
@@ -40,6 +40,8 @@ pub(crate) enum Authority<'a> {
         /// Its secret.
         secret: &'a AuthValue,
     },
+    /// By the owner's secret, to whom the session is bound.
+    OwnerOsap(&'a AuthValue),
 }
 
 impl Tpm<'_> {
@@ -124,21 +126,32 @@ impl Tpm<'_> {
                 }
             }
             Authority::Osap { key, secret } => {
-                let odd = session::nonce().map_err(crypto_error)?;
-                let odd_osap = session::nonce().map_err(crypto_error)?;
-                let request = Osap { key, odd: odd_osap };
-                let opened = self.execute(&request, Authority::None)?;
-                self.opened(opened.handle);
-                let nonces = (&opened.even_osap, &odd_osap);
-                Ok(vec![Session::osap(
-                    opened.handle,
-                    opened.even,
-                    odd,
-                    nonces,
-                    secret,
-                )])
+                Ok(vec![self.osap(entity::KEY_HANDLE, key, secret)?])
+            }
+            Authority::OwnerOsap(secret) => {
+                Ok(vec![self.osap(entity::OWNER, handle::OWNER, secret)?])
             }
         }
+    }
+
+    fn osap(&mut self, entity: u16, handle: u32, secret: &AuthValue) -> Result<Session> {
+        let odd = session::nonce().map_err(crypto_error)?;
+        let odd_osap = session::nonce().map_err(crypto_error)?;
+        let request = Osap {
+            entity,
+            handle,
+            odd: odd_osap,
+        };
+        let opened = self.execute(&request, Authority::None)?;
+        self.opened(opened.handle);
+        let nonces = (&opened.even_osap, &odd_osap);
+        Ok(Session::osap(
+            opened.handle,
+            opened.even,
+            odd,
+            nonces,
+            secret,
+        ))
     }
 
     fn oiap(&mut self, secret: &AuthValue) -> Result<Session> {
@@ -175,7 +188,7 @@ impl Tpm<'_> {
         let sent = Instant::now();
         let answer = self.exchange.exchange(&command).inspect_err(|_| {
             // Not taken back by a later command: none goes out any more.
-            self.at_stake |= has_auth;
+            self.at_stake |= has_auth || !request.repeatable();
         })?;
         log::trace!(
             "{ordinal} [{:08x}]: {} bytes, answer {} bytes, 0x{:x}, {} us",

@@ -21,7 +21,7 @@ use crate::tpm12::client::Key;
 use crate::tpm12::commands::Request;
 use crate::tpm12::commands::session::Osap;
 use crate::tpm12::commands::storage::{CreateWrapKey, EvictKey, FlushSpecific, GetPubKey, LoadKey};
-use crate::tpm12::constants::{Ordinal, handle, resource};
+use crate::tpm12::constants::{Ordinal, entity, handle, resource};
 use crate::tpm12::failure::{Failure, Whose, code_of};
 use crate::tpm12::rc::Code;
 use crate::tpm12::secret::AuthValue;
@@ -98,8 +98,8 @@ impl State {
 pub(crate) struct Tpm<'a> {
     pub(crate) exchange: Box<dyn Exchange + 'a>,
     pub(crate) state: &'a mut State,
-    /// Whether the connection failed while an authorization was with the TPM: a wrong one may have been
-    /// counted.
+    /// Whether the connection failed while an authorization was with the TPM, of which a wrong one may have been
+    /// counted, or a command that must not run twice.
     pub(crate) at_stake: bool,
     /// The key in use, which no other may push out.
     in_use: Option<u32>,
@@ -148,7 +148,7 @@ impl<'a> Tpm<'a> {
                 }
                 // With many clients tcsd now and then stumbles over its own swapping. That was not the TPM's
                 // word about a secret.
-                Err(error) if is_stumble(&error) && failures < STUMBLES => {
+                Err(error) if is_stumble(&error) && request.repeatable() && failures < STUMBLES => {
                     failures += 1;
                     // A stumble is tried again also where the time is over.
                     self.backoff.again();
@@ -165,13 +165,27 @@ impl<'a> Tpm<'a> {
         request: &R,
         authority: Authority<'_>,
     ) -> Result<R::Response> {
-        let (Authority::Oiap(secret) | Authority::Osap { secret, .. }) = authority else {
+        self.run_as_one_of(whose, &NOBODY, request, authority)
+    }
+
+    /// The same where there are several such secrets: `which` tells whose it is.
+    pub(crate) fn run_as_one_of<R: Request>(
+        &mut self,
+        whose: Whose,
+        which: &Digest,
+        request: &R,
+        authority: Authority<'_>,
+    ) -> Result<R::Response> {
+        let (Authority::Oiap(secret)
+        | Authority::OwnerOsap(secret)
+        | Authority::Osap { secret, .. }) = authority
+        else {
             return self.run(request, authority);
         };
-        self.check_refusal(request.ordinal(), whose, &NOBODY, secret)?;
+        self.check_refusal(request.ordinal(), whose, which, secret)?;
         self.run(request, authority).map_err(|error| {
             if code_of(&error) == Some(Code::AUTHFAIL) {
-                return self.refused(request.ordinal(), whose, &NOBODY, secret);
+                return self.refused(request.ordinal(), whose, which, secret);
             }
             error
         })
@@ -344,7 +358,12 @@ impl<'a> Tpm<'a> {
     /// Whether a key of tcsd's is in the TPM.
     fn is_present(&mut self, handle: u32) -> Result<bool> {
         let odd = session::nonce().map_err(crypto_error)?;
-        match self.run(&Osap { key: handle, odd }, Authority::None) {
+        let request = Osap {
+            entity: entity::KEY_HANDLE,
+            handle,
+            odd,
+        };
+        match self.run(&request, Authority::None) {
             Ok(session) => {
                 self.end_session(session.handle);
                 Ok(true)
@@ -385,6 +404,16 @@ impl<'a> Tpm<'a> {
                 Err(error) => return Err(explain_load(error, request.ordinal())),
             }
         }
+    }
+
+    /// Loads a key under the SRK, and flushes it.
+    pub(crate) fn try_load(&mut self, key: &Key) -> Result<()> {
+        let handle = self.load(key, false)?;
+        // tcsd gives it up with the connection.
+        if self.exchange.sharing() != Sharing::Daemon {
+            self.flush_key(handle);
+        }
+        Ok(())
     }
 
     /// Makes a key under the SRK.
