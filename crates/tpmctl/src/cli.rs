@@ -13,6 +13,7 @@ use tss::transport::Address;
 use zeroize::Zeroizing;
 
 use crate::action::persistent;
+use crate::counter::args::CounterCommand;
 use crate::ek::args::EkCommand;
 use crate::key::convert::args::Convert;
 use crate::nv::args::NvCommand;
@@ -163,6 +164,14 @@ pub(crate) enum Command {
         tpmctl nv read 0x01800001 --hex"
     )]
     Nv(NvCommand),
+    /// Use the monotonic counters of a TPM 1.2
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+        tpmctl counter list\n  \
+        tpmctl counter increment 0x00000000"
+    )]
+    Counter(CounterCommand),
     /// Look at the registers (PCRs), and at what was measured into them
     #[command(
         subcommand,
@@ -229,6 +238,8 @@ pub(crate) enum SrkCommand {
     Remove(SrkRemove),
     /// Have only the owner read its public half (TPM 1.2)
     Restrict(SrkRestrict),
+    /// Give the storage root key another secret (TPM 1.2)
+    Passwd(SrkPasswd),
 }
 
 #[derive(Args)]
@@ -399,7 +410,7 @@ pub(crate) struct Import {
     #[arg(long)]
     pub(crate) sign_only: bool,
 
-    /// Secret of a TPM 1.2's owner, or file:PATH; needed unless `tpm_restrictsrk -a` was typed
+    /// Secret of a TPM 1.2's owner, or file:PATH; needed unless `tpmctl srk restrict off` was typed
     #[arg(long, value_name = "VALUE", value_parser = secret)]
     pub(crate) owner_auth: Option<Zeroizing<String>>,
 }
@@ -547,6 +558,39 @@ pub(crate) struct SrkRestrict {
     /// on: only the owner reads it; off: whoever uses it does, too
     #[arg(value_enum, value_name = "STATE")]
     pub(crate) state: Switched,
+
+    /// The owner's secret: file:PATH
+    #[arg(long, value_name = "file:PATH", value_parser = in_file)]
+    pub(crate) auth: Option<PathBuf>,
+
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
+    /// Show what would be changed only
+    #[arg(short = 'n', long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+#[command(
+    group = ArgGroup::new("value").required(true),
+    override_usage = "tpmctl srk passwd <--new file:PATH | --random FILE | --well-known> [OPTIONS]",
+    after_help = "Examples:\n  \
+    tpmctl srk passwd --auth file:/root/tpm-owner --random /root/tpm-srk\n  \
+    tpmctl srk passwd --auth file:/root/tpm-owner --well-known --dry-run")]
+pub(crate) struct SrkPasswd {
+    /// The new secret: file:PATH, whose first line it is
+    #[arg(long, value_name = "file:PATH", value_parser = in_file, group = "value")]
+    pub(crate) new: Option<PathBuf>,
+
+    /// Make up a secret and write it to FILE, which must not exist, for its owner alone to read
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, group = "value")]
+    pub(crate) random: Option<PathBuf>,
+
+    /// The well-known secret of 20 zeros, with which keys are used unless srk-auth says another
+    #[arg(long, group = "value")]
+    pub(crate) well_known: bool,
 
     /// The owner's secret: file:PATH
     #[arg(long, value_name = "file:PATH", value_parser = in_file)]

@@ -9,8 +9,9 @@ use serde::Serialize;
 use tss::Lockout;
 use tss::tpm2::{Client, LockoutParameters, ResponseCode};
 use tss::tpm12;
-use tss::transport::{Family, Sharing};
+use tss::transport::Family;
 
+use crate::action::tpm12::explained;
 use crate::cli::{Global, LockoutCommand, LockoutReset, LockoutSet};
 use crate::error::Error;
 use crate::family::AnyTpm;
@@ -92,7 +93,7 @@ fn reset(global: &Global, args: &LockoutReset) -> Result<(), Error> {
     };
     let auth = match &asked {
         Asked::Two(..) => authorization(&before, args.auth.as_deref())?,
-        Asked::One(client, _) => of_owner(client, args.auth.as_deref())?,
+        Asked::One(..) => of_owner(args.auth.as_deref())?,
     };
     let mut outcome = Outcome {
         address: address(&chosen)?,
@@ -114,7 +115,9 @@ fn reset(global: &Global, args: &LockoutReset) -> Result<(), Error> {
                 State::from(&client.lockout()?)
             }
             Asked::One(client, _) => {
-                client.reset_lockout(&srk_value(&auth))?;
+                client
+                    .reset_lockout(&srk_value(&auth))
+                    .map_err(|error| explained(client, error))?;
                 State::of_tpm12(client.lockout()?.as_ref())?
             }
         };
@@ -213,12 +216,7 @@ fn authorization(state: &State, named: Option<&Path>) -> Result<Secret, Error> {
     }
 }
 
-fn of_owner(client: &tpm12::Client, named: Option<&Path>) -> Result<Secret, Error> {
-    if client.endpoint().sharing() == Sharing::Daemon {
-        return Err(Error::new(
-            "through tcsd the lockout is not reset: stop tcsd, and say `tpmctl --tcti device:/dev/tpm0 lockout reset`",
-        ));
-    }
+fn of_owner(named: Option<&Path>) -> Result<Secret, Error> {
     match named {
         Some(path) => in_file(path),
         None => Err(Error::new(

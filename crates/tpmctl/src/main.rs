@@ -8,6 +8,7 @@ mod action;
 mod cli;
 mod cnf;
 mod completions;
+mod counter;
 mod display;
 mod doctor;
 mod ek;
@@ -99,9 +100,11 @@ fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Srk(SrkCommand::Export(args)) => srk::export(global, args),
         Command::Srk(SrkCommand::Remove(args)) => srk::remove(global, args),
         Command::Srk(SrkCommand::Restrict(args)) => srk::restrict(global, args),
+        Command::Srk(SrkCommand::Passwd(args)) => srk::passwd(global, args),
         Command::Owner(command) => owner::run(global, command),
         Command::State(command) => state::run(global, command),
         Command::Ek(command) => return ek::run(global, command),
+        Command::Counter(command) => counter::run(global, command),
         Command::Nv(command) => nv::run(global, command),
         Command::Pcr(command) => return pcr::run(global, command),
         Command::Random(args) => random::run(global, args),

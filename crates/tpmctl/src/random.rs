@@ -17,7 +17,7 @@ pub(crate) fn run(global: &Global, args: &Random) -> Result<(), Error> {
     let chosen = settings::tpm_with_parent(global)?;
     let bytes = match AnyTpm::of(&chosen.tpm)? {
         AnyTpm::Tpm2(..) => action::random::bytes(&chosen, args.bytes as usize)?,
-        AnyTpm::Tpm12(_) => return Err(settings::tpm12(&chosen)),
+        AnyTpm::Tpm12(client) => action::random::bytes12(&client, args.bytes as usize)?,
     };
     let content = match (args.hex || (global.json && !args.base64), args.base64) {
         (true, _) => Zeroizing::new(hex::encode(&bytes[..]).into_bytes()),

@@ -38,8 +38,8 @@ impl Chosen {
 }
 
 /// Where who has a TPM 1.2 goes on.
-pub(crate) const ELSEWHERE: &str = "which this command does not support; `tpmctl info`, version, selftest, doctor, flush and \
-     key do, and tpm-tools has the rest (tpm_changeownerauth, tpm_takeownership)";
+pub(crate) const ELSEWHERE: &str = "which this command does not support; `tpmctl info`, version, selftest, doctor, flush, owner, \
+     state, ek, nv, counter, pcr, lockout, random, seal and key do";
 
 /// What a command that is for TPM 2.0 alone says of a TPM 1.2.
 pub(crate) fn tpm12(chosen: &Chosen) -> Error {

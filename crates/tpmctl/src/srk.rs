@@ -7,13 +7,14 @@ use tss::tpm2::constants::handle;
 use tss::tpm2::{Client, Parent, PrimaryTemplate, ResponseCode};
 
 use crate::action;
-use crate::cli::{Global, SrkExport, SrkRemove, SrkRestrict, Trust};
+use crate::cli::{Global, SrkExport, SrkPasswd, SrkRemove, SrkRestrict, Trust};
 use crate::display::hex;
 use crate::error::Error;
 use crate::family::{self, AnyTpm};
 use crate::key;
 use crate::key::file::Target;
 use crate::output::{self, Report};
+use crate::owner;
 use crate::print;
 use crate::settings::{self, Chosen};
 
@@ -129,7 +130,7 @@ pub(crate) fn remove(global: &Global, args: &SrkRemove) -> Result<(), Error> {
 }
 
 /// Has only the owner of a TPM 1.2 read the public half of the storage root key, or everybody who uses it.
-pub(crate) fn restrict(global: &Global, _: &SrkRestrict) -> Result<(), Error> {
+pub(crate) fn restrict(global: &Global, args: &SrkRestrict) -> Result<(), Error> {
     let chosen = settings::tpm(global)?;
     match AnyTpm::of(&chosen.tpm)? {
         AnyTpm::Tpm2(client, _) => Err(family::none_in(
@@ -137,7 +138,20 @@ pub(crate) fn restrict(global: &Global, _: &SrkRestrict) -> Result<(), Error> {
             "everybody may read the public half of its storage root key, which is what keys and sessions are encrypted to",
             "tpmctl owner passwd --hierarchy owner",
         )),
-        AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+        AnyTpm::Tpm12(client) => owner::tpm12::srk_restrict(global, args, &client),
+    }
+}
+
+/// Gives the storage root key of a TPM 1.2 another secret.
+pub(crate) fn passwd(global: &Global, args: &SrkPasswd) -> Result<(), Error> {
+    let chosen = settings::tpm(global)?;
+    match AnyTpm::of(&chosen.tpm)? {
+        AnyTpm::Tpm2(client, _) => Err(family::none_in(
+            &client,
+            "its storage root key has no value, and whoever can read a key file can use it",
+            "tpmctl key passwd",
+        )),
+        AnyTpm::Tpm12(client) => owner::tpm12::srk_passwd(global, args, &client),
     }
 }
 

@@ -522,7 +522,7 @@ fn a_tpm_without_an_owner_is_told_as_such() {
     openssl_raw
         .fails(SIGN)
         .says("the TPM has no owner")
-        .says("tpm_takeownership");
+        .says("tpmctl owner take");
     tpm.assert_clean();
     let tpm = Swtpm12::unowned_tcp();
     let tcsd = Tcsd::without_storage(&tpm);
@@ -775,7 +775,7 @@ fn software_keys_are_imported() {
     import("soft.pem", "-o")
         .arg(&none)
         .fails()
-        .says("tpm_restrictsrk -a");
+        .says("tpmctl srk restrict off");
     import("hard.pem", &format!("{owner} -o"))
         .arg(&none)
         .fails()

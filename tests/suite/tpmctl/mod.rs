@@ -21,6 +21,7 @@ mod seal_elsewhere;
 mod sealed_file;
 mod setup;
 mod tools;
+mod tpm12;
 mod typed;
 
 use serde_json::Value;

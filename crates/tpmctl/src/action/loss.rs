@@ -8,12 +8,14 @@ use keys::attested::AttestedKey;
 use keys::key_dirs;
 use keys::printable;
 use keys::sealed::from_hex;
+use keys::sealed::tpm12::Sealed12;
 use keys::tss2::{KeyFile, Kind};
-use keys::tss12;
+use keys::{srk_value, tss12};
 use serde::Serialize;
 use tss::ErrorKind;
 use tss::tpm2::constants::handle;
 use tss::tpm2::{ResponseCode, nv_attribute};
+use tss::tpm12;
 
 use super::{nv, persistent};
 use crate::display::{self, hex};
@@ -93,25 +95,7 @@ pub(crate) fn of_clearing(chosen: &Chosen, more: &[PathBuf]) -> Result<Loss, Err
         nv: Vec::new(),
         cleared: false,
     };
-    let mut seen = BTreeSet::new();
-    for path in more {
-        if let Err(error) = fs::metadata(path) {
-            return Err(Error::new(format!(
-                "{} cannot be looked at: {error}",
-                printable::path(path)
-            )));
-        }
-    }
-    for path in directories().into_iter().chain(more.iter().cloned()) {
-        let Ok(files) = files_in(&path) else { continue };
-        loss.looked_at.push(printable::path(&path));
-        for file in files {
-            loss.add(chosen, &file, None, &mut seen);
-        }
-    }
-    for (file, by) in named_by_servers() {
-        loss.add(chosen, &file, Some(&by), &mut seen);
-    }
+    loss.look(more, &|bytes| fate(chosen, bytes))?;
     for at in client.handles(handle::PERSISTENT_FIRST)? {
         let object = persistent::there(client, at)?;
         loss.persistent.push(LostKey {
@@ -136,10 +120,65 @@ pub(crate) fn of_clearing(chosen: &Chosen, more: &[PathBuf]) -> Result<Loss, Err
     Ok(loss)
 }
 
+/// The same of a TPM 1.2, all of whose keys go with its storage root key. Each key file costs TPM_OIAP, TPM_LoadKey2 and
+/// TPM_FlushSpecific; where the storage root key's secret is not the one of the settings, one wrong try for all.
+pub(crate) fn of_clearing12(
+    chosen: &Chosen,
+    client: &tpm12::Client,
+    more: &[PathBuf],
+) -> Result<Loss, Error> {
+    let mut loss = Loss {
+        address: client.endpoint().address().to_string(),
+        looked_at: Vec::new(),
+        files: Vec::new(),
+        persistent: Vec::new(),
+        nv: Vec::new(),
+        cleared: false,
+    };
+    let named = chosen.tpm.config().srk_auth.as_ref();
+    let srk = named.map_or_else(tpm12::AuthValue::well_known, |secret| srk_value(secret));
+    loss.look(more, &|bytes| fate12(client, &srk, bytes))?;
+    for index in super::tpm12::nv::list(client)?.indices {
+        loss.nv.push(LostIndex {
+            index: index.index,
+            what: index.purpose.to_owned(),
+            lost: !index.survives_clear,
+        });
+    }
+    Ok(loss)
+}
+
+/// What becomes of a file, by what is in it.
+type Judge<'a> = &'a dyn Fn(&[u8]) -> Option<(bool, Fate)>;
+
 impl Loss {
+    /// Looks at files.
+    fn look(&mut self, more: &[PathBuf], fate: Judge<'_>) -> Result<(), Error> {
+        let mut seen = BTreeSet::new();
+        for path in more {
+            if let Err(error) = fs::metadata(path) {
+                return Err(Error::new(format!(
+                    "{} cannot be looked at: {error}",
+                    printable::path(path)
+                )));
+            }
+        }
+        for path in directories().into_iter().chain(more.iter().cloned()) {
+            let Ok(files) = files_in(&path) else { continue };
+            self.looked_at.push(printable::path(&path));
+            for file in files {
+                self.add(fate, &file, None, &mut seen);
+            }
+        }
+        for (file, by) in named_by_servers() {
+            self.add(fate, &file, Some(&by), &mut seen);
+        }
+        Ok(())
+    }
+
     fn add(
         &mut self,
-        chosen: &Chosen,
+        fate: Judge<'_>,
         path: &Path,
         used_by: Option<&Path>,
         seen: &mut BTreeSet<PathBuf>,
@@ -159,7 +198,7 @@ impl Loss {
         let Ok(bytes) = read_beginning(path) else {
             return;
         };
-        if let Some((sealed, fate)) = fate(chosen, &bytes) {
+        if let Some((sealed, fate)) = fate(&bytes) {
             self.files.push(LostFile {
                 file: printable::path(path),
                 sealed,
@@ -214,6 +253,28 @@ fn fate(chosen: &Chosen, bytes: &[u8]) -> Option<(bool, Fate)> {
         Err(_) => Fate::Unknown,
     };
     Some((sealed, fate))
+}
+
+/// The same for a TPM 1.2.
+fn fate12(client: &tpm12::Client, srk: &tpm12::AuthValue, bytes: &[u8]) -> Option<(bool, Fate)> {
+    if Sealed12::from_pem(bytes).is_ok() {
+        return Some((true, Fate::Unknown));
+    }
+    let bytes = from_hex(bytes).unwrap_or_else(|| bytes.to_vec());
+    if !tss12::is_ours(&bytes) {
+        let of_tpm2 = AttestedKey::is_ours(&bytes) || KeyFile::from_bytes(&bytes).is_ok();
+        return of_tpm2.then_some((false, Fate::OfAnotherTpm));
+    }
+    let Ok(blob) = tss12::from_bytes(&bytes) else {
+        return Some((false, Fate::Unknown));
+    };
+    let tried = client.try_load(&tpm12::Key::new(blob, srk.clone()));
+    let fate = match tried.as_ref().map_err(tss::Error::kind) {
+        Ok(()) => Fate::Lost,
+        Err(ErrorKind::Tpm12(tpm12::Failure::ForeignKey { .. })) => Fate::OfAnotherTpm,
+        Err(_) => Fate::Unknown,
+    };
+    Some((false, fate))
 }
 
 /// A user's and the machine's directories of key files, and those that the settings name.

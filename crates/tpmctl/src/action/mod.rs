@@ -19,3 +19,4 @@ pub(crate) mod registers;
 pub(crate) mod root_key;
 pub(crate) mod software;
 pub(crate) mod storage_key;
+pub(crate) mod tpm12;

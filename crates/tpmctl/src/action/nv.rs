@@ -153,10 +153,20 @@ pub(crate) fn purpose(index: u32) -> &'static str {
         .map_or("assigned by the TCG", |(_, _, purpose)| purpose)
 }
 
-/// Reads an index.
+/// Whether a TPM 2.0 can have an index of this number.
+pub(crate) fn is_index(index: u32) -> Result<(), Error> {
+    match handle::kind(index) {
+        0x01 => Ok(()),
+        _ => Err(Error::usage(format!(
+            "{} is no NV index of a TPM 2.0: they begin with 0x01, such as 0x01800001",
+            hex(index)
+        ))),
+    }
+}
+
+/// Reads an index; those of a TPM 1.2 begin with anything.
 pub(crate) fn parse_index(text: &str) -> Result<u32, String> {
     keys::uri::parse_handle(text.strip_prefix("handle:").unwrap_or(text))
-        .filter(|&number| handle::kind(number) == 0x01)
         .ok_or_else(|| "expected an NV index, such as 0x01800001".to_owned())
 }
 
@@ -258,6 +268,7 @@ pub(crate) fn show(client: &Client, index: u32) -> Result<Index, Error> {
 
 /// The public area of an index.
 pub(crate) fn public(client: &Client, index: u32) -> Result<NvPublic, Error> {
+    is_index(index)?;
     client
         .nv_read_public(index)
         .map_err(|error| explained(error, index))
@@ -269,6 +280,7 @@ pub(crate) fn public(client: &Client, index: u32) -> Result<NvPublic, Error> {
 ///
 /// Options that do not go together.
 pub(crate) fn definition(args: &Define) -> Result<NvDefinition, Error> {
+    is_index(args.index)?;
     let usage = |text: &str| Err(Error::usage(text.to_owned()));
     let (kind, size) = match args.kind {
         Kind::Ordinary => (0, args.size.unwrap_or(0)),
@@ -298,6 +310,9 @@ pub(crate) fn definition(args: &Define) -> Result<NvDefinition, Error> {
                 "with --auth nobody uses the index without its value: say value instead of anyone",
             )),
             Who::Value | Who::Anyone => Ok(bits | by_value),
+            Who::Presence => Err(Error::usage(
+                "a TPM 2.0 knows no physical presence: say owner, value or anyone",
+            )),
         })
     };
     let mut attributes = kind

@@ -30,7 +30,7 @@ pub(super) fn findings(client: &Client, shown: &dyn Fn(&str) -> String) -> Vec<F
     }
     findings.push(optional(lockout(client), shown));
     findings.push(room(client, &properties));
-    findings.push(root_key(client, &properties));
+    findings.push(root_key(&properties));
     findings
 }
 
@@ -134,20 +134,17 @@ fn room(client: &Client, properties: &Properties) -> Finding {
     Finding::ok(is)
 }
 
-fn root_key(client: &Client, properties: &Properties) -> Finding {
+fn root_key(properties: &Properties) -> Finding {
     if properties.owned {
         return Finding::ok("The TPM has an owner, and with it a storage root key.");
     }
-    let finding = Finding::problem("The TPM has no owner, and so no storage root key.").why(
-        "There is nothing to make keys below. Take ownership: an owner's secret is asked for, and -z gives the \
-         root key the well-known secret, which the provider uses unless told otherwise. It is done through tcsd, \
-         since tcsd must know of it.",
-    );
-    let finding = match client.endpoint().sharing() {
-        Sharing::Daemon => finding,
-        _ => finding.command("systemctl enable --now tcsd"),
-    };
-    finding
-        .command("tpm_createek")
-        .command("tpm_takeownership -z")
+    Finding::problem("The TPM has no owner, and so no storage root key.")
+        .why(
+            "There is nothing to make keys below, and key files from before are lost: their keys went with the last owner. Take \
+             ownership, which makes a root key with the well-known secret, as the provider uses it unless told otherwise; \
+             where programs use the TPM through tcsd, through it, since it must know of the root key. A TPM without an \
+             endorsement key needs one first.",
+        )
+        .command("tpmctl ek create")
+        .command("tpmctl owner take --random /root/tpm-owner")
 }

@@ -2,7 +2,7 @@
 
 use tss::tpm2::Endorsement;
 
-use super::show;
+use super::{show, tpm12};
 use crate::action::ek;
 use crate::cli::Global;
 use crate::display::hex;
@@ -16,9 +16,9 @@ use crate::settings;
 
 pub(super) fn run(global: &Global, args: &Create) -> Result<(), Error> {
     let chosen = settings::tpm_with_parent(global)?;
-    let AnyTpm::Tpm2(..) = AnyTpm::of(&chosen.tpm)? else {
-        return Err(settings::tpm12(&chosen));
-    };
+    if let AnyTpm::Tpm12(client) = AnyTpm::of(&chosen.tpm)? {
+        return tpm12::create(global, args, &client);
+    }
     if args.revocable.is_some() {
         return Err(Error::usage(
             "--revocable is for a TPM 1.2: a TPM 2.0 makes its endorsement keys of a seed, which only the firmware can change",

@@ -4,6 +4,7 @@ pub(crate) mod args;
 mod certificates;
 mod create;
 mod show;
+mod tpm12;
 
 use crate::cli::Global;
 use crate::error::Error;
@@ -17,7 +18,7 @@ pub(crate) fn run(global: &Global, command: &EkCommand) -> Result<u8, Error> {
         EkCommand::Show(args) => show::run(global, args),
         EkCommand::Certificates(args) => return certificates::run(global, args),
         EkCommand::Create(args) => create::run(global, args),
-        EkCommand::Restrict(_) => {
+        EkCommand::Restrict(args) => {
             let chosen = settings::tpm(global)?;
             match AnyTpm::of(&chosen.tpm)? {
                 AnyTpm::Tpm2(client, _) => Err(family::none_in(
@@ -26,10 +27,10 @@ pub(crate) fn run(global: &Global, command: &EkCommand) -> Result<u8, Error> {
                      seed as long as the endorsement hierarchy has no value",
                     "tpmctl owner passwd --hierarchy endorsement",
                 )),
-                AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+                AnyTpm::Tpm12(client) => tpm12::restrict(global, args, &client),
             }
         }
-        EkCommand::Revoke(_) => {
+        EkCommand::Revoke(args) => {
             let chosen = settings::tpm(global)?;
             match AnyTpm::of(&chosen.tpm)? {
                 AnyTpm::Tpm2(client, _) => Err(family::none_in(
@@ -38,7 +39,7 @@ pub(crate) fn run(global: &Global, command: &EkCommand) -> Result<u8, Error> {
                      which the manufacturer's certificates are those of no key; a key that was made persistent is removed",
                     "tpmctl key evict 0x81010002",
                 )),
-                AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+                AnyTpm::Tpm12(client) => tpm12::revoke(global, args, &client),
             }
         }
     }?;

@@ -1,5 +1,6 @@
 //! `tpmctl ek show`.
 
+use super::tpm12;
 use crate::action::ek::{self, EndorsementKey};
 use crate::cli::Global;
 use crate::ek::args::Show;
@@ -18,9 +19,9 @@ pub(super) fn run(global: &Global, args: &Show) -> Result<(), Error> {
         .map(|path| Target::new(path, args.force))
         .transpose()?;
     let chosen = settings::tpm_with_parent(global)?;
-    let AnyTpm::Tpm2(..) = AnyTpm::of(&chosen.tpm)? else {
-        return Err(settings::tpm12(&chosen));
-    };
+    if let AnyTpm::Tpm12(client) = AnyTpm::of(&chosen.tpm)? {
+        return tpm12::show(global, args, target, &client);
+    }
     let auth = key::secret::of_endorsement(args.endorsement_auth.as_ref())?;
     let kind = args.kind.map(ek::kind);
     let shown = progress::spinner("The TPM makes its endorsement keys".to_owned(), || {

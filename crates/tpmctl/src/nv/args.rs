@@ -112,6 +112,8 @@ pub(crate) enum Who {
     Value,
     /// Everybody who reaches the TPM
     Anyone,
+    /// TPM 1.2: somebody who stands before the machine
+    Presence,
 }
 
 /// How an index can be locked.
@@ -225,14 +227,14 @@ pub(crate) struct Extend {
 #[derive(Args)]
 #[command(
     group = ArgGroup::new("against").required(true),
-    override_usage = "tpmctl nv lock <INDEX> <--read | --write> [OPTIONS]",
+    override_usage = "tpmctl nv lock <INDEX> <--read | --write> [OPTIONS]\n       tpmctl nv lock --rules [OPTIONS]",
     after_help = "Examples:\n  \
     tpmctl nv lock 0x01800001 --write\n  \
     tpmctl nv lock 0x01800003 --read --auth file:index.pin")]
 pub(crate) struct Lock {
     /// The index, which was defined with --lockable
-    #[arg(value_name = "INDEX", value_parser = parse_index)]
-    pub(crate) index: u32,
+    #[arg(value_name = "INDEX", value_parser = parse_index, required_unless_present = "rules")]
+    pub(crate) index: Option<u32>,
 
     /// Nobody reads it until the TPM is restarted
     #[arg(long, group = "against")]
@@ -241,6 +243,10 @@ pub(crate) struct Lock {
     /// Nobody writes it until the TPM is restarted; never again if it was defined so
     #[arg(long, group = "against")]
     pub(crate) write: bool,
+
+    /// TPM 1.2: the TPM enforces the rules of its NV memory from now on, for ever
+    #[arg(long, group = "against", conflicts_with = "index")]
+    pub(crate) rules: bool,
 
     /// The index's own value: file:PATH
     #[arg(long, value_name = "file:PATH", value_parser = in_file)]

@@ -4,20 +4,23 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use crypto::Secret;
 use keys::printable;
 use serde::Serialize;
 use tss::tpm2::{NvChange, NvPublic, nv_attribute};
+use tss::tpm12::Client;
 use zeroize::Zeroizing;
 
 use super::args::{Extend, Increment, Lock, Write};
+use super::tpm12;
 use crate::action::digest;
 use crate::action::nv::{self, Index};
 use crate::cli::Global;
 use crate::display::hex_bytes;
 use crate::error::Error;
-use crate::family::AnyTpm;
+use crate::family::{self, AnyTpm};
 use crate::output;
 use crate::settings::{self, Chosen};
 
@@ -42,7 +45,10 @@ struct Planned<'a> {
 }
 
 pub(super) fn write(global: &Global, args: &Write) -> Result<(), Error> {
-    let (chosen, public) = at(global, args.index)?;
+    let (chosen, public) = match at(global, args.index)? {
+        At::Two(chosen, public) => (chosen, public),
+        At::One(chosen, client) => return tpm12::write(global, args, &chosen, &client),
+    };
     let value = super::value(args.auth.as_deref())?;
     if !args.bit.is_empty() {
         wants(&public, nv_attribute::BITS, "bits", "has no bits to set")?;
@@ -62,7 +68,11 @@ pub(super) fn write(global: &Global, args: &Write) -> Result<(), Error> {
         "ordinary",
         "is not written: `tpmctl nv increment`, `nv extend` or `nv write --bit` change it",
     )?;
-    let data = data(&args.input, &public, args.offset)?;
+    let data = data(
+        &args.input,
+        usize::from(public.size.saturating_sub(args.offset)),
+        args.offset,
+    )?;
     let planned = Planned {
         what: format!("write {} bytes at {}", data.len(), args.offset),
         change: NvChange::Write(&data, args.offset),
@@ -73,7 +83,10 @@ pub(super) fn write(global: &Global, args: &Write) -> Result<(), Error> {
 }
 
 pub(super) fn increment(global: &Global, args: &Increment) -> Result<(), Error> {
-    let (chosen, public) = at(global, args.index)?;
+    let (chosen, public) = match at(global, args.index)? {
+        At::Two(chosen, public) => (chosen, public),
+        At::One(chosen, _) => return Err(tpm12::no_counter(&chosen)),
+    };
     wants(&public, nv_attribute::COUNTER, "counter", "does not count")?;
     let value = super::value(args.auth.as_deref())?;
     let planned = Planned {
@@ -86,7 +99,10 @@ pub(super) fn increment(global: &Global, args: &Increment) -> Result<(), Error> 
 }
 
 pub(super) fn extend(global: &Global, args: &Extend) -> Result<(), Error> {
-    let (chosen, public) = at(global, args.index)?;
+    let (chosen, public) = match at(global, args.index)? {
+        At::Two(chosen, public) => (chosen, public),
+        At::One(chosen, _) => return Err(tpm12::no_digest(&chosen)),
+    };
     wants(
         &public,
         nv_attribute::EXTEND,
@@ -106,7 +122,16 @@ pub(super) fn extend(global: &Global, args: &Extend) -> Result<(), Error> {
 }
 
 pub(super) fn lock(global: &Global, args: &Lock) -> Result<(), Error> {
-    let (chosen, public) = at(global, args.index)?;
+    let index = match args.index {
+        Some(index) if !args.rules => index,
+        _ => return rules(global, args),
+    };
+    let (chosen, public) = match at(global, index)? {
+        At::Two(chosen, public) => (chosen, public),
+        At::One(chosen, client) => {
+            return tpm12::lock(global, args, index, &chosen, &client);
+        }
+    };
     let value = super::value(args.auth.as_deref())?;
     let has = |bit| public.attributes & bit != 0;
     let lockable = match args.read {
@@ -136,14 +161,33 @@ pub(super) fn lock(global: &Global, args: &Lock) -> Result<(), Error> {
     make(global, &chosen, &public, value.as_ref(), planned)
 }
 
-fn at(global: &Global, index: u32) -> Result<(Chosen, NvPublic), Error> {
+/// Has a TPM 1.2 enforce the rules of its NV memory.
+fn rules(global: &Global, args: &Lock) -> Result<(), Error> {
+    let chosen = settings::tpm_with_parent(global)?;
+    match AnyTpm::of(&chosen.tpm)? {
+        AnyTpm::Tpm2(client, _) => Err(family::none_in(
+            &client,
+            "it enforces the rules of its NV memory always",
+            "tpmctl nv list",
+        )),
+        AnyTpm::Tpm12(client) => tpm12::enforce(global, args, &client),
+    }
+}
+
+/// An index of a TPM 2.0, or a TPM 1.2.
+enum At {
+    Two(Chosen, NvPublic),
+    One(Chosen, Arc<Client>),
+}
+
+fn at(global: &Global, index: u32) -> Result<At, Error> {
     let chosen = settings::tpm_with_parent(global)?;
     match AnyTpm::of(&chosen.tpm)? {
         AnyTpm::Tpm2(client, _) => {
             let public = nv::public(&client, index)?;
-            Ok((chosen, public))
+            Ok(At::Two(chosen, public))
         }
-        AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+        AnyTpm::Tpm12(client) => Ok(At::One(chosen, client)),
     }
 }
 
@@ -158,9 +202,8 @@ fn wants(public: &NvPublic, kind: u32, name: &str, what: &str) -> Result<(), Err
     }
 }
 
-/// What is written, which fits the index.
-fn data(path: &Path, public: &NvPublic, offset: u16) -> Result<Secret, Error> {
-    let room = usize::from(public.size.saturating_sub(offset));
+/// What is written, which fits the room that the index has from `offset` on.
+pub(super) fn data(path: &Path, room: usize, offset: u16) -> Result<Secret, Error> {
     let failed =
         |error: io::Error| Error::new(format!("{} cannot be read: {error}", printable::path(path)));
     // Not through the standard library's buffer, which nobody wipes.

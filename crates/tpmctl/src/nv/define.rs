@@ -4,7 +4,7 @@ use serde::Serialize;
 use tss::tpm2::{AlgId, Name, NvPublic};
 
 use super::args::{Define, Release};
-use super::look;
+use super::{look, tpm12};
 use crate::action::nv::{self, Index};
 use crate::cli::Global;
 use crate::error::Error;
@@ -24,7 +24,7 @@ pub(super) fn define(global: &Global, args: &Define) -> Result<(), Error> {
     let chosen = settings::tpm_with_parent(global)?;
     match AnyTpm::of(&chosen.tpm)? {
         AnyTpm::Tpm2(..) => define_two(global, args, &chosen),
-        AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+        AnyTpm::Tpm12(client) => tpm12::define(global, args, &chosen, &client),
     }
 }
 
@@ -117,6 +117,6 @@ pub(super) fn release(global: &Global, args: &Release) -> Result<(), Error> {
                 false => Ok(()),
             }
         }
-        AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+        AnyTpm::Tpm12(client) => tpm12::release(global, args, &chosen, &client),
     }
 }

@@ -1,5 +1,6 @@
 //! `tpmctl nv list` and `tpmctl nv show`.
 
+use super::tpm12;
 use crate::action::nv::{self, Index};
 use crate::cli::Global;
 use crate::error::Error;
@@ -26,7 +27,7 @@ pub(super) fn list(global: &Global) -> Result<(), Error> {
             }
             output::print(&report.finish())
         }
-        AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+        AnyTpm::Tpm12(client) => tpm12::list(global, &client),
     }
 }
 
@@ -40,7 +41,7 @@ pub(super) fn show(global: &Global, args: &Show) -> Result<(), Error> {
                 false => output::print(&text(&index, &format!("NV index {}", index.index))),
             }
         }
-        AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+        AnyTpm::Tpm12(client) => tpm12::show(global, &client, args.index),
     }
 }
 

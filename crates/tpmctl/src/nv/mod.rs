@@ -5,6 +5,7 @@ mod change;
 mod define;
 mod look;
 mod read;
+mod tpm12;
 
 use std::path::Path;
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::args::Read;
+use super::tpm12;
 use crate::action::nv::{self, Content};
 use crate::cli::Global;
 use crate::error::Error;
@@ -23,7 +24,7 @@ pub(super) fn run(global: &Global, args: &Read) -> Result<(), Error> {
             let content = nv::read(&chosen, args.index, value.as_ref())?;
             show(global, args, target, &content)
         }
-        AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+        AnyTpm::Tpm12(client) => tpm12::read(global, args, target, &chosen, &client),
     }
 }
 

@@ -38,6 +38,10 @@ pub(crate) struct Take {
     #[arg(long, value_name = "FILE", conflicts_with = "new", value_hint = ValueHint::FilePath)]
     pub(crate) random: Option<PathBuf>,
 
+    /// TPM 1.2: the endorsement key that it must have, a public key in PEM (tpmctl ek show -o)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) ek: Option<PathBuf>,
+
     /// The value of a TPM 1.2's storage root key: file:PATH [default: the well-known one of 20 zeros]
     #[arg(long, value_name = "file:PATH", value_parser = in_file)]
     pub(crate) srk_auth: Option<PathBuf>,

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::family::AnyTpm;
 use crate::output;
 use crate::owner::args::Clear;
+use crate::owner::tpm12;
 use crate::print;
 use crate::settings::{self, Chosen};
 
@@ -14,7 +15,7 @@ pub(super) fn run(global: &Global, args: &Clear) -> Result<(), Error> {
     let chosen = settings::tpm_with_parent(global)?;
     match AnyTpm::of(&chosen.tpm)? {
         AnyTpm::Tpm2(client, _) => two(global, args, &chosen, &Ownership::read(&client)?),
-        AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+        AnyTpm::Tpm12(client) => tpm12::clear(global, args, &chosen, &client),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::family::AnyTpm;
 use crate::output::{self, Report};
 use crate::owner::args::{ClearLock, LockState};
+use crate::owner::tpm12;
 use crate::settings::{self, Chosen};
 
 /// What was and what is.
@@ -23,7 +24,7 @@ pub(super) fn run(global: &Global, args: &ClearLock) -> Result<(), Error> {
     let chosen = settings::tpm_with_parent(global)?;
     match AnyTpm::of(&chosen.tpm)? {
         AnyTpm::Tpm2(client, _) => two(global, args, &chosen, &Ownership::read(&client)?),
-        AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+        AnyTpm::Tpm12(client) => tpm12::clear_lock(global, args, &client),
     }
 }
 

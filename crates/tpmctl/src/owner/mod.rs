@@ -7,6 +7,7 @@ mod passwd;
 mod policy;
 mod show;
 mod take;
+pub(crate) mod tpm12;
 
 use crate::cli::Global;
 use crate::error::Error;

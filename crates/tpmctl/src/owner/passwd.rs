@@ -7,14 +7,19 @@ use crypto::Secret;
 use crate::action::hierarchy_auth::{Values, make_up, secret_in};
 use crate::cli::Global;
 use crate::error::Error;
+use crate::family::AnyTpm;
 use crate::output::{self, Report};
 use crate::owner::args::{Hierarchy, Passwd};
+use crate::owner::tpm12;
 use crate::settings;
 
 /// Shows, asks, and sets the values.
 pub(crate) fn run(global: &Global, args: &Passwd) -> Result<(), Error> {
     let chosen = settings::tpm_with_parent(global)?;
-    let client = chosen.client()?;
+    let client = &match AnyTpm::of(&chosen.tpm)? {
+        AnyTpm::Tpm2(client, _) => client,
+        AnyTpm::Tpm12(client) => return tpm12::passwd(global, args, &client),
+    };
     let mut hierarchies = args.hierarchy.clone();
     hierarchies.sort_unstable();
     hierarchies.dedup();

@@ -5,6 +5,7 @@ use crate::cli::Global;
 use crate::error::Error;
 use crate::family::AnyTpm;
 use crate::output::{self, Report};
+use crate::owner::tpm12;
 use crate::settings;
 
 pub(super) fn run(global: &Global) -> Result<(), Error> {
@@ -17,7 +18,7 @@ pub(super) fn run(global: &Global) -> Result<(), Error> {
                 false => output::print(&text(&shown)),
             }
         }
-        AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+        AnyTpm::Tpm12(client) => tpm12::show(global, &client),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::family::AnyTpm;
 use crate::output::{self, Report};
 use crate::owner::args::{Hierarchy, Take};
+use crate::owner::tpm12;
 use crate::settings::{self, Chosen};
 
 /// What there was and what became of it.
@@ -26,7 +27,7 @@ pub(super) fn run(global: &Global, args: &Take) -> Result<(), Error> {
     let chosen = settings::tpm_with_parent(global)?;
     match AnyTpm::of(&chosen.tpm)? {
         AnyTpm::Tpm2(..) => two(global, args, &chosen),
-        AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+        AnyTpm::Tpm12(client) => tpm12::take(global, args, &client),
     }
 }
 
@@ -35,6 +36,11 @@ fn two(global: &Global, args: &Take, chosen: &Chosen) -> Result<(), Error> {
         return Err(Error::usage(
             "--srk-auth is for a TPM 1.2: the storage root key of a TPM 2.0 has no value, so that everybody may use keys below \
              it who can read their files",
+        ));
+    }
+    if args.ek.is_some() {
+        return Err(Error::usage(
+            "--ek is for a TPM 1.2: sessions with a TPM 2.0 are encrypted to its storage root key, which `tpmctl srk trust` pins",
         ));
     }
     let client = chosen.client()?;

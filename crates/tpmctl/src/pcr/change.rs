@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::family::AnyTpm;
 use crate::output;
 use crate::pcr::args::{Extend, Reset};
+use crate::pcr::tpm12;
 use crate::settings;
 
 /// What was done.
@@ -32,8 +33,9 @@ struct Entry {
 
 pub(super) fn extend(global: &Global, args: &Extend) -> Result<(), Error> {
     let chosen = settings::tpm_with_parent(global)?;
-    let AnyTpm::Tpm2(client, _) = AnyTpm::of(&chosen.tpm)? else {
-        return Err(settings::tpm12(&chosen));
+    let client = match AnyTpm::of(&chosen.tpm)? {
+        AnyTpm::Tpm2(client, _) => client,
+        AnyTpm::Tpm12(client) => return tpm12::extend(global, args, &client),
     };
     let digests = match &args.file {
         Some(file) => registers::digests_of_file(&client, file)?,
@@ -79,9 +81,9 @@ pub(super) fn extend(global: &Global, args: &Extend) -> Result<(), Error> {
 
 pub(super) fn reset(global: &Global, args: &Reset) -> Result<(), Error> {
     let chosen = settings::tpm_with_parent(global)?;
-    let AnyTpm::Tpm2(..) = AnyTpm::of(&chosen.tpm)? else {
-        return Err(settings::tpm12(&chosen));
-    };
+    if let AnyTpm::Tpm12(client) = AnyTpm::of(&chosen.tpm)? {
+        return tpm12::reset(global, args, &client);
+    }
     let mut outcome = Outcome {
         register: args.register,
         digests: Vec::new(),

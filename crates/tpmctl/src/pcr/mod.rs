@@ -4,6 +4,7 @@ pub(crate) mod args;
 mod change;
 mod log;
 mod read;
+mod tpm12;
 
 use crate::cli::Global;
 use crate::error::Error;

@@ -5,7 +5,7 @@ use crate::cli::Global;
 use crate::error::Error;
 use crate::family::AnyTpm;
 use crate::output::{self, Report};
-use crate::pcr::args;
+use crate::pcr::{args, tpm12};
 use crate::settings;
 
 pub(super) fn run(global: &Global, args: &args::Read) -> Result<(), Error> {
@@ -19,7 +19,7 @@ pub(super) fn run(global: &Global, args: &args::Read) -> Result<(), Error> {
                 false => output::print(&text(&read)),
             }
         }
-        AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+        AnyTpm::Tpm12(client) => tpm12::read(global, args, &client),
     }
 }
 

@@ -3,7 +3,25 @@
 use crate::action::loss::{Fate, Loss};
 use crate::output::Report;
 
+const VALUES: &str = "those of the owner, endorsement and lockout hierarchies, and their policies";
+const ELSEWHERE: &str = "whatever else was made below the owner's keys: disks that systemd or clevis unlock, keys that other programs keep";
+/// Of a TPM 1.2 (part 3, 6.2).
+const VALUES12: &str =
+    "those of the owner, the storage root key and the operator, and the counters";
+const ELSEWHERE12: &str = "whatever else was made below the storage root key: tcsd's registered keys, disks, data that other programs keep. The TPM \
+     switches itself off with it: it is switched on in the firmware setup";
+
+/// Of a TPM 2.0.
 pub(crate) fn text(loss: &Loss) -> String {
+    shown(loss, VALUES, ELSEWHERE)
+}
+
+/// Of a TPM 1.2.
+pub(crate) fn text12(loss: &Loss) -> String {
+    shown(loss, VALUES12, ELSEWHERE12)
+}
+
+fn shown(loss: &Loss, values: &str, elsewhere: &str) -> String {
     let mut report = Report::new();
     report.heading(&format!("What clearing {} loses", loss.address));
     report.fact(
@@ -44,13 +62,7 @@ pub(crate) fn text(loss: &Loss) -> String {
             format!("{} {fate}: {}", index.index, index.what),
         );
     }
-    report.fact(
-        "values",
-        "those of the owner, endorsement and lockout hierarchies, and their policies",
-    );
-    report.fact(
-        "elsewhere",
-        "whatever else was made below the owner's keys: disks that systemd or clevis unlock, keys that other programs keep",
-    );
+    report.fact("values", values);
+    report.fact("elsewhere", elsewhere);
     report.finish()
 }

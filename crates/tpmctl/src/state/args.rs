@@ -27,7 +27,7 @@ pub(crate) struct Set {
     #[arg(value_enum, value_name = "PART")]
     pub(crate) part: Part,
 
-    /// on or off; presence: also lock, command-on, command-off, hardware-on, hardware-off and lifetime-lock
+    /// on or off; active: also until-restart, which is off till then; presence: also lock, command-on, command-off, hardware-on, hardware-off and lifetime-lock
     #[arg(value_enum, value_name = "STATE")]
     pub(crate) state: Switch,
 
@@ -82,6 +82,8 @@ pub(crate) enum Switch {
     On,
     /// It does not
     Off,
+    /// It does not until the machine is restarted
+    UntilRestart,
     /// Physical presence cannot be changed until the machine is restarted
     Lock,
     /// Presence can be said by a command

@@ -1,6 +1,7 @@
 //! `tpmctl state`: what of the TPM is switched on.
 
 pub(crate) mod args;
+mod tpm12;
 
 use serde::Serialize;
 
@@ -44,7 +45,7 @@ fn show(global: &Global) -> Result<(), Error> {
                 false => output::print(&state.text()),
             }
         }
-        AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+        AnyTpm::Tpm12(client) => tpm12::show(global, &client),
     }
 }
 
@@ -52,7 +53,7 @@ fn set(global: &Global, args: &Set) -> Result<(), Error> {
     let chosen = settings::tpm_with_parent(global)?;
     match AnyTpm::of(&chosen.tpm)? {
         AnyTpm::Tpm2(client, _) => set_two(global, args, &chosen, &Ownership::read(&client)?),
-        AnyTpm::Tpm12(_) => Err(settings::tpm12(&chosen)),
+        AnyTpm::Tpm12(client) => tpm12::set(global, args, &client),
     }
 }
 

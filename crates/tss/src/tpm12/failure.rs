@@ -71,7 +71,7 @@ pub enum Failure {
     Locked,
     /// Nobody has taken ownership: there is no SRK.
     #[error(
-        "the TPM has no owner, and so no SRK ({command}: {code}): take ownership with `tpm_takeownership -z` (through tcsd)"
+        "the TPM has no owner, and so no SRK ({command}: {code}): take ownership with `tpmctl owner take`"
     )]
     Unowned {
         /// The specification's name of the command.
@@ -81,7 +81,7 @@ pub enum Failure {
     },
     /// tcsd has no SRK in its storage, although the TPM may have one.
     #[error(
-        "tcsd knows no SRK ({code}): the TPM has no owner (`tpm_takeownership -z`), or ownership was taken without this tcsd; then copy /usr/share/doc/trousers/examples/system.data.auth to tcsd's /var/lib/tpm/system.data and restart it"
+        "tcsd knows no SRK ({code}): the TPM has no owner (`tpmctl owner take`), or ownership was taken without this tcsd; then copy /usr/share/doc/trousers/examples/system.data.auth to tcsd's /var/lib/tpm/system.data and restart it"
     )]
     NoSrkInStorage {
         /// tcsd's answer.
@@ -89,7 +89,7 @@ pub enum Failure {
     },
     /// The TPM is switched off.
     #[error(
-        "the TPM is {} ({code}): switch it on in the firmware setup of the machine", if *code == Code::DISABLED { "disabled" } else { "deactivated" }
+        "the TPM is {} ({code}): switch it on in the firmware setup of the machine; `tpmctl state show` says so", if *code == Code::DISABLED { "disabled" } else { "deactivated" }
     )]
     SwitchedOff {
         /// The TPM's answer.
@@ -214,7 +214,7 @@ fn advice(code: Code) -> Option<&'static str> {
             "tcsd runs, but has lost its TPM: restart tcsd when the TPM is there again"
         }
         Code::INVALID_KEYHANDLE => {
-            "the SRK's public key may only be read after its owner has typed `tpm_restrictsrk -a`"
+            "the SRK's public key may only be read after its owner has typed `tpmctl srk restrict off`"
         }
         _ => return None,
     })
@@ -235,7 +235,7 @@ mod tests {
             (
                 Ordinal::LOAD_KEY2,
                 0x12,
-                &["no owner", "tpm_takeownership"][..],
+                &["no owner", "tpmctl owner take"][..],
             ),
             (Ordinal::SIGN, 7, &["disabled", "firmware setup"][..]),
             (Ordinal::SIGN, 6, &["deactivated", "firmware setup"][..]),
