@@ -29,7 +29,7 @@ TPMCTL    = target/release/tpmctl
 # A tpmctl of the same version that runs on this machine, for the completion scripts.
 RUNS     ?= $(TPMCTL)
 
-.PHONY: all build demo check check-without-jobs check-suites check-vm fuzz matrix bench man completions audit install install-strip \
+.PHONY: all build demo check check-without-jobs check-suites check-vm fuzz matrix ui-idle bench man completions audit install install-strip \
   strip sizes uninstall clean help
 
 all: build
@@ -95,6 +95,13 @@ check-vm: ## boot Debian's kernel in QEMU and test the kernel's TPM drivers
 	tools/setup vm
 	@$(MAKE) --no-print-directory build
 	nice tools/vm/run
+
+UI_IDLE_SECONDS ?= 3600
+
+ui-idle: ## an hour of the manager beside a busy nginx: it sends the TPM nothing (UI_IDLE_SECONDS=3600)
+	tools/setup check
+	@$(MAKE) --no-print-directory build
+	UI_IDLE_SECONDS=$(UI_IDLE_SECONDS) $(CARGO) test --release $(CARGOFLAGS) --test suite -- --nocapture tpmctl::ui::idle
 
 FUZZ_SECONDS ?= 120
 

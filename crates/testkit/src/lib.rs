@@ -46,5 +46,6 @@ pub mod table;
 pub mod tcsd;
 pub mod terminal;
 pub mod tls;
+pub mod tmux;
 pub mod tools;
 pub mod tpm;

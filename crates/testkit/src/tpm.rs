@@ -8,6 +8,7 @@ use std::time::Duration;
 pub mod cc {
     pub const EVICT_CONTROL: u32 = 0x120;
     pub const NV_READ: u32 = 0x14E;
+    pub const SELF_TEST: u32 = 0x143;
     pub const SHUTDOWN: u32 = 0x145;
     pub const CREATE_PRIMARY: u32 = 0x131;
     pub const CREATE: u32 = 0x153;

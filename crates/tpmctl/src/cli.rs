@@ -184,6 +184,8 @@ pub(crate) enum Command {
     Random(Random),
     /// Remove what was left in a TPM without a resource manager
     Flush(Flush),
+    /// Look after TPMs and keys in a terminal, panel by panel
+    Ui(Ui),
     /// Print a completion script for a shell
     Completions(Completions),
     /// Print the help of a command, as its option --help does
@@ -908,6 +910,48 @@ pub(crate) struct Trust {
     /// Another parent besides the storage root key and the owner's primaries: endorsement, platform, or a handle
     #[arg(long, value_parser = Offered::new(parent, PARENTS), hide_possible_values = true)]
     pub(crate) parent: Vec<ParentChoice>,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  tpmctl ui\n  tpmctl ui keys\n  tpmctl ui doctor --plain")]
+pub(crate) struct Ui {
+    /// The panel that is shown first
+    #[arg(value_enum, value_name = "PANEL")]
+    pub(crate) panel: Option<UiPanel>,
+
+    /// Write what the panel shows, or all of them do, as text
+    #[arg(long)]
+    pub(crate) plain: bool,
+
+    /// Signs and lines of ASCII characters alone [default: where the locale is not UTF-8]
+    #[arg(long)]
+    pub(crate) ascii: bool,
+
+    /// No colours [default: with NO_COLOR in the environment]
+    #[arg(long)]
+    pub(crate) no_color: bool,
+}
+
+/// The panels of the manager.
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UiPanel {
+    /// The TPMs of this machine
+    #[default]
+    Overview,
+    /// Key files and persistent keys
+    Keys,
+    /// Registers (PCRs)
+    Registers,
+    /// Sealed files
+    Sealed,
+    /// NV indices and certificates
+    Nv,
+    /// Hierarchies and lockout
+    Owner,
+    /// What the doctor finds
+    Doctor,
+    /// What was done
+    Log,
 }
 
 #[derive(Args)]

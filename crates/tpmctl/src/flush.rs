@@ -76,12 +76,7 @@ pub(crate) fn run(global: &Global, args: &Flush) -> Result<(), Error> {
         output::print(&outcome.text())?;
     }
     if !handles.is_empty() && !args.dry_run && (args.yes || confirmed(handles.len())?) {
-        for (handle, is_session) in handles {
-            // Unless its owner was faster.
-            if holder.flush(handle, is_session)? {
-                outcome.flushed.push(hex(handle));
-            }
-        }
+        outcome.flushed = holder.flush_all(handles)?;
         if !global.json {
             output::print(&format!("Flushed {}.\n", count(outcome.flushed.len())))?;
         }
@@ -90,6 +85,25 @@ pub(crate) fn run(global: &Global, args: &Flush) -> Result<(), Error> {
         output::print_json(&outcome)?;
     }
     Ok(())
+}
+
+/// Flushes everything, and gives the handles of what was still there.
+pub(crate) fn everything(chosen: &Chosen) -> Result<Vec<String>, Error> {
+    let endpoint = chosen.tpm.meant()?;
+    if let Some(reason) = nothing_to_do(endpoint.sharing()) {
+        let address = endpoint.address();
+        return Err(Error::new(format!("nothing to flush: {address} {reason}")));
+    }
+    let holder = Holder::of(chosen)?;
+    let objects = holder
+        .objects()?
+        .into_iter()
+        .map(|(handle, _)| (handle, false));
+    let sessions = holder
+        .sessions()?
+        .into_iter()
+        .map(|(handle, _)| (handle, true));
+    holder.flush_all(objects.chain(sessions))
 }
 
 fn nothing_to_do(sharing: Sharing) -> Option<&'static str> {
@@ -162,6 +176,20 @@ impl Holder {
         Ok(loaded
             .chain(saved.into_iter().map(|it| line(it, "session", false)))
             .collect())
+    }
+
+    /// The handles of those that were still there, unless their owners were faster.
+    fn flush_all(
+        &self,
+        handles: impl IntoIterator<Item = (u32, bool)>,
+    ) -> Result<Vec<String>, Error> {
+        let mut flushed = Vec::new();
+        for (handle, is_session) in handles {
+            if self.flush(handle, is_session)? {
+                flushed.push(hex(handle));
+            }
+        }
+        Ok(flushed)
     }
 
     /// Whether it was still there.

@@ -29,11 +29,24 @@ enum Stage {
     Files(Vec<PathBuf>),
     /// An agent serves, at a socket of its own or at one of systemd's.
     Serving(Option<PathBuf>),
+    /// The manager has the terminal, which is given back so.
+    Managing(fn()),
+}
+
+impl Stage {
+    /// Whether it lasts until the end of the process, whatever commands do meanwhile.
+    fn lasts(&self) -> bool {
+        matches!(self, Self::Serving(_) | Self::Managing(_))
+    }
 }
 
 /// The signal that came, 0 for none; there once signals are held back.
 static RECEIVED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 static STAGE: Mutex<Stage> = Mutex::new(Stage::Tpm);
+/// Whether somebody has cancelled what is going on, where that is not the end of the process.
+static CANCELLED: AtomicBool = AtomicBool::new(false);
+/// Held while the manager works.
+static WORKING: Mutex<()> = Mutex::new(());
 
 fn stage() -> MutexGuard<'static, Stage> {
     STAGE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -43,7 +56,7 @@ fn stage() -> MutexGuard<'static, Stage> {
 /// process at once.
 pub(crate) fn hold() -> Result<(), Error> {
     let mut now = stage();
-    if !matches!(*now, Stage::Serving(_)) {
+    if !now.lasts() {
         *now = Stage::Tpm;
     }
     drop(now);
@@ -78,6 +91,17 @@ fn register(received: &Arc<AtomicUsize>) -> io::Result<()> {
 /// Says that a signal has come, where the TPM works: what follows may take a minute. Elsewhere it ends the process, which
 /// may wait for a pipe.
 fn answer(signal: i32) {
+    let managing = match *stage() {
+        Stage::Managing(give_back) => Some(give_back),
+        _ => None,
+    };
+    if let Some(give_back) = managing {
+        give_back();
+        finish();
+        tpm2::release_all_at_exit();
+        tpm12::release_all_at_exit();
+        std::process::exit(128 + signal);
+    }
     // Held until the end: what is complete by now must not be taken for a draft.
     match &*stage() {
         // Behind the ^C that the terminal shows.
@@ -102,18 +126,47 @@ fn answer(signal: i32) {
             tpm12::release_all_at_exit();
             std::process::exit(0);
         }
+        Stage::Managing(_) => {}
     }
 }
 
 /// From now on a signal ends the process at once, since nothing of ours is in the TPM, and removes `drafts`, files that
 /// are not complete. One that has come before still waits for [`check`].
 pub(crate) fn tpm_is_done<'a>(drafts: impl IntoIterator<Item = &'a Path>) {
-    *stage() = Stage::Files(drafts.into_iter().map(Path::to_owned).collect());
+    let mut now = stage();
+    if !matches!(*now, Stage::Managing(_)) {
+        *now = Stage::Files(drafts.into_iter().map(Path::to_owned).collect());
+    }
 }
 
 /// From now on a signal is the end of an agent: what it has in the TPM goes, and its socket.
 pub(crate) fn serve(socket: Option<&Path>) {
     *stage() = Stage::Serving(socket.map(Path::to_owned));
+}
+
+/// From now on a signal is the end of the manager: the terminal is given back, and what there is in the TPM goes.
+pub(crate) fn manage(give_back: fn()) -> Result<(), Error> {
+    *stage() = Stage::Managing(give_back);
+    hold()
+}
+
+/// What goes on ends at its next [`check`].
+pub(crate) fn cancel() {
+    CANCELLED.store(true, Ordering::Relaxed);
+}
+
+/// Something begins that nobody has cancelled yet; it has ended when what is given is dropped.
+pub(crate) fn begin() -> MutexGuard<'static, ()> {
+    let working = WORKING.lock().unwrap_or_else(PoisonError::into_inner);
+    CANCELLED.store(false, Ordering::Relaxed);
+    working
+}
+
+/// Cancels what goes on and waits for its end: the TPM cannot be stopped in the middle of a command. Nothing begins
+/// behind it.
+pub(crate) fn finish() {
+    cancel();
+    std::mem::forget(WORKING.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 /// The signal that came since [`hold`].
@@ -122,8 +175,11 @@ pub(crate) fn received() -> Option<u8> {
     u8::try_from(signal).ok().filter(|&signal| signal != 0)
 }
 
-/// An error if a signal came since [`hold`].
+/// An error if a signal came since [`hold`], or it was cancelled.
 pub(crate) fn check() -> Result<(), Error> {
+    if CANCELLED.load(Ordering::Relaxed) {
+        return Err(Error::new("cancelled; nothing was written"));
+    }
     match received() {
         None => Ok(()),
         Some(signal) => Err(Error::interrupted(signal)),
@@ -145,7 +201,7 @@ impl Asking {
     pub(crate) fn begin() -> Self {
         let mut now = stage();
         // Who is asked by an agent is no reason for it to stay.
-        if !matches!(*now, Stage::Serving(_)) {
+        if !now.lasts() {
             *now = Stage::Asking;
         }
         Self(())

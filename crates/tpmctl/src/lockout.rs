@@ -20,17 +20,17 @@ use crate::settings::{self, Chosen};
 
 /// The state of the protection. What a TPM 1.2 does not tell is absent.
 #[derive(Clone, Serialize)]
-struct State {
-    in_lockout: bool,
-    counter: Option<u32>,
-    max_tries: Option<u32>,
+pub(crate) struct State {
+    pub(crate) in_lockout: bool,
+    pub(crate) counter: Option<u32>,
+    pub(crate) max_tries: Option<u32>,
     tries_left: Option<u32>,
     /// Until one try is forgotten; 0 where none is counted.
-    interval_seconds: Option<u32>,
+    pub(crate) interval_seconds: Option<u32>,
     /// Until the lockout authorization may be tried again; 0: at the next restart.
-    recovery_seconds: Option<u32>,
+    pub(crate) recovery_seconds: Option<u32>,
     /// Whether there is a lockout authorization.
-    auth_set: Option<bool>,
+    pub(crate) auth_set: Option<bool>,
 }
 
 /// What `show` says.
@@ -69,10 +69,8 @@ pub(crate) fn run(global: &Global, command: Option<&LockoutCommand>) -> Result<(
 
 fn show(global: &Global) -> Result<(), Error> {
     let chosen = settings::tpm(global)?;
-    let (family, state) = match Asked::of(&chosen)? {
-        Asked::Two(_, state) => ("2.0", State::from(&state)),
-        Asked::One(_, state) => ("1.2", State::of_tpm12(state.as_ref())?),
-    };
+    let asked = Asked::of(&chosen)?;
+    let (family, state) = (asked.family(), asked.state()?);
     let shown = Shown {
         address: address(&chosen)?,
         family,
@@ -87,10 +85,7 @@ fn show(global: &Global) -> Result<(), Error> {
 fn reset(global: &Global, args: &LockoutReset) -> Result<(), Error> {
     let chosen = settings::tpm_with_parent(global)?;
     let asked = Asked::of(&chosen)?;
-    let before = match &asked {
-        Asked::Two(_, state) => State::from(state),
-        Asked::One(_, state) => State::of_tpm12(state.as_ref())?,
-    };
+    let before = asked.state()?;
     let auth = match &asked {
         Asked::Two(..) => authorization(&before, args.auth.as_deref())?,
         Asked::One(..) => of_owner(args.auth.as_deref())?,
@@ -109,18 +104,7 @@ fn reset(global: &Global, args: &LockoutReset) -> Result<(), Error> {
     if !args.dry_run
         && (args.yes || confirmed(global, &warning, "Have the TPM forget all wrong tries")?)
     {
-        outcome.after = match &asked {
-            Asked::Two(client, _) => {
-                client.reset_lockout(&auth, &chosen.tpm.config().parent_auth)?;
-                State::from(&client.lockout()?)
-            }
-            Asked::One(client, _) => {
-                client
-                    .reset_lockout(&srk_value(&auth))
-                    .map_err(|error| explained(client, error))?;
-                State::of_tpm12(client.lockout()?.as_ref())?
-            }
-        };
+        outcome.after = asked.reset(&chosen, &auth)?;
         outcome.changed = true;
         if !global.json {
             output::print("Reset: no wrong try counts any more.\n")?;
@@ -180,7 +164,59 @@ fn address(chosen: &Chosen) -> Result<String, Error> {
     Ok(chosen.tpm.meant()?.address().to_string())
 }
 
+/// The state as the TPM tells it; spends no try.
+pub(crate) fn state(chosen: &Chosen) -> Result<State, Error> {
+    Asked::of(chosen)?.state()
+}
+
+/// Has the TPM forget all wrong tries, with the lockout authorization, or the secret of a TPM 1.2's owner. Where there is
+/// none a value is not tried.
+pub(crate) fn forget(chosen: &Chosen, auth: Option<Secret>) -> Result<State, Error> {
+    let asked = Asked::of(chosen)?;
+    let auth = match (&asked, auth) {
+        (Asked::Two(_, state), _) if !state.auth_set => Secret::empty(),
+        (Asked::Two(..), Some(auth)) => auth,
+        (Asked::Two(..), None) => authorization(&asked.state()?, None)?,
+        (Asked::One(client, _), None) => of_owner(client, None)?,
+        (Asked::One(client, _), Some(_)) if client.endpoint().sharing() == Sharing::Daemon => {
+            of_owner(client, None)?
+        }
+        (Asked::One(..), Some(auth)) => auth,
+    };
+    asked.reset(chosen, &auth)
+}
+
 impl Asked {
+    fn family(&self) -> &'static str {
+        match self {
+            Self::Two(..) => "2.0",
+            Self::One(..) => "1.2",
+        }
+    }
+
+    fn state(&self) -> Result<State, Error> {
+        match self {
+            Self::Two(_, state) => Ok(State::from(state)),
+            Self::One(_, state) => State::of_tpm12(state.as_ref()),
+        }
+    }
+
+    /// Resets it; what it is then.
+    fn reset(&self, chosen: &Chosen, auth: &Secret) -> Result<State, Error> {
+        match self {
+            Self::Two(client, _) => {
+                client.reset_lockout(auth, &chosen.tpm.config().parent_auth)?;
+                Ok(State::from(&client.lockout()?))
+            }
+            Self::One(client, _) => {
+                client
+                    .reset_lockout(&srk_value(auth))
+                    .map_err(|error| explained(client, error))?;
+                State::of_tpm12(client.lockout()?.as_ref())
+            }
+        }
+    }
+
     /// Asks a TPM 2.0 once.
     fn of(chosen: &Chosen) -> Result<Self, Error> {
         if chosen.tpm.family() != Some(Family::Tpm12) {

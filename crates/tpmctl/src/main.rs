@@ -36,6 +36,7 @@ mod ssh;
 mod state;
 mod terminal;
 mod tpm_tools;
+mod ui;
 mod version;
 
 use std::process::ExitCode;
@@ -114,6 +115,7 @@ fn run(cli: &Cli) -> Result<u8, Error> {
         Command::SshAgent(args) => ssh::agent::run(global, args),
         Command::Seal(args) => seal::make::run(global, args),
         Command::Unseal(args) => seal::unseal::run(global, args),
+        Command::Ui(args) => ui::run(global, args),
         Command::Flush(args) => flush::run(global, args),
         Command::Completions(args) => completions::run(args),
         Command::Help(args) => help(args),

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
 
 use console::{Style, Term};
 use keys::printable;
@@ -58,8 +59,26 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
     write(&printable::json(&text))
 }
 
+/// What is told while something else has the terminal.
+static NOTES: Mutex<Option<Vec<String>>> = Mutex::new(None);
+
+/// From now on, or no longer, notes are kept and not written.
+pub(crate) fn keep_notes(keep: bool) {
+    *NOTES.lock().unwrap_or_else(PoisonError::into_inner) = keep.then(Vec::new);
+}
+
+/// The notes since the last time.
+pub(crate) fn kept_notes() -> Vec<String> {
+    let mut notes = NOTES.lock().unwrap_or_else(PoisonError::into_inner);
+    notes.as_mut().map(std::mem::take).unwrap_or_default()
+}
+
 /// Tells the user something that is not the result.
 pub(crate) fn note(text: &str) {
+    if let Some(notes) = &mut *NOTES.lock().unwrap_or_else(PoisonError::into_inner) {
+        notes.push(text.to_owned());
+        return;
+    }
     let text = printable::lines(text);
     let text = wrap::paragraphs(&text, wrap::width(&Term::stderr()));
     let _ = io::stderr()

@@ -15,7 +15,8 @@ use crate::cli::{Global, Level, Selftest};
 use crate::display::hex_bytes;
 use crate::error::Error;
 use crate::family::AnyTpm;
-use crate::{output, settings};
+use crate::output;
+use crate::settings::{self, Chosen};
 
 /// What a TPM 2.0's tests led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -48,7 +49,8 @@ impl Outcome {
         }
     }
 
-    fn sentence(self) -> &'static str {
+    /// In a sentence.
+    pub(crate) fn sentence(self) -> &'static str {
         match self {
             Self::Passed => "The self-test succeeded.",
             Self::Incomplete => {
@@ -68,13 +70,14 @@ impl Outcome {
     }
 }
 
+/// What a test led to.
 #[derive(Serialize)]
-struct Report {
-    outcome: Outcome,
+pub(crate) struct Report {
+    pub(crate) outcome: Outcome,
     /// The TPM's answer; absent where nothing was tested and the results do not tell.
-    result: Option<String>,
+    pub(crate) result: Option<String>,
     /// The vendor's data in hexadecimal.
-    data: String,
+    pub(crate) data: String,
     /// Whether a test ran before.
     tested: bool,
 }
@@ -93,13 +96,8 @@ pub(crate) fn run(global: &Global, args: &Selftest) -> Result<u8, Error> {
 
 fn test(global: &Global, args: &Selftest) -> Result<u8, Error> {
     let chosen = settings::tpm(global)?;
-    let asked = AnyTpm::of(&chosen.tpm)?;
     let started = Instant::now();
-    let tested = !args.results;
-    let report = match &asked {
-        AnyTpm::Tpm2(client, _) => two(client, tested)?,
-        AnyTpm::Tpm12(client) => one(client, tested)?,
-    };
+    let report = report(&chosen, !args.results)?;
     let outcome = report.outcome;
     if global.json {
         output::print_json(&report)?;
@@ -122,6 +120,14 @@ fn test(global: &Global, args: &Selftest) -> Result<u8, Error> {
         ));
     }
     Ok(failed.into())
+}
+
+/// Has the TPM test itself, or asks for the results of the last test.
+pub(crate) fn report(chosen: &Chosen, test: bool) -> Result<Report, Error> {
+    Ok(match &AnyTpm::of(&chosen.tpm)? {
+        AnyTpm::Tpm2(client, _) => two(client, test)?,
+        AnyTpm::Tpm12(client) => one(client, test)?,
+    })
 }
 
 fn two(client: &Client, test: bool) -> tss::Result<Report> {

@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crypto::Secret;
 use keys::config::{Fault, SETTINGS, Setting, Settings, Source};
 use keys::{Family, ParentRule, Tpm, log_setup, read_secret};
 use log::LevelFilter;
@@ -82,17 +83,22 @@ pub(crate) fn log(verbose: u8) -> Result<(), Error> {
 /// The TPM of a command that needs no secret. The parent's secret is left alone: its file may be one
 /// that only the service can read.
 pub(crate) fn tpm(global: &Global) -> Result<Chosen, Error> {
-    choose(global, Parent::Unused)
+    choose(global, Parent::Unused, None)
 }
 
 /// The TPM of a command that uses a parent.
 pub(crate) fn tpm_with_parent(global: &Global) -> Result<Chosen, Error> {
-    choose(global, Parent::Named)
+    choose(global, Parent::Named, None)
+}
+
+/// The same where somebody has said what the owner's authorization value is; it takes the place of the settings'.
+pub(crate) fn tpm_with_owner(global: &Global, owner: Option<&Secret>) -> Result<Chosen, Error> {
+    choose(global, Parent::Named, owner)
 }
 
 /// The TPM of a command that asks for the names of parents: any name is an answer.
 pub(crate) fn tpm_with_any_parent(global: &Global) -> Result<Chosen, Error> {
-    choose(global, Parent::Any)
+    choose(global, Parent::Any, None)
 }
 
 /// The configuration file, if it is where an address comes from.
@@ -153,7 +159,7 @@ enum Parent {
     Any,
 }
 
-fn choose(global: &Global, parent: Parent) -> Result<Chosen, Error> {
+fn choose(global: &Global, parent: Parent, owner: Option<&Secret>) -> Result<Chosen, Error> {
     // What comes next may leave something in the TPM if it is cut short.
     interrupt::hold()?;
     let found = cnf::provider_section();
@@ -178,6 +184,8 @@ fn choose(global: &Global, parent: Parent) -> Result<Chosen, Error> {
     }
     if parent == Parent::Unused {
         config.sessions = Sessions::Auto;
+    } else if let Some(owner) = owner {
+        config.parent_auth = owner.clone();
     } else if let Some(value) = &global.parent_auth {
         config.parent_auth = read_secret(value)?;
         // A storage root key is a parent.

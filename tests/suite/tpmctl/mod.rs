@@ -23,6 +23,7 @@ mod setup;
 mod tools;
 mod tpm12;
 mod typed;
+mod ui;
 
 use serde_json::Value;
 use testkit::bench::Bench;

@@ -58,6 +58,11 @@ impl Certificate {
         own.and_then(|own| bits(own.content)) == Some(&self.key)
     }
 
+    /// Its last day.
+    pub(crate) fn until(&self) -> String {
+        shown(&self.not_after).chars().take(10).collect()
+    }
+
     /// Why it is not valid now.
     pub(crate) fn out_of_date(&self) -> Option<String> {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();

@@ -114,6 +114,33 @@ impl Values {
     }
 }
 
+/// Sets a hierarchy's authorization value. `old` is the one that it has, if somebody has said which.
+///
+/// # Errors
+///
+/// There is one, and nobody has; what [`Values::change`] says.
+pub(crate) fn set(
+    chosen: &Chosen,
+    hierarchy: Hierarchy,
+    old: Option<Secret>,
+    new: &Secret,
+) -> Result<(), Error> {
+    let client = chosen.client()?;
+    let mut values = Values::read(chosen, client, &[hierarchy])?;
+    let was_set = values.hierarchies.iter().any(|line| line.was_set);
+    // Where there is none, one that is tried would be a wrong one.
+    let old = old.filter(|_| was_set);
+    if was_set && old.is_none() {
+        return Err(Error::new(format!(
+            "the {} hierarchy has an authorization value already, and it was not given",
+            hierarchy.name()
+        )));
+    }
+    let old = old.unwrap_or_else(Secret::empty);
+    let result = values.change(chosen, client, &[hierarchy], &old, new);
+    result.map_err(|failure| failure.describe(&values, None))
+}
+
 /// A hierarchy whose value was not set, and why.
 pub(crate) struct Failure {
     hierarchy: Hierarchy,

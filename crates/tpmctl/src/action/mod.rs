@@ -1,6 +1,6 @@
 //! What commands do, as values: nothing here prints.
 
-mod certificate;
+pub(crate) mod certificate;
 pub(crate) mod csr;
 pub(crate) mod digest;
 pub(crate) mod ek;
@@ -20,3 +20,4 @@ pub(crate) mod root_key;
 pub(crate) mod software;
 pub(crate) mod storage_key;
 pub(crate) mod tpm12;
+pub(crate) mod usage;

@@ -13,7 +13,7 @@ use tss::tpm2::Name;
 use super::device_paths::{DeviceFile, DevicePaths};
 
 /// A machine, or a copy of its files.
-pub(super) struct Machine {
+pub(crate) struct Machine {
     root: PathBuf,
     devices: Box<dyn DevicePaths>,
 }
@@ -53,23 +53,23 @@ impl Firmware {
 
 /// A process that has a device open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Holder {
-    pub(super) pid: u32,
-    pub(super) name: String,
-    pub(super) device: String,
+pub(crate) struct Holder {
+    pub(crate) pid: u32,
+    pub(crate) name: String,
+    pub(crate) device: String,
 }
 
 /// Who has a TPM's devices open.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Holders {
-    pub(super) holders: Vec<Holder>,
+pub(crate) struct Holders {
+    pub(crate) holders: Vec<Holder>,
     /// Processes of others, whose files only root sees.
-    pub(super) hidden: usize,
+    pub(crate) hidden: usize,
 }
 
 impl Machine {
     /// The machine whose files are below `root`.
-    pub(super) fn new(root: &Path) -> io::Result<Self> {
+    pub(crate) fn new(root: &Path) -> io::Result<Self> {
         Ok(Self {
             root: fs::canonicalize(root)?,
             devices: super::device_paths::below(root)?,
@@ -207,7 +207,7 @@ impl Machine {
     }
 
     /// Who has one of these devices open.
-    pub(super) fn holders(&self, devices: &[&str]) -> Holders {
+    pub(crate) fn holders(&self, devices: &[&str]) -> Holders {
         let mut found = Holders::default();
         let this = std::process::id();
         for name in self.names("/proc") {

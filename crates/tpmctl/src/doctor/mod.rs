@@ -32,9 +32,9 @@ use crate::cnf::{self, Found};
 use crate::error::Error;
 use crate::output;
 use crate::print::wrap;
-use machine::Machine;
+pub(crate) use machine::{Holder, Machine};
 use system::Target;
-use verdict::Diagnosis;
+pub(crate) use verdict::{Diagnosis, Verdict};
 
 /// What is looked at: a machine, the TPM that the settings name, and who is to use it.
 struct Scene {
@@ -80,6 +80,18 @@ impl Scene {
 
 /// Looks at everything; the status is the number of the first layer that has a problem.
 pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
+    let diagnosis = examine(global, args)?;
+    if global.json {
+        output::print_json(&diagnosis)?;
+    } else {
+        let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        output::print_as_is(&diagnosis.text(colour, wrap::width(&Term::stdout())))?;
+    }
+    Ok(diagnosis.first_problem)
+}
+
+/// What there is to say of each layer.
+pub(crate) fn examine(global: &Global, args: &Doctor) -> Result<Diagnosis, Error> {
     let machine = Machine::new(&args.root).map_err(|error| {
         Error::new(format!(
             "{} cannot be looked at: {error}",
@@ -137,12 +149,5 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<u8, Error> {
     }));
     findings.push(openssl::finding(&scene.found));
     findings.push(settings::finding(&scene.found, &others));
-    let diagnosis = Diagnosis::new(findings);
-    if global.json {
-        output::print_json(&diagnosis)?;
-    } else {
-        let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        output::print_as_is(&diagnosis.text(colour, wrap::width(&Term::stdout())))?;
-    }
-    Ok(diagnosis.first_problem)
+    Ok(Diagnosis::new(findings))
 }

@@ -26,7 +26,7 @@ pub(super) const LAYERS: [&str; 13] = [
 /// How a layer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// As it should be.
     Ok,
     /// Works, and could be better or may soon fail.
@@ -40,7 +40,8 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    fn word(self) -> &'static str {
+    /// In a word.
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Warning => "warning",
@@ -62,15 +63,15 @@ impl Verdict {
 
 /// What was found in a layer: what is, why it matters, what to type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(crate) struct Finding {
     /// How the layer is.
-    pub(super) verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// What is.
-    pub(super) what: String,
+    pub(crate) what: String,
     /// Why it matters and what helps; empty where all is well.
-    pub(super) why: String,
+    pub(crate) why: String,
     /// Commands to type next, in order.
-    pub(super) commands: Vec<String>,
+    pub(crate) commands: Vec<String>,
 }
 
 impl Finding {
@@ -116,20 +117,20 @@ impl Finding {
 
 /// All layers. The structure is also the command's JSON.
 #[derive(Serialize)]
-pub(super) struct Diagnosis {
+pub(crate) struct Diagnosis {
     /// Number of the first layer with a problem; 0 if there is none.
-    pub(super) first_problem: u8,
+    pub(crate) first_problem: u8,
     /// One for each of [`LAYERS`].
-    pub(super) layers: Vec<Layer>,
+    pub(crate) layers: Vec<Layer>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Layer {
+pub(crate) struct Layer {
     /// From 1.
-    number: u8,
-    name: &'static str,
+    pub(crate) number: u8,
+    pub(crate) name: &'static str,
     #[serde(flatten)]
-    finding: Finding,
+    pub(crate) finding: Finding,
 }
 
 impl Diagnosis {

@@ -19,7 +19,8 @@ use crate::action::persistent;
 use crate::cli::{Global, List};
 use crate::display;
 use crate::error::Error;
-use crate::{output, settings};
+use crate::settings::{self, Chosen};
+use crate::{interrupt, output};
 
 /// A key, wherever it is.
 #[derive(Serialize)]
@@ -31,19 +32,19 @@ enum Entry {
 
 /// A key file, or one that shall be.
 #[derive(Serialize)]
-struct FileLine {
-    file: PathBuf,
+pub(crate) struct FileLine {
+    pub(crate) file: PathBuf,
     #[serde(rename = "type")]
-    key_type: Option<String>,
-    purpose: Option<&'static str>,
-    kind: Option<&'static str>,
-    name: Option<String>,
-    parent: Option<String>,
-    authorization: Option<bool>,
+    pub(crate) key_type: Option<String>,
+    pub(crate) purpose: Option<&'static str>,
+    pub(crate) kind: Option<&'static str>,
+    pub(crate) name: Option<String>,
+    pub(crate) parent: Option<String>,
+    pub(crate) authorization: Option<bool>,
     /// Other programs that do not take the file.
     refused_by: Vec<&'static str>,
     /// Why it cannot be read, or used.
-    problem: Option<String>,
+    pub(crate) problem: Option<String>,
 }
 
 /// Lists what there is.
@@ -97,12 +98,27 @@ fn show(global: &Global, args: &List, entries: &[Entry], complete: bool) -> Resu
 /// The persistent keys of the TPM.
 fn held(global: &Global, entries: &mut Vec<Entry>) -> Result<(), Error> {
     let chosen = settings::tpm(global)?;
-    let client = chosen.client()?;
-    for at in client.handles(handle::PERSISTENT_FIRST)? {
-        let line = Line::new(at, &persistent::there(client, at)?);
-        entries.push(Entry::Persistent(line));
-    }
+    let lines = persistent_keys(&chosen)?.into_iter();
+    entries.extend(lines.map(|(_, line)| Entry::Persistent(line)));
     Ok(())
+}
+
+/// The same with their handles.
+pub(crate) fn persistent_keys(chosen: &Chosen) -> Result<Vec<(u32, Line)>, Error> {
+    let client = chosen.client()?;
+    let mut lines = Vec::new();
+    for at in client.handles(handle::PERSISTENT_FIRST)? {
+        interrupt::check()?;
+        lines.push((at, Line::new(at, &persistent::there(client, at)?)));
+    }
+    Ok(lines)
+}
+
+/// What is in the directories where key files usually are. No TPM command.
+pub(crate) fn key_files() -> Vec<FileLine> {
+    let found = directories().into_iter().map(|path| in_path(&path));
+    // Nobody has to have them.
+    found.flatten().flatten().collect()
 }
 
 /// Where a user's and the machine's key files are.

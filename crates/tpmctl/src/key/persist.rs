@@ -1,8 +1,10 @@
 //! `tpmctl key persist` and `key evict`: keys that stay in the TPM.
 
+use std::path::Path;
+
 use keys::foreign::{Context, Piece};
 use keys::import;
-use keys::tss2::Kind;
+use keys::tss2::{KeyFile, Kind};
 use keys::{Error as KeysError, printable};
 use serde::Serialize;
 use tss::tpm2::constants::handle;
@@ -18,12 +20,12 @@ use crate::{output, settings};
 
 /// A persistent key.
 #[derive(Serialize)]
-pub(super) struct Line {
-    pub(super) handle: String,
+pub(crate) struct Line {
+    pub(crate) handle: String,
     #[serde(rename = "type")]
-    pub(super) key_type: String,
-    pub(super) purpose: &'static str,
-    pub(super) name: String,
+    pub(crate) key_type: String,
+    pub(crate) purpose: &'static str,
+    pub(crate) name: String,
 }
 
 /// Makes the key in a file persistent, and prints its handle.
@@ -33,23 +35,9 @@ pub(crate) fn persist(global: &Global, args: &Persist) -> Result<(), Error> {
     if let Some(Piece::Context(context)) = Piece::of(&bytes) {
         return persist_context(global, args, &context);
     }
-    let Parsed::Two(key) = Parsed::new(&bytes, &args.file)? else {
-        return Err(Error::new(format!(
-            "{shown}: this is a key of a TPM 1.2, which has no persistent keys but its storage root key"
-        )));
-    };
-    key.require_key()
-        .map_err(|error| Error::new(format!("{shown}: {error}")))?;
+    let key = key_in(&bytes, &args.file)?;
     let chosen = settings::tpm_with_parent(global)?;
-    let client = chosen.client()?;
-    let at = persistent::place(client, args.handle)?;
-    let in_file = |error: KeysError| Error::new(format!("{shown}: {error}"));
-    let loadable = match key.kind {
-        Kind::Importable => import::finish(&chosen.tpm, &key).map_err(in_file)?,
-        Kind::Loadable | Kind::Sealed => *key,
-    };
-    let object = chosen.tpm.object_in(&loadable).map_err(in_file)?;
-    evict_control(&chosen, client, &object, at)?;
+    let (at, object, loadable) = make_persistent(&chosen, key, &args.file, args.handle)?;
     let uri = format!(
         "handle:{}{}",
         hex(at),
@@ -70,6 +58,50 @@ pub(crate) fn persist(global: &Global, args: &Persist) -> Result<(), Error> {
         ),
     });
     Ok(())
+}
+
+/// Makes the key in a file persistent at the next free handle, which it gives.
+pub(crate) fn persist_file(chosen: &settings::Chosen, path: &Path) -> Result<u32, Error> {
+    let key = key_in(&file::read(path)?, path)?;
+    let (at, ..) = make_persistent(chosen, key, path, None)?;
+    Ok(at)
+}
+
+fn key_in(bytes: &[u8], path: &Path) -> Result<Box<KeyFile>, Error> {
+    let shown = printable::path(path);
+    let Parsed::Two(key) = Parsed::new(bytes, path)? else {
+        return Err(Error::new(format!(
+            "{shown}: this is a key of a TPM 1.2, which has no persistent keys but its storage root key"
+        )));
+    };
+    key.require_key()
+        .map_err(|error| Error::new(format!("{shown}: {error}")))?;
+    Ok(key)
+}
+
+fn make_persistent(
+    chosen: &settings::Chosen,
+    key: Box<KeyFile>,
+    path: &Path,
+    handle: Option<u32>,
+) -> Result<(u32, Object, KeyFile), Error> {
+    let client = chosen.client()?;
+    let at = persistent::place(client, handle)?;
+    let in_file = |error: KeysError| Error::new(format!("{}: {error}", printable::path(path)));
+    let loadable = match key.kind {
+        Kind::Importable => import::finish(&chosen.tpm, &key).map_err(in_file)?,
+        Kind::Loadable | Kind::Sealed => *key,
+    };
+    let object = chosen.tpm.object_in(&loadable).map_err(in_file)?;
+    evict_control(chosen, client, &object, at)?;
+    Ok((at, object, loadable))
+}
+
+/// Removes what is at a handle.
+pub(crate) fn remove_at(chosen: &settings::Chosen, at: u32) -> Result<(), Error> {
+    let client = chosen.client()?;
+    let object = persistent::there(client, at)?;
+    evict_control(chosen, client, &object, at)
 }
 
 /// The same of what tpm2-tools saved of a loaded key.

@@ -27,7 +27,8 @@ pub(crate) fn text(verdict: &Verdict) -> String {
     report.finish()
 }
 
-fn name(layer: Layer) -> &'static str {
+/// What a layer is called.
+pub(crate) fn name(layer: Layer) -> &'static str {
     match layer {
         Layer::File => "file",
         Layer::Key => "key",

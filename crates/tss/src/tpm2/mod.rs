@@ -46,5 +46,5 @@ pub use pins::{ParentName, Pins};
 pub use policy::{PcrSelection, Policy, PolicyCommand};
 pub use public::{Parms, Public, Scheme, Symmetric, Unique};
 pub use rc::{ResponseCode, Subject};
-pub use registry::release_all_at_exit;
+pub use registry::{release_all, release_all_at_exit};
 pub use structures::{attributes, constants, name, public, rc, wire};

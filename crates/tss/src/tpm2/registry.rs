@@ -36,6 +36,13 @@ pub(super) fn begin_anew(client: Client) {
     known.begin_anew();
 }
 
+/// Leaves nothing of this process in any TPM, and no connection open, in a process that goes on.
+pub fn release_all() {
+    for client in CLIENTS.iter() {
+        client.release();
+    }
+}
+
 /// Leaves nothing of this process in any TPM. For a handler of the process's end; waits briefly and
 /// reports nothing, since nobody is left to hear it.
 pub fn release_all_at_exit() {
