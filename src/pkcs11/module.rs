@@ -141,7 +141,7 @@ pub(super) fn refresh() -> Result {
                 .uris
                 .iter()
                 .filter_map(|uri| {
-                    Held::at_handle(tpm, uri)
+                    Held::at_handle(tpm, uri, &dirs)
                         .inspect_err(|error| log::error!("{error}"))
                         .ok()
                 })

@@ -1,5 +1,5 @@
 /* A PKCS#11 caller that forks, has threads, uses the module as OpenSSL's provider as well, or never finalises:
-   p11_processes MODE MODULE [KEYFILE]. It says "ok" and succeeds, or what is wrong. */
+   p11_processes MODE MODULE [KEYFILE [PROXY COPY]]. It says "ok" and succeeds, or what is wrong. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -49,6 +49,7 @@ struct mechanism {
 };
 
 static function *list;
+static ulong_t slot = OPEN_SLOT;
 
 #define CHECK(what, expected)                                                          \
     do {                                                                               \
@@ -76,7 +77,7 @@ static int begin(ulong_t *session, ulong_t *key)
     ulong_t class = PRIVATE_KEY, count = 0;
     struct attribute wanted = {CKA_CLASS_, &class, sizeof class};
 
-    CHECK(list[OPEN](OPEN_SLOT, 6UL, NULL, NULL, session), OK);
+    CHECK(list[OPEN](slot, 6UL, NULL, NULL, session), OK);
     CHECK(list[FIND_INIT](*session, &wanted, 1UL), OK);
     CHECK(list[FIND](*session, key, 1UL, &count), OK);
     CHECK(count, 1UL);
@@ -187,18 +188,28 @@ static int provider_signs(EVP_PKEY *key)
     return !right;
 }
 
+static EVP_PKEY *read_key(const char *file)
+{
+    FILE *in = fopen(file, "r");
+    EVP_PKEY *pkey = in ? PEM_read_PrivateKey(in, NULL, NULL, NULL) : NULL;
+
+    if (in)
+        fclose(in);
+    if (!pkey || provider_signs(pkey)) {
+        fprintf(stderr, "the provider does not sign\n");
+        return NULL;
+    }
+    return pkey;
+}
+
 /* The provider's keys go on when the other side is started, used and given up. */
 static int both(const char *file)
 {
     ulong_t session, key;
-    FILE *in = fopen(file, "r");
-    EVP_PKEY *pkey = in ? PEM_read_PrivateKey(in, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *pkey = read_key(file);
 
-    if (!pkey || provider_signs(pkey)) {
-        fprintf(stderr, "the provider does not sign\n");
+    if (!pkey)
         return 1;
-    }
-    fclose(in);
     for (int i = 0; i < 3; i++) {
         CHECK(list[INITIALIZE](NULL), OK);
         if (begin(&session, &key) || sign(session, key) || provider_signs(pkey))
@@ -209,6 +220,87 @@ static int both(const char *file)
     }
     EVP_PKEY_free(pkey);
     return 0;
+}
+
+static function *functions_of(const char *file)
+{
+    void *module = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    ulong_t (*get)(function **) = module ? (ulong_t (*)(function **))dlsym(module, "C_GetFunctionList") : NULL;
+    function *found;
+
+    if (!get || get(&found) != OK) {
+        fprintf(stderr, "%s: %s\n", file, dlerror());
+        exit(2);
+    }
+    return found;
+}
+
+/* The first slot's key, and a signature with it. */
+static int first_slot_signs(function *of, ulong_t *session, ulong_t *key)
+{
+    ulong_t count = 1;
+
+    list = of;
+    CHECK(list[SLOT_LIST](1, &slot, &count), OK);
+    CHECK(count, 1UL);
+    return begin(session, key) || sign(*session, *key);
+}
+
+/* The module and p11-kit's proxy, which loads it too, and our provider. One file is one copy with one state: who is told
+   that it runs already uses it, and does not give it up. A copy of the file is a module of its own. */
+static int meet(function *proxy, function *direct, int is_copy, EVP_PKEY *pkey)
+{
+    ulong_t of_proxy, proxy_key, session, key;
+
+    for (int round = 0; round < 2; round++) {
+        /* The proxy comes and goes. */
+        CHECK(direct[INITIALIZE](NULL), OK);
+        if (first_slot_signs(direct, &session, &key))
+            return 1;
+        CHECK(proxy[INITIALIZE](NULL), OK);
+        if (first_slot_signs(proxy, &of_proxy, &proxy_key) || provider_signs(pkey))
+            return 1;
+        CHECK(proxy[FINALIZE](NULL), OK);
+        list = direct;
+        if (sign(session, key) || provider_signs(pkey))
+            return 1;
+        CHECK(direct[FINALIZE](NULL), OK);
+        if (provider_signs(pkey))
+            return 1;
+
+        /* The proxy was there before, and goes. */
+        CHECK(proxy[INITIALIZE](NULL), OK);
+        if (first_slot_signs(proxy, &of_proxy, &proxy_key))
+            return 1;
+        CHECK(direct[INITIALIZE](NULL), is_copy ? OK : ALREADY);
+        if (first_slot_signs(direct, &session, &key))
+            return 1;
+        CHECK(proxy[FINALIZE](NULL), OK);
+        if (is_copy) {
+            if (sign(session, key))
+                return 1;
+            CHECK(direct[FINALIZE](NULL), OK);
+        } else {
+            CHECK(direct[CLOSE](session), NOT_INITIALIZED);
+            CHECK(direct[INITIALIZE](NULL), OK);
+            if (first_slot_signs(direct, &session, &key))
+                return 1;
+            CHECK(direct[FINALIZE](NULL), OK);
+        }
+        if (provider_signs(pkey))
+            return 1;
+    }
+    return 0;
+}
+
+static int meets_the_proxy(const char *file, const char *proxy, const char *copy)
+{
+    EVP_PKEY *pkey = read_key(file);
+    function *direct = list, *of_proxy = functions_of(proxy);
+    int failed = !pkey || meet(of_proxy, direct, 0, pkey) || meet(of_proxy, functions_of(copy), 1, pkey);
+
+    EVP_PKEY_free(pkey);
+    return failed;
 }
 
 /* Ends without a word. */
@@ -222,24 +314,19 @@ static int leaves(void)
 
 int main(int argc, char **argv)
 {
-    void *module;
-    ulong_t (*get)(function **);
     int failed;
 
     if (argc < 3)
         return 2;
-    module = dlopen(argv[2], RTLD_NOW | RTLD_LOCAL);
-    get = module ? (ulong_t (*)(function **))dlsym(module, "C_GetFunctionList") : NULL;
-    if (!get || get(&list) != OK) {
-        fprintf(stderr, "%s\n", dlerror());
-        return 2;
-    }
+    list = functions_of(argv[2]);
     if (!strcmp(argv[1], "forks"))
         failed = forks();
     else if (!strcmp(argv[1], "threads"))
         failed = threads();
     else if (!strcmp(argv[1], "both") && argc == 4)
         failed = both(argv[3]);
+    else if (!strcmp(argv[1], "proxy") && argc == 6)
+        failed = meets_the_proxy(argv[3], argv[4], argv[5]);
     else
         failed = leaves();
     if (!failed)

@@ -357,7 +357,8 @@ impl Server {
         (Daemon::spawn(&mut run.command), log)
     }
 
-    fn start(run: Run, dir: &Scratch) -> Self {
+    /// Starts one that says `ACCEPT` and its port; its log is in `dir`.
+    pub fn start(run: Run, dir: &Scratch) -> Self {
         let (mut daemon, log) = Self::spawn(run, dir);
         let mut port = None;
         wait_for("the server's port", Duration::from_secs(30), || {

@@ -18,7 +18,8 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use crate::openssl::Openssl;
 use crate::process::Run;
 use crate::proxy::Proxy;
-use crate::scratch::Scratch;
+use crate::scratch::{Scratch, give_to};
+use crate::site::open_to_all;
 use crate::swtpm::Swtpm;
 use crate::tools::{self, need};
 
@@ -390,6 +391,8 @@ impl Keys {
         let tpm = Swtpm::start();
         tpm.provision_srk();
         let tap = Proxy::start(&tpm);
+        // Programs that are not root's, or give it up.
+        open_to_all(&tap);
         let openssl = Openssl::new(&tap.address());
         fs::create_dir(openssl.dir().join("keys")).expect("a new directory");
         Self { openssl, tap, tpm }
@@ -428,10 +431,15 @@ impl Keys {
         self.add(name, &format!("--auth file:pin {options}"))
     }
 
-    /// A self-signed certificate beside a key without a PIN: `NAME.crt`.
+    /// A self-signed certificate beside a key: `NAME.crt`. One with a PIN has that of [`Keys::add_with_pin`].
     pub fn certify(&self, name: &str) {
+        let pin = match self.openssl.dir().join("pin").exists() {
+            true => "-passin file:pin",
+            false => "",
+        };
         self.openssl.ok(&format!(
-            "req -x509 -key keys/{name}.tpm -out keys/{name}.crt -subj /CN={name} -days 2"
+            "req -x509 -key keys/{name}.tpm {pin} -out keys/{name}.crt -subj /CN={name} -days 2 \
+             -addext basicConstraints=CA:TRUE -addext subjectAltName=DNS:localhost"
         ));
     }
 
@@ -471,6 +479,30 @@ impl Keys {
             .arg("--module")
             .arg(tools::module())
             .words(words)
+    }
+
+    /// A program that finds the module by p11-kit, which has conf/p11-kit/tpm-provider.module and no other. As somebody else
+    /// than root, of whom p11-kit reads no files.
+    pub fn by_p11_kit(&self, program: &str, package: &str) -> Run {
+        let dir = self.openssl.dir();
+        let config = dir.join(".config/pkcs11");
+        fs::create_dir_all(config.join("modules")).expect("a directory");
+        let line = format!("module: {}", tools::module().display());
+        let text = tools::substitute(
+            &tools::sample("p11-kit/tpm-provider.module"),
+            "module: tpm.so",
+            &line,
+        );
+        dir.write(".config/pkcs11/modules/tpm-provider.module", text);
+        dir.write(".config/pkcs11/pkcs11.conf", "user-config: only\n");
+        if !tools::is_root() {
+            return self.program(program, package);
+        }
+        need(program, package);
+        give_to("nobody", dir.path());
+        self.program("setpriv", "util-linux")
+            .words("--reuid=65534 --regid=65534 --clear-groups")
+            .arg(program)
     }
 
     /// How many wrong tries the TPM has counted.

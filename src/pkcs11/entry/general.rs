@@ -126,7 +126,9 @@ pub(super) unsafe extern "C" fn C_GetTokenInfo(
         let value = module::with(|module| {
             let (all, writing) = module.count(slot);
             let token = module.tokens.get(slot)?;
-            let mut flags = CKF_RNG;
+            // Without CKF_RNG: NSS asks every token that has it for random bytes when it starts, which costs three
+            // commands and needs a TPM. C_GenerateRandom is there all the same for who asks by himself.
+            let mut flags = 0;
             if !token.is_empty() {
                 flags |= CKF_TOKEN_INITIALIZED;
             }

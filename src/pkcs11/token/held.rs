@@ -2,11 +2,11 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crypto::Secret;
-use keys::key_dirs::{Abilities, Certificate, Entry};
+use keys::key_dirs::{Abilities, Certificate, Entry, certificates_of};
 use keys::uri::Handle;
 use keys::{Ask, Error, Key, PublicKey, Tpm};
 use tss::os::AppendOnly;
@@ -40,6 +40,8 @@ pub(super) enum Origin {
         handle: u32,
         /// Whether it has an authorization value.
         needs_value: bool,
+        /// What a directory has of it.
+        certificates: Vec<Certificate>,
     },
 }
 
@@ -67,8 +69,12 @@ impl Held {
         }
     }
 
-    /// A persistent key; costs what [`Key::from_handle`] does.
-    pub(in crate::pkcs11) fn at_handle(tpm: &Arc<Tpm>, uri: &Handle) -> Result<Self, Error> {
+    /// A persistent key, with its certificates from the directories; costs what [`Key::from_handle`] does.
+    pub(in crate::pkcs11) fn at_handle(
+        tpm: &Arc<Tpm>,
+        uri: &Handle,
+        dirs: &[PathBuf],
+    ) -> Result<Self, Error> {
         let key = Key::from_handle(tpm, uri, Ask::Later)?;
         // The key's own copy is not shared.
         let public = PublicKey::of(
@@ -83,6 +89,7 @@ impl Held {
             origin: Origin::Handle {
                 handle: uri.handle,
                 needs_value: uri.pass,
+                certificates: certificates_of(dirs, &name, &public),
             },
             fingerprint: digest(&[&uri.handle.to_be_bytes(), &id]),
             public: Arc::new(public),
@@ -146,7 +153,8 @@ impl Held {
     pub(in crate::pkcs11) fn certificates(&self) -> &[Certificate] {
         match &self.origin {
             Origin::File(entry) => &entry.certificates,
-            Origin::Session(_) | Origin::Handle { .. } => &[],
+            Origin::Session(_) => &[],
+            Origin::Handle { certificates, .. } => certificates,
         }
     }
 

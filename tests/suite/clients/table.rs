@@ -6,11 +6,9 @@ use super::{
     apache, curl, eap, haproxy, lighttpd, mosquitto, nginx, node, openssl, openvpn, pin_clients,
     pins, postgres, python, scripts, stunnel,
 };
-use std::fs;
 use testkit::table::Cell::{self, Cannot, Works};
 use testkit::table::Role::{Client, Server};
-use testkit::table::{Role, Row, markdown};
-use testkit::tools::root;
+use testkit::table::{Role, Row, document, markdown};
 
 const ALL: [[Cell; 2]; 2] = [[Works; 2]; 2];
 
@@ -161,25 +159,4 @@ fn the_matrix_is_the_table() {
     document("clients", &markdown(ROWS));
     document("pins", &pins::markdown());
     document("pin-clients", &pin_clients::markdown());
-}
-
-/// Compares a table in docs/MATRIX.md, between its marks, with what the tests say, or writes it.
-fn document(name: &str, table: &str) {
-    let (begin, end) = (
-        format!("<!-- {name}: begin -->\n"),
-        format!("<!-- {name}: end -->"),
-    );
-    let path = root().join("docs/MATRIX.md");
-    let text = fs::read_to_string(&path).expect("docs/MATRIX.md");
-    let (before, rest) = text.split_once(&begin).expect("a begin mark");
-    let (_, after) = rest.split_once(&end).expect("an end mark");
-    let wanted = format!("{before}{begin}\n{table}\n{end}{after}");
-    if std::env::var_os("TPM_MATRIX").is_some_and(|what| what == "write") {
-        fs::write(&path, wanted).expect("written");
-    } else {
-        assert!(
-            text == wanted,
-            "docs/MATRIX.md is not what the tests say (TPM_MATRIX=write cargo test matrix). Expected:\n{wanted}"
-        );
-    }
 }

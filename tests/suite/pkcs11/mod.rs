@@ -1,6 +1,7 @@
 //! The PKCS#11 front end: its functions called directly, and the programs that load it.
 
 mod bad_input;
+mod clients;
 mod files;
 mod first_key;
 mod ids;

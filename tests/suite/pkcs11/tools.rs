@@ -114,35 +114,6 @@ fn p11tool_lists_and_tests() {
     }
 }
 
-#[test]
-fn p11_kit_lists_the_module() {
-    let keys = Keys::new();
-    keys.add("ec", "");
-    let config = keys.openssl.dir().join(".config/pkcs11/modules");
-    std::fs::create_dir_all(&config).unwrap();
-    let sample = testkit::tools::sample("p11-kit/tpm-provider.module");
-    let line = format!("module: {}", module().display());
-    let text = testkit::tools::substitute(&sample, "module: tpm.so", &line);
-    std::fs::write(config.join("tpm-provider.module"), text).unwrap();
-    // It reads no file of root's own.
-    let run = match testkit::tools::is_root() {
-        true => {
-            testkit::scratch::give_to("nobody", keys.openssl.dir().path());
-            keys.program("setpriv", "util-linux")
-                .words("--reuid=65534 --regid=65534 --clear-groups p11-kit")
-        }
-        false => keys.program("p11-kit", "p11-kit"),
-    };
-    let done = run.arg("list-modules").ok();
-    for text in [
-        "tpm-provider",
-        "token: TPM keys",
-        "manufacturer: tpm-provider",
-    ] {
-        assert!(done.out().contains(text), "{text}: {done}");
-    }
-}
-
 /// Every command of tpm-pkcs11(7), as it stands there, but for where the module is.
 #[test]
 fn the_manual_s_examples_work() {

@@ -1,6 +1,8 @@
 //! The little of X.509 that is needed to find a key's certificate and to show it.
 #![forbid(unsafe_code)]
 
+use std::path::PathBuf;
+
 use crypto::der::{Element, Reader, tag};
 use crypto::{Hash, spki};
 
@@ -123,6 +125,21 @@ fn sequence<'a>(reader: &mut Reader<'a>) -> Option<Element<'a>> {
         .element()
         .ok()
         .filter(|element| element.tag == tag::SEQUENCE)
+}
+
+/// The certificates of a key that is in no file: in `NAME.crt` and `NAME.cert.pem` of the first directory that has its own, which
+/// comes first, with those of others behind it.
+pub fn certificates_of(dirs: &[PathBuf], name: &str, public: &PublicKey) -> Vec<Certificate> {
+    let in_dir = |dir: &PathBuf| {
+        let files = ["crt", "cert.pem"].map(|end| dir.join(format!("{name}.{end}")));
+        let contents = files
+            .iter()
+            .filter_map(|path| super::read(path).ok().flatten());
+        let all: Vec<Certificate> = contents.flat_map(|bytes| all_in(&bytes)).collect();
+        let (own, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| one.is_of(public));
+        (!own.is_empty()).then(|| own.into_iter().chain(others).collect())
+    };
+    dirs.iter().find_map(in_dir).unwrap_or_default()
 }
 
 /// The certificates in a file, in PEM or one in DER.

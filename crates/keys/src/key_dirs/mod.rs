@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 use crate::format::tss2::KeyFile;
 use crate::{PublicKey, printable};
 
-pub use certificate::Certificate;
+pub use certificate::{Certificate, certificates_of};
 pub use entry::Entry;
 pub use id::{LONGEST_ID, id_text};
 pub use replace::Replacement;

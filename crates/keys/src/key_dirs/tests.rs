@@ -111,6 +111,33 @@ fn files_have_keys_comments_and_certificates() {
 }
 
 #[test]
+fn certificates_of_keys_without_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let dirs = ["none", "first", "second"].map(|name| dir.path().join(name));
+    for dir in &dirs[1..] {
+        fs::create_dir(dir).unwrap();
+    }
+    let entries = entries_in(Path::new("/nonexistent/key"), EC);
+    let public = &entries[0].public;
+    let own = PKey::public_key_from_der(&public.to_spki()).unwrap();
+    let issuer = software_ec();
+    let mut builder = X509::builder().unwrap();
+    builder.set_pubkey(&own).unwrap();
+    builder.sign(&issuer, MessageDigest::sha256()).unwrap();
+    let own = builder.build().to_pem().unwrap();
+    let other = certificate(&issuer, "issuer").to_pem().unwrap();
+    let found = || certificates_of(&dirs, "0x81020000", public);
+    assert!(found().is_empty());
+    // Nobody's alone are not taken.
+    fs::write(dirs[1].join("0x81020000.crt"), &other).unwrap();
+    assert!(found().is_empty());
+    fs::write(dirs[2].join("0x81020000.cert.pem"), [other, own].concat()).unwrap();
+    let found = found();
+    assert_eq!(found.len(), 2);
+    assert!(found[0].is_of(public) && !found[1].is_of(public));
+}
+
+#[test]
 fn what_is_written_is_whole_and_new() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key.tpm");
