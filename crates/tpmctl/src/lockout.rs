@@ -177,10 +177,7 @@ pub(crate) fn forget(chosen: &Chosen, auth: Option<Secret>) -> Result<State, Err
         (Asked::Two(_, state), _) if !state.auth_set => Secret::empty(),
         (Asked::Two(..), Some(auth)) => auth,
         (Asked::Two(..), None) => authorization(&asked.state()?, None)?,
-        (Asked::One(client, _), None) => of_owner(client, None)?,
-        (Asked::One(client, _), Some(_)) if client.endpoint().sharing() == Sharing::Daemon => {
-            of_owner(client, None)?
-        }
+        (Asked::One(..), None) => of_owner(None)?,
         (Asked::One(..), Some(auth)) => auth,
     };
     asked.reset(chosen, &auth)
