@@ -467,6 +467,8 @@ mod tests {
             assert!(purpose(index).contains(text), "{index:08x}");
         }
         assert_eq!(parse_index("0x01800001"), Ok(0x0180_0001));
-        parse_index("0x81000001").unwrap_err();
+        parse_index("0x0180000g").unwrap_err();
+        is_index(0x0180_0001).expect("one of the owner's");
+        is_index(0x8100_0001).unwrap_err();
     }
 }
