@@ -74,10 +74,13 @@ fn start(run: Run, text: String, role: Role, version: Tls, port: u16) -> Service
 
 /// Answers what OpenVPN asks at its management socket, as those do who run it. It reads nothing of a terminal's.
 fn answer(socket: &Path, pin: &'static str) {
+    // The file is there a moment before somebody listens.
+    let mut connected = None;
     wait_for("the management socket", Duration::from_secs(30), || {
-        socket.exists()
+        connected = UnixStream::connect(socket).ok();
+        connected.is_some()
     });
-    let stream = UnixStream::connect(socket).expect("the management socket");
+    let stream = connected.expect("connected");
     thread::spawn(move || {
         let mut to = stream.try_clone().expect("a second descriptor");
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
