@@ -577,7 +577,7 @@ pub(crate) struct SrkRestrict {
 #[derive(Args)]
 #[command(
     group = ArgGroup::new("value").required(true),
-    override_usage = "tpmctl srk passwd <--new file:PATH | --random FILE | --well-known> [OPTIONS]",
+    override_usage = "tpmctl srk passwd <--new file:PATH | --random FILE> [OPTIONS]\n       tpmctl srk passwd --well-known [OPTIONS]",
     after_help = "Examples:\n  \
     tpmctl srk passwd --auth file:/root/tpm-owner --random /root/tpm-srk\n  \
     tpmctl srk passwd --auth file:/root/tpm-owner --well-known --dry-run")]
