@@ -10,7 +10,7 @@ const EXTEND: u32 = 0x14;
 
 #[test]
 fn areas_are_defined_used_and_released() {
-    for machine in Machine::both() {
+    for mut machine in Machine::both() {
         machine.write("pin", "4711\n");
         machine.write("data", "sixteen bytes ..");
         machine.ok("nv lock --rules --yes");
@@ -75,12 +75,20 @@ fn areas_are_defined_used_and_released() {
             "nv write 0x00011001 -i data --auth file:pin",
             &["it is locked"],
         );
-        assert_eq!(machine.json("nv show 0x00011001")["write_locked"], true);
+        let shown = machine.json("nv show 0x00011001");
+        assert_eq!(shown["write_locked"], true, "{shown}");
+        assert_eq!(shown["locked_forever"], false, "{shown}");
         let listed = machine.json("nv list");
         assert_eq!(
             listed["indices"].as_array().expect("a list").len(),
             before + 2
         );
+        // One that is locked until the restart stays until then.
+        machine.fails(
+            &format!("nv release 0x00011001 --yes {OWNER}"),
+            &["it is locked"],
+        );
+        machine.restart();
         for index in ["0x00011000", "0x00011001"] {
             machine.ok(&format!("nv release {index} --yes {OWNER}"));
         }

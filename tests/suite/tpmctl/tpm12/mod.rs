@@ -129,6 +129,11 @@ impl Machine {
         ] {
             self.past_tcsd(line).ok();
         }
+        self.restart();
+    }
+
+    /// What a restart of the machine does.
+    fn restart(&mut self) {
         self.tpm.restart();
         if let Some(tcsd) = &mut self.tcsd {
             tcsd.restart();

@@ -93,7 +93,8 @@ impl Index {
             lockable: lockable.map(|(_, name)| name).collect(),
             read_locked: area.read_locked,
             write_locked: area.write_locked,
-            locked_forever: area.locked_for_ever,
+            // A write of nothing sets both marks, whichever of them the attributes make count (part 3, 20.4).
+            locked_forever: area.locked_for_ever && has(Permissions::WRITE_DEFINE),
             read_registers: registers(&area.read),
             write_registers: registers(&area.write),
             // Those that only the owner uses go with the owner (part 3, 6.2).
