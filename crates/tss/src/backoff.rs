@@ -71,8 +71,14 @@ impl Backoff {
         self.again_after(1.0)
     }
 
-    /// The same, a fraction of the time: for several that would come at the same moment otherwise.
-    pub(crate) fn again_after(&mut self, fraction: f32) -> bool {
+    /// The same, for several that were turned away together: each comes back after 0.5 to 1.5 of the time.
+    pub(crate) fn again_apart(&mut self) -> bool {
+        let mut byte = [128];
+        let _ = crypto::random(&mut byte);
+        self.again_after(0.5 + f32::from(byte[0]) / 255.0)
+    }
+
+    fn again_after(&mut self, fraction: f32) -> bool {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return false;

@@ -57,7 +57,7 @@ impl<'a> Connection<'a> {
                 Ok(connection) => return Ok(connection),
                 Err(NotOpened::Failed(error)) => return Err(error.into()),
                 Err(NotOpened::Refused(failure)) => return Err(failure.into()),
-                Err(NotOpened::Full) if backoff.again_after(jitter()) => {
+                Err(NotOpened::Full) if backoff.again_apart() => {
                     log::trace!("tcsd had no free connection");
                 }
                 Err(NotOpened::Full) => {
@@ -299,11 +299,4 @@ fn left(deadline: Instant) -> io::Result<Duration> {
         return Err(io::ErrorKind::TimedOut.into());
     }
     Ok(left)
-}
-
-/// Processes that were turned away together come back apart: a factor between 0.5 and 1.5.
-fn jitter() -> f32 {
-    let mut byte = [128];
-    let _ = crypto::random(&mut byte);
-    0.5 + f32::from(byte[0]) / 255.0
 }

@@ -43,6 +43,56 @@ fn keys_that_tcsd_swapped_out_are_loaded_again_without_a_try_spent() {
     assert_eq!(tries(), before);
 }
 
+/// tcsd says so of a key that it dropped because another client left in the same moment, as often as that happens.
+#[test]
+fn keys_that_tcsd_lost_are_loaded_until_one_stays() {
+    let simulator = Simulator::with_tcsd();
+    let (client, log) = simulator.client();
+    let tries = || client.lockout().unwrap().unwrap().count.unwrap();
+    let before = tries();
+    for (command, code) in [("Sign", 0x20ca), ("Sign", 0x20c5), ("OSAP", 0x2002)] {
+        for _ in 0..9 {
+            log.inject(command, Fault::Code(code));
+        }
+        log.take();
+        let (name, password) = match command {
+            "OSAP" => ("tss-auth.pem", Some(PASSWORD)),
+            _ => ("tss.pem", None),
+        };
+        sign(&client, &key_file(name), password);
+        let sent = log.take();
+        let loads = sent.iter().filter(|name| *name == "LoadKey2").count();
+        assert_eq!(loads, 10, "{sent:?}");
+    }
+    // What may be the TPM's own word is believed sooner.
+    for _ in 0..9 {
+        log.inject("Sign", Fault::Code(1));
+    }
+    client
+        .sign(&key_file("tss.pem"), &zeros(), &digest_info())
+        .unwrap_err();
+    let sent = log.take();
+    let signs = sent.iter().filter(|name| *name == "Sign!1").count();
+    assert_eq!(signs, 5, "{sent:?}");
+    assert_eq!(tries(), before);
+}
+
+/// Each that leaves takes what tcsd has just loaded for another.
+#[test]
+fn many_that_come_and_go_through_tcsd() {
+    let simulator = Simulator::with_tcsd();
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            let (client, _) = simulator.client();
+            scope.spawn(move || {
+                for _ in 0..40 {
+                    sign(&client, &key_file("tss.pem"), None);
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn a_tcsd_that_is_not_there_is_named_with_its_setting() {
     let (client, _) = client_of(

@@ -6,6 +6,7 @@ pub(crate) mod exec;
 pub(crate) mod loaded;
 mod recovery;
 pub(crate) mod seal;
+mod swapped;
 
 use std::time::Duration;
 
@@ -14,25 +15,22 @@ use self::exec::Authority;
 use self::loaded::{Fingerprint, LoadedKeys, NOBODY};
 use crate::backoff::{Backoff, Pace};
 use crate::client::table::{Digest, Entry};
-use crate::error::{Error, ErrorKind, Result, crypto_error};
+use crate::error::{Error, ErrorKind, Result};
 use crate::os::poll::deadline_in;
 use crate::os::process::Process;
 use crate::tpm12::client::Key;
 use crate::tpm12::commands::Request;
-use crate::tpm12::commands::session::Osap;
 use crate::tpm12::commands::storage::{CreateWrapKey, EvictKey, FlushSpecific, GetPubKey, LoadKey};
-use crate::tpm12::constants::{Ordinal, entity, handle, resource};
+use crate::tpm12::constants::{Ordinal, handle, resource};
 use crate::tpm12::failure::{Failure, Whose, code_of};
 use crate::tpm12::rc::Code;
 use crate::tpm12::secret::AuthValue;
-use crate::tpm12::{KeyBlob, PublicKey, Template, session};
+use crate::tpm12::{KeyBlob, PublicKey, Template};
 use crate::transport::Sharing;
 
 /// How long tcsd is asked again while other clients have all sessions of the TPM, or while it stumbles.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PACE: Pace = Pace::doubling(Duration::from_millis(2), Duration::from_millis(100));
-/// tcsd may swap a key out again before it was used; each time costs no try.
-const RELOADS: usize = 4;
 /// Failures of tcsd's own in one command before they are believed.
 const STUMBLES: usize = 10;
 /// Refused secrets that are remembered.
@@ -302,77 +300,6 @@ impl<'a> Tpm<'a> {
         })
     }
 
-    /// Through tcsd. It swaps keys out when slots are short and loads them again without their parent's
-    /// authorization, which fails with the very code of a wrong secret.
-    fn use_swappable<R: Request>(
-        &mut self,
-        key: &Key,
-        mut handle: u32,
-        request: &impl Fn(u32) -> R,
-    ) -> Result<R::Response> {
-        for _ in 0..RELOADS {
-            match self.run(&request(handle), Authority::None) {
-                Err(error) if is_swapped_out(&error) => handle = self.load(key, false)?,
-                result => return result,
-            }
-        }
-        self.run(&request(handle), Authority::None)
-    }
-
-    /// The same with a password, of which only one try may be spent. The session is bound to the key by
-    /// TPM_OSAP, which takes no secret: if that fails the key was swapped out. Should the command itself
-    /// be refused, another TPM_OSAP tells whether the key was there.
-    fn use_swappable_with_password<R: Request>(
-        &mut self,
-        key: &Key,
-        mut handle: u32,
-        secret: &AuthValue,
-        request: &impl Fn(u32) -> R,
-    ) -> Result<R::Response> {
-        for reloads in 0.. {
-            let command = request(handle);
-            let authority = Authority::Osap {
-                key: handle,
-                secret,
-            };
-            let error = match self.run(&command, authority) {
-                Err(error) if is_swapped_out(&error) => error,
-                result => return result,
-            };
-            if command_of(&error) != Some(Ordinal::OSAP.name()) && self.is_present(handle)? {
-                return Err(if code_of(&error) == Some(Code::AUTHFAIL) {
-                    let which = &key.fingerprint.blob;
-                    self.refused(command.ordinal(), Whose::Key, which, secret)
-                } else {
-                    error
-                });
-            }
-            if reloads == RELOADS {
-                return Err(error);
-            }
-            handle = self.load(key, false)?;
-        }
-        unreachable!("the loop ends by returning")
-    }
-
-    /// Whether a key of tcsd's is in the TPM.
-    fn is_present(&mut self, handle: u32) -> Result<bool> {
-        let odd = session::nonce().map_err(crypto_error)?;
-        let request = Osap {
-            entity: entity::KEY_HANDLE,
-            handle,
-            odd,
-        };
-        match self.run(&request, Authority::None) {
-            Ok(session) => {
-                self.end_session(session.handle);
-                Ok(true)
-            }
-            Err(error) if is_swapped_out(&error) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Loads a key under the SRK. It is noted in the shared table at once, so that others can flush it
     /// should this process end before it does; others may use it if `shared`.
     pub(crate) fn load(&mut self, key: &Key, shared: bool) -> Result<u32> {
@@ -581,19 +508,6 @@ impl<'a> Tpm<'a> {
         }
         .into()
     }
-}
-
-/// Whether tcsd's answer may mean that a key is not in the TPM any more.
-fn is_swapped_out(error: &Error) -> bool {
-    matches!(
-        code_of(error),
-        Some(
-            Code::AUTHFAIL
-                | Code::INVALID_KEYHANDLE
-                | Code::TCS_INVALID_KEYHANDLE
-                | Code::TCS_KM_LOADFAILED
-        )
-    ) || (code_of(error) == Some(Code::TCS_FAIL) && command_of(error) == Some(Ordinal::OSAP.name()))
 }
 
 /// Whether tcsd failed for no reason of the TPM's. Not with TPM_OSAP, where it means a key swapped out.

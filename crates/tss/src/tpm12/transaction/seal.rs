@@ -5,7 +5,8 @@ use zeroize::Zeroizing;
 
 use super::exec::Authority;
 use super::loaded::{NOBODY, digest};
-use super::{RELOADS, Tpm, command_of, explain_load, is_swapped_out};
+use super::swapped::is_swapped_out;
+use super::{Tpm, command_of, explain_load};
 use crate::error::{Error, Result};
 use crate::tpm12::client::Key;
 use crate::tpm12::commands::seal::{PcrRead, Seal, Unseal};
@@ -108,9 +109,9 @@ impl Tpm<'_> {
                 // tcsd may have swapped it out, which it says in the words of a wrong secret.
                 Err(error)
                     if daemon
-                        && reloads < RELOADS
                         && is_swapped_out(&error)
-                        && !self.is_present(handle)? =>
+                        && !self.is_present(handle)?
+                        && self.reloads(reloads, true) =>
                 {
                     handle = self.load(key, false)?;
                 }
