@@ -2,7 +2,7 @@
 //! documents add; started, reloaded, upgraded, and looked after from a shell that knows nothing of OPENSSL_CONF.
 
 use testkit::machine::{Machine, script};
-use testkit::tools::{need_file, root, sample};
+use testkit::tools::{need_file, root, sample, substitute};
 
 const GUIDE: &str = "docs/nginx.md";
 
@@ -78,6 +78,59 @@ cat /var/log/nginx/error.log
     assert!(done.out().contains("test is successful"), "{done}");
     done.never_says("[warn]").never_says("[emerg]");
     machine.tpm.assert_clean();
+}
+
+/// A TPM 1.2 that nobody owns, and tcsd as Debian configures it: the page's section word for word. What the kernel would say
+/// of the machine's TPM is said in the environment.
+#[test]
+fn a_fresh_machine_with_a_tpm_1_2_serves_a_website() {
+    const PAGE: &str = "docs/tpm-provider-tpm12.7.md";
+    need_nginx();
+    need_file("/etc/tcsd.conf", "trousers");
+    let machine = Machine::new();
+    let mut typed = script(PAGE, "# FROM A FRESH MACHINE", "# NGINX");
+    for (line, here) in [
+        ("apt-get install trousers", "start_tpm\n"),
+        // swtpm's has none.
+        (
+            "tpmctl owner take",
+            "tpmctl ek create --yes\ntpmctl owner take --yes",
+        ),
+        // The page names the TPM itself.
+        ("--yes --tcti \"$TPM\" --tcti", "--yes --tcti"),
+    ] {
+        typed = substitute(&typed, line, here);
+    }
+    let done = machine.run(&format!(
+        r#"{WAIT}
+mount -t tmpfs tmpfs /root
+start_tpm() {{
+  install -d -o tss -g tss /run/tpm12 /run/ps
+  swtpm socket --flags not-need-init,startup-clear --tpmstate dir=/run/tpm12 \
+    --server type=tcp,port=6545,disconnect --daemon
+  sed -i 's|^#* *system_ps_file *=.*|system_ps_file = /run/ps/system.data|' /etc/tcsd.conf
+  # In the foreground, as a job: its own way of becoming a daemon fails without /dev/tpm0.
+  TCSD_TCP_DEVICE_HOSTNAME=127.0.0.1 TCSD_TCP_DEVICE_PORT=6545 \
+    setpriv --reuid tss --regid tss --clear-groups tcsd -e -f >/run/tcsd.log 2>&1 &
+  wait_until 'ss -ltn | grep -q :30003'
+}}
+export TPM12_TCTI=tcsd
+{typed}
+unset TPM12_TCTI OPENSSL_CONF
+head -n 1 /etc/nginx/tls/tpm.key
+stat -c '%a %U' /root/tpm-owner
+nginx -s reload
+curl -s --cacert /etc/nginx/tls/tpm.crt --resolve www.example.com:443:127.0.0.1 https://www.example.com/ >/dev/null
+nginx -s quit
+wait_until '! pgrep -x nginx >/dev/null'
+cat /var/log/nginx/error.log
+"#
+    ));
+    assert!(done.status.success(), "{done}");
+    for text in ["BEGIN TSS KEY BLOB", "600 root", "</html>"] {
+        assert!(done.out().contains(text), "{text} in {done}");
+    }
+    done.never_says("[warn]").never_says("[emerg]");
 }
 
 /// Whoever has another TPM, or settings in the environment, upgrades as well: nothing that the service was given is lost.
