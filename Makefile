@@ -58,6 +58,9 @@ demo: ## install what is missing, build, and show a TPM key with openssl and ngi
 	@$(MAKE) --no-print-directory build
 	tools/demo
 
+# A scenario waits for its TPM, its server or its client most of the time: two of them for each processor.
+check check-without-jobs: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
+
 check: ## install what is missing, build, lint, run every test, compare docs/MATRIX.md with the results
 	tools/setup check
 	@$(MAKE) --no-print-directory build
