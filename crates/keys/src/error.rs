@@ -53,6 +53,9 @@ pub enum Error {
     /// What the TPM returned does not verify under the key's public half.
     #[error("{0}")]
     WrongSignature(String),
+    /// The handle leads to another key by now, or to none.
+    #[error("{0}")]
+    OtherObject(String),
     /// The TPM client failed.
     #[error(transparent)]
     Tss(#[from] tss::Error),
@@ -66,6 +69,13 @@ impl Error {
             Self::Tss(error) => error.is_authorization_failure() && !error.is_of_parent(),
             _ => false,
         }
+    }
+
+    /// Whether the TPM has refused something, other than a value: of a persistent key that may be because it is gone.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Tss(error) if error.code().is_some())
+            && !self.is_wrong_value()
+            && self.tries_left().is_none()
     }
 
     /// The wrong tries that are left before the TPM locks, if the TPM said so with this.

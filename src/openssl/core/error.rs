@@ -159,6 +159,7 @@ impl From<keys::Error> for Error {
             keys::Error::Missing(_) => Reason::NullArgument,
             keys::Error::NotInitialized(_) => Reason::NotInitialized,
             keys::Error::WrongSignature(_) => Reason::WrongSignature,
+            keys::Error::OtherObject(_) => Reason::OtherObject,
             keys::Error::Tss(error) => reason_of(error),
         };
         Self::new(reason, error.to_string())

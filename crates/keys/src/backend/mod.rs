@@ -122,6 +122,10 @@ pub(crate) trait Backend: Send + Sync {
     fn release(&self) -> Result<(), Error>;
     /// Has the key loaded anew by the next operation.
     fn forget(&self) -> Result<(), Error>;
+    /// What has become of the key's handle, if it is persistent and no longer there. One command of such a key.
+    fn gone(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What is to be signed.

@@ -31,6 +31,14 @@ impl Key {
             (Err(_), PublicKey::Ec(own)) => self.agree(own).map(drop),
             (Err(_), PublicKey::Rsa { .. }) => self.try_decryption(),
         }
+        .map_err(|error| self.or_gone(error))
+    }
+
+    /// The error, or what has become of a persistent key, if that is why. Not for decryption of what others send: how long
+    /// an error takes would tell them what was wrong.
+    pub(super) fn or_gone(&self, error: Error) -> Error {
+        let gone = error.is_refusal().then(|| self.backend.gone()).flatten();
+        gone.map_or(error, Error::OtherObject)
     }
 
     /// Gives up what this process has in the key's TPM; what is used again is loaded again.

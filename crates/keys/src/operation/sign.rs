@@ -32,7 +32,10 @@ impl Key {
     /// Lets no signature out that does not verify. A first failure can be another key's doing that
     /// has our key's handle on a bare TPM by now: it is loaded again, once.
     fn sign_verified(&self, signing: &Signing, input: Input<'_>) -> Result<Vec<u8>, Error> {
-        let produce = || self.backend.sign(&self.credential, signing, input);
+        let produce = || {
+            let signature = self.backend.sign(&self.credential, signing, input);
+            signature.map_err(|error| self.or_gone(error))
+        };
         let signature = produce()?;
         if !self.tpm().config().verify || self.is_right(signing, &signature, input.digest)? {
             return Ok(signature);
@@ -42,6 +45,11 @@ impl Key {
         let signature = produce()?;
         if self.is_right(signing, &signature, input.digest)? {
             return Ok(signature);
+        }
+        if let Some(what) = self.backend.gone() {
+            return Err(Error::OtherObject(format!(
+                "the signature does not verify, and was not handed out: {what}"
+            )));
         }
         Err(Error::WrongSignature(
             "the TPM returned a signature that does not verify under the key's public \

@@ -5,7 +5,7 @@ use std::fs;
 use cryptoki_sys::*;
 use testkit::pkcs11::{Keys, Module, plain};
 use testkit::process::Run;
-use testkit::tools::{module, sample, substitute};
+use testkit::tools::{module, need_file, root, sample, substitute, tpmctl};
 
 use super::super::{OPEN, labelled};
 
@@ -146,8 +146,10 @@ fn one_that_vanishes_or_is_another() {
     keys.add("other", "");
     keys.tpmctl("key persist keys/other.tpm 0x81020000").ok();
     fs::remove_file(keys.path("other.tpm")).unwrap();
-    // Its signatures do not verify under the key that was here, and stay.
-    assert_eq!(sign(), Err(CKR_DEVICE_ERROR));
+    // Its signatures do not verify under the key that was here, and stay. That it is another one is looked up then.
+    let (refused, counts) = keys.tap.cost(sign);
+    assert_eq!(refused, Err(CKR_FUNCTION_FAILED));
+    counts.are(&[("Sign", 2), ("ReadPublic", 1)]);
     // A program that starts anew sees the other one, by its own id.
     let again = Module::start(&settings);
     assert_eq!(again.slots().len(), 2);
@@ -178,4 +180,58 @@ fn a_pin_goes_to_its_own_key_only() {
     // CKR_PIN_INCORRECT would be said of one that was tried.
     assert_eq!(said, CKR_FUNCTION_FAILED);
     assert_eq!(keys.wrong_tries(), 0);
+}
+
+/// What is said then: which handle, and what to do.
+#[test]
+fn an_error_names_the_handle() {
+    let keys = persistent();
+    configured(&keys, HANDLES);
+    // Not where the module would look for them.
+    for name in ["other", "third"] {
+        keys.tpmctl(&format!("key new -o {name}.tpm")).ok();
+    }
+    keys.openssl.dir().write("pin", "9999\n");
+    keys.tpmctl("key new -o otherpin.tpm --auth file:pin --type rsa")
+        .ok();
+    need_file("/usr/lib/python3/dist-packages/PyKCS11", "python3-pykcs11");
+    let steps = |steps: &[&str]| {
+        keys.program("/usr/bin/python3", "python3")
+            .arg("-I")
+            .arg(root().join("tests/python/pkcs11_steps.py"))
+            .arg(module())
+            .args(steps)
+            .env("TPMCTL", tpmctl())
+            .ok()
+    };
+    let evict = "!$TPMCTL key evict 0x81020000 -y";
+    let done = steps(&["token TPM keys", "sign", evict, "sign"]);
+    assert_eq!(done.out(), "signed\nCKR_FUNCTION_FAILED\n", "{done}");
+    let said =
+        "there is no key at handle 0x81020000 any more; `tpmctl key list --persistent` shows";
+    assert!(done.err().contains(said), "{done}");
+    keys.tpmctl("key persist other.tpm 0x81020000").ok();
+    let persist = "!$TPMCTL key persist third.tpm 0x81020000";
+    let done = steps(&["token TPM keys", "sign", evict, persist, "sign"]);
+    assert_eq!(done.out(), "signed\nCKR_FUNCTION_FAILED\n", "{done}");
+    let said = "another key is at handle 0x81020000 than when it was read first; `tpmctl key list --persistent` shows it";
+    assert!(
+        done.err().contains(said) && !done.err().contains("damaged"),
+        "{done}"
+    );
+    // What it says to do.
+    let listed = keys.tpmctl("key list --persistent").ok();
+    assert!(listed.out().contains("0x81020000"), "{listed}");
+    assert_eq!(steps(&["token TPM keys", "sign"]).out(), "signed\n");
+    // The same of one with a PIN, at its login.
+    let evict = "!$TPMCTL key evict 0x81020001 -y";
+    let persist = "!$TPMCTL key persist otherpin.tpm 0x81020001";
+    let done = steps(&["token 0x81020001", evict, persist, "login 1234"]);
+    assert_eq!(done.out(), "CKR_FUNCTION_FAILED\n", "{done}");
+    assert!(
+        done.err().contains("another key is at handle 0x81020001"),
+        "{done}"
+    );
+    assert_eq!(keys.wrong_tries(), 0);
+    keys.tpm.assert_clean();
 }

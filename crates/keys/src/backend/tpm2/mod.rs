@@ -20,7 +20,8 @@ use crypto::ecdsa::EcPublic;
 use tss::os::AppendOnly;
 use tss::schedule::Queue;
 use tss::tpm2::{
-    AlgId, Attributes, Client, Duplicate, KeyAuth, Name, Object, Policy, Public, Scheme, Source,
+    AlgId, Attributes, Client, Duplicate, KeyAuth, Name, Object, Policy, Public, ResponseCode,
+    Scheme, Source,
 };
 use tss::transport::Family;
 use zeroize::Zeroizing;
@@ -377,5 +378,23 @@ impl Backend for Tpm2Key {
         let object = self.imported.iter().next().unwrap_or(&self.object);
         self.tpm.client()?.forget(object);
         Ok(())
+    }
+
+    fn gone(&self) -> Option<String> {
+        let Source::Persistent(handle) = self.object.source else {
+            return None;
+        };
+        match self.tpm.client().ok()?.read_public(handle) {
+            Ok(found) if found.name == self.object.name => None,
+            Ok(_) => Some(format!(
+                "another key is at handle 0x{handle:08x} than when it was read first; `tpmctl key list --persistent` shows it. \
+                 A program that is started anew uses that one"
+            )),
+            Err(error) if error.code().is_some_and(ResponseCode::is_bad_handle) => Some(format!(
+                "there is no key at handle 0x{handle:08x} any more; `tpmctl key list --persistent` shows those that there are, \
+                 and `tpmctl key persist` puts one there"
+            )),
+            Err(_) => None,
+        }
     }
 }
