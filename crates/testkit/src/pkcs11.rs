@@ -304,6 +304,52 @@ impl Module {
         Ok(signature)
     }
 
+    /// Has the TPM make a key: its public half and its private one.
+    pub fn generate(
+        &self,
+        session: CK_SESSION_HANDLE,
+        kind: CK_MECHANISM_TYPE,
+        public: &[(CK_ATTRIBUTE_TYPE, &[u8])],
+        private: &[(CK_ATTRIBUTE_TYPE, &[u8])],
+    ) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE), CK_RV> {
+        let (mut public, mut private) = (template(public), template(private));
+        let (mut one, mut other) = (0, 0);
+        ok(p11!(
+            self,
+            C_GenerateKeyPair,
+            session,
+            &mut plain(kind),
+            public.as_mut_ptr(),
+            public.len() as CK_ULONG,
+            private.as_mut_ptr(),
+            private.len() as CK_ULONG,
+            &mut one,
+            &mut other
+        ))?;
+        Ok((one, other))
+    }
+
+    /// Copies an object, which differs in these attributes.
+    pub fn copy(
+        &self,
+        session: CK_SESSION_HANDLE,
+        object: CK_OBJECT_HANDLE,
+        differing: &[(CK_ATTRIBUTE_TYPE, &[u8])],
+    ) -> Result<CK_OBJECT_HANDLE, CK_RV> {
+        let mut template = template(differing);
+        let mut copied = 0;
+        ok(p11!(
+            self,
+            C_CopyObject,
+            session,
+            object,
+            template.as_mut_ptr(),
+            template.len() as CK_ULONG,
+            &mut copied
+        ))?;
+        Ok(copied)
+    }
+
     /// Whether the module says that a signature is right.
     pub fn verify(
         &self,

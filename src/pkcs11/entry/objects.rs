@@ -4,7 +4,7 @@
 use super::{answer, pointers};
 use crate::pkcs11::abi::*;
 use crate::pkcs11::module;
-use crate::pkcs11::object::{Answer, change, create};
+use crate::pkcs11::object::{Answer, change, copy, create};
 use crate::pkcs11::session::find;
 
 pub(super) unsafe extern "C" fn C_CreateObject(
@@ -23,6 +23,26 @@ pub(super) unsafe extern "C" fn C_CreateObject(
         let created = create::create(session, &template)?;
         // SAFETY: the caller keeps the standard's contract.
         unsafe { pointers::write(object, created) }
+    })
+}
+
+pub(super) unsafe extern "C" fn C_CopyObject(
+    session: CK_SESSION_HANDLE,
+    object: CK_OBJECT_HANDLE,
+    template: *mut CK_ATTRIBUTE,
+    count: CK_ULONG,
+    copied: *mut CK_OBJECT_HANDLE,
+) -> CK_RV {
+    answer("C_CopyObject", || {
+        module::with(|module| module.session(session).map(drop))?;
+        if copied.is_null() {
+            return Err(Fault(CKR_ARGUMENTS_BAD));
+        }
+        // SAFETY: the caller keeps the standard's contract.
+        let template = unsafe { pointers::template(template, count) }?;
+        let new = copy::copy(session, object, &template)?;
+        // SAFETY: the caller keeps the standard's contract.
+        unsafe { pointers::write(copied, new) }
     })
 }
 

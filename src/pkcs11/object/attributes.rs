@@ -66,7 +66,7 @@ fn of_any(shown: &Shown, kind: CK_ATTRIBUTE_TYPE) -> Option<Answer> {
             _ => false,
         }),
         CKA_MODIFIABLE => flag(on_file),
-        CKA_COPYABLE => flag(false),
+        CKA_COPYABLE => flag(shown.is_copyable()),
         CKA_DESTROYABLE => flag(on_file || !of_token),
         CKA_LABEL => Value(label(shown)),
         CKA_UNIQUE_ID if of_token => Value(

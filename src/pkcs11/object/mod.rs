@@ -3,6 +3,7 @@
 
 mod attributes;
 pub(super) mod change;
+pub(super) mod copy;
 pub(super) mod create;
 pub(super) mod template;
 
@@ -84,6 +85,11 @@ impl Shown {
             Self::Certificate(..) | Self::Profile => true,
             Self::Secret(_) | Self::Peer(_) | Self::Passing(_) => false,
         }
+    }
+
+    /// Whether C_CopyObject can make another one of it: a key of a session goes into the token so.
+    pub(super) fn is_copyable(&self) -> bool {
+        matches!(self, Self::Private(held) | Self::Public(held) if !held.is_of_token())
     }
 
     /// What tells an object of a token from all others, in every process.

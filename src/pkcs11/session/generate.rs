@@ -3,11 +3,11 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keys::key_dirs::{Entry, LONGEST_ID, id_text, place_for_new, write_new};
-use keys::{GenerateOptions, KeyType, generate};
+use keys::{GenerateOptions, Key, KeyType, generate};
 
 use crate::pkcs11::abi::*;
 use crate::pkcs11::fault::fault;
@@ -62,6 +62,14 @@ pub(in crate::pkcs11) fn pair(
             ))
         });
     }
+    takes_new_keys(slot, is_rw)?;
+    let directory = place_for_new(&dirs)?;
+    let key = generate(&tpm?, &options)?;
+    store(session, directory, &key, id, label.unwrap_or("key"))
+}
+
+/// Refuses to put a key where it would be in no token, or without the caller's right to it.
+fn takes_new_keys(slot: CK_SLOT_ID, is_rw: bool) -> Result {
     if !is_rw {
         return Err(Fault(CKR_SESSION_READ_ONLY));
     }
@@ -72,8 +80,17 @@ pub(in crate::pkcs11) fn pair(
              for the keys without one takes new ones",
         ));
     }
-    let directory = place_for_new(&dirs)?;
-    let key = generate(&tpm?, &options)?;
+    Ok(())
+}
+
+/// Writes a key's file, and finds the handles of its halves.
+fn store(
+    session: CK_SESSION_HANDLE,
+    directory: &Path,
+    key: &Key,
+    id: Option<&[u8]>,
+    label: &str,
+) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE)> {
     let before = id.map_or_else(String::new, id_text);
     let pem = before + &key.to_pem().ok_or(Fault(CKR_FUNCTION_FAILED))?;
     // It may be the user's ~/.ssh.
@@ -81,7 +98,6 @@ pub(in crate::pkcs11) fn pair(
         .recursive(true)
         .mode(0o700)
         .create(directory)?;
-    let label = label.unwrap_or("key");
     let path = write(directory, label, &pem)?;
     if let Some(ssh) = key.public().to_ssh() {
         // Without it the file's name is the label.
@@ -89,6 +105,41 @@ pub(in crate::pkcs11) fn pair(
     }
     module::refresh()?;
     halves(session, &key.public().to_spki())
+}
+
+/// Puts the private key of a session into the token: its file, which has the public half too. No TPM command.
+pub(in crate::pkcs11) fn keep(
+    session: CK_SESSION_HANDLE,
+    held: &Held,
+    label: Option<&[u8]>,
+    id: Option<&[u8]>,
+) -> Result<CK_OBJECT_HANDLE> {
+    let (tpm, dirs, slot, is_rw) = module::with(|module| {
+        let (slot, is_rw) = {
+            let session = module.session(session)?;
+            (session.slot, session.is_rw)
+        };
+        Ok((module.tpm(), module.dirs().to_vec(), slot, is_rw))
+    })?;
+    takes_new_keys(slot, is_rw)?;
+    if halves(session, &held.public().to_spki()).is_ok() {
+        return Err(fault(
+            CKR_ACTION_PROHIBITED,
+            "the key is in the token already, in a file: C_SetAttributeValue gives that another label or identifier",
+        ));
+    }
+    let label = label.map_or(Ok(held.label()), std::str::from_utf8);
+    let label = label.map_err(|_| Fault(CKR_ATTRIBUTE_VALUE_INVALID))?;
+    let label = if label.is_empty() { "key" } else { label };
+    // What it has as a key of a session, unless that is what it would have anyway.
+    let id = id.unwrap_or(held.id());
+    if id.len() > LONGEST_ID {
+        return Err(Fault(CKR_ATTRIBUTE_VALUE_INVALID));
+    }
+    let id = Some(id).filter(|id| !id.is_empty() && *id != held.public().short_id());
+    let directory = place_for_new(&dirs)?;
+    let key = held.key(&tpm?)?;
+    store(session, directory, &key, id, label).map(|(_, private)| private)
 }
 
 /// The handles of the halves of a key of the token.
@@ -156,7 +207,7 @@ fn options(mechanism: &Mechanism, public: &Template) -> Result<GenerateOptions> 
 }
 
 /// Writes the key into a file whose name is the label, as far as that can be one; a number behind it if that is taken.
-fn write(directory: &std::path::Path, label: &str, pem: &str) -> Result<PathBuf> {
+fn write(directory: &Path, label: &str, pem: &str) -> Result<PathBuf> {
     let plain: String = label
         .chars()
         .map(|letter| match letter {

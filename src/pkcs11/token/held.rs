@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crypto::Secret;
-use keys::key_dirs::{Abilities, Certificate, Entry, certificates_of};
+use keys::key_dirs::{Abilities, Certificate, Entry, LONGEST_ID, certificates_of};
 use keys::uri::Handle;
 use keys::{Ask, Error, Key, PublicKey, Tpm};
 use tss::os::AppendOnly;
 
 use super::{digest, distinct};
+use crate::pkcs11::abi::{CKR_ATTRIBUTE_VALUE_INVALID, Fault};
 
 /// A key.
 #[derive(Clone)]
@@ -67,6 +68,28 @@ impl Held {
             origin: Origin::Session(Arc::clone(&entry)),
             ..Self::of_entry(&entry, None)
         }
+    }
+
+    /// The same key of a session, with another label or identifier.
+    pub(in crate::pkcs11) fn called(
+        &self,
+        label: Option<&[u8]>,
+        id: Option<&[u8]>,
+    ) -> crate::pkcs11::abi::Result<Self> {
+        let mut other = self.clone();
+        if let Some(label) = label {
+            let label = std::str::from_utf8(label);
+            other.label = label
+                .map_err(|_| Fault(CKR_ATTRIBUTE_VALUE_INVALID))?
+                .to_owned();
+        }
+        if let Some(id) = id {
+            if id.len() > LONGEST_ID {
+                return Err(Fault(CKR_ATTRIBUTE_VALUE_INVALID));
+            }
+            other.id = id.to_vec();
+        }
+        Ok(other)
     }
 
     /// A persistent key, with its certificates from the directories; costs what [`Key::from_handle`] does.

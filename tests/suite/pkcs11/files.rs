@@ -4,7 +4,7 @@ use std::fs;
 
 use cryptoki_sys::*;
 use testkit::p11;
-use testkit::pkcs11::{Keys, Module, plain, template};
+use testkit::pkcs11::{Keys, Module, plain};
 use testkit::scratch::set_mode;
 use testkit::tools::is_root;
 
@@ -175,25 +175,8 @@ fn new_keys_are_files() {
     let curve = hex::decode("06082a8648ce3d030107").unwrap();
     let (bits, exponent) = ((2048 as CK_ULONG).to_ne_bytes(), [1, 0, 1]);
     let make = |kind: CK_MECHANISM_TYPE, values: &[(CK_ATTRIBUTE_TYPE, &[u8])], label: &[u8]| {
-        let mut mechanism = plain(kind);
-        let mut public = template(values);
-        let mut private = template(&[(CKA_TOKEN, &[CK_TRUE]), (CKA_LABEL, label)]);
-        let (mut one, mut other) = (0, 0);
-        match p11!(
-            module,
-            C_GenerateKeyPair,
-            session,
-            &mut mechanism,
-            public.as_mut_ptr(),
-            public.len() as CK_ULONG,
-            private.as_mut_ptr(),
-            2,
-            &mut one,
-            &mut other
-        ) {
-            CKR_OK => Ok((one, other)),
-            why => Err(why),
-        }
+        let private: [(_, &[u8]); 2] = [(CKA_TOKEN, &[CK_TRUE]), (CKA_LABEL, label)];
+        module.generate(session, kind, values, &private)
     };
     let ec = make(
         CKM_EC_KEY_PAIR_GEN,

@@ -4,7 +4,7 @@ use std::fs;
 
 use cryptoki_sys::*;
 use testkit::p11;
-use testkit::pkcs11::{Keys, Module, plain, template};
+use testkit::pkcs11::{Keys, Module, plain};
 use testkit::process::Run;
 use testkit::terminal::Typist;
 use testkit::tools::module as module_file;
@@ -176,23 +176,14 @@ fn a_key_that_was_made_gets_a_pin() {
         .sign(session, key, &mut plain(CKM_ECDSA), &[1; 32])
         .unwrap();
     // No more keys go there.
-    let (mut one, mut other) = (0, 0);
     let curve = hex::decode("06082a8648ce3d030107").unwrap();
-    let mut public = template(&[(CKA_EC_PARAMS, &curve)]);
-    let mut private = template(&[(CKA_TOKEN, &[CK_TRUE])]);
     assert_eq!(
-        p11!(
-            module,
-            C_GenerateKeyPair,
+        module.generate(
             session,
-            &mut plain(CKM_EC_KEY_PAIR_GEN),
-            public.as_mut_ptr(),
-            1,
-            private.as_mut_ptr(),
-            1,
-            &mut one,
-            &mut other
+            CKM_EC_KEY_PAIR_GEN,
+            &[(CKA_EC_PARAMS, &curve)],
+            &[(CKA_TOKEN, &[CK_TRUE])]
         ),
-        CKR_TOKEN_WRITE_PROTECTED
+        Err(CKR_TOKEN_WRITE_PROTECTED)
     );
 }

@@ -105,22 +105,9 @@ fn ids_that_are_refused() {
         (&[1][..], &[2][..], CKR_TEMPLATE_INCONSISTENT),
         (&[1; 256], &[1; 256], CKR_ATTRIBUTE_VALUE_INVALID),
     ] {
-        let mut public = template(&[(CKA_EC_PARAMS, &curve), (CKA_ID, one)]);
-        let mut private = template(&[(CKA_ID, other)]);
-        let (mut first, mut second) = (0, 0);
-        let result = p11!(
-            module,
-            C_GenerateKeyPair,
-            session,
-            &mut plain(CKM_EC_KEY_PAIR_GEN),
-            public.as_mut_ptr(),
-            2,
-            private.as_mut_ptr(),
-            1,
-            &mut first,
-            &mut second
-        );
-        assert_eq!(result, expected);
+        let public: [(_, &[u8]); 2] = [(CKA_EC_PARAMS, &curve), (CKA_ID, one)];
+        let made = module.generate(session, CKM_EC_KEY_PAIR_GEN, &public, &[(CKA_ID, other)]);
+        assert_eq!(made, Err(expected));
     }
     assert_eq!(fs::read_dir(keys.dir()).unwrap().count(), 1);
     // A file in DER, or with two keys, has no place for one.
