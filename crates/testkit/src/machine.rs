@@ -23,14 +23,15 @@ copy "$modules"
 for each in /usr/local /run /var/log /var/lib/nginx /var/lib/apache2; do
   [ ! -d "$each" ] || { mount -t tmpfs tmpfs "$each"; chmod 755 "$each"; }
 done
-mkdir -m 1777 /run/lock
+mkdir -m 1777 /run/lock /run/tmp
 mkdir /var/log/nginx /var/log/apache2 /run/apache2 /run/haproxy /usr/local/bin /usr/local/sbin
 rm -f /etc/nginx/sites-enabled/* /etc/nginx/modules-enabled/* /etc/apache2/sites-enabled/*
 install -D -m 644 "$MODULE" /usr/local/built/tpm.so
 make -s -C "$REPOSITORY" install MODULE=/usr/local/built/tpm.so TPMCTL="$TPMCTL" >/usr/local/installed 2>&1 \
   || { cat /usr/local/installed; exit 1; }
 sed -i "s|^#tcti = .*|tcti = $ADDRESS|" /usr/local/share/doc/tpm-provider/conf/openssl.cnf
-exec env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TPM="$ADDRESS" bash -eu "$SCRIPT"
+# /tmp is everybody's: what programs leave behind goes with the machine.
+exec env -i HOME=/root TMPDIR=/run/tmp PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TPM="$ADDRESS" bash -eu "$SCRIPT"
 "#;
 
 /// The machine's TPM and directory.

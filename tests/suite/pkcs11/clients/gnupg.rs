@@ -54,6 +54,8 @@ impl<'a> Home<'a> {
             .keys
             .program(program, "gpgsm")
             .env("GNUPGHOME", self.0.path("gpg"))
+            // The daemon has a directory for its socket there, and leaves it when a signal ends it.
+            .env("TMPDIR", self.0.path("gpg"))
             .words(words)
     }
 }
@@ -94,6 +96,9 @@ pub fn gpgsm_signs() {
             done.err().contains("Good signature from \"/CN=tpm\""),
             "{done}"
         );
+        let entries = fs::read_dir(case.path("gpg")).unwrap();
+        let mut names = entries.map(|entry| entry.unwrap().file_name());
+        assert!(names.any(|name| name.to_string_lossy().starts_with("gnupg-pkcs11-scd.")));
         Seen::Operations(1)
     });
 }

@@ -25,6 +25,8 @@ pub(super) struct Row {
     pub tries: u32,
     /// A software key in the same process; `Cannot` is not tried, and for what only lists there is none.
     beside: Option<Cell>,
+    /// Whether it ends by a signal, and does not clean up then.
+    pub ends_by_signal: bool,
     /// The test that goes through the cells.
     test: fn(),
 }
@@ -49,6 +51,11 @@ impl Row {
 
     const fn lists(mut self) -> Self {
         self.beside = None;
+        self
+    }
+
+    const fn ends_by_signal(mut self) -> Self {
+        self.ends_by_signal = true;
         self
     }
 
@@ -81,6 +88,7 @@ const fn row(
         gives_pin: true,
         tries: 1,
         beside: Some(Works),
+        ends_by_signal: false,
         test,
     }
 }
@@ -122,7 +130,7 @@ pub(super) const ROWS: &[Row] = &[
     row(TSTCLNT, TLS_CLIENT, nss::tstclnt_connects).alone(ONE_CONNECTION),
     row(P11TOOL, "lists, exports the certificate", gnutls::p11tool_lists).sample("p11-kit/tpm-provider.module").lists(),
     row(P11TOOL, "signs", gnutls::p11tool_signs).sample("p11-kit/tpm-provider.module").alone(ONE_SIGNATURE),
-    row(GNUTLS_SERV, TLS, gnutls::gnutls_serves).sample("p11-kit/tpm-provider.module"),
+    row(GNUTLS_SERV, TLS, gnutls::gnutls_serves).sample("p11-kit/tpm-provider.module").ends_by_signal(),
     row(GNUTLS_CLI, TLS_CLIENT, gnutls::gnutls_connects).sample("p11-kit/tpm-provider.module").alone(ONE_CONNECTION),
     row(KEYTOOL, "lists keys and certificates", java::keytool_lists).sample("pkcs11/java.cfg").lists(),
     row(JARSIGNER, "signs", java::jarsigner_signs).sample("pkcs11/java.cfg").alone(ONE_SIGNATURE),
@@ -132,7 +140,7 @@ pub(super) const ROWS: &[Row] = &[
     row(OPENVPN, "as a client, TLS 1.2 and 1.3", openvpn::openvpn_connects).sample("pkcs11/openvpn-client.conf").alone(ONE_KEY),
     row(OPENVPN, "as a server, TLS 1.2 and 1.3", openvpn::openvpn_serves).sample("pkcs11/openvpn-client.conf").alone(ONE_KEY),
     row(ENGINE, "certificate requests, signatures", engine::openssl_signs).sample("pkcs11/engine.cnf").alone(ONE_SIGNATURE),
-    row(ENGINE, TLS, engine::s_server_serves).sample("pkcs11/engine.cnf"),
+    row(ENGINE, TLS, engine::s_server_serves).sample("pkcs11/engine.cnf").ends_by_signal(),
     row(NGINX, TLS, engine::nginx_serves).sample("pkcs11/engine.cnf"),
     row(PKI, "certificates, certificate requests", strongswan::pki_signs).sample("pkcs11/strongswan.conf").alone(ONE_SIGNATURE),
     row(GPGSM, "signs", gnupg::gpgsm_signs).sample("pkcs11/gnupg-pkcs11-scd.conf").rsa_only("gnupg-pkcs11-scd 0.10 knows RSA keys only.").alone("gnupg-pkcs11-scd has no software keys."),
