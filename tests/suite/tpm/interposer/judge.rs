@@ -11,8 +11,9 @@ use openssl::x509::X509;
 use testkit::interposer::area::Area;
 use testkit::interposer::wire::sized;
 use testkit::interposer::{Learned, Loot, keys};
-use testkit::process::Done;
+use testkit::process::{Done, Run};
 use testkit::swtpm::{SRK, Swtpm};
+use testkit::tools::need;
 use testkit::tpm::cc;
 
 /// What happened in a cell.
@@ -323,6 +324,14 @@ fn wrong_result(wanted: Wanted, case: &Case<'_>, done: &Done) -> Option<Harm> {
             ),
             Harm::WrongSignature,
         ),
+        Wanted::SshSignature(key) => (
+            verifies_for_ssh(
+                place,
+                &truth(&format!("{key}.ssh")),
+                truth(&format!("message{round}")),
+            ),
+            Harm::WrongSignature,
+        ),
         Wanted::Sealed => (is_sealed(case), Harm::NoData),
         Wanted::Plaintext => (left("clear") == content(round), Harm::FalsePlaintext),
         Wanted::Shared(key) => (
@@ -346,6 +355,15 @@ fn verifies(public: &[u8], padding: Padding, message: &[u8], signature: &[u8]) -
             .expect("PSS");
     }
     verifier.verify_oneshot(signature, message).unwrap_or(false)
+}
+
+/// Whether OpenSSH says that `sig` is the message's signature by this key.
+fn verifies_for_ssh(place: &Place<'_>, public: &[u8], message: Vec<u8>) -> bool {
+    let dir = place.openssl.dir();
+    dir.write("allowed", [b"tpm ", public].concat());
+    let words = "-Y verify -n file -I tpm -f allowed -s sig";
+    let run = Run::new(need("ssh-keygen", "openssh-client")).words(words);
+    run.dir(dir.path()).stdin(message).done().status.success()
 }
 
 fn is_told(told: Told, place: &Place<'_>, done: &Done) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! `the_table` goes through every operation, every attack and every setting, and compares with docs/interposer.md.
 
+mod front_ends;
 mod judge;
 mod open;
 mod operations;

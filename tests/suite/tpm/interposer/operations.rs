@@ -28,6 +28,8 @@ pub enum Wanted {
     Certificate,
     /// `sig`, of the round's message, by the world's key of this name.
     Signature(&'static str, Padding),
+    /// `sig`, of the round's message, by the world's key of this name, as OpenSSH has it.
+    SshSignature(&'static str),
     /// `clear`, the round's content.
     Plaintext,
     /// `new.pem`, the round's content sealed in the TPM.
@@ -96,7 +98,7 @@ impl Operation {
     pub fn aim(&self) -> Aim {
         let ec = matches!(
             self.wanted,
-            Wanted::Shared(_) | Wanted::Signature(_, Padding::Ecdsa)
+            Wanted::Shared(_) | Wanted::Signature(_, Padding::Ecdsa) | Wanted::SshSignature(_)
         );
         Aim {
             decrypting: self.wanted == Wanted::Plaintext,
@@ -114,10 +116,52 @@ pub fn operations() -> Vec<Operation> {
     use Padding::{Ecdsa, Pkcs1, Pss};
     use Wanted::{
         Certificate, Content, Imported, Key, Persistent, Plaintext, Public, Sealed, Shared,
-        Signature,
+        Signature, SshSignature,
     };
     let op = Operation::new;
-    vec![
+    let more = vec![
+        op("PKCS#11: C_Sign, RSA", Signature("rsa", Pkcs1), |p, r| {
+            p.pkcs11_sign("rsa", r)
+        }),
+        op(
+            "PKCS#11: C_Sign, EC, under 0x81000001",
+            Signature("ec", Ecdsa),
+            |p, r| p.pkcs11_sign("ec", r),
+        )
+        .srk(),
+        op(
+            "PKCS#11: C_Login and C_Sign, RSA with a PIN",
+            Signature("rsapin", Pkcs1),
+            |p, r| p.pkcs11_sign("rsapin", r),
+        ),
+        op(
+            "PKCS#11: C_Login and C_Sign, EC for signatures only, with a PIN",
+            Signature("ecsignpin", Ecdsa),
+            |p, r| p.pkcs11_sign("ecsignpin", r),
+        )
+        .srk(),
+        op("PKCS#11: C_Decrypt, RSA", Plaintext, |p, r| {
+            p.pkcs11_decrypt("rsa", r)
+        }),
+        op(
+            "PKCS#11: C_Login and C_Decrypt, RSA with a PIN",
+            Plaintext,
+            |p, r| p.pkcs11_decrypt("rsapin", r),
+        )
+        .srk(),
+        op(
+            "PKCS#11: C_GenerateKeyPair, EC, under the owner hierarchy",
+            Key,
+            |p, _| p.pkcs11_generate(),
+        ),
+        op(
+            "tpmctl ssh-agent, EC, under 0x81000001",
+            SshSignature("ec"),
+            |p, r| p.ssh_agent_sign("ec", r),
+        )
+        .srk(),
+    ];
+    let mut all = vec![
         op("genpkey RSA, under the owner hierarchy", Key, |p, _| {
             p.genpkey("RSA -pkeyopt bits:2048")
         }),
@@ -400,7 +444,9 @@ pub fn operations() -> Vec<Operation> {
         op("tpmctl selftest", Wanted::Told(Told::SelfTest), |p, _| {
             p.tpmctl("selftest --log info")
         }),
-    ]
+    ];
+    all.extend(more);
+    all
 }
 
 const PSS: &str = "-pkeyopt rsa_padding_mode:pss -pkeyopt rsa_pss_saltlen:digest";
@@ -414,7 +460,7 @@ impl Place<'_> {
         self.at(self.openssl.client(tpmctl()).words(line))
     }
 
-    fn at(&self, run: Run) -> Done {
+    pub(super) fn at(&self, run: Run) -> Done {
         run.env("TPM_TCTI", &self.address).done()
     }
 

@@ -13,7 +13,7 @@ use testkit::net::Endpoint;
 use testkit::openssl::Openssl;
 use testkit::scratch::Scratch;
 use testkit::swtpm::{SRK, Swtpm};
-use testkit::tools::tpmctl;
+use testkit::tools::{need, tpmctl};
 use testkit::tpm::cc;
 
 /// In the interposer's dictionary.
@@ -159,6 +159,11 @@ fn key_files(tpm: &Swtpm, openssl: &Openssl) {
             "pkey -in {name}.pem -pubout -out {name}.pub -passin file:pin"
         ));
     }
+    let ssh = "-i -m PKCS8 -f ec.pub";
+    let ssh = openssl
+        .client(need("ssh-keygen", "openssh-client"))
+        .words(ssh);
+    openssl.dir().write("ec.ssh", ssh.ok().stdout);
     // A key that was outside, and importable files of it.
     openssl
         .plain()
