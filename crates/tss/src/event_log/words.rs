@@ -54,7 +54,8 @@ pub fn describe(event: &Event<'_>) -> String {
     let said = match event.kind {
         NO_ACTION => no_action(data),
         4 => separator(data),
-        8 => wide(data).or_else(|| text(data)),
+        1 => text(data).or_else(|| blob(data)),
+        8 => version(data),
         6 => tagged(data),
         0x8000_0001 | 0x8000_0002 | 0x8000_000c | 0x8000_00e0 => variable(data),
         0x8000_0003..=0x8000_0005 => image(data),
@@ -93,6 +94,36 @@ fn separator(data: &[u8]) -> Option<String> {
     }
 }
 
+/// A version of the firmware's beginning: text, or a GUID, whose octets nearly always are characters of some script, too.
+fn version(data: &[u8]) -> Option<String> {
+    let ascii = |said: &String| said.is_ascii();
+    if let Ok(guid) = <[u8; 16]>::try_from(data)
+        && wide(data).filter(ascii).is_none()
+        && text(data).is_none()
+    {
+        let [a, b] = [u32_at(data, 0)?, u32_at(data, 4)?];
+        let tail: String = guid[10..]
+            .iter()
+            .map(|octet| format!("{octet:02x}"))
+            .collect();
+        return Some(format!(
+            "GUID {a:08x}-{:04x}-{:04x}-{:02x}{:02x}-{tail}",
+            b & 0xffff,
+            b >> 16,
+            guid[8],
+            guid[9]
+        ));
+    }
+    wide(data).or_else(|| text(data))
+}
+
+/// Whether a variable is `Boot####`.
+fn is_boot_option(name: &str) -> bool {
+    name.strip_prefix("Boot").is_some_and(|number| {
+        number.len() == 4 && number.bytes().all(|digit| digit.is_ascii_hexdigit())
+    })
+}
+
 /// `TCG_PCClientTaggedEvent`.
 fn tagged(data: &[u8]) -> Option<String> {
     let tag = u32_at(data, 0)?;
@@ -122,7 +153,7 @@ fn variable(data: &[u8]) -> Option<String> {
             .collect::<Vec<_>>()
             .join(" "),
         // EFI_LOAD_OPTION: attributes, the size of the paths, then the description.
-        (name, Some(value)) if name.starts_with("Boot0") && value.len() > 6 => {
+        (name, Some(value)) if is_boot_option(name) && value.len() > 6 => {
             value.get(6..).and_then(wide).unwrap_or_default()
         }
         _ => format!("{length} bytes"),
@@ -157,6 +188,9 @@ fn partitions(data: &[u8]) -> Option<String> {
 
 /// `UEFI_PLATFORM_FIRMWARE_BLOB`.
 fn blob(data: &[u8]) -> Option<String> {
+    if data.len() != 16 {
+        return None;
+    }
     Some(format!(
         "{} bytes at 0x{:x}",
         u64_at(data, 8)?,
@@ -223,6 +257,25 @@ mod tests {
         );
         assert_eq!(said(4, &[0; 4]), "here the firmware hands over");
         assert_eq!(said(8, &utf16("1.2.3\0")), "1.2.3");
+        // Of real firmware: a GUID whose octets are characters, where code is, and an option that is not among the first.
+        let guid = [
+            0x1e, 0xfb, 0x6b, 0x54, 0x0c, 0x1d, 0x55, 0x40, 0xa4, 0xad, 0x4e, 0xf4, 0xbf, 0x17,
+            0xb8, 0x3a,
+        ];
+        assert_eq!(said(8, &guid), "GUID 546bfb1e-1d0c-4055-a4ad-4ef4bf17b83a");
+        let code: Vec<u8> = [0xff00_0000_u64, 0x20_0000]
+            .into_iter()
+            .flat_map(u64::to_le_bytes)
+            .collect();
+        assert_eq!(said(1, &code), "2097152 bytes at 0xff000000");
+        assert_eq!(said(1, b"ACPI DATA"), "ACPI DATA");
+        let mut option = vec![7; 16];
+        option.extend(8u64.to_le_bytes());
+        let value = [&[0; 6][..], &utf16("Setup\0")].concat();
+        option.extend((value.len() as u64).to_le_bytes());
+        option.extend(utf16("Boot2001"));
+        option.extend(value);
+        assert_eq!(said(0x8000_0002, &option), "Boot2001: Setup");
         let mut variable = vec![7; 16];
         variable.extend(10u64.to_le_bytes());
         variable.extend(1u64.to_le_bytes());
