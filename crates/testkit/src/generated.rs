@@ -2,10 +2,14 @@
 
 use crate::tools::root;
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 
 /// Compares parts of a page, each between its marks `<!-- NAME: begin -->` and `<!-- NAME: end -->`, with what the tests say;
 /// `TPM_MATRIX=write` in the environment writes them.
 pub fn compare(page: &str, parts: &[(String, String)]) {
+    // Several tests write to one page.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let path = root().join(page);
     let text = fs::read_to_string(&path).expect(page);
     let mut wanted = text.clone();

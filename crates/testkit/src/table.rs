@@ -1,14 +1,12 @@
 //! The table of clients: what is known to work, as data that the tests go through cell by cell.
 
+use crate::generated;
 use crate::openssl::ORDERS;
 use crate::process::Done;
 use crate::service::Service;
 use crate::site::Site;
 use crate::tls::{Load, Version};
-use crate::tools::root;
 use std::fmt::Write as _;
-use std::fs;
-use std::sync::Mutex;
 
 /// The type of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -368,24 +366,6 @@ pub fn two_answers(done: &Done) -> Option<[String; 2]> {
 
 /// Compares a table in docs/MATRIX.md, between its marks, with what the tests say, or writes it.
 pub fn document(name: &str, table: &str) {
-    // Several tests write to the one file.
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock();
-    let (begin, end) = (
-        format!("<!-- {name}: begin -->\n"),
-        format!("<!-- {name}: end -->"),
-    );
-    let path = root().join("docs/MATRIX.md");
-    let text = fs::read_to_string(&path).expect("docs/MATRIX.md");
-    let (before, rest) = text.split_once(&begin).expect("a begin mark");
-    let (_, after) = rest.split_once(&end).expect("an end mark");
-    let wanted = format!("{before}{begin}\n{table}\n{end}{after}");
-    if std::env::var_os("TPM_MATRIX").is_some_and(|what| what == "write") {
-        fs::write(&path, wanted).expect("written");
-    } else {
-        assert!(
-            text == wanted,
-            "docs/MATRIX.md is not what the tests say (TPM_MATRIX=write cargo test matrix). Expected:\n{wanted}"
-        );
-    }
+    let part = format!("\n{table}");
+    generated::compare("docs/MATRIX.md", &[(name.to_owned(), part)]);
 }
