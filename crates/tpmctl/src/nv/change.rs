@@ -145,18 +145,15 @@ pub(super) fn lock(global: &Global, args: &Lock) -> Result<(), Error> {
         )));
     }
     let forever = !args.read && has(nv_attribute::WRITEDEFINE);
-    let until = match forever {
-        true => "for ever: only releasing it ends that",
-        false => "until the TPM is restarted",
-    };
+    let (what, question) = super::locking(args.read, forever);
     let planned = Planned {
-        what: format!("lock it against {against} {until}"),
+        what,
         change: match args.read {
             true => NvChange::LockReading,
             false => NvChange::LockWriting,
         },
         dry_run: args.dry_run,
-        question: (!args.yes).then(|| format!("Nobody does that any more {until}. Lock it?")),
+        question: (!args.yes).then_some(question),
     };
     make(global, &chosen, &public, value.as_ref(), planned)
 }
@@ -232,6 +229,7 @@ fn make(
     planned: Planned<'_>,
 ) -> Result<(), Error> {
     let index = public.index;
+    nv::has_a_value_for(public, matches!(planned.change, NvChange::LockReading))?;
     let mut outcome = Outcome {
         index: Index::new(public).index,
         what: planned.what,

@@ -31,6 +31,19 @@ pub(crate) fn run(global: &Global, command: &NvCommand) -> Result<(), Error> {
     }
 }
 
+/// Locking in words, of either generation: what is done, and what is asked before.
+fn locking(reading: bool, forever: bool) -> (String, String) {
+    let until = match forever {
+        true => "for ever: only releasing it ends that",
+        false => "until the TPM is restarted",
+    };
+    let against = if reading { "reading" } else { "writing" };
+    (
+        format!("lock it against {against} {until}"),
+        format!("Nobody does that any more {until}. Lock it?"),
+    )
+}
+
 /// The index's own value, if one is named.
 fn value(named: Option<&Path>) -> Result<Option<Secret>, Error> {
     named.map(secret_in).transpose()

@@ -250,20 +250,16 @@ pub(super) fn lock(
     let named = Named::read(chosen, args.auth.as_deref())?;
     nv::can_lock(&index, args.read)?;
     let forever = !args.read && index.lockable.contains(&"forever");
-    let until = match forever {
-        true => "for ever: only releasing it ends that",
-        false => "until the TPM is restarted",
-    };
-    let against = if args.read { "reading" } else { "writing" };
+    let (what, question) = super::locking(args.read, forever);
     let mut done = Done {
         index: index.index.clone(),
-        what: format!("lock it against {against} {until}"),
+        what,
         changed: false,
     };
     let agreed = || {
         output::agreed(
             &format!("NV index {} would be locked", index.index),
-            &format!("Nobody does that any more {until}. Lock it?"),
+            &question,
         )
     };
     if !args.dry_run && (args.yes || agreed()?) {

@@ -317,3 +317,27 @@ fn what_the_platform_has_defined_is_its_own() {
         &["by the platform only"],
     );
 }
+
+/// Nothing is tried where no value counts: the policy is named as what opens it.
+#[test]
+fn an_index_that_only_its_policy_opens() {
+    let bench = Bench::new();
+    let dir = bench.openssl.dir();
+    dir.write("policy", [7; 32]);
+    dir.write("data", "8 bytes!");
+    bench.tool("tpm2_nvdefine -Q -C o -s 8 -L policy -a policyread|policywrite 0x01800001");
+    assert!(ok(&bench, "nv show 0x01800001").contains("whoever meets its policy"));
+    for (line, words) in [
+        ("nv read 0x01800001", "only who meets its policy reads"),
+        (
+            "nv write 0x01800001 -i data",
+            "only who meets its policy changes",
+        ),
+    ] {
+        bench.tap.reset();
+        fails(&bench, line, &[words, "not those of NV indices"]);
+        assert_eq!(bench.tap.counts().of("NV_Read"), 0, "{line}");
+        assert_eq!(bench.tap.counts().of("NV_Write"), 0, "{line}");
+        assert_eq!(bench.tap.counts().of("StartAuthSession"), 0, "{line}");
+    }
+}
