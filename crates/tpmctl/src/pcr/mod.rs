@@ -10,6 +10,8 @@ use crate::cli::Global;
 use crate::error::Error;
 use args::PcrCommand;
 
+pub(crate) use tpm12::read_all as of_tpm12;
+
 /// Runs one of the subcommands; the status is 1 where the log and the registers disagree.
 pub(crate) fn run(global: &Global, command: &PcrCommand) -> Result<u8, Error> {
     match command {

@@ -36,7 +36,7 @@ pub(super) fn read(global: &Global, args: &args::Read, client: &Client) -> Resul
 }
 
 /// The registers as those of a TPM 2.0 are told. A TPM 1.2 vouches for a register only in a quote.
-pub(super) fn read_all(client: &Client, wanted: Option<&[u8]>) -> Result<Read, Error> {
+pub(crate) fn read_all(client: &Client, wanted: Option<&[u8]>) -> Result<Read, Error> {
     let register = |value: pcr::Value| Register {
         bank: value.bank.to_owned(),
         register: value.register,

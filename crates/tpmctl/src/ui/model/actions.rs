@@ -71,7 +71,7 @@ impl Model {
         );
         match self.panel {
             Panel::Overview => {
-                let one = self.tpm().is_some_and(|tpm| tpm.family == "1.2");
+                let one = self.is_tpm12();
                 let silent = self.tpm().is_none_or(|tpm| tpm.family.is_empty());
                 let of_two = match (silent, one) {
                     (true, _) => Some("the TPM does not answer"),
@@ -172,20 +172,31 @@ impl Model {
                 )]
             }
             Panel::Owner => {
+                let facts = self.facts.owner.value.as_ref();
+                let one = self.is_tpm12();
+                let owned = facts.is_some_and(|owner| owner.has_root_key);
+                let ownerless = (one && facts.is_some() && !owned)
+                    .then_some("the TPM has no owner: `tpmctl owner take` takes ownership");
                 let set = match chosen.as_deref() {
                     None => none,
+                    Some("owner") if ownerless.is_some() => ownerless,
+                    Some(name) if one && name != "owner" => {
+                        Some("of a TPM 1.2 this sets the owner's secret alone: choose its row")
+                    }
                     Some("platform") => Some("only the firmware sets the platform's value"),
                     Some(name) if hierarchy(name).is_none() => Some("this row is no hierarchy"),
                     Some(_) => None,
                 };
-                let facts = self.facts.owner.value.as_ref();
                 let unknown = facts.is_none().then_some("the TPM did not tell");
                 let clear = match facts {
                     None => unknown,
-                    Some(owner) if owner.clear_enabled => None,
-                    Some(_) => Some("it cannot be cleared but in the firmware setup"),
+                    Some(owner) => owner.no_clear.as_deref(),
                 };
-                let there = facts.is_some_and(|owner| owner.has_root_key);
+                let make = match (unknown, one, owned) {
+                    (None, true, _) => Some("a TPM 1.2 has its storage root key from its owner"),
+                    (None, false, true) => Some("it is there already"),
+                    _ => unknown,
+                };
                 vec![
                     offer(
                         Key::Enter,
@@ -206,18 +217,14 @@ impl Model {
                         "reset lockout",
                         "Have the TPM forget all wrong tries, which ends a lockout",
                         Verb::ResetLockout,
-                        unknown,
+                        ownerless.or(unknown),
                     ),
                     offer(
                         Key::Char('m'),
                         "make SRK",
                         "Make the storage root key, the parent of key files",
                         Verb::CreateSrk,
-                        if there {
-                            Some("it is there already")
-                        } else {
-                            unknown
-                        },
+                        make,
                     ),
                     offer(
                         Key::Char('x'),

@@ -111,6 +111,8 @@ pub(crate) struct KeysFacts {
     pub(crate) keys: Vec<KeyFacts>,
     /// Why there are no persistent keys to be seen.
     pub(crate) problem: Option<String>,
+    /// Whether the TPM is one that has no persistent keys.
+    pub(crate) only_files: bool,
     /// What is known of processes besides.
     pub(crate) usage_note: String,
 }
@@ -126,6 +128,14 @@ pub(crate) struct RegisterFacts {
     pub(crate) purpose: String,
 }
 
+/// NV memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NvMemory {
+    pub(crate) indices: Vec<NvFacts>,
+    /// What is to be known of all of them.
+    pub(crate) warning: Option<String>,
+}
+
 /// An NV index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NvFacts {
@@ -133,10 +143,11 @@ pub(crate) struct NvFacts {
     /// Whose range it is in, and what it is for there.
     pub(crate) purpose: String,
     pub(crate) kind: String,
-    pub(crate) bytes: u16,
+    pub(crate) bytes: u32,
     /// Who reads and writes it, and what else its attributes say, by name.
     pub(crate) more: Vec<(String, String)>,
-    pub(crate) is_written: bool,
+    /// Whether something was written to it, where the TPM tells.
+    pub(crate) is_written: Option<bool>,
     pub(crate) certificate: Option<CertificateFacts>,
 }
 
@@ -158,8 +169,8 @@ pub(crate) struct OwnerFacts {
     /// What is at 0x81000001, and how that is.
     pub(crate) root_key: (Mark, String),
     pub(crate) has_root_key: bool,
-    /// Whether it can be cleared by who has the lockout authorization.
-    pub(crate) clear_enabled: bool,
+    /// Why it cannot be cleared from here: on the word of who has the lockout authorization, or of a TPM 1.2's owner.
+    pub(crate) no_clear: Option<String>,
 }
 
 /// A hierarchy.
@@ -173,6 +184,8 @@ pub(crate) struct HierarchyFacts {
     pub(crate) state: String,
     /// What it is for.
     pub(crate) meaning: String,
+    /// What changes it, where that is not done here.
+    pub(crate) commands: Vec<String>,
 }
 
 /// A layer of the doctor's.

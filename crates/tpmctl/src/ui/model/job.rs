@@ -7,7 +7,7 @@ use keys::printable;
 
 use super::Panel;
 use super::facts::{
-    FindingFacts, KeysFacts, LockoutFacts, Mark, NvFacts, OwnerFacts, RegisterFacts, TpmFacts,
+    FindingFacts, KeysFacts, LockoutFacts, Mark, NvMemory, OwnerFacts, RegisterFacts, TpmFacts,
 };
 use super::table::Detail;
 use crate::display::{hex, shell_word};
@@ -113,7 +113,7 @@ impl Job {
             Self::CreateSrk { owner: value } => format!("srk create{}", owner(value)),
             Self::ResetLockout { auth } => {
                 let auth = if auth.is_some() {
-                    " --auth file:LOCKOUT"
+                    " --auth file:VALUE"
                 } else {
                     ""
                 };
@@ -130,7 +130,7 @@ impl Job {
             Self::Loss => "owner clear --dry-run".to_owned(),
             Self::Clear { auth } => {
                 let auth = if auth.is_some() {
-                    " --auth file:LOCKOUT"
+                    " --auth file:VALUE"
                 } else {
                     ""
                 };
@@ -149,7 +149,7 @@ pub(crate) enum Value {
     Overview(Vec<TpmFacts>),
     Keys(KeysFacts),
     Registers(Vec<RegisterFacts>),
-    Nv(Vec<NvFacts>),
+    Nv(NvMemory),
     Owner(OwnerFacts),
     Doctor(Vec<FindingFacts>),
     /// Something to be read, under a title.

@@ -17,7 +17,7 @@ use super::panels;
 use crate::cli::UiPanel;
 use dialog::Dialog;
 use facts::{
-    FindingFacts, KeysFacts, LockoutFacts, LogFacts, Mark, NvFacts, OwnerFacts, RegisterFacts,
+    FindingFacts, KeysFacts, LockoutFacts, LogFacts, Mark, NvMemory, OwnerFacts, RegisterFacts,
     TpmFacts,
 };
 use job::{Job, Report};
@@ -156,7 +156,7 @@ pub(crate) struct Facts {
     pub(crate) registers: Read<Vec<RegisterFacts>>,
     /// What registers had when they were read before.
     pub(crate) registers_before: Vec<RegisterFacts>,
-    pub(crate) nv: Read<Vec<NvFacts>>,
+    pub(crate) nv: Read<NvMemory>,
     pub(crate) owner: Read<OwnerFacts>,
     pub(crate) doctor: Read<Vec<FindingFacts>>,
     pub(crate) log: Vec<LogFacts>,
@@ -258,6 +258,11 @@ impl Model {
             Some(address) => tpm.address == *address,
             None => tpm.is_chosen,
         })
+    }
+
+    /// Whether it is a TPM 1.2, as far as that is known.
+    pub(crate) fn is_tpm12(&self) -> bool {
+        self.tpm().is_some_and(|tpm| tpm.family.starts_with("1."))
     }
 
     /// Whether something was read of a panel, or could not be.

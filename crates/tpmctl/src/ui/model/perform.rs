@@ -152,10 +152,17 @@ impl Model {
         }
         let question = match asks {
             true => {
-                let text = "There is one try: after a wrong value the TPM takes none for this until the recovery time has \
-                            passed.";
-                meaning.push(Detail::Text(text.to_owned()));
-                Question::Secret("The lockout authorization (TPM 1.2: the owner's secret)")
+                let until = match self.is_tpm12() {
+                    true => "for a day, or until it is restarted",
+                    false => "until the recovery time has passed",
+                };
+                meaning.push(Detail::Text(format!(
+                    "There is one try: after a wrong value the TPM takes none for this {until}."
+                )));
+                Question::Secret(match self.is_tpm12() {
+                    true => OWNERS_SECRET,
+                    false => "The lockout authorization",
+                })
             }
             false => Question::Agree,
         };
@@ -171,7 +178,9 @@ impl Model {
     pub(super) fn ask_to_clear(&mut self, loss: Vec<Detail>) {
         let lockout = self.lockout.as_ref();
         let mut questions = vec![Question::Word("clear")];
-        if lockout.is_none_or(|lockout| lockout.auth_set != Some(false)) {
+        if self.is_tpm12() {
+            questions.push(Question::Secret(OWNERS_SECRET));
+        } else if lockout.is_none_or(|lockout| lockout.auth_set != Some(false)) {
             questions.push(Question::Secret("The lockout authorization"));
         }
         self.ask("Clear the TPM".to_owned(), loss, Plan::Clear, questions);
@@ -191,14 +200,20 @@ impl Model {
         let is_set = known
             .find(|it| it.name == hierarchy.name())
             .and_then(|it| it.is_set);
-        let meaning = vec![Detail::Text(
+        let (made_up, has) = match self.is_tpm12() {
+            true => (
+                "tpmctl owner passwd --old file:OLD --random FILE",
+                OWNERS_SECRET,
+            ),
+            false => ("tpmctl owner passwd --random FILE", "The value that it has"),
+        };
+        let meaning = vec![Detail::Text(format!(
             "Who loses the value can no longer change it, nor clear the TPM but in the firmware setup. One that is made \
-             up and written to a file: tpmctl owner passwd --random FILE."
-                .to_owned(),
-        )];
+             up and written to a file: {made_up}."
+        ))];
         let mut questions = Vec::new();
         if is_set != Some(false) {
-            questions.push(Question::Secret("The value that it has"));
+            questions.push(Question::Secret(has));
         }
         questions.push(Question::Word("change"));
         questions.push(Question::NewSecret("The new value"));
@@ -282,6 +297,7 @@ impl Model {
     }
 }
 
+const OWNERS_SECRET: &str = "The owner's secret (40 zeros: the well-known one)";
 const OF_KEY: &str = "The key's authorization value";
 const OF_OWNER: &str =
     "The owner's authorization value (Enter alone: none, or that of the settings)";

@@ -1,6 +1,8 @@
 //! The one shape of a panel: rows under columns, and what there is to say of each row. The screen and `--plain` show the
 //! same.
 
+use keys::printable;
+
 use super::facts::Mark;
 
 /// A panel's content.
@@ -68,7 +70,11 @@ impl Row {
         Self {
             key: key.into(),
             mark,
-            cells,
+            // What others wrote begins no line of its own.
+            cells: cells
+                .iter()
+                .map(|cell| printable::line(cell).into_owned())
+                .collect(),
             details: Vec::new(),
         }
     }
@@ -77,6 +83,7 @@ impl Row {
     pub(crate) fn fact(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
         let value = value.into();
         if !value.is_empty() {
+            let value = printable::line(&value).into_owned();
             self.details.push(Detail::Fact(name.to_owned(), value));
         }
         self

@@ -32,6 +32,11 @@ pub(super) fn table(model: &Model) -> Table {
             .notes
             .push(format!("Persistent keys cannot be seen: {problem}"));
     }
+    if keys.only_files {
+        table
+            .notes
+            .push("A TPM 1.2 has no persistent keys: its keys are files.".to_owned());
+    }
     let shown = keys.keys.iter().filter(|key| !is_sealed(key));
     table.rows = shown.map(|key| row(key, &keys.usage_note)).collect();
     table

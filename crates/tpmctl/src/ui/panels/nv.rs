@@ -17,8 +17,10 @@ pub(super) fn table(model: &Model) -> Table {
         "There are no NV indices.",
     );
     note(&mut table, &model.facts.nv);
-    let indices = model.facts.nv.value.as_deref().unwrap_or_default();
-    table.rows = indices.iter().map(row).collect();
+    if let Some(memory) = &model.facts.nv.value {
+        table.notes.extend(memory.warning.clone());
+        table.rows = memory.indices.iter().map(row).collect();
+    }
     table
 }
 
@@ -42,10 +44,10 @@ fn row(index: &NvFacts) -> Row {
         .fact("type", format!("{}, {} bytes", index.kind, index.bytes))
         .fact(
             "written",
-            if index.is_written {
-                "yes"
-            } else {
-                "no: there is nothing in it"
+            match index.is_written {
+                Some(true) => "yes",
+                Some(false) => "no: there is nothing in it",
+                None => "",
             },
         );
     for (name, value) in &index.more {

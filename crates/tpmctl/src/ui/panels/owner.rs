@@ -36,7 +36,7 @@ pub(super) fn table(model: &Model) -> Table {
         vec!["storage root key".to_owned(), text.clone()],
     );
     row.text(text);
-    if !owner.has_root_key {
+    if !owner.has_root_key && !model.is_tpm12() {
         row.command("tpmctl srk create");
     }
     table.rows.push(row);
@@ -47,5 +47,8 @@ fn hierarchy(hierarchy: &HierarchyFacts) -> Row {
     let cells = vec![hierarchy.name.clone(), hierarchy.state.clone()];
     let mut row = Row::new(&hierarchy.name, hierarchy.mark, cells);
     row.fact("state", &hierarchy.state).text(&hierarchy.meaning);
+    for command in &hierarchy.commands {
+        row.command(command);
+    }
     row
 }

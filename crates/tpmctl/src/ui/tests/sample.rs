@@ -2,7 +2,7 @@
 
 use crate::ui::model::facts::{
     CertificateFacts, FindingFacts, HierarchyFacts, KeyFacts, KeysFacts, LockoutFacts, Mark,
-    NvFacts, OwnerFacts, Place, RegisterFacts, TpmFacts,
+    NvFacts, NvMemory, OwnerFacts, Place, RegisterFacts, TpmFacts,
 };
 use crate::ui::model::job::{Job, Of, Report, Value};
 use crate::ui::model::{Event, Model, Panel};
@@ -167,6 +167,7 @@ pub(super) fn keys() -> KeysFacts {
     KeysFacts {
         keys: vec![boot, disk, mail, broken, www, srk],
         problem: None,
+        only_files: false,
         usage_note:
             "with the module loaded: nginx (812). A server closes a key file when it has read it."
                 .into(),
@@ -294,7 +295,7 @@ fn registers(seven: &str) -> Vec<RegisterFacts> {
     all
 }
 
-fn indices() -> Vec<NvFacts> {
+fn indices() -> NvMemory {
     let index = |index: &str, purpose: &str, bytes| NvFacts {
         index: index.into(),
         purpose: purpose.into(),
@@ -304,7 +305,7 @@ fn indices() -> Vec<NvFacts> {
             ("read by".into(), "owner, value".into()),
             ("written by".into(), "platform".into()),
         ],
-        is_written: true,
+        is_written: Some(true),
         certificate: None,
     };
     let mut ek = index(
@@ -321,8 +322,11 @@ fn indices() -> Vec<NvFacts> {
     });
     let mut counter = index("0x01800001", "of the owner", 8);
     counter.kind = "counter".into();
-    counter.is_written = false;
-    vec![counter, ek]
+    counter.is_written = Some(false);
+    NvMemory {
+        indices: vec![counter, ek],
+        warning: None,
+    }
 }
 
 fn owner() -> OwnerFacts {
@@ -332,6 +336,7 @@ fn owner() -> OwnerFacts {
         is_set,
         state: state.into(),
         meaning: meaning.into(),
+        commands: Vec::new(),
     };
     OwnerFacts {
         hierarchies: vec![
@@ -364,6 +369,6 @@ fn owner() -> OwnerFacts {
                 .into(),
         ),
         has_root_key: true,
-        clear_enabled: true,
+        no_clear: None,
     }
 }

@@ -13,6 +13,7 @@ use crate::action::certificate::Certificate;
 use crate::action::usage::Processes;
 use crate::cli::Global;
 use crate::error::Error;
+use crate::family::AnyTpm;
 use crate::interrupt;
 use crate::key::file;
 use crate::key::list::{self, FileLine};
@@ -126,7 +127,19 @@ fn in_tpm(global: &Global, facts: &mut KeysFacts, judged: &[Judged]) -> Result<(
         }
     }
     let chosen = chosen?;
-    for (at, line) in list::persistent_keys(&chosen)? {
+    let persistent = match list::persistent_keys(&chosen) {
+        Ok(persistent) => persistent,
+        // Of a TPM 2.0 this is not asked: it costs a command.
+        Err(error) => {
+            interrupt::check()?;
+            if !matches!(AnyTpm::of(&chosen.tpm), Ok(AnyTpm::Tpm12(_))) {
+                return Err(error);
+            }
+            facts.only_files = true;
+            Vec::new()
+        }
+    };
+    for (at, line) in persistent {
         facts.keys.push(KeyFacts {
             place: Place::Handle(at),
             algorithm: line.key_type,

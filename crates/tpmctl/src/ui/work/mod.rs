@@ -17,18 +17,21 @@ use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ::keys::printable;
+use tss::tpm2;
+use tss::tpm12::AuthValue;
 use tss::transport::Address;
-use tss::{tpm2, tpm12};
 
 use super::model::facts::{LockoutFacts, Mark};
 use super::model::job::{Job, Of, Report, Value};
 use super::model::table::Detail;
 use super::model::{self, Panel};
 use crate::action::key_test::{self, Plan, State};
+use crate::action::tpm12::{self, secret};
 use crate::action::{hierarchy_auth, ownership, root_key};
 use crate::cli::Global;
 use crate::display::hex;
 use crate::error::Error;
+use crate::family::AnyTpm;
 use crate::key::{file, persist};
 use crate::selftest::Outcome;
 use crate::settings;
@@ -127,7 +130,7 @@ pub(super) fn report(global: &Global, job: Job, address: Option<&str>) -> Report
     };
     // Others wait for a TPM that is theirs, too.
     tpm2::release_all();
-    tpm12::release_all_at_exit();
+    tss::tpm12::release_all_at_exit();
     Report {
         of,
         result: result.map_err(|error| printable::lines(&error.to_string()).into_owned()),
@@ -160,7 +163,7 @@ fn run(global: &Global, job: Job) -> Result<Value, Error> {
         Job::Read(Panel::Overview) => Value::Overview(overview::tpms(global)?),
         Job::Read(Panel::Keys | Panel::Sealed) => Value::Keys(keys::all(global)?),
         Job::Read(Panel::Registers) => Value::Registers(registers::all(global)?),
-        Job::Read(Panel::Nv) => Value::Nv(nv::indices(global)?),
+        Job::Read(Panel::Nv) => Value::Nv(nv::memory(global)?),
         Job::Read(Panel::Owner) => Value::Owner(owner::facts(global)?),
         Job::Read(Panel::Doctor) => Value::Doctor(doctor::findings(global)?),
         Job::Read(Panel::Log) => Value::Done(String::new()),
@@ -195,17 +198,31 @@ fn run(global: &Global, job: Job) -> Result<Value, Error> {
             new,
         } => {
             let chosen = settings::tpm_with_parent(global)?;
-            hierarchy_auth::set(&chosen, hierarchy, old, &new)?;
-            Value::Done(format!(
-                "the {} hierarchy has the new authorization value",
-                hierarchy.name()
-            ))
+            match AnyTpm::of(&chosen.tpm)? {
+                AnyTpm::Tpm2(..) => {
+                    hierarchy_auth::set(&chosen, hierarchy, old, &new)?;
+                    Value::Done(format!(
+                        "the {} hierarchy has the new authorization value",
+                        hierarchy.name()
+                    ))
+                }
+                AnyTpm::Tpm12(client) => {
+                    let (old, new) = (owners(old)?, secret::value(&new));
+                    tpm12::owner::passwd(&client, &old, &new).map_err(|failure| failure.error)?;
+                    Value::Done("the owner has the new secret".to_owned())
+                }
+            }
         }
         Job::Loss => Value::Loss(owner::loss(global)?),
         Job::Clear { auth } => {
             let chosen = settings::tpm_with_parent(global)?;
-            let auth = auth.unwrap_or_else(crypto::Secret::empty);
-            ownership::clear(&chosen, None, &auth)?;
+            match AnyTpm::of(&chosen.tpm)? {
+                AnyTpm::Tpm2(..) => {
+                    let auth = auth.unwrap_or_else(crypto::Secret::empty);
+                    ownership::clear(&chosen, None, &auth)?;
+                }
+                AnyTpm::Tpm12(client) => tpm12::owner::clear(&client, Some(&owners(auth)?))?,
+            }
             Value::Done("cleared: the TPM is nobody's".to_owned())
         }
         Job::Flush => {
@@ -216,6 +233,16 @@ fn run(global: &Global, job: Job) -> Result<Value, Error> {
             })
         }
     })
+}
+
+/// The secret of a TPM 1.2's owner, without which nothing is tried.
+fn owners(typed: Option<crypto::Secret>) -> Result<AuthValue, Error> {
+    match typed {
+        Some(typed) => Ok(secret::value(&typed)),
+        None => Err(Error::new(
+            "a TPM 1.2 does this for its owner, whose secret was not typed (40 zeros are the well-known one); nothing was done",
+        )),
+    }
 }
 
 fn self_test(global: &Global) -> Result<Value, Error> {

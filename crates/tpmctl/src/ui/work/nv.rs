@@ -2,15 +2,21 @@
 
 use crate::action::ek::{self, Certificate};
 use crate::action::nv::{self, Index};
+use crate::action::tpm12;
 use crate::cli::Global;
 use crate::error::Error;
+use crate::family::AnyTpm;
 use crate::interrupt;
 use crate::settings;
-use crate::ui::model::facts::{CertificateFacts, Mark, NvFacts};
+use crate::ui::model::facts::{CertificateFacts, Mark, NvFacts, NvMemory};
 
-pub(super) fn indices(global: &Global) -> Result<Vec<NvFacts>, Error> {
+pub(super) fn memory(global: &Global) -> Result<NvMemory, Error> {
     let chosen = settings::tpm_with_parent(global)?;
-    let indices = nv::list(chosen.client()?)?.indices;
+    let client = match AnyTpm::of(&chosen.tpm)? {
+        AnyTpm::Tpm2(client, _) => client,
+        AnyTpm::Tpm12(client) => return of_tpm12(&client),
+    };
+    let indices = nv::list(&client)?.indices;
     interrupt::check()?;
     let certificates = match indices.is_empty() {
         true => Vec::new(),
@@ -21,7 +27,59 @@ pub(super) fn indices(global: &Global) -> Result<Vec<NvFacts>, Error> {
         let certificate = certificates.iter().find(is_it).map(certificate);
         fact(index, certificate)
     });
-    Ok(facts.collect())
+    Ok(NvMemory {
+        indices: facts.collect(),
+        warning: None,
+    })
+}
+
+/// Of a TPM 1.2, which tells neither whether something was written nor a policy.
+fn of_tpm12(client: &tss::tpm12::Client) -> Result<NvMemory, Error> {
+    let listed = tpm12::nv::list(client)?;
+    let warning = (!listed.enforced).then(|| {
+        "WARNING: this TPM does not enforce the rules of its NV memory (nvLocked is not set): everybody who reaches it reads, \
+         writes, defines and releases every index. `tpmctl nv lock --rules` has it enforce them, for ever."
+            .to_owned()
+    });
+    let facts = listed.indices.into_iter().map(|index| {
+        let registers = |numbers: &[u8]| {
+            let names: Vec<String> = numbers
+                .iter()
+                .map(|number| format!("sha1:{number}"))
+                .collect();
+            names.join(" ")
+        };
+        let mut more = vec![
+            ("read by".to_owned(), index.read_by.concat()),
+            ("written by".to_owned(), index.write_by.concat()),
+            ("reading asks".to_owned(), registers(&index.read_registers)),
+            ("writing asks".to_owned(), registers(&index.write_registers)),
+        ];
+        for (is_so, what) in [
+            (index.read_locked, "is locked against reading"),
+            (index.write_locked, "is locked against writing"),
+            (index.locked_forever, "is locked against writing for ever"),
+            (index.survives_clear, "stays when the TPM is cleared"),
+        ] {
+            if is_so {
+                more.push(("it".to_owned(), what.to_owned()));
+            }
+        }
+        more.push(("attributes".to_owned(), index.attributes.join(" ")));
+        NvFacts {
+            index: index.index,
+            purpose: index.purpose.to_owned(),
+            kind: index.kind.to_owned(),
+            bytes: index.bytes,
+            more,
+            is_written: None,
+            certificate: None,
+        }
+    });
+    Ok(NvMemory {
+        indices: facts.collect(),
+        warning,
+    })
 }
 
 fn fact(index: Index, certificate: Option<CertificateFacts>) -> NvFacts {
@@ -51,9 +109,9 @@ fn fact(index: Index, certificate: Option<CertificateFacts>) -> NvFacts {
         index: index.index,
         purpose: index.purpose.to_owned(),
         kind: index.kind,
-        bytes: index.bytes,
+        bytes: index.bytes.into(),
         more,
-        is_written: index.written,
+        is_written: Some(index.written),
         certificate,
     }
 }

@@ -7,6 +7,7 @@ use tss::tpm2::constants::property;
 use tss::transport::{AddressKind, Endpoint, Sharing};
 
 use super::copy;
+use crate::action::tpm12::state::State;
 use crate::action::usage::Processes;
 use crate::cli::Global;
 use crate::doctor::Machine;
@@ -21,9 +22,17 @@ use crate::{interrupt, lockout};
 pub(super) fn tpms(global: &Global) -> Result<Vec<TpmFacts>, Error> {
     let processes = Processes::look(Path::new("/proc"));
     let mut tpms = vec![asked(global, true, &processes)];
+    if let Some((address, origin)) = other12(global)
+        && address != tpms[0].address
+    {
+        interrupt::check()?;
+        let mut tpm = asked(&copy(global, Some(&address))?, false, &processes);
+        tpm.origin = format!("{origin}, for keys of TPM 1.2");
+        tpms.push(tpm);
+    }
     for address in devices() {
         interrupt::check()?;
-        if same_device(&tpms[0].address, &address) {
+        if tpms.iter().any(|tpm| same_device(&tpm.address, &address)) {
             continue;
         }
         let other = copy(global, Some(&address))?;
@@ -32,6 +41,14 @@ pub(super) fn tpms(global: &Global) -> Result<Vec<TpmFacts>, Error> {
         tpms.push(tpm);
     }
     Ok(tpms)
+}
+
+/// The TPM that the settings name for keys of TPM 1.2 besides the one for all keys.
+fn other12(global: &Global) -> Option<(String, String)> {
+    let chosen = settings::tpm(global).ok()?;
+    let (address, origin) = chosen.tpm.config().address12.as_ref()?;
+    let endpoint = Endpoint::new(address.clone(), origin.clone()).ok()?;
+    Some((endpoint.address().to_string(), origin.to_string()))
 }
 
 /// The kernel's TPMs, by the device that is meant for everybody.
@@ -173,15 +190,9 @@ fn ask(facts: &mut TpmFacts, chosen: &Chosen) -> Result<(), Error> {
             facts.family = version.family;
             facts.vendor = version.vendor_id.unwrap_or_default();
             facts.firmware = version.chip_version.unwrap_or_default();
-            let properties = client.properties()?;
-            let is_off = properties
-                .permanent
-                .is_some_and(|flags| flags.disable || flags.deactivated);
-            (facts.mark, facts.state) = match (is_off, properties.owned) {
-                (true, _) => (Mark::Bad, "switched off".to_owned()),
-                (false, true) => (Mark::Good, "works, has an owner".to_owned()),
-                (false, false) => (Mark::Warning, "has no owner".to_owned()),
-            };
+            let (mark, state, why) = state12(&State::read(&client)?);
+            (facts.mark, facts.state) = (mark, state.to_owned());
+            facts.problem = why.map(str::to_owned);
         }
     }
     facts.lockout = lockout::state(chosen).ok().map(lockout);
@@ -189,6 +200,39 @@ fn ask(facts: &mut TpmFacts, chosen: &Chosen) -> Result<(), Error> {
         (facts.mark, facts.state) = (Mark::Bad, "LOCKED".to_owned());
     }
     Ok(())
+}
+
+/// What the flags of a TPM 1.2 come to, and what changes that.
+pub(super) fn state12(state: &State) -> (Mark, &'static str, Option<&'static str>) {
+    match (state.enabled, state.active, state.owned) {
+        (false, ..) => (
+            Mark::Bad,
+            "disabled",
+            Some(
+                "No key works: its owner enables it with `tpmctl state set enabled on`, or somebody at the machine in its \
+                 firmware setup.",
+            ),
+        ),
+        (true, false, _) => (
+            Mark::Bad,
+            "deactivated",
+            Some(match state.active_after_start {
+                true => "No key works until the machine is restarted.",
+                false => {
+                    "No key works: somebody at the machine activates it with `tpmctl state set active on` or in its firmware \
+                     setup; it counts from the next start on."
+                }
+            }),
+        ),
+        (true, true, false) => (
+            Mark::Warning,
+            "has no owner",
+            Some(
+                "Without an owner there is no storage root key and no key: `tpmctl owner take` takes ownership.",
+            ),
+        ),
+        (true, true, true) => (Mark::Good, "works, has an owner", None),
+    }
 }
 
 pub(super) fn lockout(state: lockout::State) -> LockoutFacts {

@@ -6,11 +6,12 @@ use tss::tpm2::constants::handle;
 use super::overview;
 use crate::action::loss;
 use crate::action::ownership::{HierarchyState, Ownership};
+use crate::action::tpm12::state::State;
 use crate::cli::Global;
 use crate::error::Error;
 use crate::family::AnyTpm;
 use crate::info::collect::describe_srk;
-use crate::ui::model::facts::{HierarchyFacts, Mark, OwnerFacts};
+use crate::ui::model::facts::{HierarchyFacts, LockoutFacts, Mark, OwnerFacts};
 use crate::ui::model::table::Detail;
 use crate::{interrupt, lockout, print, settings};
 
@@ -19,9 +20,9 @@ pub(super) fn facts(global: &Global) -> Result<OwnerFacts, Error> {
     let client = match AnyTpm::of(&chosen.tpm)? {
         AnyTpm::Tpm2(client, _) => client,
         AnyTpm::Tpm12(client) => {
-            let owned = client.properties()?.owned;
+            let state = State::read(&client)?;
             let lockout = lockout::state(&chosen).ok().map(overview::lockout);
-            return Ok(one(owned, lockout));
+            return Ok(of_tpm12(&state, lockout));
         }
     };
     let lockout = overview::lockout(lockout::state(&chosen)?);
@@ -35,7 +36,8 @@ pub(super) fn facts(global: &Global) -> Result<OwnerFacts, Error> {
     Ok(OwnerFacts {
         hierarchies: ownership.hierarchies.iter().map(hierarchy).collect(),
         lockout: Some(lockout),
-        clear_enabled: ownership.clear_enabled,
+        no_clear: (!ownership.clear_enabled)
+            .then(|| "it cannot be cleared but in the firmware setup".to_owned()),
         root_key: match (srk.present, srk.template, srk.of_owner) {
             (false, ..) => (
                 Mark::Warning,
@@ -51,31 +53,92 @@ pub(super) fn facts(global: &Global) -> Result<OwnerFacts, Error> {
     })
 }
 
-/// Of a TPM 1.2.
-fn one(owned: bool, lockout: Option<crate::ui::model::facts::LockoutFacts>) -> OwnerFacts {
-    let state = match owned {
-        true => "there is one",
-        false => "none: `tpmctl doctor` says how it gets one",
+/// Of a TPM 1.2, which has an owner and no hierarchies.
+fn of_tpm12(state: &State, lockout: Option<LockoutFacts>) -> OwnerFacts {
+    let row = |name: &str, mark, said: &str, meaning: &str, commands: &[&str]| HierarchyFacts {
+        name: name.to_owned(),
+        mark,
+        is_set: Some(state.owned),
+        state: said.to_owned(),
+        meaning: meaning.to_owned(),
+        commands: commands.iter().map(|&it| it.to_owned()).collect(),
+    };
+    let (mark, said, why) = overview::state12(state);
+    let owner = match (state.owned, state.ownable) {
+        (true, _) => (Mark::Good, "there is one", &[][..]),
+        (false, true) => (
+            Mark::Warning,
+            "none",
+            &["tpmctl owner take --random FILE"][..],
+        ),
+        (false, false) => (
+            Mark::Bad,
+            "none, and nobody may take ownership",
+            &["tpmctl state set ownable on"][..],
+        ),
+    };
+    let enabled = if state.enabled { "enabled" } else { "DISABLED" };
+    let active = if state.active {
+        "active"
+    } else {
+        "DEACTIVATED"
+    };
+    let clearing = match (state.clear_by_owner, state.clear_by_presence) {
+        (true, true) => "by its owner, and by somebody at the machine",
+        (true, false) => "by its owner; by somebody at the machine after a restart",
+        (false, true) => "by somebody at the machine alone",
+        (false, false) => "after a restart, by somebody at the machine alone",
     };
     OwnerFacts {
-        hierarchies: vec![HierarchyFacts {
-            name: "owner".to_owned(),
-            mark: if owned { Mark::Good } else { Mark::Warning },
-            is_set: Some(owned),
-            state: state.to_owned(),
-            meaning: "The owner of a TPM 1.2 makes its storage root key, and may clear it."
-                .to_owned(),
-        }],
-        lockout,
-        clear_enabled: false,
-        root_key: match owned {
-            true => (
-                Mark::Good,
-                "there is one, since the TPM has an owner".to_owned(),
+        hierarchies: vec![
+            row(
+                "owner",
+                owner.0,
+                owner.1,
+                "The owner of a TPM 1.2 has its storage root key made, and may clear it. It has no hierarchies.",
+                owner.2,
             ),
-            false => (Mark::Warning, "absent: the TPM has no owner".to_owned()),
+            row(
+                "state",
+                if said.starts_with("has no") { Mark::Good } else { mark },
+                &format!("{enabled}, {active}"),
+                why.unwrap_or_default(),
+                &["tpmctl state show"],
+            ),
+            row(
+                "clearing",
+                Mark::Plain,
+                clearing,
+                "Clearing destroys every key, and leaves the TPM disabled and deactivated.",
+                &["tpmctl owner clear --dry-run"],
+            ),
+        ],
+        lockout,
+        no_clear: match (state.owned, state.clear_by_owner) {
+            (true, true) => None,
+            (false, _) => Some(
+                "it has no owner: somebody at the machine clears it (`tpmctl owner clear --by presence`)",
+            ),
+            (true, false) => Some(
+                "its owner has given that up: somebody at the machine clears it (`tpmctl owner clear --by presence`)",
+            ),
+        }
+        .map(str::to_owned),
+        root_key: match (state.owned, state.srk_readable) {
+            (true, true) => (
+                Mark::Good,
+                "there is one; whoever uses it reads the public half".to_owned(),
+            ),
+            (true, false) => (
+                Mark::Good,
+                "there is one; its owner alone reads the public half".to_owned(),
+            ),
+            (false, _) => (
+                Mark::Warning,
+                "absent: it comes with an owner".to_owned(),
+            ),
         },
-        has_root_key: owned,
+        has_root_key: state.owned,
     }
 }
 
@@ -118,13 +181,17 @@ fn hierarchy(state: &HierarchyState) -> HierarchyFacts {
         is_set: state.auth_set,
         state: said,
         meaning: meaning.to_owned(),
+        commands: Vec::new(),
     }
 }
 
 /// What clearing would lose, as `tpmctl owner clear` says it.
 pub(super) fn loss(global: &Global) -> Result<Vec<Detail>, Error> {
     let chosen = settings::tpm_with_parent(global)?;
-    let text = print::loss::text(&loss::of_clearing(&chosen, &[])?);
+    let text = match AnyTpm::of(&chosen.tpm)? {
+        AnyTpm::Tpm2(..) => print::loss::text(&loss::of_clearing(&chosen, &[])?),
+        AnyTpm::Tpm12(client) => print::loss::text12(&loss::of_clearing12(&chosen, &client, &[])?),
+    };
     Ok(strip_ansi_codes(&text)
         .lines()
         .map(|line| Detail::Text(line.to_owned()))
