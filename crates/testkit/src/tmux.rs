@@ -114,6 +114,12 @@ impl Tmux {
         }
     }
 
+    /// What the terminal is called: programs set that by an escape sequence.
+    #[track_caller]
+    pub fn title(&self) -> String {
+        self.tmux(&["display-message", "-p", "#{pane_title}"])
+    }
+
     /// Keys by tmux's names, or characters.
     #[track_caller]
     pub fn keys(&self, keys: &[&str]) {

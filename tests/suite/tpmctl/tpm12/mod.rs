@@ -19,11 +19,11 @@ use testkit::tcsd::Tcsd;
 const WELL_KNOWN: &str = "0000000000000000000000000000000000000000\n";
 
 /// A machine with a TPM 1.2 and perhaps tcsd.
-struct Machine {
-    openssl: Openssl,
+pub(super) struct Machine {
+    pub(super) openssl: Openssl,
     // Before the TPM: fields are dropped in order.
     tcsd: Option<Tcsd>,
-    tpm: Swtpm12,
+    pub(super) tpm: Swtpm12,
 }
 
 impl Machine {
@@ -34,7 +34,7 @@ impl Machine {
     }
 
     /// Without an owner, the TPM alone.
-    fn unowned() -> Self {
+    pub(super) fn unowned() -> Self {
         Self::new(Swtpm12::unowned(), None)
     }
 
@@ -46,7 +46,7 @@ impl Machine {
     }
 
     /// With an owner whose secret is the well-known one, the TPM alone and behind tcsd.
-    fn both() -> [Self; 2] {
+    pub(super) fn both() -> [Self; 2] {
         let tpm = Swtpm12::owned_tcp();
         let tcsd = Tcsd::start(&tpm);
         [
@@ -55,18 +55,18 @@ impl Machine {
         ]
     }
 
-    fn both_unowned() -> [Self; 2] {
+    pub(super) fn both_unowned() -> [Self; 2] {
         [Self::unowned(), Self::unowned_behind_tcsd()]
     }
 
-    fn address(&self) -> String {
+    pub(super) fn address(&self) -> String {
         match &self.tcsd {
             Some(tcsd) => tcsd.address(),
             None => self.tpm.address(),
         }
     }
 
-    fn tpmctl(&self, line: &str) -> Run {
+    pub(super) fn tpmctl(&self, line: &str) -> Run {
         self.openssl.tpmctl(&self.address(), line)
     }
 
@@ -76,7 +76,7 @@ impl Machine {
     }
 
     #[track_caller]
-    fn ok(&self, line: &str) -> String {
+    pub(super) fn ok(&self, line: &str) -> String {
         unbroken(&self.tpmctl(line).ok().out())
     }
 
@@ -120,7 +120,7 @@ impl Machine {
     }
 
     /// Switches a TPM on again that was cleared, with `tpmctl`, as somebody at the machine.
-    fn switch_on(&mut self) {
+    pub(super) fn switch_on(&mut self) {
         for line in [
             "state set presence command-on --yes",
             "state set presence on --yes",

@@ -1,21 +1,29 @@
 //! The manager at a real terminal, with a TPM.
 
+mod hostile;
 mod idle;
 mod lasting;
 mod page;
 mod panels;
+mod tpm12;
 
 use testkit::bench::Bench;
 use testkit::process::Run;
+use testkit::scratch::Scratch;
 use testkit::tmux::Tmux;
+
+/// Where the manager looks for keys, from the directory of the test on.
+const KEYS: &str = "home/.local/share/tpm-provider/keys";
 
 /// `tpmctl` with key files in the directory of the test alone.
 fn command(bench: &Bench, line: &str) -> Run {
-    let home = bench.openssl.dir().join("home");
-    std::fs::create_dir_all(home.join(".local/share/tpm-provider/keys")).expect("a directory");
-    bench
-        .tpmctl(line)
-        .env("HOME", &home)
+    at_home(bench.tpmctl(line), bench.openssl.dir())
+}
+
+fn at_home(run: Run, dir: &Scratch) -> Run {
+    let home = dir.join("home");
+    std::fs::create_dir_all(dir.join(KEYS)).expect("a directory");
+    run.env("HOME", &home)
         .env("TERM", "screen-256color")
         .env("LANG", "C.UTF-8")
         .env_remove("LC_ALL")
@@ -30,8 +38,12 @@ fn manager(bench: &Bench, line: &str) -> Tmux {
 
 /// Makes a key where the manager looks for it.
 fn key(bench: &Bench, name: &str, options: &str) {
-    let keys = "home/.local/share/tpm-provider/keys";
-    command(bench, &format!("key new {options} -o {keys}/{name}")).ok();
+    command(bench, &format!("key new {options} -o {KEYS}/{name}")).ok();
+}
+
+/// Waits until nothing is done any more: what is begun meanwhile is refused.
+fn quiet(at: &Tmux) {
+    at.until(|screen| !screen.contains("c cancels"), "quiet");
 }
 
 /// Escape by itself: what comes right behind it would be taken for the rest of a sequence.
