@@ -16,11 +16,10 @@ use testkit::bench::Bench;
 use testkit::process::{Run, wait_for};
 use testkit::proxy::{Action, Fault};
 use testkit::scratch::{give_to, set_mode};
-use testkit::tmux::Tmux;
 use testkit::tools::{is_root, need};
 use testkit::tpm::cc;
 
-use super::{KEYS, back, command, key, manager};
+use super::{KEYS, back, command, key, manager, quiet};
 
 /// Clears a screen, gives the terminal another title, turns the reading direction, and begins a line.
 const EVIL: &str = "\x1b[2J\x1b]0;OWNED\x07\u{9b}31m\u{202e}\r\nFORGED";
@@ -212,7 +211,7 @@ fn a_tpm_that_goes_away_in_mid_action() {
     key(&bench, "www.tpm", "");
     let at = manager(&bench, "ui keys");
     at.sees(&["www.tpm"]);
-    at.until(|screen| !screen.contains("c cancels"), "quiet");
+    quiet(&at);
     bench.tap.inject(Fault::on(cc::SIGN, Action::Hold));
     at.keys(&["Enter"]);
     wait_for("the signature", Duration::from_secs(30), || {
@@ -243,7 +242,7 @@ fn it_is_stopped_in_mid_action() {
     key(&bench, "www.tpm", "");
     let at = manager(&bench, "ui keys");
     at.sees(&["www.tpm"]);
-    at.until(|screen| !screen.contains("c cancels"), "quiet");
+    quiet(&at);
     bench.tap.inject(Fault::on(cc::SIGN, Action::Hold));
     at.keys(&["Enter"]);
     wait_for("the signature", Duration::from_secs(30), || {
