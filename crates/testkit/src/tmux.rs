@@ -165,7 +165,11 @@ impl Tmux {
     pub fn end(&self) -> i32 {
         let status = |screen: &str| {
             let mut lines = screen.lines();
-            lines.find_map(|line| line.trim().strip_prefix("status ")?.parse().ok())
+            lines.find_map(|line| {
+                // A killed one leaves what stood behind it.
+                let rest = line.trim().strip_prefix("status ")?;
+                rest.split_whitespace().next()?.parse().ok()
+            })
         };
         let screen = self.until(|screen| status(screen).is_some(), "end of the program");
         status(&screen).expect("found")
