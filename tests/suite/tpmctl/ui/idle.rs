@@ -10,7 +10,7 @@ use testkit::proxy::Proxy;
 use testkit::tls::Load;
 use testkit::tmux::Tmux;
 
-use super::command;
+use super::{command, quiet};
 
 /// How long it is watched; `make ui-idle` takes an hour.
 fn time() -> Duration {
@@ -41,7 +41,7 @@ fn nothing_is_sent_while_nobody_types() {
     for panel in ["2", "3", "4", "5", "6", "7", "8", "1"] {
         at.keys(&[panel]);
     }
-    at.until(|screen| !screen.contains("c cancels"), "quiet");
+    quiet(&at);
     // What the last panel asked for may be on its way.
     let mut last = usize::MAX;
     wait_for("quiet", Duration::from_secs(60), || {

@@ -10,7 +10,7 @@ use testkit::tmux::Tmux;
 use testkit::tools::{is_root, need};
 use testkit::tpm::cc;
 
-use super::{command, key, manager};
+use super::{command, key, manager, quiet};
 
 /// A manager that has a key loaded and waits for the signature.
 fn in_mid_action() -> (Bench, Tmux) {
@@ -18,7 +18,7 @@ fn in_mid_action() -> (Bench, Tmux) {
     key(&bench, "www.tpm", "");
     let at = manager(&bench, "ui keys");
     at.sees(&["www.tpm"]);
-    at.until(|screen| !screen.contains("c cancels"), "quiet");
+    quiet(&at);
     bench.tap.inject(Fault::on(cc::SIGN, Action::Hold));
     at.keys(&["Enter"]);
     wait_for("the signature", Duration::from_secs(30), || {

@@ -41,9 +41,11 @@ fn key(bench: &Bench, name: &str, options: &str) {
     command(bench, &format!("key new {options} -o {KEYS}/{name}")).ok();
 }
 
-/// Waits until nothing is done any more: what is begun meanwhile is refused.
+/// Waits until nothing is done any more: what is begun meanwhile is refused. The key that cancels is shown as long as
+/// there is something to cancel, also where a message stands in the place of what goes on.
 fn quiet(at: &Tmux) {
-    at.until(|screen| !screen.contains("c cancels"), "quiet");
+    let is_busy = |screen: &str| screen.contains("c cancels") || screen.contains(" c cancel ");
+    at.until(|screen| !is_busy(screen), "quiet");
 }
 
 /// Escape by itself: what comes right behind it would be taken for the rest of a sequence.

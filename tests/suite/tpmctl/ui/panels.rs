@@ -1,14 +1,15 @@
 //! Every panel, and what is done in it.
 
 use std::fs;
+use std::time::Duration;
 
 use testkit::bench::Bench;
-use testkit::process::Run;
+use testkit::process::{Run, wait_for};
 use testkit::proxy::{Action, Fault};
 use testkit::tmux::Tmux;
 use testkit::tpm::cc;
 
-use super::{back, command, key, manager};
+use super::{back, command, key, manager, quiet};
 
 #[test]
 fn each_panel_shows_what_there_is() {
@@ -223,7 +224,7 @@ fn five_hundred_keys() {
     }
     let at = manager(&bench, "ui");
     at.sees(&["works"]);
-    at.until(|screen| !screen.contains("c cancels"), "quiet");
+    quiet(&at);
     bench.tap.reset();
     at.keys(&["2"]);
     at.sees(&["key000.tpm"]);
@@ -262,10 +263,13 @@ fn a_long_command_is_cancelled() {
     key(&bench, "www.tpm", "");
     let at = manager(&bench, "ui keys");
     at.sees(&["www.tpm"]);
-    at.until(|screen| !screen.contains("c cancels"), "quiet");
+    quiet(&at);
     bench.tap.inject(Fault::on(cc::SELF_TEST, Action::Hold));
     at.keys(&["1", "t"]);
     at.sees(&["the TPM tests itself", "c cancels"]);
+    wait_for("a held answer", Duration::from_secs(30), || {
+        bench.tap.holding() == 1
+    });
     // One can look around meanwhile.
     at.keys(&["2"]);
     at.sees(&["www.tpm", "the TPM tests itself"]);

@@ -181,7 +181,9 @@ fn disabled_and_deactivated() {
     let at = manager(&machine, "");
     at.sees(&["disabled", "tpmctl state set enabled on"]);
     at.keys(&["6"]);
-    at.sees(&["DISABLED, active", "$ tpmctl state show"]);
+    at.sees(&["DISABLED, active"]);
+    at.keys(&["Down"]);
+    at.sees(&["$ tpmctl state show"]);
     at.keys(&["2"]);
     at.sees(&["www.pem"]);
     at.keys(&["G", "Enter"]);
