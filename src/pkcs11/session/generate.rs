@@ -128,15 +128,13 @@ pub(in crate::pkcs11) fn keep(
             "the key is in the token already, in a file: C_SetAttributeValue gives that another label or identifier",
         ));
     }
-    let label = label.map_or(Ok(held.label()), std::str::from_utf8);
-    let label = label.map_err(|_| Fault(CKR_ATTRIBUTE_VALUE_INVALID))?;
-    let label = if label.is_empty() { "key" } else { label };
+    let named = held.called(label, id)?;
+    let label = match named.label() {
+        "" => "key",
+        label => label,
+    };
     // What it has as a key of a session, unless that is what it would have anyway.
-    let id = id.unwrap_or(held.id());
-    if id.len() > LONGEST_ID {
-        return Err(Fault(CKR_ATTRIBUTE_VALUE_INVALID));
-    }
-    let id = Some(id).filter(|id| !id.is_empty() && *id != held.public().short_id());
+    let id = Some(named.id()).filter(|id| !id.is_empty() && *id != held.public().short_id());
     let directory = place_for_new(&dirs)?;
     let key = held.key(&tpm?)?;
     store(session, directory, &key, id, label).map(|(_, private)| private)

@@ -96,8 +96,8 @@ fn every_process_makes_up_the_same_message() {
         }
     }
     master.end();
-    // Another key makes up another one of the same ciphertext, which must be a number below its modulus: about one key
-    // in eight has a smaller one.
+    // Another key makes up another one of the same ciphertext, which must be a number below its modulus: now and
+    // then a key has a smaller one.
     let other = (0..50)
         .map(|_| {
             key::rsa(&openssl, "key", 2048, "");

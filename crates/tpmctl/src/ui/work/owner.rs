@@ -63,7 +63,7 @@ fn of_tpm12(state: &State, lockout: Option<LockoutFacts>) -> OwnerFacts {
         meaning: meaning.to_owned(),
         commands: commands.iter().map(|&it| it.to_owned()).collect(),
     };
-    let (mark, said, why) = overview::state12(state);
+    let (.., why) = overview::state12(state);
     let owner = match (state.owned, state.ownable) {
         (true, _) => (Mark::Good, "there is one", &[][..]),
         (false, true) => (
@@ -100,7 +100,10 @@ fn of_tpm12(state: &State, lockout: Option<LockoutFacts>) -> OwnerFacts {
             ),
             row(
                 "state",
-                if said.starts_with("has no") { Mark::Good } else { mark },
+                match state.enabled && state.active {
+                    true => Mark::Good,
+                    false => Mark::Bad,
+                },
                 &format!("{enabled}, {active}"),
                 why.unwrap_or_default(),
                 &["tpmctl state show"],
