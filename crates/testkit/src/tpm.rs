@@ -26,6 +26,7 @@ pub mod cc {
     pub const GET_CAPABILITY: u32 = 0x17A;
     pub const GET_RANDOM: u32 = 0x17B;
     pub const HASH: u32 = 0x17D;
+    pub const PCR_READ: u32 = 0x17E;
 }
 
 /// Ordinals of TPM 1.2 that tests inject faults into.

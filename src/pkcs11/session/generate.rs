@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keys::key_dirs::{Entry, LONGEST_ID, id_text, place_for_new, write_new};
-use keys::{GenerateOptions, Key, KeyType, generate};
+use keys::{GenerateOptions, Key, KeyType, Tpm, generate};
 
 use crate::pkcs11::abi::*;
 use crate::pkcs11::fault::fault;
@@ -20,6 +20,47 @@ use crate::pkcs11::token::{Held, OPEN};
 /// More files of one name than this are not tried.
 const MOST_NAMES: u32 = 10_000;
 
+/// Where a session's new keys come from and go to.
+struct At {
+    /// Asked when there is something for the TPM to do.
+    tpm: Result<Arc<Tpm>>,
+    dirs: Vec<PathBuf>,
+    slot: CK_SLOT_ID,
+    is_rw: bool,
+}
+
+impl At {
+    fn session(session: CK_SESSION_HANDLE) -> Result<Self> {
+        module::with(|module| {
+            let (slot, is_rw) = {
+                let session = module.session(session)?;
+                (session.slot, session.is_rw)
+            };
+            Ok(Self {
+                tpm: module.tpm(),
+                dirs: module.dirs().to_vec(),
+                slot,
+                is_rw,
+            })
+        })
+    }
+
+    /// Refuses to put a key where it would be in no token, or without the caller's right to it.
+    fn takes_new_keys(&self) -> Result {
+        if !self.is_rw {
+            return Err(Fault(CKR_SESSION_READ_ONLY));
+        }
+        if self.slot != OPEN {
+            return Err(fault(
+                CKR_TOKEN_WRITE_PROTECTED,
+                "the token of a key with a PIN has that key only: `tpmctl key new --auth` makes one with a PIN, and the \
+                 token for the keys without one takes new ones",
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// C_GenerateKeyPair: the handles of the public and the private half.
 pub(in crate::pkcs11) fn pair(
     session: CK_SESSION_HANDLE,
@@ -27,13 +68,7 @@ pub(in crate::pkcs11) fn pair(
     public: &Template,
     private: &Template,
 ) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE)> {
-    let (tpm, dirs, slot, is_rw) = module::with(|module| {
-        let (slot, is_rw) = {
-            let session = module.session(session)?;
-            (session.slot, session.is_rw)
-        };
-        Ok((module.tpm(), module.dirs().to_vec(), slot, is_rw))
-    })?;
+    let at = At::session(session)?;
     let of_token = private.flag(CKA_TOKEN)?.unwrap_or(false);
     let wants_two_places = public.flag(CKA_TOKEN)?.is_some_and(|one| one != of_token);
     if private.flag(CKA_EXTRACTABLE)? == Some(true) || (wants_two_places && !of_token) {
@@ -51,7 +86,7 @@ pub(in crate::pkcs11) fn pair(
     let label = label.map(std::str::from_utf8).transpose();
     let label = label.map_err(|_| Fault(CKR_ATTRIBUTE_VALUE_INVALID))?;
     if !of_token {
-        let key = generate(&tpm?, &options)?;
+        let key = generate(&at.tpm?, &options)?;
         let name = label.unwrap_or_default().to_owned();
         let entry = Entry::of_new_key(&key, name, None, id.map(<[u8]>::to_vec))?;
         let held = Arc::new(Held::of_session(entry));
@@ -62,25 +97,10 @@ pub(in crate::pkcs11) fn pair(
             ))
         });
     }
-    takes_new_keys(slot, is_rw)?;
-    let directory = place_for_new(&dirs)?;
-    let key = generate(&tpm?, &options)?;
+    at.takes_new_keys()?;
+    let directory = place_for_new(&at.dirs)?;
+    let key = generate(&at.tpm?, &options)?;
     store(session, directory, &key, id, label.unwrap_or("key"))
-}
-
-/// Refuses to put a key where it would be in no token, or without the caller's right to it.
-fn takes_new_keys(slot: CK_SLOT_ID, is_rw: bool) -> Result {
-    if !is_rw {
-        return Err(Fault(CKR_SESSION_READ_ONLY));
-    }
-    if slot != OPEN {
-        return Err(fault(
-            CKR_TOKEN_WRITE_PROTECTED,
-            "the token of a key with a PIN has that key only: `tpmctl key new --auth` makes one with a PIN, and the token \
-             for the keys without one takes new ones",
-        ));
-    }
-    Ok(())
 }
 
 /// Writes a key's file, and finds the handles of its halves.
@@ -114,14 +134,8 @@ pub(in crate::pkcs11) fn keep(
     label: Option<&[u8]>,
     id: Option<&[u8]>,
 ) -> Result<CK_OBJECT_HANDLE> {
-    let (tpm, dirs, slot, is_rw) = module::with(|module| {
-        let (slot, is_rw) = {
-            let session = module.session(session)?;
-            (session.slot, session.is_rw)
-        };
-        Ok((module.tpm(), module.dirs().to_vec(), slot, is_rw))
-    })?;
-    takes_new_keys(slot, is_rw)?;
+    let at = At::session(session)?;
+    at.takes_new_keys()?;
     if halves(session, &held.public().to_spki()).is_ok() {
         return Err(fault(
             CKR_ACTION_PROHIBITED,
@@ -135,8 +149,8 @@ pub(in crate::pkcs11) fn keep(
     };
     // What it has as a key of a session, unless that is what it would have anyway.
     let id = Some(named.id()).filter(|id| !id.is_empty() && *id != held.public().short_id());
-    let directory = place_for_new(&dirs)?;
-    let key = held.key(&tpm?)?;
+    let directory = place_for_new(&at.dirs)?;
+    let key = held.key(&at.tpm?)?;
     store(session, directory, &key, id, label).map(|(_, private)| private)
 }
 

@@ -155,7 +155,7 @@ fn the_usual_directories() {
 }
 
 /// A field more, by hand: no command of ours writes a description.
-fn described(pem: &str) -> String {
+pub(super) fn described(pem: &str, text: &str) -> String {
     let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let der = base64::decode_block(&body).expect("base64");
     let at = der
@@ -163,7 +163,8 @@ fn described(pem: &str) -> String {
         .position(|part| part == [0xa0, 3, 1, 1])
         .expect("emptyAuth")
         + 5;
-    let field = [0xa4, 5, 0x0c, 3, b'w', b'w', b'w'];
+    let size = u8::try_from(text.len()).expect("short");
+    let field = [&[0xa4, size + 2, 0x0c, size], text.as_bytes()].concat();
     let start = if der[1] == 0x82 { 4 } else { 3 };
     let content = [&der[start..at], &field, &der[at..]].concat();
     let size = u16::try_from(content.len()).expect("short").to_be_bytes();
@@ -190,7 +191,10 @@ fn other_programs_refuse_what_the_table_says() {
     ok(&bench, "key import soft.pem --importable -o importable.key");
     ok(&bench, "key import soft.pem -o imported.key");
     ok(&bench, "key convert plain.key --form pkcs8 -o pkcs8.key");
-    dir.write("described.key", described(&dir.read_text("plain.key")));
+    dir.write(
+        "described.key",
+        described(&dir.read_text("plain.key"), "www"),
+    );
     // A key below the owner's RSA primary.
     bench.tool(
         "tpm2_createprimary -Q -C o -G rsa2048:aes128cfb -c rsa.ctx \

@@ -82,7 +82,7 @@ impl Alteration {
                 let name = bytes.sized()?.len();
                 changed.parameters[2 + area + 1 + name] ^= 1;
             }
-            (What::Content, cc::NV_READ) => {
+            (What::Content, cc::NV_READ | cc::PCR_READ) => {
                 *changed.parameters.last_mut()? ^= 1;
             }
             (What::LoadedHandle, cc::LOAD) => changed.handle = Some(self.aim.other),

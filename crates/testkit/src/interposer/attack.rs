@@ -156,7 +156,9 @@ impl Attack {
             Self::ExchangedInput => {
                 "The digest to be signed, the ciphertext, the peer's point or the message is changed on its way."
             }
-            Self::ExchangedContent => "The content that TPM2_NV_Read gives is changed.",
+            Self::ExchangedContent => {
+                "The content that TPM2_NV_Read gives is changed, and the values that TPM2_PCR_Read gives."
+            }
             Self::OtherHandle => {
                 "Commands for the key go to another key of the same TPM, and its true answers come back."
             }
@@ -212,7 +214,7 @@ impl Attack {
             Self::ExchangedAttributes | Self::ExchangedSize | Self::ExchangedScheme => {
                 has(&[cc::CREATE])
             }
-            Self::ExchangedContent => has(&[cc::NV_READ]),
+            Self::ExchangedContent => has(&[cc::NV_READ, cc::PCR_READ]),
             Self::ExchangedName => has(&TRUST),
             Self::ExchangedInput => has(&USES) || has(&[cc::HASH]),
             Self::OtherHandle => has(&USES) || has(&[cc::READ_PUBLIC]),

@@ -371,6 +371,7 @@ fn is_told(told: Told, place: &Place<'_>, done: &Done) -> bool {
     match told {
         Told::SrkName => said.contains(&place.world.parent_name),
         Told::SelfTest => said.contains("succeeded"),
+        Told::Register => said.contains(&"0".repeat(64)),
         Told::KeyFile => said.contains("2048"),
     }
 }

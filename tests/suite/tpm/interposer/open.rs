@@ -10,7 +10,10 @@ pub const OPEN: [Open; 11] = [
     Open {
         sentence: "With `sessions = never` values and plaintexts cross the bus in clear, and whoever is between this \
                    process and the TPM can answer in its place.",
-        applies: |_, _, setting, harm| setting == Setting::Never && harm != Harm::FalseReport,
+        applies: |operation, _, setting, harm| {
+            setting == Setting::Never
+                && (harm != Harm::FalseReport || operation.wanted == Wanted::Told(Told::Register))
+        },
     },
     Open {
         sentence: "A key without an authorization value can be used by whoever can send commands to the TPM: they \

@@ -60,6 +60,8 @@ pub enum Told {
     SelfTest,
     /// The size of the key in the file.
     KeyFile,
+    /// The value of register 16.
+    Register,
 }
 
 pub struct Operation {
@@ -196,6 +198,17 @@ pub fn operations() -> Vec<Operation> {
                 );
                 p.tpmctl(&line)
             },
+        )
+        .srk(),
+        op(
+            "tpmctl key new with registers, under the owner hierarchy",
+            Key,
+            |p, _| p.tpmctl("key new --type ec --force --output new.pem --pcr sha256:16"),
+        ),
+        op(
+            "tpmctl key new with registers, under 0x81000001",
+            Key,
+            |p, _| p.tpmctl("key new --type ec -f -o new.pem --pcr sha256:16 --parent 0x81000001"),
         )
         .srk(),
         op(
@@ -440,6 +453,15 @@ pub fn operations() -> Vec<Operation> {
         op("tpmctl info", Wanted::Told(Told::SrkName), |p, _| {
             p.tpmctl("info")
         })
+        .srk(),
+        op("tpmctl pcr read", Wanted::Told(Told::Register), |p, _| {
+            p.tpmctl("pcr read sha256:16")
+        }),
+        op(
+            "tpmctl pcr read, with 0x81000001",
+            Wanted::Told(Told::Register),
+            |p, _| p.tpmctl("pcr read sha256:16"),
+        )
         .srk(),
         op("tpmctl selftest", Wanted::Told(Told::SelfTest), |p, _| {
             p.tpmctl("selftest --log info")

@@ -20,6 +20,7 @@ use testkit::tools::{is_root, need};
 use testkit::tpm::cc;
 
 use super::{KEYS, back, command, key, manager, quiet};
+use crate::tpmctl::list::described;
 
 /// Clears a screen, gives the terminal another title, turns the reading direction, and begins a line.
 const EVIL: &str = "\x1b[2J\x1b]0;OWNED\x07\u{9b}31m\u{202e}\r\nFORGED";
@@ -75,6 +76,20 @@ fn nothing_foreign_steers_the_terminal() {
         &format!("{KEYS}/c{EVIL}.tpm"),
         "-----BEGIN TSS2 PRIVATE KEY-----\n\x1b[2J\n",
     );
+    key(&bench, "d.tpm", "--auth 4711");
+    let told = described(&dir.read_text(&format!("{KEYS}/d.tpm")), EVIL);
+    dir.write(&format!("{KEYS}/d.tpm"), told);
+    command(
+        &bench,
+        &format!("key public --form ssh {KEYS}/www.tpm -o {KEYS}/www.pub"),
+    )
+    .ok();
+    let public = dir.read_text(&format!("{KEYS}/www.pub"));
+    let mut words = public.split_whitespace();
+    let half = [words.next().expect("a type"), words.next().expect("a key")].join(" ");
+    // A comment is a line.
+    let comment = EVIL.replace("\r\n", "\r");
+    dir.write(&format!("{KEYS}/www.pub"), format!("{half} {comment}\n"));
     let der = certificate.to_der().expect("DER");
     dir.write("ek.der", &der);
     bench.tool(&format!(
@@ -86,6 +101,9 @@ fn nothing_foreign_steers_the_terminal() {
         "ui --plain",
         "key list",
         &format!("key show {KEYS}/www.tpm"),
+        &format!("key show {KEYS}/d.tpm"),
+        &format!("key test --auth 0815 {KEYS}/d.tpm"),
+        &format!("ssh list {KEYS}"),
         "ek certificates",
         "nv list",
         "nv show 0x01c00002",
