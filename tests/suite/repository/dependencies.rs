@@ -28,3 +28,43 @@ fn as_many_as_the_document_says() {
     );
     assert!(text.contains(&sentence), "{sentence}: {packages:#?}");
 }
+
+/// What `make vet` would find first; cargo-vet itself is not part of `make check`.
+#[test]
+fn supply_chain_has_a_line_for_each_crate() {
+    let text = |path: &str| fs::read_to_string(root().join(path)).expect("a file");
+    let value = |line: &str| {
+        let (_, value) = line.split_once(" = ")?;
+        Some(value.trim_matches('"').to_owned())
+    };
+    let lock = text("Cargo.lock");
+    let used: BTreeSet<String> = lock
+        .split("[[package]]\n")
+        .filter(|package| package.contains("\nsource = "))
+        .filter_map(|package| {
+            let mut lines = package.lines();
+            Some(format!(
+                "{} {}",
+                value(lines.next()?)?,
+                value(lines.next()?)?
+            ))
+        })
+        .collect();
+    assert!(used.len() > 100, "{used:#?}");
+    let config = text("supply-chain/config.toml");
+    let known: BTreeSet<String> = config
+        .split("[[exemptions.")
+        .skip(1)
+        .filter_map(|entry| {
+            let mut lines = entry.lines();
+            let name = lines.next()?.strip_suffix("]]")?;
+            Some(format!("{name} {}", value(lines.next()?)?))
+        })
+        .collect();
+    let differences: Vec<&String> = used.symmetric_difference(&known).collect();
+    assert!(
+        differences.is_empty(),
+        "supply-chain/config.toml is not of this Cargo.lock: `cargo vet regenerate exemptions` (cargo install cargo-vet)\n\
+         {differences:#?}"
+    );
+}
