@@ -11,8 +11,9 @@ use std::process::Command;
 pub(crate) fn version(root: &str) {
     let version = var("CARGO_PKG_VERSION");
     let build = match describe(root) {
-        Some(commit) => format!("{version} ({commit})"),
-        None => version,
+        // A release is the same from its tag as from its tarball.
+        Some(commit) if commit != format!("v{version}") => format!("{version} ({commit})"),
+        _ => version,
     };
     println!("cargo:rustc-env=TPM_PROVIDER_BUILD={build}");
     println!("cargo:rustc-env=TPM_PROVIDER_TARGET={}", var("TARGET"));
