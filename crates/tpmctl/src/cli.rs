@@ -552,6 +552,18 @@ pub(crate) struct SrkRemove {
     pub(crate) yes: bool,
 }
 
+/// What somebody says beforehand to a command that changes something.
+#[derive(Args)]
+pub(crate) struct Consent {
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
+    /// Show what would be changed only
+    #[arg(short = 'n', long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+}
+
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     tpmctl --tcti device:/dev/tpm0 srk restrict on --auth file:/root/tpm-owner\n  \
@@ -565,13 +577,8 @@ pub(crate) struct SrkRestrict {
     #[arg(long, value_name = "file:PATH", value_parser = in_file)]
     pub(crate) auth: Option<PathBuf>,
 
-    /// Do not ask
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-
-    /// Show what would be changed only
-    #[arg(short = 'n', long, conflicts_with = "yes")]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 #[derive(Args)]
@@ -598,13 +605,8 @@ pub(crate) struct SrkPasswd {
     #[arg(long, value_name = "file:PATH", value_parser = in_file)]
     pub(crate) auth: Option<PathBuf>,
 
-    /// Do not ask
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-
-    /// Show what would be changed only
-    #[arg(short = 'n', long, conflicts_with = "yes")]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 /// A switch.
@@ -861,13 +863,8 @@ pub(crate) struct LockoutSet {
     #[arg(long, value_name = "file:PATH", value_parser = in_file)]
     pub(crate) auth: Option<PathBuf>,
 
-    /// Do not ask
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-
-    /// Show what would be changed only
-    #[arg(short = 'n', long, conflicts_with = "yes")]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 #[derive(Args)]

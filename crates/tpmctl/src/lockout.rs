@@ -146,7 +146,7 @@ fn set(global: &Global, args: &LockoutSet) -> Result<(), Error> {
             .report(&format!("Lockout of {}", outcome.address));
         output::print(&(text + "\n" + &outcome.after.report("It becomes") + &warning))?;
     }
-    if !args.dry_run && (args.yes || confirmed(global, &warning, "Set these")?) {
+    if !args.consent.dry_run && (args.consent.yes || confirmed(global, &warning, "Set these")?) {
         client.set_lockout(wanted, &auth, &chosen.tpm.config().parent_auth)?;
         outcome.after = State::from(&client.lockout()?);
         outcome.changed = true;

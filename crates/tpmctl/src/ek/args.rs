@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use zeroize::Zeroizing;
 
-use crate::cli::{in_file, secret};
+use crate::cli::{Consent, in_file, secret};
 
 #[derive(Subcommand)]
 pub(crate) enum EkCommand {
@@ -104,13 +104,8 @@ pub(crate) struct Restrict {
     #[arg(long, value_name = "file:PATH", value_parser = in_file)]
     pub(crate) auth: Option<PathBuf>,
 
-    /// Do not ask
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-
-    /// Show what would be changed only
-    #[arg(short = 'n', long, conflicts_with = "yes")]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 #[derive(Args)]

@@ -135,10 +135,11 @@ pub(super) fn restrict(global: &Global, args: &Restrict, client: &Client) -> Res
             "The owner alone reads the public half of the endorsement key then, also after the TPM is cleared by its owner.\n",
         )?;
     }
-    if !args.dry_run {
+    if !args.consent.dry_run {
         let owner = secret::of_owner(args.auth.as_deref())?;
         let question = "Have only the owner read it?";
-        if args.yes || output::agreed("the endorsement key would be restricted", question)? {
+        if args.consent.yes || output::agreed("the endorsement key would be restricted", question)?
+        {
             ek::restrict(client, &owner, true)?;
             outcome.changed = true;
             if !global.json {

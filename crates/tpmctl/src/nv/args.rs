@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum, ValueHint};
 
 use crate::action::nv::parse_index;
-use crate::cli::in_file;
+use crate::cli::{Consent, in_file};
 
 #[derive(Subcommand)]
 pub(crate) enum NvCommand {
@@ -252,13 +252,8 @@ pub(crate) struct Lock {
     #[arg(long, value_name = "file:PATH", value_parser = in_file)]
     pub(crate) auth: Option<PathBuf>,
 
-    /// Do not ask
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-
-    /// Show what would be changed only
-    #[arg(short = 'n', long, conflicts_with = "yes")]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 #[derive(Args)]

@@ -152,8 +152,8 @@ pub(super) fn lock(global: &Global, args: &Lock) -> Result<(), Error> {
             true => NvChange::LockReading,
             false => NvChange::LockWriting,
         },
-        dry_run: args.dry_run,
-        question: (!args.yes).then_some(question),
+        dry_run: args.consent.dry_run,
+        question: (!args.consent.yes).then_some(question),
     };
     make(global, &chosen, &public, value.as_ref(), planned)
 }

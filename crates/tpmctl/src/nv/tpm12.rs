@@ -262,7 +262,7 @@ pub(super) fn lock(
             &question,
         )
     };
-    if !args.dry_run && (args.yes || agreed()?) {
+    if !args.consent.dry_run && (args.consent.yes || agreed()?) {
         nv::lock(client, &index, args.read, &named.secrets())?;
         done.changed = true;
     }
@@ -286,7 +286,7 @@ pub(super) fn enforce(global: &Global, args: &Lock, client: &Client) -> Result<(
             "Indices of which nobody has the secrets stay for ever then. Enforce the rules?",
         )
     };
-    if !args.dry_run && (args.yes || agreed()?) {
+    if !args.consent.dry_run && (args.consent.yes || agreed()?) {
         nv::enforce(client)?;
         done.changed = true;
     }

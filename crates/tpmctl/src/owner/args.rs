@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
-use crate::cli::in_file;
+use crate::cli::{Consent, in_file};
 
 #[derive(Subcommand)]
 pub(crate) enum OwnerCommand {
@@ -46,13 +46,8 @@ pub(crate) struct Take {
     #[arg(long, value_name = "file:PATH", value_parser = in_file)]
     pub(crate) srk_auth: Option<PathBuf>,
 
-    /// Do not ask
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-
-    /// Show what would be changed only
-    #[arg(short = 'n', long, conflicts_with = "yes")]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 #[derive(Args)]
@@ -76,13 +71,8 @@ pub(crate) struct Passwd {
     #[arg(long, value_name = "file:PATH", value_parser = in_file)]
     pub(crate) old: Option<PathBuf>,
 
-    /// Do not ask
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-
-    /// Show what would be changed only
-    #[arg(short = 'n', long, conflicts_with = "yes")]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 #[derive(Args)]
@@ -107,13 +97,8 @@ pub(crate) struct HierarchyPolicy {
     #[arg(long, value_name = "file:PATH", value_parser = in_file)]
     pub(crate) auth: Option<PathBuf>,
 
-    /// Do not ask
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-
-    /// Show what would be changed only
-    #[arg(short = 'n', long, conflicts_with = "yes")]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 #[derive(Args)]
@@ -173,13 +158,8 @@ pub(crate) struct ClearLock {
     #[arg(long, value_name = "file:PATH", value_parser = in_file)]
     pub(crate) auth: Option<PathBuf>,
 
-    /// Do not ask
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-
-    /// Show what would be changed only
-    #[arg(short = 'n', long, conflicts_with = "yes")]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 /// What becomes of a lock.

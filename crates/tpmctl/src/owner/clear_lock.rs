@@ -65,7 +65,7 @@ fn two(
                 "Who has the lockout value could clear the TPM then. Allow that?",
             ),
         };
-        if !args.dry_run && (args.yes || output::agreed(would_be, question)?) {
+        if !args.consent.dry_run && (args.consent.yes || output::agreed(would_be, question)?) {
             ownership::set_clear(chosen, !wanted, args.by, &auth)?;
             outcome.locked = wanted;
             outcome.changed = true;

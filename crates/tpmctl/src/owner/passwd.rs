@@ -38,7 +38,9 @@ pub(crate) fn run(global: &Global, args: &Passwd) -> Result<(), Error> {
     if !global.json {
         output::print(&text(&outcome, &hierarchies))?;
     }
-    if !args.dry_run && (args.yes || confirmed(&hierarchies, args.random.as_deref())?) {
+    if !args.consent.dry_run
+        && (args.consent.yes || confirmed(&hierarchies, args.random.as_deref())?)
+    {
         let made_up = args.random.as_deref().map(make_up).transpose()?;
         outcome.file = args.random.as_ref().map(|path| path.display().to_string());
         let Some(new) = given.or(made_up) else {

@@ -48,8 +48,8 @@ pub(super) fn run(global: &Global, args: &HierarchyPolicy) -> Result<(), Error> 
         let question = format!(
             "Whoever meets the policy of the {hierarchy} hierarchy can use that without its value. Set it?"
         );
-        if !args.dry_run
-            && (args.yes
+        if !args.consent.dry_run
+            && (args.consent.yes
                 || output::agreed(
                     &format!("the policy of the {hierarchy} hierarchy would be changed"),
                     &question,

@@ -64,8 +64,8 @@ fn two(global: &Global, args: &Take, chosen: &Chosen) -> Result<(), Error> {
     if !global.json {
         output::print(&before(&outcome, args))?;
     }
-    if !args.dry_run
-        && (args.yes
+    if !args.consent.dry_run
+        && (args.consent.yes
             || output::agreed(
                 "ownership of the TPM would be taken",
                 "Who loses the value can no longer change it, nor clear the TPM but in the firmware setup. Take ownership?",

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueHint};
 
+use crate::cli::Consent;
+
 #[derive(Subcommand)]
 pub(crate) enum PcrCommand {
     /// Show the values of registers
@@ -47,13 +49,8 @@ pub(crate) struct Extend {
     #[arg(long, value_name = "BANK=HEX", group = "what", conflicts_with = "file")]
     pub(crate) digest: Vec<String>,
 
-    /// Do not ask
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-
-    /// Show what would be changed only
-    #[arg(short = 'n', long, conflicts_with = "yes")]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 #[derive(Args)]

@@ -73,11 +73,11 @@ pub(super) fn extend(global: &Global, args: &Extend, client: &Client) -> Result<
         ))?;
     }
     // What is bound to the others is not to be had until the machine is restarted.
-    let agreed = match (args.dry_run, FREE.contains(&args.register)) {
+    let agreed = match (args.consent.dry_run, FREE.contains(&args.register)) {
         (true, _) => false,
         (false, true) => true,
         (false, false) => {
-            args.yes
+            args.consent.yes
                 || output::agreed(
                     &format!("the register {} would be extended", args.register),
                     &format!(

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
+use crate::cli::Consent;
+
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     tpmctl setup --service nginx\n  \
@@ -27,13 +29,8 @@ pub(crate) struct Setup {
     #[arg(long, conflicts_with = "user")]
     pub(crate) remove: bool,
 
-    /// Do not ask
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-
-    /// Show what would be changed only
-    #[arg(short = 'n', long, conflicts_with = "yes")]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 /// The name of a unit, which becomes part of paths.

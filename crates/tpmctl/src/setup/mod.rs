@@ -63,7 +63,9 @@ pub(crate) fn run(global: &Global, args: &Setup) -> Result<(), Error> {
             output::print_as_is(&keys::printable::lines(&text))?;
         }
         let would = "files of the machine would be changed as shown";
-        if !args.dry_run && (args.yes || output::agreed(would, "Make these changes?")?) {
+        if !args.consent.dry_run
+            && (args.consent.yes || output::agreed(would, "Make these changes?")?)
+        {
             for step in &outcome.changes {
                 step.run(&root)?;
             }

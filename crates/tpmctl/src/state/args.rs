@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::cli::in_file;
+use crate::cli::{Consent, in_file};
 
 #[derive(Subcommand)]
 pub(crate) enum StateCommand {
@@ -43,13 +43,8 @@ pub(crate) struct Set {
     #[arg(long, value_name = "file:PATH", value_parser = in_file)]
     pub(crate) new: Option<PathBuf>,
 
-    /// Do not ask
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-
-    /// Show what would be changed only
-    #[arg(short = 'n', long, conflicts_with = "yes")]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 /// Parts that can be switched.

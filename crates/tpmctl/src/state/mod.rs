@@ -110,7 +110,7 @@ fn set_two(
             ),
         };
         let would_be = format!("{name} would be switched {}", if on { "on" } else { "off" });
-        if !args.dry_run && (args.yes || output::agreed(&would_be, &question)?) {
+        if !args.consent.dry_run && (args.consent.yes || output::agreed(&would_be, &question)?) {
             ownership::set_hierarchy(chosen, args.part, on, by_platform, &auth)?;
             state = State::new(&Ownership::read(chosen.client()?)?);
             state.changed = true;

@@ -36,7 +36,7 @@ pub(super) fn set(global: &Global, args: &Set, client: &Client) -> Result<(), Er
             "name the file with the operator's new secret: --new file:PATH",
         ));
     }
-    let auth = match (switcher(args, change, &before), args.dry_run) {
+    let auth = match (switcher(args, change, &before), args.consent.dry_run) {
         (Switcher::Presence, _) | (_, true) => None,
         (Switcher::Owner, false) => Some(secret::of_owner(args.auth.as_deref())?),
         (_, false) => Some(args.auth.as_deref().map_or_else(
@@ -67,8 +67,8 @@ pub(super) fn set(global: &Global, args: &Set, client: &Client) -> Result<(), Er
         changed: false,
     };
     let meaning = meaning(change);
-    if !args.dry_run
-        && (args.yes
+    if !args.consent.dry_run
+        && (args.consent.yes
             || output::agreed(
                 "the TPM's state would be changed",
                 &format!("{meaning} Do that?"),

@@ -154,7 +154,7 @@ fn close(
     if by_owner {
         before.needs_owner()?;
     }
-    if args.dry_run {
+    if args.consent.dry_run {
         return Ok(false);
     }
     let auth = word(by_owner, args.auth.as_deref())?;
@@ -168,7 +168,7 @@ fn close(
             "Have nobody at the machine clear the TPM until it is restarted?",
         ),
     };
-    if !args.yes && !output::agreed(would_be, question)? {
+    if !args.consent.yes && !output::agreed(would_be, question)? {
         return Ok(false);
     }
     owner::lock_clear(client, auth.as_ref())?;

@@ -55,8 +55,8 @@ pub(super) fn owner(global: &Global, args: &Passwd, client: &Client) -> Result<(
         new: args.new.as_deref(),
         random: args.random.as_ref(),
         well_known: false,
-        yes: args.yes,
-        dry_run: args.dry_run,
+        yes: args.consent.yes,
+        dry_run: args.consent.dry_run,
     };
     let old = args.old.as_deref().map(secret::in_file).transpose()?;
     let old = old.ok_or_else(|| {
@@ -74,8 +74,8 @@ pub(crate) fn srk(global: &Global, args: &SrkPasswd, client: &Client) -> Result<
         new: args.new.as_deref(),
         random: args.random.as_ref(),
         well_known: args.well_known,
-        yes: args.yes,
-        dry_run: args.dry_run,
+        yes: args.consent.yes,
+        dry_run: args.consent.dry_run,
     };
     change(
         global,
@@ -214,9 +214,11 @@ pub(crate) fn srk_restrict(
         if !global.json {
             output::print("Nothing to change.\n")?;
         }
-    } else if !args.dry_run {
+    } else if !args.consent.dry_run {
         let auth = secret::of_owner(args.auth.as_deref())?;
-        if args.yes || output::agreed("the storage root key would be restricted", "Do that?")? {
+        if args.consent.yes
+            || output::agreed("the storage root key would be restricted", "Do that?")?
+        {
             owner::srk_restrict(client, &auth, restrict)?;
             outcome.changed = true;
             if !global.json {

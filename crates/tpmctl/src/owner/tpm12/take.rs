@@ -43,7 +43,7 @@ pub(super) fn run(global: &Global, args: &Take, client: &Client) -> Result<(), E
     if !global.json {
         output::print(&before(&outcome, args))?;
     }
-    if !args.dry_run && (args.yes || confirmed()?) {
+    if !args.consent.dry_run && (args.consent.yes || confirmed()?) {
         let made_up = args.random.as_deref().map(make_up).transpose()?;
         outcome.file = args.random.as_ref().map(|path| path.display().to_string());
         let Some(new) = given.or(made_up) else {
