@@ -1,5 +1,6 @@
 //! Child processes that end with the test.
 
+use crate::tools::need;
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -131,6 +132,27 @@ impl Run {
     pub fn env_remove(mut self, name: &str) -> Self {
         self.command.env_remove(name);
         self
+    }
+
+    /// The same as a user without any rights, for which one must be root.
+    pub fn as_nobody(self) -> Self {
+        let own = &self.command;
+        let mut run = Self::new(need("setpriv", "util-linux"))
+            .words("--reuid 65534 --regid 65534 --clear-groups --")
+            .arg(own.get_program())
+            .args(own.get_args())
+            .stdin(self.stdin);
+        run.patience = self.patience;
+        if let Some(dir) = own.get_current_dir() {
+            run = run.dir(dir);
+        }
+        for (name, value) in own.get_envs() {
+            match value {
+                Some(value) => run.command.env(name, value),
+                None => run.command.env_remove(name),
+            };
+        }
+        run
     }
 
     pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {

@@ -16,7 +16,7 @@ use testkit::bench::Bench;
 use testkit::process::{Run, wait_for};
 use testkit::proxy::{Action, Fault};
 use testkit::scratch::{give_to, set_mode};
-use testkit::tools::{is_root, need};
+use testkit::tools::is_root;
 use testkit::tpm::cc;
 
 use super::{KEYS, back, command, key, manager, quiet};
@@ -201,19 +201,8 @@ fn links_in_another_s_directory() {
     for path in [dir.path(), &dir.join("home")] {
         set_mode(path, 0o755);
     }
-    let own = command(&bench, "ui keys --plain");
-    let mut run = Run::new(need("setpriv", "util-linux"))
-        .words("--reuid 65534 --regid 65534 --clear-groups")
-        .arg(own.command.get_program())
-        .args(own.command.get_args())
-        .dir(dir.path());
-    for (name, value) in own.command.get_envs() {
-        match value {
-            Some(value) => run.command.env(name, value),
-            None => run.command.env_remove(name),
-        };
-    }
-    let text = run.done().out();
+    let run = command(&bench, "ui keys --plain").dir(dir.path());
+    let text = run.as_nobody().done().out();
     assert!(
         text.contains("secret.tpm") && text.contains("ermission denied"),
         "{text}"
@@ -299,6 +288,7 @@ fn a_lockout() {
     back(&at);
     at.keys(&["6"]);
     at.sees(&["LOCKED after too many wrong authorization values"]);
+    quiet(&at);
     at.keys(&["u", "l"]);
     at.sees(&["Enter goes on"]);
     at.keys(&["Enter"]);

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use testkit::bench::Bench;
-use testkit::process::{Run, wait_for};
+use testkit::process::wait_for;
 use testkit::proxy::{Action, Fault};
 use testkit::scratch::set_mode;
 use testkit::tmux::Tmux;
-use testkit::tools::{is_root, need};
+use testkit::tools::is_root;
 use testkit::tpm::cc;
 
 use super::{command, key, manager, quiet};
@@ -104,20 +104,7 @@ fn no_permission() {
     let own = command(&bench, &format!("ui --tcti device:{}", device.display()));
     let run = match is_root() {
         false => own,
-        true => {
-            let mut run = Run::new(need("setpriv", "util-linux"))
-                .words("--reuid 65534 --regid 65534 --clear-groups")
-                .arg(own.command.get_program())
-                .args(own.command.get_args())
-                .dir(dir.path());
-            for (name, value) in own.command.get_envs() {
-                match value {
-                    Some(value) => run.command.env(name, value),
-                    None => run.command.env_remove(name),
-                };
-            }
-            run
-        }
+        true => own.dir(dir.path()).as_nobody(),
     };
     let at = Tmux::start(&run, 100, 30);
     at.sees(&["no answer", "ermission denied"]);

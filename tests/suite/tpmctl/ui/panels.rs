@@ -96,6 +96,7 @@ fn a_key_is_made_persistent_and_removed() {
     at.sees(&["www.tpm"]);
     at.keys(&["p"]);
     at.sees(&["persist: this is read-only: u unlocks it"]);
+    quiet(&at);
     at.keys(&["u", "p"]);
     at.sees(&["Enter goes on"]);
     at.keys(&["Enter"]);
@@ -289,6 +290,7 @@ fn values_of_hierarchies() {
     let bench = Bench::new();
     let at = manager(&bench, "ui owner");
     at.sees(&["authorization value empty", "storage root key"]);
+    quiet(&at);
     at.keys(&["u", "/", "lockout", "Enter", "p"]);
     at.sees(&["Set the authorization value of", "Type the word change"]);
     at.keys(&["change", "Enter", "hunter77", "Enter"]);
@@ -319,6 +321,7 @@ fn a_lockout_is_reset() {
     .fails();
     let at = manager(&bench, "ui owner");
     at.sees(&["lockout 1/"]);
+    quiet(&at);
     at.keys(&["u", "l"]);
     at.sees(&["Enter goes on"]);
     at.keys(&["Enter"]);
@@ -334,6 +337,7 @@ fn the_tpm_is_cleared() {
     at.sees(&["storage root key"]);
     at.keys(&["x"]);
     at.sees(&["clear: this is read-only"]);
+    quiet(&at);
     at.keys(&["u", "x"]);
     at.sees(&["What clearing", "Type the word clear"]);
     at.keys(&["clear", "Enter"]);

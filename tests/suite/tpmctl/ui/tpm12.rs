@@ -99,6 +99,7 @@ fn its_owner_changes_the_secret_and_clears_it() {
         keys_of(&machine);
         let at = manager(&machine, "owner");
         at.sees(&["there is one"]);
+        quiet(&at);
         at.keys(&["u", "p"]);
         at.sees(&["The owner's secret"]);
         at.keys(&[
@@ -140,6 +141,7 @@ fn its_owner_resets_the_lockout() {
     for machine in Machine::both() {
         let at = manager(&machine, "owner");
         at.sees(&["there is one"]);
+        quiet(&at);
         at.keys(&["u", "l"]);
         at.sees(&["There is one try", "for a day, or until it is restarted"]);
         at.keys(&[ZEROS, "Enter"]);
@@ -159,6 +161,7 @@ fn nobodys() {
             "absent: it comes with an owner",
             "$ tpmctl owner take --random FILE",
         ]);
+        quiet(&at);
         at.keys(&["u", "p"]);
         at.sees(&["set value: the TPM has no owner"]);
         at.keys(&["l"]);

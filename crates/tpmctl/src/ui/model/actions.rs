@@ -187,7 +187,10 @@ impl Model {
                     Some(name) if hierarchy(name).is_none() => Some("this row is no hierarchy"),
                     Some(_) => None,
                 };
-                let unknown = facts.is_none().then_some("the TPM did not tell");
+                let unknown = facts.is_none().then_some(match self.busy {
+                    Some(_) => "the TPM is still being asked",
+                    None => "the TPM did not tell",
+                });
                 let clear = match facts {
                     None => unknown,
                     Some(owner) => owner.no_clear.as_deref(),
