@@ -1,6 +1,6 @@
 //! What the module is built of, as docs/architecture.md counts it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use testkit::process::Run;
@@ -67,4 +67,48 @@ fn supply_chain_has_a_line_for_each_crate() {
         "supply-chain/config.toml is not of this Cargo.lock: `cargo vet regenerate exemptions` (cargo install cargo-vet)\n\
          {differences:#?}"
     );
+}
+
+/// `make msrv` compiles with these; what no older compiler takes is found here already.
+#[test]
+fn no_crate_wants_a_newer_rust_than_is_promised() {
+    let cargo = |words: &str| Run::new(env!("CARGO")).dir(root()).words(words).ok().out();
+    let metadata = cargo("metadata --locked --offline --format-version 1");
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).expect("JSON");
+    let wanted: BTreeMap<String, Vec<u32>> = metadata["packages"]
+        .as_array()
+        .expect("packages")
+        .iter()
+        .filter_map(|package| {
+            let text = |name: &str| package[name].as_str();
+            let version = text("rust_version")?.split('.');
+            let version = version.map(|part| part.parse().expect("a number"));
+            Some((
+                format!("{} v{}", text("name")?, text("version")?),
+                version.take(2).collect(),
+            ))
+        })
+        .collect();
+    for package in ["tpm-provider", "tpm-provider-tpmctl"] {
+        let tree = cargo(&format!(
+            "tree --locked --offline -p {package} -e normal,build --prefix none"
+        ));
+        let names = tree.lines().map(|line| {
+            let words: Vec<&str> = line.split(' ').take(2).collect();
+            words.join(" ")
+        });
+        let names: BTreeSet<String> = names.collect();
+        let own = names
+            .iter()
+            .find(|name| name.starts_with(&format!("{package} ")));
+        let promised = &wanted[own.expect("itself")];
+        let newer: Vec<&String> = names
+            .iter()
+            .filter(|name| wanted.get(*name).is_some_and(|version| version > promised))
+            .collect();
+        assert!(
+            newer.is_empty(),
+            "{package} promises Rust {promised:?}: {newer:?}"
+        );
+    }
 }

@@ -326,11 +326,11 @@ impl Transaction<'_> {
 
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
-        match self.stream.take() {
-            Some(Stream::Device(device)) if self.sharing() == Sharing::Managed => {
+        match (self.stream.take(), self.lock.take()) {
+            (Some(Stream::Device(device)), _) if self.sharing() == Sharing::Managed => {
                 self.transport.kept = Some(device);
             }
-            Some(stream) if let Some(lock) = self.lock.take() => {
+            (Some(stream), Some(lock)) => {
                 let open = IdleTransaction {
                     stream,
                     lock,
@@ -340,9 +340,11 @@ impl Drop for Transaction<'_> {
                 self.transport.endpoint.queue().leave_idle(open);
             }
             // Closed before the lock is given up, or the next holder would wait for us.
-            other => drop(other),
+            (stream, lock) => {
+                drop(stream);
+                drop(lock);
+            }
         }
-        self.lock = None;
     }
 }
 
