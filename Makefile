@@ -128,9 +128,11 @@ target/man/%: docs/%.md
 	@mkdir -p target/man
 	pandoc -s -t man $< -o $@.new && mv $@.new $@
 
-audit: ## licences, advisories and sources of the dependencies (installs cargo-deny if missing)
+audit: ## licences, advisories and sources of the dependencies (installs cargo-deny if missing; ADVISORY_DB=DIRECTORY)
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
-	$(CARGO) deny --workspace check
+	@# Where the net is closed git takes a clone of RustSec's in the place of the one at GitHub.
+	$(if $(ADVISORY_DB),GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0='url.file://$(abspath $(ADVISORY_DB)).insteadOf' \
+	  GIT_CONFIG_VALUE_0=https://github.com/RustSec/advisory-db )$(CARGO) deny --workspace check
 
 # Where things go, quoted for the shell: a DESTDIR may have blanks.
 quote = '$(subst ','\'',$(1))'
