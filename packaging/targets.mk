@@ -33,6 +33,6 @@ check-rpm: dist ## is the RPM spec one that rpmbuild takes, and does it build?
 msrv: ## compile with the oldest Rust that is promised
 	tools/msrv
 
-vet: ## which crates somebody has audited (cargo-vet)
+vet: ## which crates somebody has audited (cargo-vet; AUDITS=DIRECTORY with what others have read)
 	@command -v cargo-vet >/dev/null || $(CARGO) install --locked cargo-vet
-	$(CARGO) vet --locked
+	packaging/vet $(AUDITS)
