@@ -117,6 +117,11 @@ impl Impostor {
                 self.objects.contains_key(&handle) || self.sessions.contains_key(&handle)
             }
             cc::CONTEXT_LOAD => self.contexts.iter().any(|(c, _)| *c == command.parameters),
+            // It names nothing but the session.
+            cc::PCR_READ => {
+                let mut sessions = command.auths.iter().map(|auth| auth.session);
+                sessions.any(|session| self.sessions.contains_key(&session))
+            }
             cc::START_AUTH_SESSION => self.poses_as(first),
             cc::EVICT_CONTROL => command.handles.iter().any(|&handle| self.poses_as(handle)),
             _ => self.poses_as(first),
@@ -239,6 +244,11 @@ impl Impostor {
                 Ok(Answer::parameters(
                     [&[0], capability, &0u32.to_be_bytes()].concat(),
                 ))
+            }
+            cc::PCR_READ => {
+                let one = [&1u32.to_be_bytes()[..], &sized(&[0x5A; 32])].concat();
+                let values = [&1u32.to_be_bytes()[..], &command.parameters, &one].concat();
+                Ok(Answer::parameters(values))
             }
             cc::GET_RANDOM => {
                 let size = bytes.u16().ok_or(VALUE)?.min(32);

@@ -6,7 +6,7 @@ use super::table::{Open, Setting};
 use testkit::interposer::Attack;
 
 /// The first that fits explains a cell. One that explains none is a fault: what it says is no longer true.
-pub const OPEN: [Open; 11] = [
+pub const OPEN: [Open; 12] = [
     Open {
         sentence: "With `sessions = never` values and plaintexts cross the bus in clear, and whoever is between this \
                    process and the TPM can answer in its place.",
@@ -53,6 +53,20 @@ pub const OPEN: [Open; 11] = [
                 && operation.wanted == Wanted::Imported
                 && matches!(attack, Attack::ExchangedParent | Attack::ForeignSrk)
                 && harm == Harm::NoKey
+        },
+    },
+    Open {
+        sentence: "Without `parent-name` who answers for the parent too, with a key of their own, says what values registers have, \
+                   also those that a new key's policy is made of.",
+        applies: |operation, attack, setting, harm| {
+            let is_said = match operation.wanted {
+                Wanted::Told(Told::Register) => harm == Harm::FalseReport,
+                Wanted::Key => operation.name.contains("registers") && harm == Harm::OtherKind,
+                _ => false,
+            };
+            is_said
+                && !setting.is_anchored()
+                && matches!(attack, Attack::ExchangedParent | Attack::ForeignSrk)
         },
     },
     Open {
