@@ -66,7 +66,7 @@ def keys_of_a_tpm_2_are_refused():
     client.try_openssl(f"{GENPKEY} -algorithm EC -pkeyopt group:P-256 -out {path}").fails("a TPM 1.2 has RSA keys")
     # Without an owner there is no root key for keys of its own either.
     os.remove(path)
-    client.try_tpmctl(f"key new -o {path}").fails("has no owner", "tpm_takeownership")
+    client.try_tpmctl(f"key new -o {path}").fails("has no owner", "`tpmctl owner take`")
     require(not os.path.exists(path), "a key file was written all the same")
 
 
