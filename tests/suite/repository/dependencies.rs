@@ -6,16 +6,24 @@ use std::fs;
 use testkit::process::Run;
 use testkit::tools::root;
 
+fn cargo(words: &str) -> String {
+    Run::new(env!("CARGO")).dir(root()).words(words).ok().out()
+}
+
+/// The packages below one, by these kinds of dependencies, as `NAME vVERSION`.
+fn packages(of: &str, kinds: &str) -> BTreeSet<String> {
+    let tree = cargo(&format!(
+        "tree --locked --offline -p {of} -e {kinds} --prefix none"
+    ));
+    tree.lines()
+        .map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
 #[test]
 fn as_many_as_the_document_says() {
-    let tree = Run::new(env!("CARGO"))
-        .dir(root())
-        .words("tree --locked --offline -p tpm-provider -e normal --prefix none")
-        .ok();
-    let packages: BTreeSet<String> = tree
-        .out()
-        .lines()
-        .map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "))
+    let packages: BTreeSet<String> = packages("tpm-provider", "normal")
+        .into_iter()
         .filter(|package| !package.starts_with("tpm-provider"))
         .collect();
     for expected in ["cryptoki-sys ", "libloading "] {
@@ -72,7 +80,6 @@ fn supply_chain_has_a_line_for_each_crate() {
 /// `make msrv` compiles with these; what no older compiler takes is found here already.
 #[test]
 fn no_crate_wants_a_newer_rust_than_is_promised() {
-    let cargo = |words: &str| Run::new(env!("CARGO")).dir(root()).words(words).ok().out();
     let metadata = cargo("metadata --locked --offline --format-version 1");
     let metadata: serde_json::Value = serde_json::from_str(&metadata).expect("JSON");
     let wanted: BTreeMap<String, Vec<u32>> = metadata["packages"]
@@ -90,14 +97,7 @@ fn no_crate_wants_a_newer_rust_than_is_promised() {
         })
         .collect();
     for package in ["tpm-provider", "tpm-provider-tpmctl"] {
-        let tree = cargo(&format!(
-            "tree --locked --offline -p {package} -e normal,build --prefix none"
-        ));
-        let names = tree.lines().map(|line| {
-            let words: Vec<&str> = line.split(' ').take(2).collect();
-            words.join(" ")
-        });
-        let names: BTreeSet<String> = names.collect();
+        let names = packages(package, "normal,build");
         let own = names
             .iter()
             .find(|name| name.starts_with(&format!("{package} ")));

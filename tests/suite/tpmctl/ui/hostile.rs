@@ -19,7 +19,7 @@ use testkit::scratch::{give_to, set_mode};
 use testkit::tools::is_root;
 use testkit::tpm::cc;
 
-use super::{KEYS, back, command, key, manager, quiet};
+use super::{KEYS, back, command, key, manager, quiet, unlock};
 use crate::tpmctl::list::described;
 
 /// Clears a screen, gives the terminal another title, turns the reading direction, and begins a line.
@@ -288,8 +288,7 @@ fn a_lockout() {
     back(&at);
     at.keys(&["6"]);
     at.sees(&["LOCKED after too many wrong authorization values"]);
-    quiet(&at);
-    at.keys(&["u", "l"]);
+    unlock(&at, &["l"]);
     at.sees(&["Enter goes on"]);
     at.keys(&["Enter"]);
     at.sees(&["no wrong try counts any more", "lockout 0/"]);

@@ -48,6 +48,13 @@ fn quiet(at: &Tmux) {
     at.until(|screen| !is_busy(screen), "quiet");
 }
 
+/// Unlocks what changes something, once all is read that says whether it can be done, and goes on with `keys`.
+fn unlock(at: &Tmux, keys: &[&str]) {
+    quiet(at);
+    at.keys(&["u"]);
+    at.keys(keys);
+}
+
 /// Escape by itself: what comes right behind it would be taken for the rest of a sequence.
 fn back(at: &Tmux) {
     at.keys(&["Escape"]);

@@ -9,7 +9,7 @@ use testkit::proxy::{Action, Fault};
 use testkit::tmux::Tmux;
 use testkit::tpm::cc;
 
-use super::{back, command, key, manager, quiet};
+use super::{back, command, key, manager, quiet, unlock};
 
 #[test]
 fn each_panel_shows_what_there_is() {
@@ -96,8 +96,7 @@ fn a_key_is_made_persistent_and_removed() {
     at.sees(&["www.tpm"]);
     at.keys(&["p"]);
     at.sees(&["persist: this is read-only: u unlocks it"]);
-    quiet(&at);
-    at.keys(&["u", "p"]);
+    unlock(&at, &["p"]);
     at.sees(&["Enter goes on"]);
     at.keys(&["Enter"]);
     at.sees(&["The owner's authorization value"]);
@@ -125,7 +124,7 @@ fn a_cure_is_done() {
     at.keys(&["/", "root key", "Enter", "Enter"]);
     at.sees(&["What mends layer 11", "$ tpmctl srk create"]);
     back(&at);
-    at.keys(&["u", "Enter"]);
+    unlock(&at, &["Enter"]);
     at.sees(&["Make the storage root key"]);
     at.keys(&["Enter"]);
     at.sees(&["made the storage root key at 0x81000001"]);
@@ -290,8 +289,7 @@ fn values_of_hierarchies() {
     let bench = Bench::new();
     let at = manager(&bench, "ui owner");
     at.sees(&["authorization value empty", "storage root key"]);
-    quiet(&at);
-    at.keys(&["u", "/", "lockout", "Enter", "p"]);
+    unlock(&at, &["/", "lockout", "Enter", "p"]);
     at.sees(&["Set the authorization value of", "Type the word change"]);
     at.keys(&["change", "Enter", "hunter77", "Enter"]);
     at.sees(&["once more"]);
@@ -321,8 +319,7 @@ fn a_lockout_is_reset() {
     .fails();
     let at = manager(&bench, "ui owner");
     at.sees(&["lockout 1/"]);
-    quiet(&at);
-    at.keys(&["u", "l"]);
+    unlock(&at, &["l"]);
     at.sees(&["Enter goes on"]);
     at.keys(&["Enter"]);
     at.sees(&["no wrong try counts any more", "lockout 0/"]);
@@ -337,8 +334,7 @@ fn the_tpm_is_cleared() {
     at.sees(&["storage root key"]);
     at.keys(&["x"]);
     at.sees(&["clear: this is read-only"]);
-    quiet(&at);
-    at.keys(&["u", "x"]);
+    unlock(&at, &["x"]);
     at.sees(&["What clearing", "Type the word clear"]);
     at.keys(&["clear", "Enter"]);
     at.sees(&["cleared: the TPM is nobody's"]);

@@ -9,7 +9,7 @@ use testkit::swtpm12::{Swtpm12, data};
 use testkit::tmux::Tmux;
 
 use super::super::tpm12::Machine;
-use super::{KEYS, at_home, back, command, key, quiet};
+use super::{KEYS, at_home, back, command, key, quiet, unlock};
 
 const SIGN: u32 = 0x3c;
 const ZEROS: &str = "0000000000000000000000000000000000000000";
@@ -99,8 +99,7 @@ fn its_owner_changes_the_secret_and_clears_it() {
         keys_of(&machine);
         let at = manager(&machine, "owner");
         at.sees(&["there is one"]);
-        quiet(&at);
-        at.keys(&["u", "p"]);
+        unlock(&at, &["p"]);
         at.sees(&["The owner's secret"]);
         at.keys(&[
             "wrong", "Enter", "change", "Enter", "second", "Enter", "second", "Enter",
@@ -141,8 +140,7 @@ fn its_owner_resets_the_lockout() {
     for machine in Machine::both() {
         let at = manager(&machine, "owner");
         at.sees(&["there is one"]);
-        quiet(&at);
-        at.keys(&["u", "l"]);
+        unlock(&at, &["l"]);
         at.sees(&["There is one try", "for a day, or until it is restarted"]);
         at.keys(&[ZEROS, "Enter"]);
         at.sees(&["no wrong try counts any more"]);
@@ -161,8 +159,7 @@ fn nobodys() {
             "absent: it comes with an owner",
             "$ tpmctl owner take --random FILE",
         ]);
-        quiet(&at);
-        at.keys(&["u", "p"]);
+        unlock(&at, &["p"]);
         at.sees(&["set value: the TPM has no owner"]);
         at.keys(&["l"]);
         at.sees(&["reset lockout: the TPM has no owner"]);
